@@ -1,0 +1,32 @@
+# One command per chore, the same in CI and on a laptop. Each sets up its own .venv when missing or stale.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test test-slow check bench clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(READY): pyproject.toml scripts/venv
+	@PYTHON=$(PYTHON) scripts/venv $(VENV)
+
+demo: $(READY)  ## run the main job on real input: embedded service, local machines
+	@$(BIN)/python -m examples.stdlib_report
+
+test: $(READY)  ## all tests but the slow ones
+	@$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## virtual machines, soak, long fuzzing, other people's clients
+	@$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## ruff, mypy strict, layers
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q tests/packaging/test_layers.py
+
+bench: $(READY)  ## every benchmark, one table each
+	@for b in bench/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:  ## what the targets above made
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report

@@ -1,0 +1,1 @@
+"""The stack: troposphere, one file per resource group."""

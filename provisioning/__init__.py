@@ -1,0 +1,1 @@
+"""What turns a machine into a node: cloud-init, systemd, fabric."""

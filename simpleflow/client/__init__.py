@@ -1,0 +1,1 @@
+"""Start, look at, signal and end executions on any backend."""

@@ -1,0 +1,1 @@
+"""Payloads: objects to JSON, JSON to bytes, and where large values lie."""

@@ -1,0 +1,1 @@
+"""Blob stores: files and S3 behind one Protocol."""

@@ -1,0 +1,79 @@
+"""The one seam to machines: local processes, EC2, machines one already has, and the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+State = Literal["pending", "running", "stopping", "terminated"]
+
+
+class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt: ``units`` machines of one profile. Sent at most once, by its creator (CONTROL.md 1)."""
+
+    cluster: str
+    profile: str
+    attempt: str
+    units: int
+    #: epoch seconds after which the call must not be sent
+    not_after: float
+    #: tags at launch, besides simpleflow:cluster, simpleflow:profile and simpleflow:attempt
+    tags: Mapping[str, str] = {}
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine as the provider lists it."""
+
+    id: str
+    state: State
+    profile: str
+    attempt: str
+    #: epoch seconds, by the provider's clock
+    launched: float
+    instance_type: str
+    zone: str = ""
+    market: Literal["on-demand", "spot"] = "on-demand"
+    tags: Mapping[str, str] = {}
+
+
+class Launched(msgspec.Struct, frozen=True, kw_only=True):
+    """The provider's definite answer: what it launched, and why the rest was refused."""
+
+    instances: tuple[Instance, ...]
+    refusals: tuple[str, ...] = ()
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """Every instance that carries the cluster's tag. Complete, or the call raises."""
+
+    instances: tuple[Instance, ...]
+    #: epoch seconds by the provider's clock at which the listing began
+    begun: float
+
+
+class NodeProvider(Protocol):
+    """Machines of one cluster. Thread safe. One conformance suite runs on every implementation.
+
+    Raises ``ProviderRefused`` for a definite refusal (nothing was done), ``ProviderUnclear`` when no definite answer
+    came (the call may have been carried out), ``ProviderThrottled`` when it should be repeated later.
+    """
+
+    def launch(self, spec: LaunchSpec) -> Launched:
+        """Launch one attempt, at most once; raises ProviderRefused after ``spec.not_after``."""
+
+    def list(self) -> Listing:
+        """List every instance of the cluster, terminated ones as long as the provider remembers them."""
+
+    def mark(self, instance_id: str, generation: int) -> None:
+        """Set the drain mark ``simpleflow:drain.<generation>``; repeating it changes nothing."""
+
+    def unmark(self, instance_id: str, generation: int) -> None:
+        """Remove that mark; absent is no error."""
+
+    def terminate(self, instance_id: str) -> None:
+        """End a machine; one that is gone is no error."""
+
+    def diagnose(self, instance_id: str) -> str:
+        """The last 50 lines of the machine's boot log ('' when there is none yet)."""

@@ -1,0 +1,1 @@
+"""Statistics and dumps of executions."""

@@ -1,0 +1,1 @@
+"""Supervision of processes and their trees."""

@@ -1,0 +1,1 @@
+"""Deciders, workers and the processes around them."""

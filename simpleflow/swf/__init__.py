@@ -1,0 +1,1 @@
+"""The SWF protocol as its clients see it."""

@@ -1,0 +1,1 @@
+"""One method, call(action, request), at three distances."""

@@ -1,0 +1,24 @@
+"""The one seam to the coordinator: every distance (https, unix socket, in process) implements this Protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Transport(Protocol):
+    """Calls one action of Amazon SWF. Thread safe; nothing is retried below it.
+
+    ``request`` is a mapping with SWF's own field names. The answer is the Struct of ``shapes.RESPONSES[action]``.
+    Raises the errors of ``swf.errors``: a fault of the service by its name (``UnknownResourceFault``), throttling,
+    ``TransportError`` when no answer came (the request may or may not have been carried out).
+    """
+
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        """Call one action. ``poll_id`` names a long poll so that ``revoke`` can end it."""
+
+    def revoke(self, poll_id: str) -> bool:
+        """End an open long poll at once: it returns with a task or empty. False where polls cannot be revoked."""
+
+    def close(self) -> None:
+        """Drop pooled connections; the transport may not be used again."""

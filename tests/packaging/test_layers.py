@@ -1,0 +1,180 @@
+"""Directions of import between the rooms of the package, read from the source with ``ast``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "simpleflow"
+
+SETTINGS_ROW = {"settings", "constants", "log", "logging_context", "utils", "exceptions"}
+AUTHORS = {"workflow", "activity", "canvas", "futures", "task", "signal", "marker", "base"}
+AUTHOR_SIDE = AUTHORS | {"registry", "dispatch", "history"}
+SURFACE = {"step", "storage", "execute", "download", "format", "metrology"}
+NODES_PURE = {
+    f"nodes.{n}" for n in ("model", "config", "billing", "prices", "forecast", "policy", "guards", "drain", "errors")
+}
+
+#: room -> the rooms of ours that it may import (besides itself)
+ALLOWED: dict[str, set[str]] = {
+    "core": set(),
+    "process": set(),
+    **dict.fromkeys(SETTINGS_ROW, {"core"} | SETTINGS_ROW),
+    "engine": {"core"},
+    "data": {"core"},
+    "swf": {"core", "data"},
+    "server": {"core", "swf.shapes"},
+    "observe": {"swf", "data", "core"},
+    **dict.fromkeys(AUTHOR_SIDE, {"engine", "core"} | AUTHOR_SIDE | SETTINGS_ROW),
+    **dict.fromkeys(SURFACE, AUTHOR_SIDE | SURFACE | {"data", "process", "core"} | SETTINGS_ROW),
+    "runtime": AUTHOR_SIDE | SURFACE | SETTINGS_ROW | {"engine", "data", "swf", "process", "core"},
+    "client": AUTHORS | SETTINGS_ROW | {"swf", "data", "engine", "core", "observe"},
+    "ui": AUTHORS | SETTINGS_ROW | {"swf", "data", "engine", "core", "observe", "client"},
+    **dict.fromkeys(NODES_PURE, {"core"} | NODES_PURE),
+    "nodes": {"swf", "data", "process", "core"} | SETTINGS_ROW | NODES_PURE,
+    # The three folders see values only, and never each other: nodes/bundle.py passes values between them.
+    "infra": set(),
+    "provisioning": set(),
+    "ami": set(),
+}
+#: may import anything; nobody but a root imports cli
+ROOTS = {"cli", "local", "testing", "client.connect", "runtime.standalone", "__main__"}
+#: importable by every room
+COMMON = {"_version"}
+
+#: third-party packages that are confined to named files or folders (prefixes below simpleflow/)
+CONFINED: dict[str, tuple[str, ...]] = {
+    "botocore": (
+        "swf/transport/http.py",
+        "nodes/providers/ec2/",
+        "data/blobs/s3.py",
+        "ami/",
+        "testing/",
+        "cli/",
+    ),
+    "boto3": ("data/blobs/s3.py", "nodes/providers/ec2/", "ami/", "testing/"),
+    "uvicorn": ("server/",),
+    "uvloop": ("server/",),
+    "httptools": ("server/", "swf/transport/"),
+    "urllib3": ("swf/transport/", "nodes/", "data/", "testing/", "client/", "ui/"),
+    "troposphere": ("infra/",),
+    "fabric": ("provisioning/", "nodes/providers/ssh/"),
+    "moto": ("testing/",),
+    "greenlet": ("engine/",),
+    "click": ("cli/",),
+    "psutil": ("process/", "nodes/", "runtime/", "server/", "cli/", "testing/"),
+}
+#: the engine is a function of its input: none of these may be imported there
+ENGINE_NEVER = {"boto3", "botocore", "time", "random", "os", "socket", "secrets", "threading", "subprocess"}
+
+
+def module_name(path: Path) -> str:
+    relative = path.relative_to(PACKAGE).with_suffix("")
+    parts = list(relative.parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts)
+
+
+def room_of(module: str) -> str:
+    """The most specific room that holds this module ('' is simpleflow/__init__.py itself)."""
+    parts = module.split(".")
+    for depth in (2, 1):
+        candidate = ".".join(parts[:depth])
+        if candidate in ROOTS or candidate in ALLOWED or candidate == "swf.shapes":
+            return candidate
+    return parts[0]
+
+
+def python_files() -> Iterator[Path]:
+    for folder in (PACKAGE, *(PACKAGE / link for link in ("infra", "provisioning", "ami"))):
+        yield from sorted(p for p in folder.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Every imported module as an absolute dotted name, with its line; names of 'from x import y' included."""
+    package = ["simpleflow", *module_name(path).split(".")]
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                anchor = [p for p in package if p][: len([p for p in package if p]) - node.level + 1]
+                base = ".".join([*anchor, base] if base else anchor)
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}" if base.startswith("simpleflow") else base
+
+
+def resolve(imported: str) -> str:
+    """'simpleflow.core.clock.Clock' -> 'core.clock'; names that are no module fall back to their module."""
+    parts = imported.split(".")[1:]
+    while parts and not (
+        (PACKAGE.joinpath(*parts).with_suffix(".py")).exists() or PACKAGE.joinpath(*parts, "__init__.py").exists()
+    ):
+        parts.pop()
+    return ".".join(parts)
+
+
+def allowed(room: str, target: str) -> bool:
+    target_room = room_of(target)
+    if target_room in COMMON or target_room == room or room in ROOTS:
+        return True
+    if target == "":  # the package root re-exports the authors' names; nothing inside imports it
+        return False
+    permitted = ALLOWED.get(room, set())
+    if room == "" or target_room in permitted:
+        return True
+    return any(target == p or target.startswith(p + ".") for p in permitted)
+
+
+FILES = list(python_files())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_the_right_way(path: Path) -> None:
+    room = room_of(module_name(path))
+    wrong = []
+    for line, imported in imports(path):
+        top = imported.split(".")[0]
+        if top == "simpleflow":
+            target = resolve(imported)
+            if not allowed(room, target):
+                wrong.append(
+                    f"{path.relative_to(ROOT)}:{line} imports simpleflow.{target}; room {room!r} may import only "
+                    f"{sorted(ALLOWED.get(room, set()))}. Move the shared value to core/, pass it in as an argument "
+                    f"or a Protocol, or let a root ({', '.join(sorted(ROOTS))}) connect the two."
+                )
+        elif room == "engine" and top in ENGINE_NEVER:
+            wrong.append(f"{path.relative_to(ROOT)}:{line} imports {top}: the engine is a function of its input")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
+    where = str(path.relative_to(PACKAGE))
+    for line, imported in imports(path):
+        top = imported.split(".")[0]
+        if top in CONFINED and not any(where.startswith(prefix) for prefix in CONFINED[top]):
+            pytest.fail(
+                f"{where}:{line} imports {top}, which belongs to {CONFINED[top]} only: go through the seam "
+                "(Transport, BlobStore, NodeProvider, Service) instead."
+            )
+
+
+def test_no_file_is_over_500_lines() -> None:
+    files = [
+        *FILES,
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "bench").rglob("*.py"),
+        *(ROOT / "examples").rglob("*.py"),
+    ]
+    long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > 500}
+    assert not long, f"split these by noun: {long}"
