@@ -1,0 +1,257 @@
+"""The emulated AWS account, as tests and rehearsals use it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import botocore.config
+
+from simpleflow.core import clock as clocks
+from simpleflow.testing.cloud import (
+    behind,
+    calls,
+    capacity,
+    compute,
+    environment,
+    errors,
+    faults,
+    fleets,
+    gateway,
+    ids,
+    images,
+    instances,
+    lookups,
+    machines,
+    metadata,
+    models,
+    principals,
+    server,
+    templates,
+    timeline,
+    tokens,
+)
+
+_ONE = threading.Lock()
+
+
+class Cloud:
+    """One AWS account on loopback. A context manager; one at a time in a process, as moto's state is the process's.
+
+    ```python
+    with Cloud() as cloud:
+        ec2 = cloud.client("ec2")
+        ec2.run_instances(ImageId=cloud.image, InstanceType="m7i.large", MinCount=1, MaxCount=1)
+        assert cloud.record.named("ec2:RunInstances")
+    ```
+
+    Two faces, one account: ``client`` calls it in this process without a socket, ``environment`` leads the boto3 and
+    AWS CLI of child processes to it over HTTP. Keys that it did not give out are refused.
+
+    Args:
+        region: its region.
+        clock: real by default; with a ``VirtualClock`` time stands still until ``advance``.
+        timing: how long boots, lists and ends take.
+        prices: USD per hour by instance type; others cost 0.05 USD per vCPU.
+        boot: boots the machine of each instance; without it instances are entries in a list.
+        port: of the loopback server; 0 takes a free one.
+        swf_endpoint: where Amazon SWF is played, for the environments given to machines and children.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str = "eu-west-1",
+        clock: clocks.Clock | None = None,
+        timing: instances.Timing | None = None,
+        prices: Mapping[str, float] | None = None,
+        boot: machines.Boot | None = None,
+        port: int = 0,
+        swf_endpoint: str = "",
+    ) -> None:
+        self.region = region
+        self.clock = clock or clocks.RealClock()
+        self.swf_endpoint = swf_endpoint
+        self.timing = timing or instances.Timing()
+        self._port = port
+        self._lock = threading.RLock()
+        self._server: server.Server | None = None
+        #: every call so far
+        self.record = calls.Record()
+        #: planned faults
+        self.faults = faults.Faults()
+        #: who owns which keys
+        self.principals = principals.Directory()
+        self._line = timeline.Timeline(self.clock, self._lock)
+        self._ids = ids.Ids()
+        self._gateway = gateway.Gateway(
+            clock=self.clock, lock=self._lock, directory=self.principals, record=self.record, table=self.faults
+        )
+        self._clients = behind.Clients(self._gateway, region)
+        looked = lookups.Lookups(
+            lambda service: self._clients.client(service, self.principals.admin, via=behind.LOOKUP)
+        )
+        #: what the region sells: sold-out pools, quotas, prices
+        self.capacity = capacity.Capacity(
+            self.clock, looked.vcpus, prices or {}, tuple(region + letter for letter in "abc")
+        )
+        self._images = images.Images(self.clock, self._ids, looked)
+        #: the instances: states, interruptions, logs
+        self.instances = instances.Instances(
+            clock=self.clock,
+            line=self._line,
+            maker=self._ids,
+            stock=self.capacity,
+            timing=self.timing,
+            boot=boot,
+            describe=self._machine,
+            profiles=looked.profile,
+            places=looked.place,
+            images=self._images.check,
+        )
+        #: client tokens of launches: ``tokens.forget()``
+        self.tokens = tokens.Tokens(self.clock, self.timing.tokens)
+        self._templates = templates.LaunchTemplates(self.clock, self._ids)
+        self._fleets = fleets.Fleets(self.clock, self._ids, self.instances, self._templates, self.tokens)
+        owners = [self._templates.tagged, self._fleets.tagged, self._images.tagged]
+        for store in (
+            self._images,
+            self._templates,
+            self._fleets,
+            compute.Compute(self.clock, self.instances, self._templates, self.tokens, owners),
+        ):
+            self._gateway.register(store)
+        self._gateway.guards.append(looked.in_use(self.instances))
+        self._gateway.mounted[metadata.PREFIX] = metadata.Metadata(self.clock, region, self.instances, self.principals)
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if not _ONE.acquire(blocking=False):
+            raise errors.CloudError(
+                "another Cloud is open in this process; leave its with block first (moto's state is shared)"
+            )
+        try:
+            self._gateway.reset_moto()
+            self._server = server.Server(self._gateway, self._port)
+            self._line.start()
+        except BaseException:
+            _ONE.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop every machine and the server; repeating it changes nothing."""
+        if self._server is None:
+            return
+        self._line.close()
+        self.instances.close()
+        self._server.close()
+        self._server = None
+        _ONE.release()
+
+    def advance(self, seconds: float) -> None:
+        """Move a virtual clock forward; boots, alarms and notices on the way happen in order."""
+        self._line.advance(seconds)
+
+    # --- ways in ------------------------------------------------------------------------------------------------
+
+    @property
+    def endpoint(self) -> str:
+        """URL of every AWS service but SWF; raises CloudError outside the with block."""
+        if self._server is None:
+            raise errors.CloudError("the cloud is not open; use it in a with block")
+        return self._server.url
+
+    @property
+    def image(self) -> str:
+        """Id of a public image that exists: Debian 12, amd64."""
+        return images.PUBLIC_PARAMETERS["/aws/service/debian/release/12/latest/amd64"]
+
+    def client(self, service: str, *, credentials: principals.Credentials | None = None) -> Any:
+        """A boto3 client that calls the account in this process, over the same wire but no socket.
+
+        Args:
+            service: boto3's name of the service.
+            credentials: whose calls; the administrator's by default.
+        """
+        return self._clients.client(service, credentials or self.principals.admin)
+
+    def session(self, *, credentials: principals.Credentials | None = None) -> boto3.Session:
+        """A boto3 session with keys of this account; its clients need ``endpoint_url=cloud.endpoint``."""
+        key, secret, token = credentials or self.principals.admin
+        return boto3.Session(
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token or None,
+            region_name=self.region,
+        )
+
+    def http_client(
+        self,
+        service: str,
+        *,
+        credentials: principals.Credentials | None = None,
+        config: botocore.config.Config | None = None,
+    ) -> Any:
+        """A boto3 client over HTTP, whatever the environment of this process says."""
+        fixed = botocore.config.Config(proxies={})
+        merged = fixed.merge(config) if config is not None else fixed
+        key, secret, token = credentials or self.principals.admin
+        session: Any = models.session()
+        return session.create_client(
+            service,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token or None,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            config=merged,
+        )
+
+    def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Environment of a child process that reaches this account and can reach no real one.
+
+        Args:
+            base: what to start from; this process's environment by default.
+        """
+        return environment.scrubbed(
+            os.environ if base is None else base,
+            endpoint=self.endpoint,
+            region=self.region,
+            credentials=self.principals.admin,
+            swf_endpoint=self.swf_endpoint,
+        )
+
+    def metadata_endpoint(self, instance_id: str) -> str:
+        """Base URL of an instance's own metadata service."""
+        return f"{self.endpoint}{metadata.PREFIX}{instance_id}/"
+
+    def _machine(self, instance: instances.Instance) -> machines.Machine:
+        endpoint = self.metadata_endpoint(instance.id)
+        return machines.Machine(
+            instance_id=instance.id,
+            instance_type=instance.type,
+            zone=instance.zone,
+            region=self.region,
+            metadata_endpoint=endpoint,
+            user_data=instance.user_data,
+            environment=environment.scrubbed(
+                os.environ,
+                endpoint=self.endpoint,
+                region=self.region,
+                credentials=self.principals.admin,
+                swf_endpoint=self.swf_endpoint,
+                metadata_endpoint=endpoint,
+            ),
+            number=[one.id for one in self.instances.all()].index(instance.id) + 1,
+        )

@@ -1,0 +1,35 @@
+"""botocore's service models: the one source of names, protocols and shapes on the emulated wire."""
+
+from __future__ import annotations
+
+import functools
+
+import botocore.model
+import botocore.session
+
+#: credential scope -> botocore's name, where the two differ
+SIGNING_NAMES = {"monitoring": "cloudwatch"}
+
+
+@functools.cache
+def session() -> botocore.session.Session:
+    """One botocore session for the process: it has no credentials, and models are read from disk once."""
+    return botocore.session.Session()
+
+
+@functools.cache
+def service(name: str) -> botocore.model.ServiceModel:
+    """Load the model of one service by botocore's name; raises botocore's UnknownServiceError."""
+    return session().get_service_model(name)
+
+
+def protocol(name: str) -> str:
+    """The protocol that boto3 speaks to this service: ``ec2``, ``query``, ``json``, ``rest-xml``, ..."""
+    model = service(name)
+    return str(model.resolved_protocol)
+
+
+def operation(name: str, action: str) -> botocore.model.OperationModel | None:
+    """The model of one action, or None when the service has no such action."""
+    model = service(name)
+    return model.operation_model(action) if action in model.operation_names else None
