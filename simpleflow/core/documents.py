@@ -1,6 +1,7 @@
 """Documents that deciders, agents and managers leave for each other in the cluster's blob store.
 
-Each has one writer. Field by field: docs/reference/formats.md.
+Each has one writer. Field by field: docs/reference/formats.md. Times are epoch seconds unless said otherwise; money
+is in millionths of the cluster's currency, so that sums are exact.
 """
 
 from __future__ import annotations
@@ -8,6 +9,12 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+
+#: where the documents lie below the cluster's blob store
+CONTROL_KEY = "control.json"
+NODES_PREFIX = "nodes/"
+DEMAND_PREFIX = "demand/"
+LEDGER_PREFIX = "ledger/"
 
 
 class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,3 +25,188 @@ class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
     #: scheduled: SWF has the task (queued or running; the nodes know which). foreseen: the program waits to submit it
     state: Literal["scheduled", "foreseen"]
     count: int
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one decider knows of one run. Only a newer decision or the run's close replaces it, never absence."""
+
+    run_id: str
+    workflow_id: str
+    workflow: str
+    #: the DecisionTaskStarted event that this row speaks of; the highest one of all deciders' documents holds
+    started_event_id: int
+    #: when this row last changed
+    changed: float
+    closed: bool = False
+    tasks: tuple[TaskCount, ...] = ()
+
+
+class DemandDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """``demand/DECIDER.json``: written by one decider."""
+
+    decider: str
+    written: float
+    runs: tuple[RunRow, ...] = ()
+
+
+class RunningTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One activity task that a worker works on, as the status channel shows it."""
+
+    #: RUN_ID/ACTIVITY_ID
+    id: str
+    started: float
+    #: seconds; None where the task has no such timeout
+    start_to_close: float | None = None
+
+
+class ListStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One (profile, task list) pair on one node: the worker of that list."""
+
+    task_list: str
+    slots: int
+    polling: bool = False
+    running: tuple[RunningTask, ...] = ()
+
+
+class NodeDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """``nodes/ID.json``: written by the agent of that node."""
+
+    node: str
+    profile: str
+    attempt: str
+    state: Literal["booting", "working", "draining", "acknowledged", "ended"]
+    booted: float
+    written: float
+    #: highest generation of the drain mark that the agent obeys; 0: none
+    generation: int = 0
+    #: moment at which the provider takes the machine away (spot), None without a notice
+    deadline: float | None = None
+    #: when a worker of this node first polled
+    first_polled: float | None = None
+    idle_since: float | None = None
+    #: 'ok', or what is wrong in words
+    health: str = "ok"
+    task_lists: tuple[ListStatus, ...] = ()
+    #: newest intervals in which a task ran, [from, to]; the last one is open while to is null
+    busy: tuple[tuple[float, float | None], ...] = ()
+    #: why the node drains or ended
+    reason: str = ""
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts. Avoids waste only: safety rests on If-Match and on attempts."""
+
+    holder: str
+    epoch: int
+    renewed: float
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A launch or a termination that is about to happen, happens, or may have happened."""
+
+    #: the attempt of a launch; ``terminate-INSTANCE`` of a termination
+    id: str
+    kind: Literal["launch", "terminate"]
+    creator: str
+    profile: str
+    #: the call is not sent after this moment
+    not_after: float
+    #: machines asked for, less those that already have a row
+    units: int = 0
+    instance: str = ""
+    #: price of one machine per hour, and of all of them to the end of what is committed with the launch
+    price: int = 0
+    worst: int = 0
+    reason: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine that exists, or may exist."""
+
+    instance: str
+    profile: str
+    attempt: str
+    #: per hour
+    price: int
+    since: float
+    #: the money for this machine is committed to this moment; extended before it is reached
+    until: float
+    #: generation of the drain mark that holds, None when it works
+    drain: int | None = None
+    #: highest generation ever used for it
+    generation: int = 0
+    #: when the row's drain began
+    draining_since: float | None = None
+    reason: str = ""
+    #: last moment by which the provider may still hide the machine from its lists (end of its attempt's life)
+    hidden_until: float = 0.0
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What closed rows cost inside the current window of one kind (``hour``, ``day``, ``month``)."""
+
+    window: Literal["hour", "day", "month"]
+    #: '2026-11-24T11', '2026-11-24' or '2026-11'
+    period: str
+    amount: int
+
+
+class Failures(msgspec.Struct, frozen=True, kw_only=True):
+    """Boot failures in a row of one profile and image, each proved: launched, never worked."""
+
+    profile: str
+    image: str
+    count: int
+    last_log: str = ""
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """``control.json``: replaced only with If-Match, by the manager that holds the lease or takes it."""
+
+    cluster: str
+    #: changes with every replacement
+    seq: int = 0
+    lease: Lease | None = None
+    intents: tuple[Intent, ...] = ()
+    rows: tuple[Row, ...] = ()
+    spent: tuple[Spent, ...] = ()
+    failures: tuple[Failures, ...] = ()
+    version: int = 1
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``ledger/INSTANCE.json``: a closed row and what it cost; written by the manager before the row closes."""
+
+    instance: str
+    profile: str
+    attempt: str
+    price: int
+    since: float
+    ended: float
+    cost: int
+    reason: str = ""
+
+
+class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent must know at boot: a file written by the provider (process) or by user data (ec2)."""
+
+    cluster: str
+    domain: str
+    profile: str
+    provider: str
+    #: BlobStore URL of the documents
+    store: str
+    #: (task list, slots) served by this profile
+    task_lists: tuple[tuple[str, int], ...]
+    #: named settings of NODES.md 3, seconds
+    times: dict[str, float]
+    #: URL of the coordinator; '' for Amazon SWF in the region
+    endpoint: str = ""
+    region: str = ""
+    #: prefixes of modules whose activities may be dispatched; empty: all
+    modules: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    #: folder in which workers run; '' for the agent's own
+    directory: str = ""
+    #: file lock whose release means that the machine's owner is gone; '' where machines end by themselves
+    lifeline: str = ""

@@ -1,0 +1,153 @@
+"""What must hold between the keys of a cluster file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from simpleflow.nodes import billing
+
+from . import shapes
+from .times import Times
+
+Where = tuple[str, ...]
+Problem = tuple[Where, str]
+
+
+def check(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    """Yield (path of the key, message) for everything that does not fit together."""
+    yield from _times(config)
+    yield from _references(config)
+    yield from _numbers(config)
+    yield from _money(config)
+    yield from _code(config)
+    if config.provider == "ec2":
+        yield from _ec2(config)
+    if config.provider == "ssh":
+        for name, profile in config.profiles.items():
+            if not profile.hosts:
+                yield (("profiles", name), f"profile '{name}' has no hosts: add hosts: [ADDRESS, ...]")
+
+
+def _times(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    known = list(Times.__struct_fields__)
+    for name in config.times:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+            yield (("times", name), f"unknown time 'times.{name}'; {hint}")
+    if all(name in known for name in config.times):
+        settings = config.settings
+        if settings.lease_renew * 2 > settings.lease:
+            yield (
+                ("times", "lease_renew"),
+                (
+                    f"times.lease_renew ({settings.lease_renew:g} s) must be at most half of times.lease "
+                    f"({settings.lease:g} s), or a living manager loses its lease"
+                ),
+            )
+        if settings.document_max * 2 > settings.stale:
+            yield (
+                ("times", "stale"),
+                (
+                    f"times.stale ({settings.stale:g} s) must be at least twice times.document_max "
+                    f"({settings.document_max:g} s), or living nodes look dead"
+                ),
+            )
+
+
+def _references(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    if not config.profiles:
+        yield (("profiles",), "no profile: name at least one kind of machine below 'profiles'")
+    if not config.task_lists:
+        yield (("task_lists",), "no task list: name at least one below 'task_lists', each with its profile")
+    used = set()
+    for name, each in config.task_lists.items():
+        used.add(each.profile)
+        if each.profile not in config.profiles:
+            close = difflib.get_close_matches(each.profile, list(config.profiles), n=1)
+            hint = f"did you mean '{close[0]}'?" if close else "add it below 'profiles'"
+            yield (
+                ("task_lists", name, "profile"),
+                f"task list '{name}' names profile '{each.profile}', which does not exist; {hint}",
+            )
+    for name in config.profiles:
+        if name not in used:
+            yield (
+                ("profiles", name),
+                f"no task list uses profile '{name}'; name it in one (task_lists.LIST.profile: {name}) or remove it",
+            )
+    if config.decision_task_list in config.task_lists:
+        yield (
+            ("task_lists", config.decision_task_list),
+            f"'{config.decision_task_list}' is also the deciders' task list; choose another deciders.task_list",
+        )
+
+
+def _numbers(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    for name, profile in config.profiles.items():
+        here = ("profiles", name, "min")
+        if profile.min > 0 and config.deciders.min < 1:
+            yield (
+                here,
+                (
+                    f"profile '{name}' keeps min: {profile.min} nodes, but with deciders.min: 0 nobody is there to "
+                    "keep them; write deciders: {min: 1} or min: 0"
+                ),
+            )
+        if any(each.profile == name for each in config.task_lists.values()) and profile.min > config.max_of(name):
+            yield (here, f"profile '{name}': min {profile.min} is over its maximum of {config.max_of(name)} nodes")
+    if config.deciders.min > config.deciders.max:
+        yield (("deciders", "min"), f"deciders.min {config.deciders.min} is over deciders.max {config.deciders.max}")
+
+
+def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    caps = {
+        name: value
+        for name in ("per_hour", "per_day", "per_month")
+        if (value := getattr(config.budget, name)) is not None
+    }
+    if not caps or any(name not in Times.__struct_fields__ for name in config.times):
+        return
+    for name, profile in config.profiles.items():
+        price = profile.billing.price
+        if price is None:
+            if config.provider != "ec2":
+                yield (
+                    ("profiles", name),
+                    (
+                        f"profile '{name}' has no price, so the budget cannot be held: add billing: {{price: 0.05}} "
+                        f"({config.currency} per hour)"
+                    ),
+                )
+            continue
+        worst = billing.worst(profile.billing, billing.micros(price), config.settings.commit)
+        for cap, value in caps.items():
+            if worst > billing.micros(value):
+                yield (
+                    ("budget", cap),
+                    (
+                        f"budget.{cap} {value:g} {config.currency} allows no node of profile '{name}': one costs "
+                        f"at least {worst / billing.MICRO:g} {config.currency} (its first commitment); raise it to that or more"
+                    ),
+                )
+
+
+def _code(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    given = [name for name in ("wheel", "requirement", "path") if getattr(config.code, name)]
+    if len(given) > 1:
+        yield (("code", given[1]), f"code has {' and '.join(given)}; keep one of them")
+
+
+def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
+    if not config.region:
+        yield (("provider",), "provider ec2 needs a region; add region: eu-west-1")
+    for name, profile in config.profiles.items():
+        if not profile.types:
+            yield (("profiles", name), f"profile '{name}' has no instance types; add types: [c7i.large, c6i.large]")
+    network = config.network
+    if bool(network.vpc) != bool(network.subnets):
+        yield (("network",), "network.vpc and network.subnets go together: give both or neither")
+    for key in config.tags:
+        if key.startswith(("simpleflow:", "aws:")):
+            yield (("tags", key), f"tag '{key}': the prefixes 'simpleflow:' and 'aws:' are reserved; choose another")

@@ -1,0 +1,115 @@
+"""Guards before each launch: a cap in money, and a breaker for machines that boot but never work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from simpleflow.core import documents
+
+from . import billing, config
+
+#: boot failures in a row, each proved, that pause one (profile, image) ...
+PAUSE_AFTER = 3
+#: ... and in all that stop every launch (AWS ParallelCluster: 10)
+STOP_AFTER = 10
+
+
+class Purse(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cap allows still."""
+
+    window: billing.Window
+    #: millionths
+    cap: int
+    #: spent by closed rows and committed by open rows and intents, worst case, inside the window
+    committed: int
+
+    @property
+    def left(self) -> int:
+        return self.cap - self.committed
+
+    def describe(self, currency: str) -> str:
+        """'budget per hour: 0.42 of 0.50 USD committed'."""
+        return (
+            f"budget per {self.window}: {self.committed / billing.MICRO:g} of {self.cap / billing.MICRO:g} {currency} "
+            "committed"
+        )
+
+
+def caps(budget: config.Budget) -> dict[billing.Window, int]:
+    """The caps that are set, in millionths."""
+    given: dict[billing.Window, float | None] = {
+        "hour": budget.per_hour,
+        "day": budget.per_day,
+        "month": budget.per_month,
+    }
+    return {window: billing.micros(value) for window, value in given.items() if value is not None}
+
+
+def terms_of(cluster: config.ClusterConfig, profile: str) -> config.Billing:
+    """Billing terms of a profile; of one that the file does not name any more, the defaults."""
+    known = cluster.profiles.get(profile)
+    return config.Billing() if known is None else known.billing
+
+
+def committed(cluster: config.ClusterConfig, control: documents.Control, window: billing.Window, now: float) -> int:
+    """Worst case, in millionths, of one window: closed rows, open rows to their ``until``, open intents."""
+    period = billing.period_key(window, now)
+    total = sum(each.amount for each in control.spent if each.window == window and each.period == period)
+    for row in control.rows:
+        total += billing.cost_in_window(
+            terms_of(cluster, row.profile), row.price, row.since, max(row.until, now), window, now
+        )
+    return total + sum(each.worst for each in control.intents if each.kind == "launch")
+
+
+def purses(cluster: config.ClusterConfig, control: documents.Control, now: float) -> tuple[Purse, ...]:
+    """One purse per cap of the cluster file."""
+    return tuple(
+        Purse(window=window, cap=cap, committed=committed(cluster, control, window, now))
+        for window, cap in caps(cluster.budget).items()
+    )
+
+
+def affordable(available: Iterable[Purse], worst: int, wanted: int) -> int:
+    """How many of ``wanted`` machines, each costing ``worst`` millionths, every purse allows."""
+    for purse in available:
+        if worst > 0:
+            wanted = min(wanted, max(purse.left, 0) // worst)
+    return wanted
+
+
+def spend(available: Iterable[Purse], amount: int) -> tuple[Purse, ...]:
+    """The purses after so many millionths were committed."""
+    return tuple(msgspec.structs.replace(purse, committed=purse.committed + amount) for purse in available)
+
+
+def paused(control: documents.Control, profile: str, image: str) -> str:
+    """Why launches of a profile are paused; '' when they are not."""
+    total = sum(each.count for each in control.failures)
+    if total >= STOP_AFTER:
+        return f"{total} machines booted and never worked: every launch is stopped; `sfnodes up` resumes"
+    for each in control.failures:
+        if each.profile == profile and each.image == image and each.count >= PAUSE_AFTER:
+            return (
+                f"{each.count} machines of profile '{profile}' in a row booted and never worked; "
+                "see `sfnodes status`, mend the image or code, then `sfnodes up` resumes"
+            )
+    return ""
+
+
+def failed(control: documents.Control, profile: str, image: str, log: str) -> documents.Control:
+    """Record a proved boot failure: launched, running, never polled."""
+    before = next((each.count for each in control.failures if (each.profile, each.image) == (profile, image)), 0)
+    others = [each for each in control.failures if (each.profile, each.image) != (profile, image)]
+    entry = documents.Failures(profile=profile, image=image, count=before + 1, last_log=log)
+    return msgspec.structs.replace(
+        control, failures=tuple(sorted([*others, entry], key=lambda f: (f.profile, f.image)))
+    )
+
+
+def worked(control: documents.Control, profile: str, image: str) -> documents.Control:
+    """Forget the failures of a profile: one of its machines polled."""
+    others = tuple(each for each in control.failures if (each.profile, each.image) != (profile, image))
+    return control if others == control.failures else msgspec.structs.replace(control, failures=others)

@@ -1,0 +1,119 @@
+"""A node as the manager sees it, its states, and which state may follow which."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from simpleflow.core import documents
+
+
+class NodeState(enum.StrEnum):
+    """Derived from the row, the provider's list, and the node's own document."""
+
+    #: launched by the ledger, not in the provider's list yet: unknown, still counted
+    UNLISTED = "unlisted"
+    #: listed, no worker has polled
+    BOOTING = "booting"
+    #: its workers poll or work
+    WORKING = "working"
+    #: the mark is set; its agent has not seen it
+    MARKED = "marked"
+    #: its agent stopped polling
+    DRAINING = "draining"
+    #: all runners idle, nothing polled: about to power off
+    ACKNOWLEDGED = "acknowledged"
+    #: a termination is under way
+    ENDING = "ending"
+    #: terminated
+    GONE = "gone"
+
+
+#: what may follow; anything may be GONE at any moment, and nothing comes back from there
+TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
+    NodeState.UNLISTED: frozenset(NodeState),
+    NodeState.BOOTING: frozenset(NodeState) - {NodeState.UNLISTED},
+    NodeState.WORKING: frozenset(NodeState) - {NodeState.UNLISTED, NodeState.BOOTING},
+    #: the mark may be taken back before the agent saw it
+    NodeState.MARKED: frozenset(NodeState) - {NodeState.UNLISTED},
+    NodeState.DRAINING: frozenset({NodeState.DRAINING, NodeState.ACKNOWLEDGED, NodeState.ENDING, NodeState.GONE}),
+    NodeState.ACKNOWLEDGED: frozenset({NodeState.ACKNOWLEDGED, NodeState.ENDING, NodeState.GONE}),
+    NodeState.ENDING: frozenset({NodeState.ENDING, NodeState.GONE}),
+    NodeState.GONE: frozenset({NodeState.GONE}),
+}
+
+#: counted for demand: they work, or will
+COUNTED = frozenset({NodeState.UNLISTED, NodeState.BOOTING, NodeState.WORKING})
+#: they finish what they have and take nothing new
+LEAVING = frozenset({NodeState.MARKED, NodeState.DRAINING, NodeState.ACKNOWLEDGED, NodeState.ENDING})
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine in a snapshot."""
+
+    row: documents.Row
+    state: NodeState
+    #: the provider lists it as running
+    running: bool
+    document: documents.NodeDocument | None = None
+
+    @property
+    def instance(self) -> str:
+        return self.row.instance
+
+    @property
+    def profile(self) -> str:
+        return self.row.profile
+
+    @property
+    def busy(self) -> bool:
+        """Whether its document shows a running task."""
+        return self.document is not None and any(each.running for each in self.document.task_lists)
+
+    @property
+    def last_sign(self) -> float:
+        """Last sign of life: its document, else its launch."""
+        return self.row.since if self.document is None else max(self.row.since, self.document.written)
+
+    def running_on(self, task_list: str) -> int:
+        """How many tasks of a task list its document shows as running."""
+        if self.document is None:
+            return 0
+        return sum(len(each.running) for each in self.document.task_lists if each.task_list == task_list)
+
+
+def observe(
+    row: documents.Row,
+    *,
+    listed: str | None,
+    document: documents.NodeDocument | None,
+    ending: bool,
+) -> NodeState:
+    """Derive the state of a node from what can be seen now.
+
+    ``listed`` is the provider's state of the instance, None when the list does not show it; ``ending`` tells whether
+    a termination intent is open.
+    """
+    if listed == "terminated":
+        return NodeState.GONE
+    if ending or listed == "stopping":
+        return NodeState.ENDING
+    if document is not None and document.state in {"acknowledged", "ended"}:
+        return NodeState.ACKNOWLEDGED
+    if document is not None and document.state == "draining":
+        return NodeState.DRAINING
+    if row.drain is not None:
+        return NodeState.MARKED
+    if listed is None:
+        return NodeState.UNLISTED
+    if document is None or document.first_polled is None:
+        return NodeState.BOOTING
+    return NodeState.WORKING
+
+
+def advance(before: NodeState | None, seen: NodeState) -> NodeState:
+    """Return the state to believe: documents and lists lag, so what cannot follow is an older look."""
+    if before is None or seen in TRANSITIONS[before]:
+        return seen
+    return before
