@@ -113,6 +113,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     not_after: float
     #: machines asked for, less those that already have a row
     units: int = 0
+    #: machines of this launch that got a row while the rest stayed open
+    found: tuple[str, ...] = ()
     instance: str = ""
     #: price of one machine per hour, and of all of them to the end of what is committed with the launch
     price: int = 0

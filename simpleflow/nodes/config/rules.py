@@ -128,7 +128,8 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
                     ("budget", cap),
                     (
                         f"budget.{cap} {value:g} {config.currency} allows no node of profile '{name}': one costs "
-                        f"at least {worst / billing.MICRO:g} {config.currency} (its first commitment); raise it to that or more"
+                        f"at least {worst / billing.MICRO:g} {config.currency} (its first commitment); "
+                        "raise it to that or more"
                     ),
                 )
 

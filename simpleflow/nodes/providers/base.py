@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
+
+from simpleflow.core import documents
+from simpleflow.nodes import config
 
 State = Literal["pending", "running", "stopping", "terminated"]
 
@@ -77,3 +80,24 @@ class NodeProvider(Protocol):
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of the machine's boot log ('' when there is none yet)."""
+
+
+@runtime_checkable
+class AttemptLocks(Protocol):
+    """Providers that know when an attempt is over, without waiting for a signature's life and the lag of lists."""
+
+    def attempt_over(self, attempt: str) -> bool:
+        """Tell whether nothing of this attempt can be launched any more; True makes it so, for ever."""
+
+
+Factory = Callable[["ProviderContext"], NodeProvider]
+
+
+class ProviderContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider is made from (entry points ``simpleflow.node_providers``, each a Factory)."""
+
+    cluster: config.ClusterConfig
+    #: what the agents of each profile must know
+    setups: Mapping[str, documents.NodeSetup]
+    #: folder for the provider's own state on this machine
+    folder: str

@@ -1,0 +1,330 @@
+"""control.json: the lease, open intents, a row per machine, the money. Pure steps first, then a thin shell.
+
+Every step takes a document and returns the document that should replace it; the shell replaces it with If-Match, so
+that of two managers only one can. Safety rests on that and on attempts being sent at most once, never on the lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
+from simpleflow.data.blobs import base as blobs
+
+from . import billing, config, errors
+from .providers import base as providers
+
+Control = documents.Control
+
+
+# --- lease -----------------------------------------------------------------------------------------------------------
+
+
+def empty(cluster: str) -> Control:
+    """The document of a cluster that nobody manages yet."""
+    return Control(cluster=cluster)
+
+
+def holds(control: Control, holder: str) -> bool:
+    """Tell whether this manager holds the lease."""
+    return control.lease is not None and control.lease.holder == holder
+
+
+def take(control: Control, holder: str, now: float) -> Control:
+    """Take the lease, or take it over; open intents and rows stay as they are."""
+    epoch = 0 if control.lease is None else control.lease.epoch
+    return msgspec.structs.replace(control, lease=documents.Lease(holder=holder, epoch=epoch + 1, renewed=now))
+
+
+def renew(control: Control, now: float) -> Control:
+    """Show that the holder lives; ``seq`` changes with the replacement."""
+    if control.lease is None:
+        raise ValueError("nobody holds the lease of this control document; take it first")
+    return msgspec.structs.replace(control, lease=msgspec.structs.replace(control.lease, renewed=now))
+
+
+def release(control: Control) -> Control:
+    """Leave the cluster without a manager."""
+    return msgspec.structs.replace(control, lease=None)
+
+
+# --- launches --------------------------------------------------------------------------------------------------------
+
+
+def open_intent(control: Control, intent: documents.Intent) -> Control:
+    """Write down what is about to be done, before it is."""
+    if any(each.id == intent.id for each in control.intents):
+        return control
+    return msgspec.structs.replace(control, intents=(*control.intents, intent))
+
+
+def _without_intent(control: Control, intent_id: str) -> Control:
+    return msgspec.structs.replace(control, intents=tuple(each for each in control.intents if each.id != intent_id))
+
+
+def _intent(control: Control, intent_id: str) -> documents.Intent | None:
+    return next((each for each in control.intents if each.id == intent_id), None)
+
+
+def refused(control: Control, intent_id: str) -> Control:
+    """Close an intent whose creator got a definite refusal: void."""
+    return _without_intent(control, intent_id)
+
+
+def moment(intent: documents.Intent, times: config.Times) -> float:
+    """When a complete list that begins later must show everything that this attempt ever launches."""
+    return intent.not_after + times.signature + times.list_lag
+
+
+def _rows(
+    control: Control, intent: documents.Intent, instances: Iterable[providers.Instance], times: config.Times
+) -> Control:
+    known = {row.instance for row in control.rows}
+    known |= set(intent.found)
+    new = tuple(
+        documents.Row(
+            instance=each.id,
+            profile=intent.profile,
+            attempt=intent.id,
+            price=intent.price,
+            since=each.launched,
+            until=each.launched + times.commit,
+            hidden_until=moment(intent, times),
+        )
+        for each in sorted(instances, key=lambda instance: instance.id)
+        if each.id not in known
+    )
+    return msgspec.structs.replace(control, rows=(*control.rows, *new))
+
+
+def answered(control: Control, intent_id: str, instances: Iterable[providers.Instance], times: config.Times) -> Control:
+    """Close a launch by its creator's answer: a row per machine, the rest void."""
+    intent = _intent(control, intent_id)
+    if intent is None:
+        return control
+    return _without_intent(_rows(control, intent, instances, times), intent_id)
+
+
+def found(control: Control, listing: providers.Listing, times: config.Times) -> Control:
+    """Give every listed machine of an open launch its row; the rest stays open: a fleet appears piecemeal."""
+    for intent in control.intents:
+        if intent.kind != "launch":
+            continue
+        # A row may have closed since: a terminated machine stays listed for an hour.
+        known = {*intent.found, *(row.instance for row in control.rows)}
+        new = [each for each in listing.instances if each.attempt == intent.id and each.id not in known]
+        if not new:
+            continue
+        control = _rows(control, intent, new, times)
+        left = max(intent.units - len(new), 0)
+        if left == 0:
+            control = _without_intent(control, intent.id)
+        else:
+            smaller = msgspec.structs.replace(
+                intent,
+                units=left,
+                worst=intent.worst * left // intent.units,
+                found=(*intent.found, *(each.id for each in new)),
+            )
+            control = msgspec.structs.replace(
+                control, intents=tuple(smaller if each.id == intent.id else each for each in control.intents)
+            )
+    return control
+
+
+def expire(
+    control: Control, listing: providers.Listing, times: config.Times, over: Mapping[str, bool] | None = None
+) -> Control:
+    """Close launches that a complete list proves void, or spent.
+
+    ``over`` says of attempts whether the provider itself knows that nothing of them can come any more (local
+    processes: a file lock); for those no time counts. Call ``found`` with the same listing first.
+    """
+    for intent in control.intents:
+        if intent.kind != "launch":
+            continue
+        proved = None if over is None else over.get(intent.id)
+        if proved is None:
+            proved = listing.begun > moment(intent, times)
+        if not proved:
+            continue
+        if over is None and listing.begun >= intent.not_after + times.forget and intent.worst:
+            # The provider forgets terminated machines: it may have run and gone unseen.
+            control = add_spent(control, dict.fromkeys(billing.WINDOWS, intent.worst), listing.begun)
+        control = _without_intent(control, intent.id)
+    return control
+
+
+# --- rows and money --------------------------------------------------------------------------------------------------
+
+
+def _change(control: Control, instance: str, **changes: object) -> Control:
+    rows = tuple(msgspec.structs.replace(row, **changes) if row.instance == instance else row for row in control.rows)
+    return msgspec.structs.replace(control, rows=rows)
+
+
+def row_of(control: Control, instance: str) -> documents.Row | None:
+    """The row of a machine, None without one."""
+    return next((row for row in control.rows if row.instance == instance), None)
+
+
+def adopt(control: Control, instance: providers.Instance, price: int, now: float, times: config.Times) -> Control:
+    """Give a tagged machine without row or intent its row; the caller drains it then."""
+    if row_of(control, instance.id) is not None:
+        return control
+    row = documents.Row(
+        instance=instance.id,
+        profile=instance.profile,
+        attempt=instance.attempt,
+        price=price,
+        since=instance.launched,
+        until=now + times.commit,
+        hidden_until=now + times.list_lag,
+        reason="orphan: neither row nor intent",
+    )
+    return msgspec.structs.replace(control, rows=(*control.rows, row))
+
+
+def extend(control: Control, instance: str, until: float) -> Control:
+    """Commit the money for a machine to a later moment."""
+    return _change(control, instance, until=until)
+
+
+def drain(control: Control, instance: str, reason: str, now: float) -> Control:
+    """Write ``drain: N`` into a row, N counting up; N names the tag. A row that drains already stays as it is."""
+    row = row_of(control, instance)
+    if row is None or row.drain is not None:
+        return control
+    generation = row.generation + 1
+    return _change(control, instance, drain=generation, generation=generation, draining_since=now, reason=reason)
+
+
+def undrain(control: Control, instance: str) -> Control:
+    """Take the mark back; its generation is never used again."""
+    return _change(control, instance, drain=None, draining_since=None, reason="")
+
+
+def terminate(control: Control, instance: str, creator: str, not_after: float, reason: str) -> Control:
+    """Open a termination; a node with an open one is never counted again."""
+    row = row_of(control, instance)
+    intent = documents.Intent(
+        id=f"terminate-{instance}",
+        kind="terminate",
+        creator=creator,
+        profile="" if row is None else row.profile,
+        not_after=not_after,
+        instance=instance,
+        reason=reason,
+    )
+    return open_intent(control, intent)
+
+
+def closable(row: documents.Row, listing: providers.Listing) -> bool:
+    """Tell whether a row may close: seen terminated, or absent from a complete list begun after its moment."""
+    for each in listing.instances:
+        if each.id == row.instance:
+            return each.state == "terminated"
+    return listing.begun > row.hidden_until
+
+
+def add_spent(control: Control, amounts: Mapping[billing.Window, int], now: float) -> Control:
+    """Add to the windows around ``now``; windows that are over are forgotten."""
+    spent = []
+    for window in billing.WINDOWS:
+        period = billing.period_key(window, now)
+        before = sum(each.amount for each in control.spent if each.window == window and each.period == period)
+        spent.append(documents.Spent(window=window, period=period, amount=before + amounts.get(window, 0)))
+    return msgspec.structs.replace(control, spent=tuple(spent))
+
+
+def close_row(control: Control, instance: str, terms: billing.Terms, ended: float, now: float) -> Control:
+    """Close a row in the same replacement that adds its cost to what is spent; its termination closes with it."""
+    row = row_of(control, instance)
+    if row is None:
+        return control
+    amounts: dict[billing.Window, int] = {
+        window: billing.cost_in_window(terms, row.price, row.since, ended, window, now) for window in billing.WINDOWS
+    }
+    control = add_spent(control, amounts, now)
+    rows = tuple(each for each in control.rows if each.instance != instance)
+    return _without_intent(msgspec.structs.replace(control, rows=rows), f"terminate-{instance}")
+
+
+# --- the shell -------------------------------------------------------------------------------------------------------
+
+
+class ControlFile:
+    """control.json of one cluster, as one manager (or reader) sees it. Not thread safe."""
+
+    def __init__(self, store: blobs.BlobStore, cluster: str, holder: str, clock: clocks.Clock) -> None:
+        self._store = store
+        self._cluster = cluster
+        self.holder = holder
+        self._clock = clock
+        self._etag: str | None = None
+        self._known: Control | None = None
+        #: the last ``seq`` that was read, and when (monotonic) it was first seen
+        self._seen: tuple[int, float] | None = None
+
+    @property
+    def known(self) -> Control:
+        """What was read or written last; raises ControlLost when that was forgotten."""
+        if self._known is None:
+            raise errors.ControlLost(f"control.json of '{self._cluster}' is not known any more; read it again")
+        return self._known
+
+    def forget(self) -> None:
+        """Drop what is known: the next call must be ``read``."""
+        self._known = None
+        self._etag = None
+
+    def read(self) -> Control:
+        """Read the document; one that does not exist is an empty one. Raises ControlLost when the store fails."""
+        self.forget()
+        try:
+            got = self._store.get(documents.CONTROL_KEY)
+        except core_errors.SimpleflowError as error:
+            raise errors.ControlLost(f"control.json of '{self._cluster}' could not be read: {error}") from error
+        if got is None:
+            control = empty(self._cluster)
+        else:
+            control = msgspec.json.decode(got[0], type=Control)
+            self._etag = got[1]
+        self._known = control
+        if self._seen is None or self._seen[0] != control.seq:
+            self._seen = (control.seq, self._clock.monotonic())
+        return control
+
+    def replace(self, control: Control) -> Control:
+        """Replace what was read. Raises ControlLost, and forgets, when someone else did or no answer came."""
+        known = self.known
+        if control == known:
+            return known
+        new = msgspec.structs.replace(control, seq=known.seq + 1)
+        content = msgspec.json.encode(new)
+        etag = self._etag
+        self.forget()
+        try:
+            if etag is None:
+                self._etag = self._store.put(documents.CONTROL_KEY, content, if_absent=True)
+            else:
+                self._etag = self._store.put(documents.CONTROL_KEY, content, if_match=etag)
+        except core_errors.SimpleflowError as error:
+            raise errors.ControlLost(
+                f"control.json of '{self._cluster}' was not replaced: {error}; it is read again at the next pass"
+            ) from error
+        self._known = new
+        self._seen = (new.seq, self._clock.monotonic())
+        return new
+
+    def may_take(self, times: config.Times) -> bool:
+        """Tell whether the lease is free, ours, or unchanged for a lease time on our own monotonic clock."""
+        control = self.known
+        if control.lease is None or control.lease.holder == self.holder:
+            return True
+        assert self._seen is not None
+        return self._clock.monotonic() - self._seen[1] >= times.lease

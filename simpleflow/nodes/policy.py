@@ -1,0 +1,332 @@
+"""The decision: ``decide(snapshot) -> plan``, pure, with a reason for everything that it launches, keeps and drains.
+
+The live loop, ``sfnodes plan`` and the tests call this same function; the same snapshot gives the same plan, byte for
+byte.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from . import billing, config, guards, model
+
+
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task list of activities asks for: one ledger of tasks, queued and running together."""
+
+    task_list: str
+    #: tasks that SWF has (queued or running), by the deciders' rows
+    scheduled: int = 0
+    #: tasks that programs wait to submit
+    foreseen: int = 0
+    #: CountPendingActivityTasks, a cross-check that may be wrong; None: not asked
+    pending: int | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a decision depends on."""
+
+    now: float
+    cluster: config.ClusterConfig
+    nodes: tuple[model.Node, ...] = ()
+    #: (profile, units) of open launch intents
+    launching: tuple[tuple[str, int], ...] = ()
+    demand: tuple[Demand, ...] = ()
+    purses: tuple[guards.Purse, ...] = ()
+    #: price of one machine of each profile, millionths per hour
+    prices: dict[str, int] = {}
+    #: why launches of a profile are paused
+    paused: dict[str, str] = {}
+    #: measured seconds from launch to first poll
+    boots: dict[str, float] = {}
+    #: every open run is covered by a row; until then nothing is scaled down
+    covered: bool = True
+    #: the cluster goes down: drain everything
+    ending: bool = False
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """Launch so many machines of a profile."""
+
+    profile: str
+    units: int
+    #: millionths per hour of one machine, and worst cost of all of them until the end of the first commitment
+    price: int
+    worst: int
+    reason: str
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine, and why."""
+
+    instance: str
+    profile: str
+    reason: str
+
+
+class Extension(msgspec.Struct, frozen=True, kw_only=True):
+    """Commit the money for a machine to a later moment."""
+
+    instance: str
+    until: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do now. ``notes`` say why something that was wanted is not done."""
+
+    launches: tuple[Launch, ...] = ()
+    keeps: tuple[Item, ...] = ()
+    drains: tuple[Item, ...] = ()
+    #: marks to take back: the agent has not seen them
+    unmarks: tuple[Item, ...] = ()
+    terminates: tuple[Item, ...] = ()
+    #: subset of ``terminates``: machines that never worked, for the breaker
+    boot_failures: tuple[str, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Builder:
+    """The plan while it is made; money is taken from the purses in the order of the launches and extensions."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.times = snapshot.cluster.settings
+        self.purses = snapshot.purses
+        self.launches: list[Launch] = []
+        self.keeps: list[Item] = []
+        self.drains: list[Item] = []
+        self.unmarks: list[Item] = []
+        self.terminates: list[Item] = []
+        self.boot_failures: list[str] = []
+        self.extensions: list[Extension] = []
+        self.notes: list[str] = []
+
+    def plan(self) -> Plan:
+        return Plan(**{name: tuple(getattr(self, name)) for name in Plan.__struct_fields__})
+
+
+def decide(snapshot: Snapshot) -> Plan:
+    """Return what to launch, keep, drain, unmark, terminate and extend, each with its reason."""
+    build = _Builder(snapshot)
+    nodes = sorted(snapshot.nodes, key=lambda node: (node.profile, node.instance))
+    dead = _dead(build, nodes)
+    alive = [node for node in nodes if node.instance not in dead and node.state is not model.NodeState.GONE]
+    for node in list(alive):
+        if not _extend(build, node):
+            alive.remove(node)
+    profiles = sorted({*snapshot.cluster.profiles, *(node.profile for node in alive)})
+    for profile in profiles:
+        _profile(build, profile, [node for node in alive if node.profile == profile])
+    return build.plan()
+
+
+def never_polled_after(snapshot: Snapshot, profile: str) -> float:
+    """Seconds after which a machine that runs and never polled counts as a boot failure."""
+    times = snapshot.cluster.settings
+    return min(max(3 * boot_time(snapshot, profile), times.never_polled_min), times.never_polled_max)
+
+
+def boot_time(snapshot: Snapshot, profile: str) -> float:
+    """Measured boot time of a profile, else the configured one."""
+    measured = snapshot.boots.get(profile)
+    if measured is not None:
+        return measured
+    return snapshot.cluster.boot_of(profile) if profile in snapshot.cluster.profiles else snapshot.cluster.settings.boot
+
+
+def _item(node: model.Node, reason: str) -> Item:
+    return Item(instance=node.instance, profile=node.profile, reason=reason)
+
+
+def _dead(build: _Builder, nodes: list[model.Node]) -> set[str]:
+    """Terminate what will not end by itself: silent drains, failed boots."""
+    snapshot, times = build.snapshot, build.times
+    dead: set[str] = set()
+    for node in nodes:
+        if node.state is model.NodeState.ENDING:
+            dead.add(node.instance)
+            continue
+        age = snapshot.now - node.row.since
+        if node.state is model.NodeState.BOOTING and node.running:
+            limit = never_polled_after(snapshot, node.profile)
+            if age > limit:
+                build.terminates.append(_item(node, f"up for {age:.0f} s, no worker ever polled (limit {limit:.0f} s)"))
+                build.boot_failures.append(node.instance)
+                dead.add(node.instance)
+        elif node.state in model.LEAVING:
+            silent = snapshot.now - max(node.last_sign, node.row.draining_since or 0.0)
+            if silent > times.silence:
+                build.terminates.append(
+                    _item(node, f"draining, no sign of life for {silent:.0f} s (limit {times.silence:.0f} s)")
+                )
+                dead.add(node.instance)
+            elif overdue := _overdue(node, snapshot.now - times.silence):
+                build.terminates.append(_item(node, overdue))
+                dead.add(node.instance)
+    return dead
+
+
+def _overdue(node: model.Node, moment: float) -> str:
+    """A drain has no deadline while tasks run inside their start-to-close time; this names one that does not."""
+    if node.document is None or node.state is model.NodeState.ACKNOWLEDGED:
+        return ""
+    for each in node.document.task_lists:
+        for task in each.running:
+            if task.start_to_close is not None and task.started + task.start_to_close < moment:
+                return f"draining, task {task.id} is over its start-to-close time of {task.start_to_close:g} s"
+    return ""
+
+
+def _extend(build: _Builder, node: model.Node) -> bool:
+    """Commit the money for a node before its moment comes; False when the cap forbids it and it drains instead."""
+    snapshot, times = build.snapshot, build.times
+    row = node.row
+    if snapshot.now + 3 * times.loop < row.until:
+        return True
+    terms = guards.terms_of(snapshot.cluster, node.profile)
+    wanted = snapshot.now + times.commit
+    until = row.since + billing.billed(terms, wanted - row.since)
+    paid = billing.cost(terms, row.price, max(row.until - row.since, 0.0))
+    more = max(billing.cost(terms, row.price, until - row.since) - paid, 0)
+    allowed = node.state in model.LEAVING or guards.affordable(build.purses, more, 1) == 1
+    # A leaving or busy node runs on whatever the cap says, and that is counted: a task is never killed for money.
+    build.extensions.append(Extension(instance=node.instance, until=until))
+    build.purses = guards.spend(build.purses, more)
+    if allowed:
+        return True
+    why = "; ".join(purse.describe(snapshot.cluster.currency) for purse in snapshot.purses)
+    busy = ", after the tasks that it works on" if node.busy else ""
+    build.drains.append(_item(node, f"its next commitment is over the budget{busy} ({why})"))
+    return False
+
+
+def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
+    snapshot = build.snapshot
+    counted = [node for node in nodes if node.state in model.COUNTED]
+    for node in nodes:
+        if node.state in model.LEAVING and not (node.state is model.NodeState.MARKED and not snapshot.ending):
+            build.keeps.append(_item(node, f"{node.state}: {node.row.reason or 'finishing'}"))
+    marked = [node for node in nodes if node.state is model.NodeState.MARKED and not snapshot.ending]
+    if snapshot.ending or profile not in snapshot.cluster.profiles:
+        why = "the cluster goes down" if snapshot.ending else f"profile '{profile}' is not in the cluster file any more"
+        build.drains.extend(_item(node, why) for node in counted)
+        build.keeps.extend(_item(node, f"marked: {node.row.reason or 'finishing'}") for node in marked)
+        return
+    launching = sum(units for name, units in snapshot.launching if name == profile)
+    need, why = _need(snapshot, profile, nodes)
+    missing = need - len(counted) - launching
+    for node in marked:
+        if missing > 0:
+            build.unmarks.append(_item(node, f"needed again: {why}"))
+            missing -= 1
+        else:
+            build.keeps.append(_item(node, f"marked: {node.row.reason or 'finishing'}"))
+    if missing > 0:
+        _launch(build, profile, missing, why)
+    _scale_down(build, profile, counted, surplus=max(-missing, 0), why=why)
+
+
+def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[int, str]:
+    """How many machines of a profile are wanted now, and the sentence that says why."""
+    cluster = snapshot.cluster
+    demand = {each.task_list: each for each in snapshot.demand}
+    need, why = cluster.profiles[profile].min, f"min of profile '{profile}' is {cluster.profiles[profile].min}"
+    for task_list, slots in cluster.lists_of(profile):
+        each = demand.get(task_list, Demand(task_list=task_list))
+        leaving = sum(node.running_on(task_list) for node in nodes if node.state in model.LEAVING)
+        running = sum(node.running_on(task_list) for node in nodes if node.state in model.COUNTED)
+        tasks = max(each.scheduled - leaving, running)
+        said = f"{each.scheduled} tasks on '{task_list}'"
+        if tasks == 0 and each.pending:
+            # Nobody's row speaks of them, and the count is approximate: one machine looks after them.
+            tasks, said = 1, f"about {each.pending} tasks wait on '{task_list}' that no decider's document shows"
+        wanted = min(math.ceil(tasks / slots), cluster.task_lists[task_list].max)
+        if wanted > need:
+            need, why = wanted, f"{said}, {slots} at once on a machine, at most {cluster.task_lists[task_list].max}"
+    limit = cluster.max_of(profile)
+    if need > limit:
+        need, why = limit, f"{why}; maximum of profile '{profile}' is {limit}"
+    return need, why
+
+
+def _launch(build: _Builder, profile: str, wanted: int, why: str) -> None:
+    snapshot = build.snapshot
+    pause = snapshot.paused.get(profile)
+    if pause:
+        build.notes.append(f"{profile}: {wanted} wanted ({why}), none launched: {pause}")
+        return
+    price = snapshot.prices.get(profile, 0)
+    worst = billing.worst(guards.terms_of(snapshot.cluster, profile), price, build.times.commit)
+    units = guards.affordable(build.purses, worst, wanted)
+    if units < wanted:
+        said = "; ".join(purse.describe(snapshot.cluster.currency) for purse in build.purses)
+        build.notes.append(f"{profile}: {wanted} wanted ({why}), {units} launched: {said}")
+    if units:
+        build.purses = guards.spend(build.purses, worst * units)
+        build.launches.append(Launch(profile=profile, units=units, price=price, worst=worst * units, reason=why))
+
+
+def _scale_down(build: _Builder, profile: str, counted: list[model.Node], *, surplus: int, why: str) -> None:
+    """Drain idle machines beyond the need, those whose paid time ends first; keep the others, each with its reason."""
+    snapshot = build.snapshot
+    terms = guards.terms_of(snapshot.cluster, profile)
+    order = sorted(counted, key=lambda n: (billing.paid_until(terms, n.row.since, snapshot.now), n.instance))
+    for node in order:
+        keep = _why_keep(build, profile, node) if surplus > 0 else f"needed: {why}"
+        if keep:
+            build.keeps.append(_item(node, keep))
+        else:
+            idle = _idle_seconds(node, snapshot.now)
+            build.drains.append(_item(node, f"idle for {idle:.0f} s, nothing to do ({why})"))
+            surplus -= 1
+
+
+def _idle_seconds(node: model.Node, now: float) -> float:
+    if node.document is None or node.document.idle_since is None:
+        return 0.0
+    return max(now - node.document.idle_since, 0.0)
+
+
+def _why_keep(build: _Builder, profile: str, node: model.Node) -> str:
+    """The reason to keep a node that nothing needs; '' when there is none."""
+    snapshot, times = build.snapshot, build.times
+    if node.state is not model.NodeState.WORKING or node.document is None:
+        return f"{node.state}: it has not polled yet"
+    if node.busy:
+        running = sum(len(each.running) for each in node.document.task_lists)
+        return f"busy: {running} tasks run"
+    if node.document.idle_since is None:
+        return "not idle yet"
+    if not snapshot.covered:
+        return "the manager has just begun: open runs are still being read"
+    age = snapshot.now - node.document.written
+    if age > times.stale:
+        # A drain still comes: silence is judged apart, and the agent may be gone.
+        return "" if age > times.silence else f"its document is {age:.0f} s old: never scale down on stale news"
+    terms = guards.terms_of(snapshot.cluster, profile)
+    # It must be drained and off before the paid time ends: an open poll, a pass, and its agent's look.
+    lead = times.poll + 2 * times.loop + times.metadata
+    lead = min(lead, terms.period / 2) if terms.period > 1 else lead
+    if billing.free_to_keep(terms, node.row.since, snapshot.now, snapshot.now + lead):
+        paid = billing.paid_until(terms, node.row.since, snapshot.now) - snapshot.now
+        return f"idle, paid for another {paid:.0f} s"
+    own = snapshot.cluster.profiles[profile].idle
+    timeout = boot_time(snapshot, profile) if own is None else own
+    idle = _idle_seconds(node, snapshot.now)
+    if terms.period < timeout and idle < timeout:
+        return f"idle for {idle:.0f} of {timeout:.0f} s"
+    foreseen = _foreseen(snapshot, profile)
+    if foreseen and idle < 2 * timeout + lead:
+        return f"idle, but {foreseen} tasks are foreseen"
+    return ""
+
+
+def _foreseen(snapshot: Snapshot, profile: str) -> int:
+    """Tasks that will be submitted to a profile's lists, counted only while something runs that they can wait for."""
+    if not any(each.scheduled for each in snapshot.demand):
+        return 0
+    lists = {name for name, _ in snapshot.cluster.lists_of(profile)}
+    return sum(each.foreseen for each in snapshot.demand if each.task_list in lists)

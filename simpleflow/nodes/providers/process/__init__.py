@@ -1,0 +1,15 @@
+"""Nodes as process groups of this machine: the embedded default, with the agent and the metadata of the real ones."""
+
+from __future__ import annotations
+
+from simpleflow.nodes.providers import base
+
+from .metadata import MetadataServer
+from .provider import ProcessProvider
+
+__all__ = ["MetadataServer", "ProcessProvider", "create"]
+
+
+def create(context: base.ProviderContext) -> ProcessProvider:
+    """Make the provider of a cluster (entry point ``process``)."""
+    return ProcessProvider(context.cluster.cluster, context.folder, context.setups)

@@ -1,0 +1,227 @@
+"""Launches, lists, marks and ends local nodes. All state is on disk: any manager, and the metadata server, sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from simpleflow.core import documents
+from simpleflow.nodes import errors, tags
+from simpleflow.nodes.providers import base
+
+from . import records
+
+#: seconds between TERM and KILL of a node that is terminated
+KILL_AFTER = 2.0
+LOG_LINES = 50
+
+
+class ProcessProvider:
+    """A node is a process group of this machine (base.NodeProvider, base.AttemptLocks)."""
+
+    def __init__(self, cluster: str, folder: str, setups: Mapping[str, documents.NodeSetup]) -> None:
+        self._cluster = cluster
+        self._folder = Path(folder)
+        self._setups = setups
+        self._nodes = self._folder / "nodes"
+        self._attempts = self._folder / "attempts"
+        for each in (self._nodes, self._attempts):
+            each.mkdir(parents=True, exist_ok=True)
+        #: processes that this one began, to be reaped
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def launch(self, spec: base.LaunchSpec) -> base.Launched:
+        """Launch one attempt; a file lock is held during the call, so that others see whether it can still come."""
+        if spec.profile not in self._setups:
+            raise errors.ProviderRefused(
+                f"profile '{spec.profile}' is unknown to this provider; known: {', '.join(sorted(self._setups))}"
+            )
+        endpoint = self._metadata_endpoint()
+        with records.locked(self._lock(spec.attempt)) as lock:
+            if os.read(lock, 4) == b"void":
+                raise errors.ProviderRefused(
+                    f"attempt {spec.attempt} was given up by a successor; nothing was launched"
+                )
+            already = tuple(each for each in self.list().instances if each.attempt == spec.attempt)
+            if already:
+                return base.Launched(instances=already)
+            if time.time() > spec.not_after:
+                raise errors.ProviderRefused(f"attempt {spec.attempt} came after its last moment; nothing was launched")
+            return base.Launched(
+                instances=tuple(self._start(spec, number, endpoint) for number in range(1, spec.units + 1))
+            )
+
+    def _start(self, spec: base.LaunchSpec, number: int, endpoint: str) -> base.Instance:
+        node_id = f"{spec.attempt}-{number}"
+        folder = records.NodeFolder(self._nodes / node_id)
+        record = records.Record(
+            id=node_id,
+            attempt=spec.attempt,
+            profile=spec.profile,
+            launched=time.time(),
+            instance_type="process",
+            tags={
+                **spec.tags,
+                tags.CLUSTER: spec.cluster,
+                tags.PROFILE: spec.profile,
+                tags.ATTEMPT: spec.attempt,
+            },
+        )
+        folder.create(record)
+        setup = self._setups[spec.profile]
+        records.write(folder.setup, msgspec.json.encode(setup))
+        environment = {
+            **os.environ,
+            **setup.environment,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{endpoint}/{node_id}/",
+            "SIMPLEFLOW_NODE_ID": node_id,
+            "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
+        }
+        with records.locked(folder.alive) as alive, folder.log.open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "simpleflow.nodes.agent", "--setup", str(folder.setup)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                pass_fds=(alive,),
+            )
+        self._children.append(child)
+        folder.set_pid(child.pid)
+        return self._instance(record, "running")
+
+    @staticmethod
+    def _instance(
+        record: records.Record, state: base.State, all_tags: Mapping[str, str] | None = None
+    ) -> base.Instance:
+        return base.Instance(
+            id=record.id,
+            state=state,
+            profile=record.profile,
+            attempt=record.attempt,
+            launched=record.launched,
+            instance_type=record.instance_type,
+            tags=record.tags if all_tags is None else all_tags,
+        )
+
+    def list(self) -> base.Listing:
+        """List every node, ended ones too: their folders stay until ``forget``."""
+        begun = time.time()
+        self._children = [child for child in self._children if child.poll() is None]
+        found = []
+        for path in sorted(self._nodes.iterdir()):
+            folder = records.NodeFolder(path)
+            record = folder.record()
+            if record is not None:
+                found.append(self._instance(record, self._state(folder, record), folder.all_tags()))
+        return base.Listing(instances=tuple(found), begun=begun)
+
+    def _state(self, folder: records.NodeFolder, record: records.Record) -> base.State:
+        if folder.is_alive():
+            return "stopping" if folder.ending else "running"
+        if folder.pid is None and self._in_flight(record.attempt):
+            return "pending"
+        return "terminated"
+
+    def _in_flight(self, attempt: str) -> bool:
+        try:
+            with records.locked(self._lock(attempt), wait=False):
+                return False
+        except BlockingIOError:
+            return True
+
+    def attempt_over(self, attempt: str) -> bool:
+        """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
+        try:
+            with records.locked(self._lock(attempt), wait=False) as lock:
+                os.pwrite(lock, b"void", 0)
+                return True
+        except BlockingIOError:
+            return False
+
+    def mark(self, instance_id: str, generation: int) -> None:
+        """Set the drain mark of this generation."""
+        self._folder_of(instance_id).set_tag(tags.drain(generation), "1")
+
+    def unmark(self, instance_id: str, generation: int) -> None:
+        """Remove it; absent is no error."""
+        self._folder_of(instance_id).remove_tag(tags.drain(generation))
+
+    def terminate(self, instance_id: str) -> None:
+        """End the node's processes; one that is gone is no error."""
+        path = self._nodes / instance_id
+        if not path.exists():
+            return
+        folder = records.NodeFolder(path)
+        folder.set_ending()
+        end_processes(node_processes(str(self._folder), instance_id), KILL_AFTER)
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def diagnose(self, instance_id: str) -> str:
+        """The last 50 lines of its log."""
+        try:
+            lines = (self._nodes / instance_id / "log").read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return "\n".join(lines[-LOG_LINES:])
+
+    def _folder_of(self, instance_id: str) -> records.NodeFolder:
+        path = self._nodes / instance_id
+        if not path.exists():
+            raise errors.ProviderRefused(f"node '{instance_id}' does not exist; `sfnodes status` lists those that do")
+        return records.NodeFolder(path)
+
+    def _lock(self, attempt: str) -> Path:
+        return self._attempts / f"{attempt}.lock"
+
+    def _metadata_endpoint(self) -> str:
+        try:
+            return (self._folder / "metadata.url").read_text().strip()
+        except FileNotFoundError:
+            raise errors.ProviderRefused(
+                f"no metadata endpoint is written in {self._folder}/metadata.url; is the supervisor of cluster "
+                f"'{self._cluster}' alive? `sfnodes up` starts it"
+            ) from None
+
+
+def node_processes(folder: str, node_id: str | None = None) -> list[psutil.Process]:
+    """Every living process whose environment names this cluster folder (and this node), but the caller."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if environment.get("SIMPLEFLOW_CLUSTER_FOLDER") == folder and (
+            node_id is None or environment.get("SIMPLEFLOW_NODE_ID") == node_id
+        ):
+            found.append(process)
+    return found
+
+
+def end_processes(processes: list[psutil.Process], patience: float) -> None:
+    """Ask by TERM, end by KILL after so many seconds. psutil checks that a pid still is the same process."""
+    for process in processes:
+        _signal(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=patience)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.Error:
+        return

@@ -1,0 +1,112 @@
+"""What is on disk of local nodes: a folder each, with its record, tags, notice, log, and a lock held while it lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """``node.json``: written before the process exists."""
+
+    id: str
+    attempt: str
+    profile: str
+    launched: float
+    instance_type: str
+    tags: dict[str, str]
+
+
+class NodeFolder:
+    """The files of one node."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tags = path / "tags"
+        self.log = path / "log"
+        self.setup = path / "setup.json"
+        self.alive = path / "alive.lock"
+        self.notice = path / "notice.json"
+        self._record = path / "node.json"
+        self._pid = path / "pid"
+        self._ending = path / "ending"
+
+    def create(self, record: Record) -> None:
+        """Write the record and the tags at launch."""
+        self.tags.mkdir(parents=True)
+        for key, value in record.tags.items():
+            self.set_tag(key, value)
+        self.alive.touch()
+        write(self._record, msgspec.json.encode(record))
+
+    def record(self) -> Record | None:
+        """The record; None while the folder is being made (its launch has not begun the process then)."""
+        try:
+            return msgspec.json.decode(self._record.read_bytes(), type=Record)
+        except FileNotFoundError:
+            return None
+
+    def set_tag(self, key: str, value: str) -> None:
+        write(self.tags / key, value.encode())
+
+    def remove_tag(self, key: str) -> None:
+        (self.tags / key).unlink(missing_ok=True)
+
+    def all_tags(self) -> dict[str, str]:
+        found = {}
+        for each in sorted(self.tags.iterdir()):
+            if not each.name.startswith("~"):
+                try:
+                    found[each.name] = each.read_text()
+                except FileNotFoundError:
+                    continue
+        return found
+
+    @property
+    def pid(self) -> int | None:
+        """The agent's process id, which is also its group's."""
+        try:
+            return int(self._pid.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def set_pid(self, pid: int) -> None:
+        write(self._pid, str(pid).encode())
+
+    @property
+    def ending(self) -> bool:
+        return self._ending.exists()
+
+    def set_ending(self) -> None:
+        self._ending.touch()
+
+    def is_alive(self) -> bool:
+        """Whether its process lives: it holds the lock from before it begins until the kernel ends it."""
+        try:
+            with locked(self.alive, wait=False):
+                return False
+        except BlockingIOError:
+            return True
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file at once: readers see old or new."""
+    temporary = path.with_name(f"~{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the exclusive lock of a file; raises BlockingIOError when it is taken and ``wait`` is false."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield descriptor
+    finally:
+        os.close(descriptor)
