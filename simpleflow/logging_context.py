@@ -1,0 +1,36 @@
+"""Which task this process works on, kept in environment variables so that child processes log it too."""
+
+from __future__ import annotations
+
+import os
+
+#: key -> environment variable
+ENV_KEYS = {
+    "activity_id": "_SWF_CONTEXT_ACTIVITY_ID",
+    "domain": "_SWF_CONTEXT_DOMAIN",
+    "event_id": "_SWF_CONTEXT_EVENT_ID",
+    "task_list": "_SWF_CONTEXT_TASK_LIST",
+    "task_type": "_SWF_CONTEXT_TASK_TYPE",
+    "workflow_id": "_SWF_CONTEXT_WORKFLOW_ID",
+}
+
+
+def set(key: str, value: object) -> None:
+    """Set one key; raises KeyError for a name that is not in ENV_KEYS."""
+    os.environ[ENV_KEYS[key]] = str(value)
+
+
+def get(key: str) -> str:
+    """Return one key's value, ``""`` when it was never set."""
+    return os.environ.get(ENV_KEYS[key], "")
+
+
+def reset() -> None:
+    """Forget the task; children started from now on inherit nothing of it."""
+    for variable in ENV_KEYS.values():
+        os.environ[variable] = ""
+
+
+def items() -> dict[str, str]:
+    """Return the keys that have a value."""
+    return {key: value for key in ENV_KEYS if (value := get(key))}

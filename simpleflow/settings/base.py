@@ -1,0 +1,69 @@
+"""How a setting finds its value: what ``configure`` put, the environment, the user's module, the default."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import errors
+from . import default
+
+MODULE_VARIABLE = "SIMPLEFLOW_SETTINGS_MODULE"
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off"})
+NAMES = frozenset(name for name in vars(default) if name.isupper())
+
+
+def parse_bool(name: str, text: str) -> bool:
+    """Read 1/0, true/false, yes/no or on/off in any case; raises UsageError that names the variable."""
+    value = text.strip().lower()
+    if value in TRUE:
+        return True
+    if value in FALSE:
+        return False
+    raise errors.UsageError(f"{name}={text!r} is no boolean: write 1, true, yes or on, or 0, false, no or off")
+
+
+def parse(name: str, text: str, example: Any) -> Any:
+    """Turn the text of an environment variable into the type that its default has."""
+    if isinstance(example, bool):
+        return parse_bool(name, text)
+    if isinstance(example, int):
+        try:
+            return int(text)
+        except ValueError:
+            raise errors.UsageError(f"{name}={text!r} is no whole number: write one, such as {example}") from None
+    if name == "LOGGING":
+        try:
+            return msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise errors.UsageError(f"{name} is no JSON object for logging.config.dictConfig: {error}") from None
+    return text
+
+
+def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Read every setting once. Names of the user's module that no default has are kept as they are.
+
+    Raises UsageError when the module cannot be imported or a variable has the wrong type.
+    """
+    environ = os.environ if environ is None else environ
+    values = {name: getattr(default, name) for name in NAMES}
+    module_name = environ.get(MODULE_VARIABLE)
+    if module_name:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise errors.UsageError(
+                f"{MODULE_VARIABLE}={module_name!r} cannot be imported ({error}): name a module on PYTHONPATH, "
+                "or unset the variable"
+            ) from error
+        values.update({name: value for name, value in vars(module).items() if name.isupper()})
+    for name in NAMES:
+        text = environ.get(name)
+        if text is not None and text != "":
+            values[name] = parse(name, text, getattr(default, name))
+    return values

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from simpleflow import settings
+from simpleflow.core import errors
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    settings.reload()
+    yield
+    settings.reload()
+
+
+def test_default_then_module_then_environment_then_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.ACTIVITY_DEFAULT_TIMEOUT == 300
+    module = types.ModuleType("my_settings")
+    module.ACTIVITY_DEFAULT_TIMEOUT = 7  # type: ignore[attr-defined]
+    module.OWN = "kept"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_settings", module)
+    monkeypatch.setenv("SIMPLEFLOW_SETTINGS_MODULE", "my_settings")
+    settings.reload()
+    assert settings.ACTIVITY_DEFAULT_TIMEOUT == 7
+    assert settings.OWN == "kept"
+    monkeypatch.setenv("ACTIVITY_DEFAULT_TIMEOUT", "11")
+    settings.reload()
+    assert settings.ACTIVITY_DEFAULT_TIMEOUT == 11
+    settings.put_setting("ACTIVITY_DEFAULT_TIMEOUT", 13)
+    assert settings.ACTIVITY_DEFAULT_TIMEOUT == 13
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("ON", True), ("false", False), ("no", False)])
+def test_booleans(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
+    monkeypatch.setenv("SIMPLEFLOW_S3_SSE", text)
+    assert settings.SIMPLEFLOW_S3_SSE is value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("SIMPLEFLOW_S3_SSE", "perhaps"), ("SWF_CONNECTION_RETRIES", "many"), ("LOGGING", "[1]")]
+)
+def test_a_value_of_the_wrong_type_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(errors.UsageError, match=name):
+        getattr(settings, name)
+
+
+def test_a_missing_settings_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMPLEFLOW_SETTINGS_MODULE", "no_such_module_of_mine")
+    with pytest.raises(errors.UsageError, match="no_such_module_of_mine"):
+        settings.items()
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="NO_SUCH"):
+        settings.NO_SUCH  # noqa: B018
+
+
+def test_printing_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.configure({"MY_SECRET": "hush", "MY_PLAIN": "seen"})
+    settings.print_settings()
+    printed = capsys.readouterr().out
+    assert "hush" not in printed
+    assert "MY_PLAIN='seen'" in printed
