@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,10 @@ import botocore.config
 
 from simpleflow.core import clock as clocks
 from simpleflow.testing.cloud import (
+    alarms,
+    autoscaling,
     behind,
+    buckets,
     calls,
     capacity,
     compute,
@@ -30,11 +33,13 @@ from simpleflow.testing.cloud import (
     metadata,
     models,
     principals,
+    rights,
     server,
     templates,
     timeline,
     tokens,
 )
+from simpleflow.testing.cloud.cfn import api as cloudformation
 
 _ONE = threading.Lock()
 
@@ -60,6 +65,10 @@ class Cloud:
         boot: boots the machine of each instance; without it instances are entries in a list.
         port: of the loopback server; 0 takes a free one.
         swf_endpoint: where Amazon SWF is played, for the environments given to machines and children.
+        swf_metric: tells SWF's CloudWatch metrics: name and dimensions to value, None for no data.
+        alarm_period: seconds between two evaluations of alarms.
+        group_pause: seconds until an Auto Scaling group replaces a member or tries a refused launch again.
+        patience: seconds that CloudFormation waits for a group to become empty before its deletion fails.
     """
 
     def __init__(
@@ -72,6 +81,10 @@ class Cloud:
         boot: machines.Boot | None = None,
         port: int = 0,
         swf_endpoint: str = "",
+        swf_metric: Callable[[str, Mapping[str, str]], float | None] | None = None,
+        alarm_period: float = 60.0,
+        group_pause: float = 30.0,
+        patience: float = 60.0,
     ) -> None:
         self.region = region
         self.clock = clock or clocks.RealClock()
@@ -118,14 +131,48 @@ class Cloud:
         self._templates = templates.LaunchTemplates(self.clock, self._ids)
         self._fleets = fleets.Fleets(self.clock, self._ids, self.instances, self._templates, self.tokens)
         owners = [self._templates.tagged, self._fleets.tagged, self._images.tagged]
+        self._groups = autoscaling.AutoScaling(
+            clock=self.clock,
+            line=self._line,
+            maker=self._ids,
+            store=self.instances,
+            launch_templates=self._templates,
+            region=region,
+            pause=group_pause,
+        )
+        self._swf_metric = swf_metric or (lambda name, dimensions: None)
+        self._stacks = cloudformation.CloudFormation(
+            clock=self.clock,
+            maker=self._ids,
+            clients=self._clients,
+            directory=self.principals,
+            region=region,
+            zones=self.capacity.zones,
+            patience=patience,
+        )
+        policies = buckets.Buckets(looked)
+        self._rights = rights.Rights(looked.client)
         for store in (
+            policies,
+            self._groups,
+            self._groups.policies,
+            alarms.Alarms(
+                clock=self.clock,
+                line=self._line,
+                region=region,
+                source=self._metric,
+                act=self._groups.policies.act,
+                period=alarm_period,
+            ),
+            self._stacks,
+            self._stacks.change_sets,
             self._images,
             self._templates,
             self._fleets,
             compute.Compute(self.clock, self.instances, self._templates, self.tokens, owners),
         ):
             self._gateway.register(store)
-        self._gateway.guards.append(looked.in_use(self.instances))
+        self._gateway.guards += [looked.in_use(self.instances), policies.guard]
         self._gateway.mounted[metadata.PREFIX] = metadata.Metadata(self.clock, region, self.instances, self.principals)
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -154,6 +201,7 @@ class Cloud:
         if self._server is None:
             return
         self._line.close()
+        self._stacks.close()
         self.instances.close()
         self._server.close()
         self._server = None
@@ -162,6 +210,17 @@ class Cloud:
     def advance(self, seconds: float) -> None:
         """Move a virtual clock forward; boots, alarms and notices on the way happen in order."""
         self._line.advance(seconds)
+
+    def excess(self) -> list[rights.Excess]:
+        """The calls that roles made so far and that their policies do not allow."""
+        return self._rights.excess(self.record)
+
+    def _metric(self, namespace: str, name: str, dimensions: Mapping[str, str]) -> float | None:
+        if namespace == "AWS/SWF":
+            return self._swf_metric(name, dimensions)
+        if namespace == "AWS/AutoScaling":
+            return self._groups.metric(name, dimensions.get("AutoScalingGroupName", ""))
+        return None
 
     # --- ways in ------------------------------------------------------------------------------------------------
 

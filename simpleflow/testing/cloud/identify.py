@@ -113,4 +113,4 @@ def _rest(service: str, method: str, path: str, query: str, headers: Mapping[str
         params: dict[str, Any] = {name: unquote(value) for name, value in zip(route.names, match.groups(), strict=True)}
         params |= {route.querystring[key]: value for key, value in given if key in route.querystring}
         return route.action, params
-    raise errors.ApiError("NotRehearsed", f"no action of {service} is {method} {path}", 501)
+    raise errors.ApiError("NotRehearsed", f"no action of {service} is {method} {path}?{query}", 501)

@@ -18,14 +18,14 @@ class Lookups:
     """
 
     def __init__(self, client: Callable[[str], Any]) -> None:
-        self._client = client
+        self.client = client
         self._types: dict[str, int | None] = {}
 
     def vcpus(self, instance_type: str) -> int | None:
         """vCPUs of an instance type, None when there is no such type."""
         if instance_type not in self._types:
             try:
-                found = self._client("ec2").describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
+                found = self.client("ec2").describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
                 self._types[instance_type] = found[0]["VCpuInfo"]["DefaultVCpus"]
             except botocore.exceptions.ClientError:
                 self._types[instance_type] = None
@@ -33,7 +33,7 @@ class Lookups:
 
     def place(self, subnet: str) -> instances.Place:
         """A subnet; '' is the default subnet of the first zone. Raises ApiError when there is none."""
-        ec2 = self._client("ec2")
+        ec2 = self.client("ec2")
         if subnet:
             found = self._ask(ec2.describe_subnets, SubnetIds=[subnet])["Subnets"]
         else:
@@ -54,7 +54,7 @@ class Lookups:
         """An instance profile by Name or Arn: its ARN, and the name of its role ('' without one)."""
         name = specification.get("Name") or specification.get("Arn", "").rpartition("/")[2]
         try:
-            found = self._client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+            found = self.client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
         except botocore.exceptions.ClientError:
             found = None
         if found is None or specification.get("Arn", found["Arn"]) != found["Arn"]:
@@ -68,15 +68,27 @@ class Lookups:
     def has_image(self, image_id: str) -> bool:
         """Whether moto knows an image."""
         try:
-            return bool(self._client("ec2").describe_images(ImageIds=[image_id])["Images"])
+            return bool(self.client("ec2").describe_images(ImageIds=[image_id])["Images"])
         except botocore.exceptions.ClientError:
             return False
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Whether a bucket exists."""
+        try:
+            self.client("s3").head_bucket(Bucket=bucket)
+        except botocore.exceptions.ClientError:
+            return False
+        return True
+
+    def is_empty(self, bucket: str) -> bool:
+        """Whether a bucket holds nothing; raises botocore's ClientError when there is no such bucket."""
+        return not self.client("s3").list_objects_v2(Bucket=bucket, MaxKeys=1).get("KeyCount")
 
     def parameters(self, names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
         """SSM parameters as moto has them, and the names that it does not know."""
         if not names:
             return [], []
-        found = self._client("ssm").get_parameters(Names=names)
+        found = self.client("ssm").get_parameters(Names=names)
         return found["Parameters"], found["InvalidParameters"]
 
     @staticmethod

@@ -18,9 +18,15 @@ def session() -> botocore.session.Session:
 
 
 @functools.cache
+def _untouched() -> botocore.session.Session:
+    # clients of S3 rewrite the URIs of the models that they share with their session
+    return botocore.session.Session()
+
+
+@functools.cache
 def service(name: str) -> botocore.model.ServiceModel:
     """Load the model of one service by botocore's name; raises botocore's UnknownServiceError."""
-    return session().get_service_model(name)
+    return _untouched().get_service_model(name)
 
 
 def protocol(name: str) -> str:

@@ -48,6 +48,10 @@ class Directory:
             raise _REFUSALS.get(service) or _REFUSALS["json" if service in _JSON else "query"]
         return known
 
+    def keys_of(self, principal: calls.Principal) -> Credentials:
+        """The keys of a principal, for a service that calls on its behalf."""
+        return self.assume(principal.role, principal.session) if principal.role else self.admin
+
     def assume(self, role: str, session: str) -> Credentials:
         """Give out the credentials of a role, as an instance profile does; the same pair gives the same."""
         digest = hashlib.sha256(f"{role}/{session}".encode()).hexdigest()

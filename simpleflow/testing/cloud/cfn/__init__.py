@@ -1,0 +1,1 @@
+"""CloudFormation: every resource made, updated and deleted by public API calls against the same account."""
