@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from simpleflow.testing.cloud import codec, errors, models
+from simpleflow.testing.cloud import behind, codec, errors, models
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
@@ -95,8 +95,9 @@ def _routes(service: str) -> tuple[_Route, ...]:
                 querystring=queries,
             )
         )
-    # the most particular route first: more of the query fixed, then more of it required, then the plainer action
-    routes.sort(key=lambda r: (-len(r.fixed), -len(r.required), len(r.querystring), r.action))
+    # the most particular route first: more of the query fixed, then more of it required; of two that are as
+    # particular (deprecated names, directory buckets) the one that is rehearsed
+    routes.sort(key=lambda r: (-len(r.fixed), -len(r.required), not behind.rehearses(service, r.action), r.action))
     return tuple(routes)
 
 

@@ -119,7 +119,7 @@ class CloudFormation:
     def _importers(self, name: str) -> list[str]:
         found = []
         for stack in self._stacks.values():
-            if stack.status == "DELETE_COMPLETE":
+            if not stack.resources:
                 continue
             scope = self._engine.scope(stack, stack.given, stack)
             if any(scope.value(one) == name for one in template.imports(stack.given.body)):
@@ -189,7 +189,8 @@ class CloudFormation:
         if missing:
             raise template.invalid(f"Parameters: [{', '.join(missing)}] must have values")
         for key, declaration in declared.items():
-            asked.setdefault(key, str(declaration["Default"]))
+            if key not in asked:
+                asked[key] = str(declaration["Default"])
             value = asked[key]
             if "AllowedValues" in declaration and value not in map(str, declaration["AllowedValues"]):
                 allowed = ", ".join(map(str, declaration["AllowedValues"]))

@@ -207,28 +207,30 @@ def _permission(rule: kinds.Properties) -> dict[str, Any]:
     return permission
 
 
-_SOURCES = frozenset(
-    {"IpProtocol", "FromPort", "ToPort", "CidrIp", "CidrIpv6", "Description", "SourceSecurityGroupId",
-     "DestinationSecurityGroupId", "SourcePrefixListId", "DestinationPrefixListId"}
-)  # fmt: skip
+_RULE = frozenset({"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "CidrIpv6", "Description"})
 
 
-class GroupRule(kinds.Kind):
-    """AWS::EC2::SecurityGroupIngress and AWS::EC2::SecurityGroupEgress."""
+class Ingress(kinds.Kind):
+    """AWS::EC2::SecurityGroupIngress."""
 
-    handled = _SOURCES | {"GroupId"}
-
-    def __init__(self, way: str) -> None:
-        self._way = way
+    handled = _RULE | {"SourceSecurityGroupId", "SourcePrefixListId"}
+    way = "ingress"
 
     def create(self, context: kinds.Context, properties: kinds.Properties) -> kinds.Made:
-        call = getattr(context.api("ec2"), f"authorize_security_group_{self._way}")
+        call = getattr(context.api("ec2"), f"authorize_security_group_{self.way}")
         call(GroupId=properties["GroupId"], IpPermissions=[_permission(properties)])
         return kinds.Made(context.name(), {"Id": context.name()})
 
     def delete(self, context: kinds.Context, physical: str, properties: kinds.Properties) -> None:
-        call = getattr(context.api("ec2"), f"revoke_security_group_{self._way}")
+        call = getattr(context.api("ec2"), f"revoke_security_group_{self.way}")
         call(GroupId=properties["GroupId"], IpPermissions=[_permission(properties)])
+
+
+class Egress(Ingress):
+    """AWS::EC2::SecurityGroupEgress."""
+
+    handled = _RULE | {"DestinationSecurityGroupId", "DestinationPrefixListId"}
+    way = "egress"
 
 
 class VpcEndpoint(kinds.Ec2Thing):
@@ -287,8 +289,8 @@ TABLE: dict[str, kinds.Kind] = {
     "AWS::EC2::Route": Route(),
     "AWS::EC2::RouteTable": RouteTable(),
     "AWS::EC2::SecurityGroup": SecurityGroup(),
-    "AWS::EC2::SecurityGroupEgress": GroupRule("egress"),
-    "AWS::EC2::SecurityGroupIngress": GroupRule("ingress"),
+    "AWS::EC2::SecurityGroupEgress": Egress(),
+    "AWS::EC2::SecurityGroupIngress": Ingress(),
     "AWS::EC2::Subnet": Subnet(),
     "AWS::EC2::SubnetRouteTableAssociation": RouteTableAssociation(),
     "AWS::EC2::VPC": Vpc(),
