@@ -1,0 +1,267 @@
+"""The agent's loop: one thread, one selector; every step of it can be called by a test."""
+
+from __future__ import annotations
+
+import json
+import logging
+import selectors
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
+from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import children, config, drain, status, tags
+from simpleflow.nodes import metadata as metadata_module
+
+from . import orphan, report
+
+logger = logging.getLogger(__name__)
+
+#: longest wait of one turn of the loop, seconds
+_TURN = 0.2
+#: seconds before a notice's deadline at which unfinished tasks are reported as interrupted
+_MARGIN = 5.0
+#: seconds that workers get to end after the acknowledgement
+_FAREWELL = 5.0
+
+
+class _Worker:
+    """One (profile, task list) pair: the worker process and its channel."""
+
+    def __init__(self, task_list: str, slots: int, child: children.Child, channel: status.Channel) -> None:
+        self.task_list = task_list
+        self.slots = slots
+        self.child = child
+        self.channel = channel
+
+    def view(self) -> drain.WorkerView:
+        said = self.channel.status
+        return drain.WorkerView(alive=self.child.alive(), acknowledged=said is not None and said.acknowledged)
+
+    def list_status(self) -> documents.ListStatus:
+        said = self.channel.status
+        if said is None:
+            return documents.ListStatus(task_list=self.task_list, slots=self.slots)
+        return documents.ListStatus(
+            task_list=self.task_list, slots=self.slots, polling=said.polling, running=said.running
+        )
+
+
+class Agent:
+    """Runs a node until it is drained. Make and run it in the main thread."""
+
+    def __init__(
+        self,
+        setup: documents.NodeSetup,
+        metadata: metadata_module.Metadata,
+        store: blobs.BlobStore,
+        environment: Mapping[str, str],
+        clock: clocks.Clock,
+    ) -> None:
+        self._setup = setup
+        self._metadata = metadata
+        self._store = store
+        self._clock = clock
+        self._times = config.from_mapping(setup.times)
+        self.node = metadata.instance_id()
+        attempt = metadata.tag(tags.ATTEMPT) or ""
+        self.state = drain.DrainState.WORKING
+        self._generation = 0
+        self._deadline: float | None = None
+        self._reason = ""
+        self._health = ""
+        self._next_metadata = 0.0
+        self._next_look = 0.0
+        self._asked_to_end = False
+        self._orphan = orphan.OrphanWatch(self.node, attempt, self._times)
+        now = clock.now()
+        self._reporter = report.Reporter(
+            store,
+            documents.NodeDocument(
+                node=self.node, profile=setup.profile, attempt=attempt, state="booting", booted=now, written=now
+            ),
+            self._times,
+        )
+        self._selector = selectors.DefaultSelector()
+        self._sockets = Path(tempfile.mkdtemp(prefix="sfn-"))
+        self._workers = [
+            self._worker(task_list, slots, number, environment)
+            for number, (task_list, slots) in enumerate(setup.task_lists)
+        ]
+
+    def _worker(self, task_list: str, slots: int, number: int, environment: Mapping[str, str]) -> _Worker:
+        path = self._sockets / f"{number}.sock"
+        channel = status.Channel(path, self._selector)
+        child = children.Child(
+            f"worker of '{task_list}'",
+            worker_command(self._setup, task_list, slots),
+            {**environment, **self._setup.environment, **worker_environment(self.node, path)},
+            self._clock,
+            directory=self._setup.directory,
+        )
+        return _Worker(task_list, slots, child, channel)
+
+    def end_soon(self, *_: object) -> None:
+        """Signal handler: the machine goes down; drain as after a notice."""
+        self._asked_to_end = True
+
+    def run(self) -> int:
+        """Work until drained; return the exit code (0: powered off)."""
+        try:
+            self._reporter.write(self._clock.now())
+            while self.state is not drain.DrainState.ENDED:
+                self.turn()
+                for key, _ in self._selector.select(_TURN):
+                    key.data()
+            self._finish()
+        finally:
+            self.close()
+        return 0
+
+    def turn(self) -> None:
+        """One turn: keep the workers, look at what is due, act on it, report."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        if self.state is drain.DrainState.WORKING:
+            for worker in self._workers:
+                if worker.child.keep():
+                    worker.channel.reset()
+        if self._asked_to_end and self._deadline is None:
+            self._notice(now + self._times.notice, "the machine goes down")
+        if monotonic >= self._next_metadata:
+            self._next_metadata = monotonic + self._times.metadata
+            self._read_metadata()
+        if monotonic >= self._next_look:
+            self._next_look = monotonic + self._times.look
+            self._look(now, monotonic)
+        self._observe(now)
+        if self._deadline is not None and now >= self._deadline - _MARGIN:
+            self._event(drain.DrainEvent.DEADLINE)
+        if drain.settled(tuple(worker.view() for worker in self._workers)):
+            self._event(drain.DrainEvent.SETTLED)
+        if self.state is not drain.DrainState.DRAINED:
+            self._reporter.write_if_due(now)
+        elif self._reporter.write(now):
+            self._event(drain.DrainEvent.STORED)
+
+    def _observe(self, now: float) -> None:
+        lists = tuple(worker.list_status() for worker in self._workers)
+        sick = [
+            f"worker of '{worker.task_list}' ended {worker.child.deaths} times"
+            for worker in self._workers
+            if worker.child.deaths
+        ]
+        health = "; ".join([*([self._health] if self._health else []), *sick]) or "ok"
+        self._reporter.update(lists, now, health=health)
+        if self._reporter.document.state == "booting" and self._reporter.document.first_polled is not None:
+            self._reporter.change(state="working")
+
+    def _read_metadata(self) -> None:
+        try:
+            generation = self._metadata.drain_generation()
+            notice = self._metadata.notice()
+        except core_errors.SimpleflowError as error:
+            self._health = str(error)
+            return
+        self._health = ""
+        if notice is not None and self._deadline is None:
+            self._notice(notice, "the provider takes the machine away")
+        if generation > self._generation:
+            self._generation = generation
+            self._reason = self._reason or "drain mark"
+            self._event(drain.DrainEvent.MARK)
+
+    def _notice(self, deadline: float, reason: str) -> None:
+        self._deadline = deadline
+        self._reason = reason
+        self._event(drain.DrainEvent.NOTICE)
+
+    def _look(self, now: float, monotonic: float) -> None:
+        """Read control.json; an idle machine that nobody owns ends itself."""
+        if any(worker.list_status().running for worker in self._workers):
+            return
+        try:
+            got = self._store.get(documents.CONTROL_KEY)
+        except core_errors.SimpleflowError as error:
+            logger.warning("control.json cannot be read: %s", error, extra={"action": "look"})
+            return
+        control = documents.Control(cluster="") if got is None else msgspec.json.decode(got[0], type=documents.Control)
+        verdict = self._orphan.look(control, now, monotonic)
+        if verdict == "look_again":
+            self._next_look = monotonic + self._times.lease
+        elif verdict == "orphaned":
+            self._reason = "nobody owns this machine: no row and no open intent, or its time is up and nobody leads"
+            self._event(drain.DrainEvent.ORPHANED)
+
+    def _event(self, event: drain.DrainEvent) -> None:
+        """Take one step of the drain's table and do what it says."""
+        following = drain.step(self.state, event)
+        if following.state is self.state and not following.actions:
+            return
+        logger.info("%s on %s: %s", self.state, event, following.state, extra={"action": "drain"})
+        self.state = following.state
+        for action in following.actions:
+            self._act(action)
+
+    def _act(self, action: drain.DrainAction) -> None:
+        match action:
+            case drain.DrainAction.STOP_POLLING | drain.DrainAction.STOP_BY_DEADLINE:
+                for worker in self._workers:
+                    worker.channel.stop_polling(None if self._deadline is None else self._deadline - _MARGIN)
+                self._reporter.change(
+                    state="draining", generation=self._generation, deadline=self._deadline, reason=self._reason
+                )
+                self._reporter.write(self._clock.now())
+            case drain.DrainAction.INTERRUPT:
+                for worker in self._workers:
+                    worker.channel.stop_polling(self._clock.now())
+            case drain.DrainAction.ACKNOWLEDGE:
+                self._reporter.change(state="acknowledged")
+            case drain.DrainAction.POWER_OFF:
+                logger.info("drained: powering off (%s)", self._reason, extra={"action": "power_off"})
+
+    def _finish(self) -> None:
+        """End the workers, all at once, and say so."""
+        for worker in self._workers:
+            worker.child.ask(signal.SIGTERM)
+        limit = self._clock.monotonic() + _FAREWELL
+        for worker in self._workers:
+            worker.child.end(max(limit - self._clock.monotonic(), 0.1))
+        self._observe(self._clock.now())
+        self._reporter.change(state="ended")
+        self._reporter.write(self._clock.now())
+
+    def close(self) -> None:
+        """End what still runs and remove the sockets."""
+        for worker in self._workers:
+            worker.child.end(0.5)
+            worker.channel.close()
+        self._selector.close()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+def worker_command(setup: documents.NodeSetup, task_list: str, slots: int) -> list[str]:
+    """The command of one worker: ``simpleflow worker.start`` for one task list with as many runners as slots."""
+    backend = ["--endpoint-url", setup.endpoint] if setup.endpoint else ["--backend", "swf"]
+    modules = ["--modules", ",".join(setup.modules)] if setup.modules else []
+    return [
+        *(sys.executable, "-m", "simpleflow.cli.main", *backend, "worker.start"),
+        *("--domain", setup.domain, "--task-list", task_list, "--nb-processes", str(slots), *modules),
+    ]
+
+
+def worker_environment(node: str, socket_path: Path) -> dict[str, str]:
+    """What a worker learns from its agent: the status channel, and the node that its identity begins with."""
+    return {
+        "SIMPLEFLOW_STATUS_SOCKET": str(socket_path),
+        "SIMPLEFLOW_NODE_ID": node,
+        "SIMPLEFLOW_IDENTITY": json.dumps({"node": node}),
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,36 @@
+"""Whether anybody still owns this machine: the agent's own look at control.json (CONTROL.md 1, the net under it)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from simpleflow.core import documents
+from simpleflow.nodes import config
+
+Verdict = Literal["owned", "orphaned", "look_again"]
+
+
+class OrphanWatch:
+    """Judges successive looks at control.json. An idle node ends when nothing names it, or its time is up unled."""
+
+    def __init__(self, node: str, attempt: str, times: config.Times) -> None:
+        self._node = node
+        self._attempt = attempt
+        self._times = times
+        #: (seq, monotonic) of the first look at a lease that may be dead
+        self._suspect: tuple[int, float] | None = None
+
+    def look(self, control: documents.Control, now: float, monotonic: float) -> Verdict:
+        """Judge one look. 'look_again': a lease time from now, to see whether ``seq`` changes."""
+        row = next((each for each in control.rows if each.instance == self._node), None)
+        if row is None:
+            intent_open = any(each.id == self._attempt for each in control.intents)
+            self._suspect = None
+            return "owned" if intent_open else "orphaned"
+        if now < row.until:
+            self._suspect = None
+            return "owned"
+        if self._suspect is None or self._suspect[0] != control.seq:
+            self._suspect = (control.seq, monotonic)
+            return "look_again"
+        return "orphaned" if monotonic - self._suspect[1] >= self._times.lease else "look_again"

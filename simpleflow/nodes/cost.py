@@ -1,0 +1,67 @@
+"""What the machines cost: closed ones from the ledger, open ones up to now, each under its billing model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from simpleflow.core import documents
+
+from . import billing, config, guards
+
+
+class NodeCost(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine's bill."""
+
+    node: str
+    profile: str
+    since: float
+    #: None while it runs
+    ended: float | None
+    #: seconds that are billed
+    billed: float
+    #: millionths of the currency
+    cost: int
+    #: 'per 20 s, at least 20 s, 0.05 USD/h'
+    terms: str
+
+
+def describe(cluster: config.ClusterConfig, profile: str) -> str:
+    """A profile's billing terms in words."""
+    terms = guards.terms_of(cluster, profile)
+    price = "no price" if terms.price is None else f"{terms.price:g} {cluster.currency}/h"
+    return f"per {terms.period} s, at least {terms.minimum} s, {price}"
+
+
+def of_cluster(
+    cluster: config.ClusterConfig,
+    control: documents.Control,
+    ledger: Iterable[documents.LedgerEntry],
+    now: float,
+) -> tuple[NodeCost, ...]:
+    """Every machine's bill, oldest first."""
+    found = {
+        row.instance: _cost(cluster, row.instance, row.profile, row.price, row.since, None, now) for row in control.rows
+    }
+    for entry in ledger:
+        found[entry.instance] = _cost(
+            cluster, entry.instance, entry.profile, entry.price, entry.since, entry.ended, now
+        )
+    return tuple(sorted(found.values(), key=lambda each: (each.since, each.node)))
+
+
+def _cost(
+    cluster: config.ClusterConfig, node: str, profile: str, price: int, since: float, ended: float | None, now: float
+) -> NodeCost:
+    terms = guards.terms_of(cluster, profile)
+    seconds = (now if ended is None else ended) - since
+    return NodeCost(
+        node=node,
+        profile=profile,
+        since=since,
+        ended=ended,
+        billed=billing.billed(terms, seconds),
+        cost=billing.cost(terms, price, seconds),
+        terms=describe(cluster, profile),
+    )

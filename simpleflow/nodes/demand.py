@@ -1,0 +1,180 @@
+"""Demand: deciders publish what their runs ask for, the manager reads and merges it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents, interceptors
+from simpleflow.core import errors as core_errors
+from simpleflow.data.blobs import base as blobs
+
+from . import config, policy
+
+logger = logging.getLogger(__name__)
+
+
+class DemandPublisher:
+    """The interceptor that writes ``demand/DECIDER.json`` (interceptors.DeciderInterceptor).
+
+    The first row of a run is stored before its first evaluation, one PUT for all runs received meanwhile; later
+    changes at most every ``document_min``, else every ``document_max`` seconds, by a thread of its own.
+    """
+
+    def __init__(self, store: blobs.BlobStore, decider: str, times: config.Times, clock: clocks.Clock) -> None:
+        self._store = store
+        self._decider = decider
+        self._times = times
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._rows: dict[str, documents.RunRow] = {}
+        #: counts changes; what is stored, and what someone waits for
+        self._version = 0
+        self._stored = 0
+        self._urgent = 0
+        self._attempts = 0
+        self._error: core_errors.SimpleflowError | None = None
+        self._written = 0.0
+        self._ending = False
+        self._thread: threading.Thread | None = None
+
+    def polling(self) -> None:
+        """Start the thread that writes."""
+        with self._condition:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_loop, name="demand", daemon=True)
+                self._thread.start()
+
+    def received(self, task: interceptors.DecisionReceived) -> None:
+        """Store the first row of a run before it is evaluated; raises what the store raised."""
+        run = task.execution
+        with self._condition:
+            if run.run_id in self._rows:
+                return
+            self._rows[run.run_id] = documents.RunRow(
+                run_id=run.run_id,
+                workflow_id=run.workflow_id,
+                workflow=run.workflow_name,
+                started_event_id=0,
+                changed=self._clock.now(),
+            )
+            self._version += 1
+            mine = self._urgent = self._version
+            attempts = self._attempts
+            self._condition.notify_all()
+            while self._stored < mine:
+                if self._error is not None and self._attempts > attempts + 1:
+                    self._rows.pop(run.run_id, None)
+                    raise self._error
+                self._condition.wait(1.0)
+
+    def answered(self, outcome: interceptors.DecisionAnswered) -> None:
+        """Remember what the run asks for now; the thread stores it soon."""
+        run = outcome.execution
+        with self._condition:
+            self._rows[run.run_id] = documents.RunRow(
+                run_id=run.run_id,
+                workflow_id=run.workflow_id,
+                workflow=run.workflow_name,
+                started_event_id=outcome.started_event_id,
+                changed=self._clock.now(),
+                closed=outcome.closed,
+                tasks=() if outcome.closed else outcome.demand,
+            )
+            self._version += 1
+            self._condition.notify_all()
+
+    def stopping(self) -> None:
+        """Store what is left and end the thread."""
+        with self._condition:
+            self._ending = True
+            self._urgent = self._version
+            self._condition.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _due(self) -> float:
+        """Seconds until the next write is due; 0: now."""
+        age = self._clock.now() - self._written
+        if self._urgent > self._stored:
+            return 0.0
+        limit = self._times.document_min if self._version > self._stored else self._times.document_max
+        return max(limit - age, 0.0)
+
+    def _write_loop(self) -> None:
+        while True:
+            with self._condition:
+                while not self._ending and (wait := self._due()) > 0:
+                    self._condition.wait(wait)
+                if self._ending and self._stored == self._version:
+                    return
+                version = self._version
+                now = self._clock.now()
+                self._forget_closed(now)
+                document = documents.DemandDocument(decider=self._decider, written=now, runs=tuple(self._rows.values()))
+            error: core_errors.SimpleflowError | None = None
+            try:
+                self._store.put(f"{documents.DEMAND_PREFIX}{self._decider}.json", msgspec.json.encode(document))
+            except core_errors.SimpleflowError as caught:
+                error = caught
+                logger.warning("demand was not published: %s", caught, extra={"action": "demand"})
+            with self._condition:
+                self._attempts += 1
+                self._error = error
+                self._written = now
+                if error is None:
+                    self._stored = max(self._stored, version)
+                elif self._ending:
+                    return
+                else:
+                    self._condition.wait(min(self._times.document_min, 1.0))
+                self._condition.notify_all()
+
+    def _forget_closed(self, now: float) -> None:
+        """A closed run's row stays long enough for every manager to see it, and outlives rows of other deciders."""
+        kept = 2 * self._times.document_max + self._times.stale
+        self._rows = {
+            run_id: row for run_id, row in self._rows.items() if not (row.closed and now - row.changed > kept)
+        }
+
+
+def merge(found: Iterable[documents.DemandDocument]) -> dict[str, documents.RunRow]:
+    """The row that holds for each run: that of its newest decision; a close ends all discussion."""
+    rows: dict[str, documents.RunRow] = {}
+    for document in found:
+        for row in document.runs:
+            known = rows.get(row.run_id)
+            if known is None or (row.closed, row.started_event_id, row.changed) > (
+                known.closed,
+                known.started_event_id,
+                known.changed,
+            ):
+                rows[row.run_id] = row
+    return rows
+
+
+def by_list(
+    rows: Iterable[documents.RunRow], task_lists: Iterable[str], pending: Mapping[str, int | None]
+) -> tuple[policy.Demand, ...]:
+    """Add the open runs' rows up by task list."""
+    scheduled: dict[str, int] = {}
+    foreseen: dict[str, int] = {}
+    for row in rows:
+        if row.closed:
+            continue
+        for each in row.tasks:
+            target = scheduled if each.state == "scheduled" else foreseen
+            target[each.task_list] = target.get(each.task_list, 0) + each.count
+    return tuple(
+        policy.Demand(
+            task_list=name,
+            scheduled=scheduled.get(name, 0),
+            foreseen=foreseen.get(name, 0),
+            pending=pending.get(name),
+        )
+        for name in sorted(task_lists)
+    )

@@ -1,0 +1,80 @@
+"""What a machine learns about itself: instance metadata, version 2 (a token for every read).
+
+EC2 user guide, "Use the Instance Metadata Service"; ``AWS_EC2_METADATA_SERVICE_ENDPOINT`` is honoured as the SDKs do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import urllib3
+
+from . import errors, tags
+
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+DEFAULT_ENDPOINT = "http://169.254.169.254/"
+_TOKEN_SECONDS = 3600
+
+
+class Metadata:
+    """Reads the metadata of this machine. Not thread safe. Raises NodesError when the endpoint does not answer."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._base = environment.get(ENDPOINT_VARIABLE, DEFAULT_ENDPOINT).rstrip("/")
+        self._pool = urllib3.PoolManager(
+            num_pools=1, maxsize=1, retries=False, timeout=urllib3.Timeout(connect=1.0, read=2.0)
+        )
+        self._token = ""
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
+        try:
+            answer = self._pool.request(method, f"{self._base}/{path}", headers=dict(headers))
+        except urllib3.exceptions.HTTPError as error:
+            raise errors.NodesError(f"instance metadata at {self._base} does not answer: {error}") from error
+        return answer.status, answer.data.decode("utf-8", "replace")
+
+    def get(self, path: str) -> str | None:
+        """Return the text at a path such as 'latest/meta-data/instance-id', None when it is absent."""
+        status, text = 401, ""
+        if self._token:
+            status, text = self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
+        if status == 401:
+            header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
+            status, self._token = self._request("PUT", "latest/api/token", header)
+            if status != 200:
+                raise errors.NodesError(f"instance metadata at {self._base} gave no token (HTTP {status})")
+            status, text = self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
+        if status == 404:
+            return None
+        if status != 200:
+            raise errors.NodesError(f"instance metadata at {self._base}/{path} answered HTTP {status}")
+        return text
+
+    def instance_id(self) -> str:
+        """The machine's id."""
+        text = self.get("latest/meta-data/instance-id")
+        if not text:
+            raise errors.NodesError(f"instance metadata at {self._base} has no instance-id")
+        return text.strip()
+
+    def tag(self, key: str) -> str | None:
+        """The value of one tag of the machine."""
+        return self.get(f"latest/meta-data/tags/instance/{key}")
+
+    def drain_generation(self) -> int:
+        """Highest generation of a drain mark among the machine's tags; 0 without one."""
+        text = self.get("latest/meta-data/tags/instance")
+        return tags.drain_generation((text or "").splitlines())
+
+    def notice(self) -> float | None:
+        """The moment at which the provider takes the machine away, None without a notice."""
+        text = self.get("latest/meta-data/spot/instance-action")
+        if not text:
+            return None
+        try:
+            moment = json.loads(text)["time"]
+            return datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC).timestamp()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise errors.NodesError(f"instance metadata holds a notice that cannot be read: {text!r}") from error

@@ -1,0 +1,178 @@
+"""Passive observation: documents, runs, counts, put together into the snapshot that the policy decides on."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
+from simpleflow.data.blobs import base as blobs
+
+from . import billing, config, demand, guards, model, policy
+from .providers import base as providers
+
+logger = logging.getLogger(__name__)
+
+_Document = TypeVar("_Document", documents.NodeDocument, documents.DemandDocument)
+
+
+class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One open execution as ListOpenWorkflowExecutions shows it."""
+
+    workflow_id: str
+    run_id: str
+    workflow: str
+
+
+class Coordinator(Protocol):
+    """What the manager asks Amazon SWF or the embedded service. Raises SimpleflowError when it does not answer."""
+
+    def open_runs(self) -> tuple[OpenRun, ...]:
+        """Every open execution of the domain."""
+
+    def is_closed(self, workflow_id: str, run_id: str) -> bool:
+        """Whether this run is closed, or forgotten."""
+
+    def scheduled(self, run: OpenRun) -> documents.RunRow:
+        """Read a run's history and count its open activity tasks: for runs that no decider's document covers."""
+
+    def pending_activities(self, task_list: str) -> int:
+        """CountPendingActivityTasks: approximate."""
+
+    def pending_decisions(self, task_list: str) -> int:
+        """CountPendingDecisionTasks: approximate."""
+
+
+class Observer:
+    """Reads what is there; remembers only what spares reads."""
+
+    def __init__(
+        self, cluster: config.ClusterConfig, store: blobs.BlobStore, coordinator: Coordinator, clock: clocks.Clock
+    ) -> None:
+        self._cluster = cluster
+        self._times = cluster.settings
+        self._store = store
+        self._coordinator = coordinator
+        self._clock = clock
+        self._cache: dict[str, tuple[str, documents.NodeDocument | documents.DemandDocument]] = {}
+        #: runs that the API showed closed, and rows read from histories
+        self._closed: set[str] = set()
+        self._read: dict[str, documents.RunRow] = {}
+        self._next_runs = 0.0
+        self._states: dict[str, model.NodeState] = {}
+        self._boots: dict[str, dict[str, float]] = {}
+        self.covered = False
+        self.open_runs = 0
+        self.nodes: dict[str, documents.NodeDocument] = {}
+        self.rows: dict[str, documents.RunRow] = {}
+        self.pending: dict[str, int | None] = {}
+
+    def read_documents(self) -> None:
+        """Read the nodes' and the deciders' documents; only what changed is fetched."""
+        nodes = {each.node: each for each in self._documents(documents.NODES_PREFIX, documents.NodeDocument)}
+        found = self._documents(documents.DEMAND_PREFIX, documents.DemandDocument)
+        self.nodes = nodes
+        rows = demand.merge(found)
+        for run_id, row in list(self._read.items()):
+            if run_id in rows:
+                del self._read[run_id]
+            else:
+                rows[run_id] = row
+        self.rows = {run_id: row for run_id, row in rows.items() if not row.closed and run_id not in self._closed}
+
+    def _documents(self, prefix: str, kind: type[_Document]) -> list[_Document]:
+        found = []
+        for blob in self._store.list(prefix):
+            known = self._cache.get(blob.key)
+            if known is not None and known[0] == blob.etag and isinstance(known[1], kind):
+                found.append(known[1])
+                continue
+            got = self._store.get(blob.key)
+            if got is None:
+                continue
+            document = msgspec.json.decode(got[0], type=kind)
+            self._cache[blob.key] = (got[1], document)
+            found.append(document)
+        return found
+
+    def read_runs(self) -> None:
+        """Hold the rows against the open runs of the API, at most every few passes; closes what is closed there."""
+        monotonic = self._clock.monotonic()
+        if monotonic < self._next_runs:
+            return
+        try:
+            runs = {run.run_id: run for run in self._coordinator.open_runs()}
+            for run_id, row in list(self.rows.items()):
+                if run_id not in runs and self._coordinator.is_closed(row.workflow_id, run_id):
+                    self._closed.add(run_id)
+                    self._read.pop(run_id, None)
+                    del self.rows[run_id]
+            for run_id, run in runs.items():
+                if run_id not in self.rows and run_id not in self._closed:
+                    self._read[run_id] = self.rows[run_id] = self._coordinator.scheduled(run)
+        except core_errors.SimpleflowError as error:
+            logger.warning("open runs cannot be read: %s", error, extra={"action": "observe"})
+            return
+        self.open_runs = len(runs)
+        self.covered = True
+        self._next_runs = monotonic + max(5 * self._times.loop, self._times.document_max)
+
+    def read_pending(self) -> None:
+        """Ask how many activity tasks wait on each list; None where nobody answers."""
+        for task_list in self._cluster.task_lists:
+            try:
+                self.pending[task_list] = self._coordinator.pending_activities(task_list)
+            except core_errors.SimpleflowError:
+                self.pending[task_list] = None
+
+    def snapshot(
+        self, control: documents.Control, listing: providers.Listing, now: float, *, ending: bool
+    ) -> policy.Snapshot:
+        """Put everything together."""
+        nodes = tuple(self._node(row, control, listing) for row in control.rows)
+        launching: dict[str, int] = {}
+        for intent in control.intents:
+            if intent.kind == "launch":
+                launching[intent.profile] = launching.get(intent.profile, 0) + intent.units
+        paused = {}
+        for name, profile in self._cluster.profiles.items():
+            reason = guards.paused(control, name, self._cluster.image_of(profile))
+            if reason:
+                paused[name] = reason
+        return policy.Snapshot(
+            now=now,
+            cluster=self._cluster,
+            nodes=nodes,
+            launching=tuple(sorted(launching.items())),
+            demand=demand.by_list(self.rows.values(), self._cluster.task_lists, self.pending),
+            purses=guards.purses(self._cluster, control, now),
+            prices=prices(self._cluster),
+            paused=paused,
+            boots={name: statistics.median(seen.values()) for name, seen in self._boots.items() if seen},
+            covered=self.covered,
+            ending=ending,
+        )
+
+    def _node(self, row: documents.Row, control: documents.Control, listing: providers.Listing) -> model.Node:
+        listed = next((each.state for each in listing.instances if each.id == row.instance), None)
+        document = self.nodes.get(row.instance)
+        if document is not None and document.first_polled is not None:
+            self._boots.setdefault(row.profile, {})[row.instance] = document.first_polled - row.since
+        ending = any(each.kind == "terminate" and each.instance == row.instance for each in control.intents)
+        seen = model.observe(row, listed=listed, document=document, ending=ending)
+        state = self._states[row.instance] = model.advance(self._states.get(row.instance), seen)
+        return model.Node(row=row, state=state, running=listed == "running", document=document)
+
+    def forget(self, instance: str) -> None:
+        """Its row is closed."""
+        self._states.pop(instance, None)
+
+
+def prices(cluster: config.ClusterConfig) -> dict[str, int]:
+    """Millionths per hour of one machine of each profile, as the file gives them."""
+    return {name: billing.micros(profile.billing.price or 0.0) for name, profile in sorted(cluster.profiles.items())}

@@ -1,0 +1,299 @@
+"""One pass of the manager: observe, decide, act, in idempotent steps.
+
+``Reconciler.steps`` is a generator that yields after every effect: dropped between any two steps (a crash), a fresh one
+goes on from what control.json, the provider's list and the documents say.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
+from simpleflow.data.blobs import base as blobs
+
+from . import billing, config, control, errors, guards, observe, policy, tags
+from .providers import base as providers
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """The manager's hands. One pass at a time, on one thread."""
+
+    def __init__(
+        self,
+        cluster: config.ClusterConfig,
+        file: control.ControlFile,
+        provider: providers.NodeProvider,
+        store: blobs.BlobStore,
+        coordinator: observe.Coordinator,
+        clock: clocks.Clock,
+    ) -> None:
+        self.cluster = cluster
+        self.times = cluster.settings
+        self.file = file
+        self.observer = observe.Observer(cluster, store, coordinator, clock)
+        self._provider = provider
+        self._store = store
+        self._clock = clock
+        #: provider's clock less ours, by its newest listing
+        self._skew = 0.0
+        #: machines with neither row nor intent, and when (monotonic) they were first seen
+        self._orphans: dict[str, float] = {}
+        self.plan: policy.Plan = policy.Plan()
+        self.leading = False
+        #: no more launches, drain everything; and without waiting for it
+        self.ending = False
+        self.hurry = False
+
+    def now(self) -> float:
+        """The provider's time."""
+        return self._clock.now() + self._skew
+
+    def run_pass(self) -> None:
+        """Run one pass; what another manager or the provider spoils is tried again at the next one."""
+        try:
+            for _ in self.steps():
+                pass
+        except core_errors.SimpleflowError as error:
+            logger.warning("this pass ends early: %s", error, extra={"action": "pass"})
+
+    def steps(self) -> Iterator[str]:
+        """Yield the name of each step after it was done."""
+        document = self.file.read()
+        yield "read"
+        self.leading = control.holds(document, self.file.holder)
+        if not self.leading:
+            if not self.file.may_take(self.times):
+                yield "contender"
+                return
+            self.file.replace(control.take(document, self.file.holder, self.now()))
+            self.leading = True
+            yield "lease"
+        elif document.lease is not None and self.now() - document.lease.renewed >= self.times.lease_renew:
+            self.file.replace(control.renew(document, self.now()))
+            yield "renew"
+        before = self._clock.now()
+        listing = self._provider.list()
+        self._skew = listing.begun - before
+        yield "list"
+        self.observer.read_documents()
+        yield "documents"
+        yield from self._account(listing)
+        self.observer.read_runs()
+        self.observer.read_pending()
+        yield "observe"
+        snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
+        self.plan = policy.decide(snapshot)
+        yield "decide"
+        yield from self._act(listing)
+
+    # --- what the list shows, in the ledger ---------------------------------------------------------------------------
+
+    def _account(self, listing: providers.Listing) -> Iterator[str]:
+        document = control.found(self.file.known, listing, self.times)
+        document = control.expire(document, listing, self.times, self._over(document, listing))
+        document = self._adopt(document, listing)
+        document = self._failures(document)
+        closing = [row for row in document.rows if control.closable(row, listing)]
+        for row in closing:
+            self._write_ledger(row)
+            terms = guards.terms_of(self.cluster, row.profile)
+            document = self._count_outcome(document, row)
+            document = control.close_row(document, row.instance, terms, self._ended(row), self.now())
+        self.file.replace(document)
+        for row in closing:
+            self.observer.forget(row.instance)
+        yield "account"
+
+    def _over(self, document: documents.Control, listing: providers.Listing) -> dict[str, bool] | None:
+        """What a provider with attempt locks says of open launches whose machines this listing does not show."""
+        if not isinstance(self._provider, providers.AttemptLocks):
+            return None
+        shown = {each.attempt for each in listing.instances}
+        over = {}
+        for intent in document.intents:
+            if intent.kind == "launch":
+                # Asked after the listing: a launch that ended in between shows at the next pass.
+                over[intent.id] = intent.id not in shown and self._provider.attempt_over(intent.id)
+        if any(over.values()):
+            later = {each.attempt for each in self._provider.list().instances}
+            over = {attempt: proved and attempt not in later for attempt, proved in over.items()}
+        return over
+
+    def _adopt(self, document: documents.Control, listing: providers.Listing) -> documents.Control:
+        """Give orphans a row, at the second look, and drain them."""
+        rows = {row.instance for row in document.rows}
+        intents = {intent.id for intent in document.intents}
+        monotonic = self._clock.monotonic()
+        seen: dict[str, float] = {}
+        for each in listing.instances:
+            if each.state == "terminated" or each.id in rows or each.attempt in intents:
+                continue
+            first = seen[each.id] = self._orphans.get(each.id, monotonic)
+            if monotonic - first >= self.times.orphan:
+                price = observe.prices(self.cluster).get(each.profile, 0)
+                document = control.adopt(document, each, price, self.now(), self.times)
+                document = control.drain(document, each.id, "orphan: neither row nor intent", self.now())
+                del seen[each.id]
+        self._orphans = seen
+        return document
+
+    def _failures(self, document: documents.Control) -> documents.Control:
+        """A profile whose machine polled is sound again."""
+        if not document.failures:
+            return document
+        for row in document.rows:
+            node = self.observer.nodes.get(row.instance)
+            last = max(each.since for each in document.rows if each.profile == row.profile)
+            if node is not None and node.first_polled is not None and row.since >= last:
+                document = guards.worked(document, row.profile, self._image(row.profile))
+        return document
+
+    def _image(self, profile: str) -> str:
+        known = self.cluster.profiles.get(profile)
+        return "" if known is None else self.cluster.image_of(known)
+
+    def _count_outcome(self, document: documents.Control, row: documents.Row) -> documents.Control:
+        """A machine that went away unasked and never worked is a boot failure, whatever its last state was called."""
+        node = self.observer.nodes.get(row.instance)
+        asked = row.drain is not None or any(each.instance == row.instance for each in document.intents)
+        if asked or (node is not None and node.first_polled is not None):
+            return document
+        log = self._provider.diagnose(row.instance)
+        logger.error("machine %s booted and never worked:\n%s", row.instance, log, extra={"action": "boot_failure"})
+        return guards.failed(document, row.profile, self._image(row.profile), log)
+
+    def _ended(self, row: documents.Row) -> float:
+        node = self.observer.nodes.get(row.instance)
+        if node is not None and node.state == "ended":
+            return node.written
+        return self.now()
+
+    def _write_ledger(self, row: documents.Row) -> None:
+        ended = self._ended(row)
+        terms = guards.terms_of(self.cluster, row.profile)
+        entry = documents.LedgerEntry(
+            instance=row.instance,
+            profile=row.profile,
+            attempt=row.attempt,
+            price=row.price,
+            since=row.since,
+            ended=ended,
+            cost=billing.cost(terms, row.price, ended - row.since),
+            reason=row.reason,
+        )
+        try:
+            self._store.put(f"{documents.LEDGER_PREFIX}{row.instance}.json", msgspec.json.encode(entry))
+        except core_errors.SimpleflowError as error:
+            raise errors.ControlLost(f"the ledger entry of {row.instance} was not written: {error}") from error
+
+    # --- what the plan says -------------------------------------------------------------------------------------------
+
+    def _act(self, listing: providers.Listing) -> Iterator[str]:
+        """First everything is written down in one replacement, then it is done."""
+        plan, document, now = self.plan, self.file.known, self.now()
+        for extension in plan.extensions:
+            document = control.extend(document, extension.instance, extension.until)
+        for item in plan.drains:
+            document = control.drain(document, item.instance, item.reason, now)
+        for item in plan.unmarks:
+            document = control.undrain(document, item.instance)
+        terminates = list(plan.terminates)
+        if self.ending and self.hurry:
+            terminates += [
+                policy.Item(instance=row.instance, profile=row.profile, reason="down, at once") for row in document.rows
+            ]
+        for item in terminates:
+            if item.instance in plan.boot_failures:
+                log = self._provider.diagnose(item.instance)
+                document = guards.failed(document, item.profile, self._image(item.profile), log)
+            document = control.terminate(
+                document, item.instance, self.file.holder, now + self.times.intent, item.reason
+            )
+        launches = [] if self.ending else [self._intent(launch, now) for launch in plan.launches]
+        for intent in launches:
+            document = control.open_intent(document, intent)
+        self.file.replace(document)
+        self._log(plan)
+        yield "intents"
+        for intent in launches:
+            yield from self._launch(intent)
+        yield from self._marks(listing)
+        yield from self._terminate(listing)
+
+    def _log(self, plan: policy.Plan) -> None:
+        for launch in plan.launches:
+            logger.info("launch %d %s: %s", launch.units, launch.profile, launch.reason, extra={"action": "launch"})
+        for name, items in (("drain", plan.drains), ("unmark", plan.unmarks), ("terminate", plan.terminates)):
+            for item in items:
+                logger.info("%s %s: %s", name, item.instance, item.reason, extra={"action": name})
+
+    def _intent(self, launch: policy.Launch, now: float) -> documents.Intent:
+        return documents.Intent(
+            id=f"{self.cluster.cluster}-{secrets.token_hex(5)}",
+            kind="launch",
+            creator=self.file.holder,
+            profile=launch.profile,
+            not_after=now + self.times.intent,
+            units=launch.units,
+            price=launch.price,
+            worst=launch.worst,
+            reason=launch.reason,
+        )
+
+    def _launch(self, intent: documents.Intent) -> Iterator[str]:
+        spec = providers.LaunchSpec(
+            cluster=self.cluster.cluster,
+            profile=intent.profile,
+            attempt=intent.id,
+            units=intent.units,
+            not_after=intent.not_after,
+            tags=self.cluster.tags,
+        )
+        try:
+            launched = self._provider.launch(spec)
+        except errors.ProviderRefused as error:
+            logger.warning("launch %s refused: %s", intent.id, error, extra={"action": "launch"})
+            yield f"refused {intent.id}"
+            self.file.replace(control.refused(self.file.known, intent.id))
+        except (errors.ProviderUnclear, errors.ProviderThrottled) as error:
+            # No definite answer: the intent stays open until lists tell. Nobody sends this attempt again.
+            logger.warning("launch %s is unclear: %s", intent.id, error, extra={"action": "launch"})
+            yield f"unclear {intent.id}"
+            return
+        else:
+            for refusal in launched.refusals:
+                logger.warning("launch %s: %s", intent.id, refusal, extra={"action": "launch"})
+            yield f"launched {intent.id}"
+            self.file.replace(control.answered(self.file.known, intent.id, launched.instances, self.times))
+        yield f"recorded {intent.id}"
+
+    def _marks(self, listing: providers.Listing) -> Iterator[str]:
+        """Bring the tags up to the rows: set marks that are missing, take away those that no row wants."""
+        listed = {each.id: each for each in listing.instances if each.state in {"pending", "running"}}
+        for row in self.file.known.rows:
+            instance = listed.get(row.instance)
+            if instance is None:
+                continue
+            marked = tags.drain_generation(instance.tags)
+            if row.drain is not None and marked < row.drain:
+                self._provider.mark(row.instance, row.drain)
+                yield f"marked {row.instance}"
+            elif row.drain is None and marked:
+                self._provider.unmark(row.instance, marked)
+                yield f"unmarked {row.instance}"
+
+    def _terminate(self, listing: providers.Listing) -> Iterator[str]:
+        """Carry out open terminations: repeating one does no harm, unlike a launch."""
+        gone = {each.id for each in listing.instances if each.state == "terminated"}
+        for intent in self.file.known.intents:
+            if intent.kind == "terminate" and intent.instance not in gone:
+                self._provider.terminate(intent.instance)
+                yield f"terminated {intent.instance}"
