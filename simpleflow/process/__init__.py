@@ -1,1 +1,18 @@
-"""Supervision of processes and their trees."""
+"""Processes of this machine: children that are restarted, whole trees that are ended, titles, signals.
+
+children.py    one child that notices the death of its parent
+lifeline.py    the child's side of that
+supervisor.py  keep so many children alive: staggered starts, restarts with back-off, drain and hurry
+tree.py        find and end a process with everything that it started
+signals.py     SIGTERM drains, a second one hurries; what an exit status says
+titles.py      what ps shows
+"""
+
+from __future__ import annotations
+
+from .children import Child
+from .signals import Stop, describe_exit, reset_signal_handlers
+from .supervisor import Supervisor
+from .titles import NamedMixin, with_state
+
+__all__ = ["Child", "NamedMixin", "Stop", "Supervisor", "describe_exit", "reset_signal_handlers", "with_state"]

@@ -1,0 +1,88 @@
+"""SIGTERM and SIGINT as levels: the first drains, the second hurries."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from types import FrameType
+
+
+def reset_signal_handlers() -> None:
+    """Give SIGTERM, SIGINT and SIGCHLD back their defaults, as a fresh program has them."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def describe_exit(status: int) -> str:
+    """Say in words how a child ended; ``status`` as ``subprocess`` reports it (negative: killed by that signal)."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"was killed by {name}"
+
+
+class Stop:
+    """How urgently this process shall end. Thread safe; may be raised from a signal handler.
+
+    ``level`` is 0 while it runs, 1 to drain (finish what was begun, take nothing new), 2 to hurry (end it now).
+    """
+
+    RUN, DRAIN, HURRY = 0, 1, 2
+
+    def __init__(self) -> None:
+        self._level = 0
+        #: a SimpleQueue may be filled by a handler that interrupts its own reader; an Event's lock may not
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    @property
+    def level(self) -> int:
+        return self._level
+
+    @property
+    def draining(self) -> bool:
+        return self._level >= self.DRAIN
+
+    @property
+    def hurried(self) -> bool:
+        return self._level >= self.HURRY
+
+    def request(self, level: int = DRAIN) -> None:
+        """Raise the level; it never goes down."""
+        self._level = max(self._level, level)
+        self._wake.put(None)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Sleep until the level rises above what it was, or ``timeout`` seconds; return the level. One waiter only."""
+        seen = self._level
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._level == seen:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            try:
+                self._wake.get(timeout=left)
+            except queue.Empty:
+                break
+            if self._level == seen:
+                break
+        return self._level
+
+    def wake(self) -> None:
+        """End the present wait early without raising the level."""
+        self._wake.put(None)
+
+    def install(self) -> None:
+        """Handle SIGTERM and SIGINT: each one raises the level by one. Main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("signal handlers can be installed by the main thread only")
+        signal.signal(signal.SIGTERM, self._handle)
+        signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.request(min(self._level + 1, self.HURRY))

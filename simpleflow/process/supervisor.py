@@ -1,0 +1,180 @@
+"""Keep so many children alive: staggered starts, restarts with back-off, drain and hurry."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from .children import Child
+from .signals import Stop, describe_exit
+from .titles import NamedMixin
+
+logger = logging.getLogger(__name__)
+
+#: a child that lived this many seconds starts its back-off anew
+SETTLED = 60.0
+#: seconds before the first restart, and at most
+FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
+
+
+def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[Any]) -> list[str]:
+    """Return the command that runs a payload in a fresh interpreter. Raises ValueError for a local function."""
+    if not callable(payload):
+        return [*payload, *(str(a) for a in arguments)]
+    name = f"{payload.__module__}:{payload.__qualname__}"
+    if "<" in name or payload.__module__ == "__main__":
+        raise ValueError(f"{name} cannot be started in another process: pass a function of an importable module")
+    return [sys.executable, "-m", __package__, name, msgspec.json.encode(list(arguments)).decode()]
+
+
+class _Place:
+    """One child that shall live: when it was started, and when it may be started again."""
+
+    def __init__(self, ready: float) -> None:
+        self.child: Child | None = None
+        self.started = 0.0
+        self.ready = ready
+        self.delay = FIRST_DELAY
+
+
+class Supervisor(NamedMixin):
+    """Run ``nb_children`` processes of one payload and start again what dies.
+
+    ``payload`` is a command, or a function of an importable module that each child calls with ``arguments``
+    (JSON values) in a fresh interpreter: nothing is forked. A child that ends with status 0, or with one of
+    ``final``, is not started again. ``stagger`` is the least number of seconds between two starts.
+    ``start()`` blocks until the children have ended; with ``background=True`` it returns at once and ``stop()`` ends
+    them. SIGTERM and SIGINT drain, a second one hurries (when ``start`` blocks, on the main thread).
+    """
+
+    named_mixin_properties = ("nb_children",)
+
+    def __init__(
+        self,
+        payload: Callable[..., Any] | Sequence[str],
+        arguments: Sequence[Any] = (),
+        nb_children: int = 1,
+        background: bool = False,
+        *,
+        stagger: float = 0.0,
+        env: Mapping[str, str] | None = None,
+        final: frozenset[int] = frozenset(),
+        log: str | None = None,
+    ) -> None:
+        if nb_children < 1:
+            raise ValueError(f"nb_children={nb_children}: a supervisor needs at least one child")
+        self.nb_children = nb_children
+        self._command = command_of(payload, arguments)
+        self._background = background
+        self._stagger = stagger
+        self._env = env
+        self._final = final | {0}
+        self._log = log
+        self._stop = Stop()
+        self._thread: threading.Thread | None = None
+        self._last_start = float("-inf")
+        self._places: list[_Place] = []
+        #: exit status of the children that were not started again; the first one that is not 0 wins
+        self.status = 0
+
+    @property
+    def pids(self) -> list[int]:
+        """Pids of the children that live now."""
+        return [place.child.pid for place in self._places if place.child is not None]
+
+    def start(self) -> None:
+        if self._background:
+            self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+            self._thread.start()
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._stop.install()
+        self.set_process_name()
+        self._run()
+
+    def stop(self, *, hurry: bool = False, timeout: float = 10.0) -> None:
+        """End the children of a background supervisor; what has not drained after ``timeout`` seconds is killed."""
+        self._stop.request(Stop.HURRY if hurry else Stop.DRAIN)
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                self._stop.request(Stop.HURRY)
+                self._thread.join(timeout)
+
+    def drain(self) -> None:
+        """Ask the children to drain and return at once."""
+        self._stop.request(Stop.DRAIN)
+
+    def _run(self) -> None:
+        now = time.monotonic()
+        self._places = [_Place(now + self._stagger * number) for number in range(self.nb_children)]
+        try:
+            while self._places and not self._stop.draining:
+                self._pass()
+                self._stop.wait(0.1)
+            self._drain()
+        finally:
+            for place in self._places:
+                if place.child is not None:
+                    place.child.end(wait=1.0)
+
+    def _pass(self) -> None:
+        now = time.monotonic()
+        for place in list(self._places):
+            if place.child is None:
+                if now >= place.ready and now >= self._last_start + self._stagger and not self._stop.draining:
+                    self._start(place, now)
+            elif (status := place.child.poll()) is not None:
+                self._ended(place, status, now)
+
+    def _start(self, place: _Place, now: float) -> None:
+        if self._log is None:
+            place.child = Child(self._command, env=self._env)
+        else:
+            with open(self._log, "ab") as log:
+                place.child = Child(self._command, env=self._env, stdout=log, stderr=log)
+        place.started = self._last_start = now
+
+    def _ended(self, place: _Place, status: int, now: float) -> None:
+        assert place.child is not None
+        pid = place.child.pid
+        place.child.end(wait=0)
+        place.child = None
+        if status in self._final:
+            self.status = self.status or status
+            self._places.remove(place)
+            return
+        place.delay = FIRST_DELAY if now - place.started >= SETTLED else place.delay
+        place.ready = now + place.delay
+        logger.warning(
+            "Child %d %s; it is started again in %.1f s.",
+            pid,
+            describe_exit(status),
+            place.delay,
+            extra={"action": "restart", "child": pid, "status": status},
+        )
+        place.delay = min(place.delay * 2, LONGEST_DELAY)
+
+    def _drain(self) -> None:
+        self._signal(signal.SIGTERM)
+        while any(place.child is not None and place.child.poll() is None for place in self._places):
+            if self._stop.hurried:
+                self._signal(signal.SIGTERM)
+                deadline = time.monotonic() + 5.0
+                for place in self._places:
+                    if place.child is not None:
+                        place.child.wait(max(0.0, deadline - time.monotonic()))
+                return
+            self._stop.wait(0.05)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for place in self._places:
+            if place.child is not None:
+                place.child.signal(number)

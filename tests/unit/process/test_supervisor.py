@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import process_payloads as payloads
+import pytest
+
+from simpleflow.process import Child, Supervisor, describe_exit
+from simpleflow.process import tree as process_tree
+
+pytestmark = pytest.mark.needs_processes
+HERE = Path(__file__).resolve()
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parents[3]}{os.pathsep}{HERE.parent}"}
+
+
+def pids(folder: Path) -> list[int]:
+    return sorted(int(p.name) for p in folder.iterdir())
+
+
+def test_a_killed_child_is_started_again_and_stop_leaves_nothing(tmp_path: Path) -> None:
+    supervisor = Supervisor(payloads.record, [str(tmp_path)], nb_children=2, background=True, env=ENV)
+    supervisor.start()
+    payloads.eventually(lambda: len(pids(tmp_path)) == 2)
+    first = pids(tmp_path)
+    os.kill(first[0], signal.SIGKILL)
+    payloads.eventually(lambda: len(pids(tmp_path)) == 3)
+    supervisor.stop()
+    assert not any(payloads.alive(pid) for pid in pids(tmp_path))
+
+
+def test_starts_are_staggered_and_a_stop_during_start_up_is_prompt(tmp_path: Path) -> None:
+    supervisor = Supervisor(payloads.record, [str(tmp_path)], nb_children=20, background=True, stagger=0.4, env=ENV)
+    supervisor.start()
+    payloads.eventually(lambda: len(supervisor.pids) >= 3)
+    started = sorted(process_tree.psutil.Process(pid).create_time() for pid in supervisor.pids)
+    supervisor.stop()
+    assert all(later - earlier >= 0.35 for earlier, later in itertools.pairwise(started))
+    assert len(pids(tmp_path)) < 20
+    assert not any(payloads.alive(pid) for pid in pids(tmp_path))
+
+
+def test_children_that_finish_end_the_supervisor(tmp_path: Path) -> None:
+    supervisor = Supervisor(payloads.record_and_finish, [str(tmp_path)], nb_children=2, env=ENV)
+    supervisor.start()
+    assert len(pids(tmp_path)) == 2
+    assert supervisor.status == 0
+
+
+def test_restarts_back_off(tmp_path: Path) -> None:
+    supervisor = Supervisor(payloads.record_and_die, [str(tmp_path)], background=True, env=ENV)
+    supervisor.start()
+    payloads.eventually(lambda: len(pids(tmp_path)) >= 3)
+    delays = [place.delay for place in supervisor._places]
+    supervisor.stop()
+    assert delays[0] >= 0.4
+
+
+def test_a_local_function_is_refused() -> None:
+    with pytest.raises(ValueError, match="importable module"):
+        Supervisor(lambda: None)
+
+
+def test_a_child_notices_the_death_of_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from simpleflow.process import Supervisor\n"
+        "import process_payloads as payloads\n"
+        "Supervisor(payloads.record, [sys.argv[1]], background=True).start()\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=ENV)
+    payloads.eventually(lambda: len(pids(tmp_path)) == 1)
+    parent.kill()
+    parent.wait()
+    (child,) = pids(tmp_path)
+    payloads.eventually(lambda: not payloads.alive(child))
+
+
+def test_a_tree_ends_with_grandchildren_that_ignore_sigterm(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal,time,os; signal.signal(15, signal.SIG_IGN)\n"
+        f"open({str(tmp_path)!r} + '/' + str(os.getpid()), 'w').close(); time.sleep(60)"
+    )
+    parent = f"import subprocess,sys,time; subprocess.Popen([sys.executable, '-c', {stubborn!r}]); time.sleep(60)"
+    child = Child([sys.executable, "-c", parent])
+    payloads.eventually(lambda: len(pids(tmp_path)) == 1)
+    (grandchild,) = pids(tmp_path)
+    begin = time.monotonic()
+    child.end(wait=0.3)
+    assert not payloads.alive(grandchild)
+    assert not payloads.alive(child.pid)
+    assert time.monotonic() - begin >= 0.3
+
+
+def test_orphans_of_a_dead_child_are_found_by_their_group(tmp_path: Path) -> None:
+    sleeper = f"import os,time; open({str(tmp_path)!r} + '/' + str(os.getpid()), 'w'); time.sleep(60)"
+    parent = (
+        f"import subprocess,sys,time,os; subprocess.Popen([sys.executable, '-c', {sleeper!r}])\n"
+        f"while not os.listdir({str(tmp_path)!r}): time.sleep(0.02)\n"
+    )
+    child = Child([sys.executable, "-c", parent])
+    payloads.eventually(lambda: child.poll() is not None)
+    (orphan,) = pids(tmp_path)
+    assert payloads.alive(orphan)
+    child.end()
+    assert not payloads.alive(orphan)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(-9, "was killed by SIGKILL"), (3, "exited with status 3"), (-64, "was killed by SIGRTMAX")]
+)
+def test_an_exit_status_in_words(status: int, words: str) -> None:
+    assert describe_exit(status) == words
