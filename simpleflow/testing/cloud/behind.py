@@ -126,7 +126,7 @@ class Clients:
         if known is not None:
             return known
         session: Any = models.session()
-        client = session.create_client(
+        client = session.client(
             service,
             aws_access_key_id=credentials.key,
             aws_secret_access_key=credentials.secret,

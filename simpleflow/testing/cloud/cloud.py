@@ -267,7 +267,7 @@ class Cloud:
         merged = fixed.merge(config) if config is not None else fixed
         key, secret, token = credentials or self.principals.admin
         session: Any = models.session()
-        return session.create_client(
+        return session.client(
             service,
             aws_access_key_id=key,
             aws_secret_access_key=secret,

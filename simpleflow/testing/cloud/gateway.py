@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import socket
 import threading
 import uuid
@@ -118,16 +119,21 @@ class Gateway:
             lost = self._faults.strike(request)
             with self._lock:
                 status, answer_headers, answer = self._answer(request, environ, body, request_id)
-            self._write(request, int(status.split()[0]))
+            code = int(status.split()[0])
+            self._write(request, code, _code_of(answer) if code >= 400 else "")
             if lost:
                 raise errors.LostAnswer
             return status, answer_headers, answer
         except errors.ApiError as error:
-            if request is not None:
-                self._write(request, error.status, error.code)
-            kind, answer = codec.failure(service, error, request_id)
-            extra = [("x-amzn-query-error", f"{error.code};Sender")] if service == "cloudwatch" else []
-            return _status(error.status), [*_standard(kind, answer, request_id, self._clock), *extra], answer
+            refusal = error
+        except (LookupError, TypeError, ValueError, AttributeError) as broken:
+            logger.exception("the emulated account broke", extra={"action": "cloud.broken"})
+            refusal = errors.ApiError("InternalError", f"the emulated account broke: {broken!r}", 500)
+        if request is not None:
+            self._write(request, refusal.status, refusal.code)
+        kind, answer = codec.failure(service, refusal, request_id)
+        extra = [("x-amzn-query-error", f"{refusal.code};Sender")] if service == "cloudwatch" else []
+        return _status(refusal.status), [*_standard(kind, answer, request_id, self._clock), *extra], answer
 
     def _write(self, request: calls.Request, status: int, error: str = "") -> None:
         if request.via != behind.LOOKUP:
@@ -194,6 +200,12 @@ _BLANK: dict[str, Any] = {
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
 }
+
+
+def _code_of(answer: bytes) -> str:
+    """The error code in an answer of moto's."""
+    found = re.search(rb"<Code>([^<]+)</Code>|\"__type\": ?\"(?:[^\"#]*#)?([^\"]+)\"", answer)
+    return (found[1] or found[2]).decode() if found else ""
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

@@ -80,12 +80,17 @@ def _routes(service: str) -> tuple[_Route, ...]:
             for key, member in members.items()
             if member.serialization.get("location") == "querystring"
         }
+        uris = {
+            member.serialization.get("name", key): key
+            for key, member in members.items()
+            if member.serialization.get("location") == "uri"
+        }
         routes.append(
             _Route(
                 action=name,
                 method=operation.http["method"],
                 pattern=re.compile(pattern + "/?"),
-                names=names,
+                names=tuple(uris[name] for name in names),
                 fixed=frozenset(parse_qsl(fixed, keep_blank_values=True)),
                 required=frozenset(
                     str(members[key].serialization.get("name", key)).lower()

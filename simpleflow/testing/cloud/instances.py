@@ -229,6 +229,10 @@ class Instances:
         """A machine ended by itself: exit 0 is a power-off; after anything else it runs on with a dead agent."""
         self._line.after(0, lambda: self._powered_off(instance) if code == 0 else None)
 
+    def power_off(self, instance_id: str) -> None:
+        """Let a machine power itself off, as exit 0 of its process does."""
+        self._powered_off(self.get(instance_id))
+
     def _powered_off(self, instance: Instance) -> None:
         if not instance.alive:
             return

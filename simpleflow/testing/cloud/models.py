@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import boto3
 import botocore.model
 import botocore.session
 
@@ -12,9 +13,9 @@ SIGNING_NAMES = {"monitoring": "cloudwatch"}
 
 
 @functools.cache
-def session() -> botocore.session.Session:
-    """One botocore session for the process: it has no credentials, and models are read from disk once."""
-    return botocore.session.Session()
+def session() -> boto3.Session:
+    """One boto3 session for the process: it has no credentials, and models are read from disk once."""
+    return boto3.Session(botocore_session=botocore.session.Session())
 
 
 @functools.cache
