@@ -1,1 +1,4 @@
-"""The stack: troposphere, one file per resource group."""
+"""The AWS side of a cluster as CloudFormation stacks, one file per group of resources.
+
+Sees plain values (``values.py``) and nothing else of simpleflow; ``nodes/bundle.py`` turns a cluster file into them.
+"""
