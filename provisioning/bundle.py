@@ -1,0 +1,72 @@
+"""The two archives that a node fetches: its scripts and units, and the code. The same content gives the same bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from . import errors, render
+
+_NODE = Path(__file__).resolve().parent / "node"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """One archive and its digest, which is also its key in the bucket."""
+
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        """64 hexadecimal digits."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def part(self, location: str) -> render.Part:
+        """Return what user data says of this bundle once it lies at ``location``."""
+        return render.Part(location=location, sha256=self.sha256)
+
+
+def pack(files: Mapping[str, bytes]) -> Bundle:
+    """Pack files (name -> content) into a gzipped tar without times, owners or order of their own."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)
+            member.size = len(files[name])
+            member.mode = 0o644
+            archive.addfile(member, io.BytesIO(files[name]))
+    # Wheels are compressed already: the first level is as small and much faster.
+    return Bundle(data=gzip.compress(raw.getvalue(), 1, mtime=0))
+
+
+def node_bundle(*, cluster: str, profile: str, bootstrap: str, environment: Mapping[str, str] | None = None) -> Bundle:
+    """Pack scripts and units of one profile; ``bootstrap`` is the recipe's script, run where the image lacks it."""
+    files = {path.name: path.read_bytes() for path in sorted(_NODE.glob("*.py")) if path.name != "__init__.py"}
+    files["bootstrap.sh"] = bootstrap.encode()
+    files[render.AGENT_UNIT] = render.agent_unit(cluster=cluster, profile=profile, environment=environment).encode()
+    files[render.SETTLED_UNIT] = render.settled_unit(cluster=cluster).encode()
+    return pack(files)
+
+
+def code_bundle(*, wheels: Iterable[Path], requirements: Iterable[str] = (), index: bool = False) -> Bundle:
+    """Pack code for a node: wheels, and what pip is to install.
+
+    Without ``requirements`` every wheel is installed; with them (pip's syntax) the wheels are where pip looks, and with
+    ``index`` also the package index that pip knows. Raises ProvisioningError for a file that is no wheel.
+    """
+    files: dict[str, bytes] = {}
+    for path in wheels:
+        if path.suffix != ".whl":
+            raise errors.ProvisioningError(f"{path} is no wheel: build one with 'python -m build --wheel'")
+        files[f"wheels/{path.name}"] = path.read_bytes()
+    install = list(requirements) or sorted(files)
+    if not install:
+        raise errors.ProvisioningError("a code bundle needs wheels or requirements: nothing would be installed")
+    files["code.json"] = json.dumps({"index": index, "install": install}, sort_keys=True).encode()
+    return pack(files)
