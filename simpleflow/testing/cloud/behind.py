@@ -21,7 +21,8 @@ REHEARSED: dict[str, frozenset[str]] = {
     service: frozenset(actions.split())
     for service, actions in {
         "ec2": """
-            CreateTags DeleteTags CreateVpc DescribeVpcs DeleteVpc ModifyVpcAttribute
+            CreateTags DeleteTags AssociateVpcCidrBlock DisassociateVpcCidrBlock
+            CreateVpc DescribeVpcs DeleteVpc ModifyVpcAttribute
             DescribeVpcAttribute CreateSubnet DescribeSubnets DeleteSubnet ModifySubnetAttribute
             CreateInternetGateway DescribeInternetGateways DeleteInternetGateway
             AttachInternetGateway DetachInternetGateway CreateEgressOnlyInternetGateway

@@ -218,6 +218,9 @@ class Engine:
             self._fail(stack, resource, verb, f"{type(error).__name__}: {error}")
         resource.physical = kind.ref(made)
         resource.attributes = made.attributes
+        for other in stack.resources.values():
+            if other.physical == kind.touched(resource.properties) != "":
+                other.attributes |= TABLE[other.type].read(context, other.physical)
         if verb == "CREATE":
             stack.mark(resource, "CREATE_IN_PROGRESS", "Resource creation Initiated")
         stack.mark(resource, f"{verb}_COMPLETE")

@@ -74,6 +74,14 @@ class Kind:
     def delete(self, context: Context, physical: str, properties: Properties) -> None:
         """Delete it by API calls; the engine takes "not there" as done."""
 
+    def read(self, context: Context, physical: str) -> dict[str, Any]:
+        """Read attributes again that other resources change."""
+        return {}
+
+    def touched(self, properties: Properties) -> str:
+        """Physical id of another resource whose attributes this one's creation changes; '' for most."""
+        return ""
+
     def ref(self, made: Made) -> str:
         """Ref's value."""
         return made.physical

@@ -33,11 +33,35 @@ class Vpc(kinds.Ec2Thing):
             },
         )
 
+    def read(self, context: kinds.Context, physical: str) -> dict[str, Any]:
+        vpc = context.api("ec2").describe_vpcs(VpcIds=[physical])["Vpcs"][0]
+        return {"Ipv6CidrBlocks": [one["Ipv6CidrBlock"] for one in vpc.get("Ipv6CidrBlockAssociationSet", [])]}
+
     def finish(self, context: kinds.Context, physical: str, properties: kinds.Properties) -> None:
         for name in ("EnableDnsSupport", "EnableDnsHostnames"):
             if name in properties:
                 value = {"Value": kinds.flag(properties[name])}
                 context.api("ec2").modify_vpc_attribute(VpcId=physical, **{name: value})
+
+
+class VpcCidrBlock(kinds.Kind):
+    """AWS::EC2::VPCCidrBlock."""
+
+    handled = frozenset({"VpcId", "AmazonProvidedIpv6CidrBlock", "CidrBlock"})
+
+    def create(self, context: kinds.Context, properties: kinds.Properties) -> kinds.Made:
+        given = dict(properties)
+        if "AmazonProvidedIpv6CidrBlock" in given:
+            given["AmazonProvidedIpv6CidrBlock"] = kinds.flag(given["AmazonProvidedIpv6CidrBlock"])
+        made = context.api("ec2").associate_vpc_cidr_block(**given)
+        association = made.get("Ipv6CidrBlockAssociation") or made["CidrBlockAssociation"]
+        return kinds.Made(association["AssociationId"], {"Id": association["AssociationId"]})
+
+    def touched(self, properties: kinds.Properties) -> str:
+        return str(properties["VpcId"])
+
+    def delete(self, context: kinds.Context, physical: str, properties: kinds.Properties) -> None:
+        context.api("ec2").disassociate_vpc_cidr_block(AssociationId=physical)
 
 
 class Subnet(kinds.Ec2Thing):
@@ -294,6 +318,7 @@ TABLE: dict[str, kinds.Kind] = {
     "AWS::EC2::Subnet": Subnet(),
     "AWS::EC2::SubnetRouteTableAssociation": RouteTableAssociation(),
     "AWS::EC2::VPC": Vpc(),
+    "AWS::EC2::VPCCidrBlock": VpcCidrBlock(),
     "AWS::EC2::VPCEndpoint": VpcEndpoint(),
     "AWS::EC2::VPCGatewayAttachment": GatewayAttachment(),
 }
