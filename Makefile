@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench clean ami
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -24,6 +24,9 @@ test-slow: $(READY)  ## virtual machines, soak, long fuzzing, other people's cli
 
 check: $(READY)  ## ruff, mypy strict, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q tests/packaging/test_layers.py
+
+ami: $(READY)  ## build, check and boot a machine image here (root, Debian, scripts/ami-setup)
+	@$(BIN)/python -m simpleflow.ami build $(AMI)
 
 bench: $(READY)  ## every benchmark, one table each
 	@for b in bench/[a-z]*.py; do $(BIN)/python $$b || exit 1; done

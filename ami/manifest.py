@@ -16,6 +16,11 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest_text(text: str) -> str:
+    """Return the SHA-256 of a text as 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     """Return one line per package that two manifests do not share, at most ten and a count of the rest."""
     lines = []

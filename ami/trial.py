@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
+import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -93,8 +95,8 @@ def in_container(root: Path, recipe: recipes.Recipe, folder: Path, *, seconds: f
     settings = metadata.settings(
         instance_id="i-0c0ffee0000000001", user_data=user_data(recipe.tests), token_required=False
     )
-    state = Path(tempfile.mkdtemp(prefix="container-", dir=folder))
     with (
+        _state(folder, "container") as state,
         network.Network(state, settings) as net,
         container.Container(root, net, state / "console.log") as booted,
     ):
@@ -105,14 +107,26 @@ def in_vm(image: Path, recipe: recipes.Recipe, folder: Path, *, seconds: float =
     """Run the recipe's tests, and those of a whole machine, in a virtual machine; raises BootFailed."""
     tests = (*recipe.tests, *VM_TESTS)
     settings = metadata.settings(instance_id="i-0c0ffee0000000002", user_data=user_data(tests), token_required=True)
-    state = Path(tempfile.mkdtemp(prefix="vm-", dir=folder))
-    identity = uuid.uuid5(uuid.NAMESPACE_URL, str(state))
+    identity = uuid.uuid4()
     size = recipe.size_gib + 1
     with (
+        _state(folder, "vm") as state,
         network.Network(state, settings) as net,
         vm.Machine(image, net, state, size_gib=size, identity=identity) as booted,
     ):
         return _results(booted, net, seconds)
+
+
+@contextlib.contextmanager
+def _state(folder: Path, kind: str) -> Iterator[Path]:
+    """A folder for one boot; its console stays behind as KIND-console.log, all else goes."""
+    state = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=folder))
+    try:
+        yield state
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            (state / "console.log").rename(folder / f"{kind}-console.log")
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _results(booted: _Booted, net: network.Network, seconds: float) -> list[Result]:
