@@ -1,0 +1,123 @@
+"""boto3 clients of one region, made when first used. Nothing of botocore's leaves this folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from simpleflow.nodes import errors
+
+
+class Clients(Protocol):
+    """Makes clients of services. Thread safe."""
+
+    region: str
+
+    def get(self, service: str, *, retries: bool = True) -> Any:
+        """A client; without ``retries`` a call is sent once and never again."""
+
+
+class BotoClients:
+    """Clients with the credentials that boto3 finds. No region is taken from metadata: it must be given."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self._lock = threading.Lock()
+        self._made: dict[tuple[str, bool], Any] = {}
+
+    def get(self, service: str, *, retries: bool = True) -> Any:
+        """A client of a service, one per process."""
+        import boto3
+        import botocore.config
+
+        # ``max_attempts: 1`` would mean two tries; ``total_max_attempts`` counts tries.
+        tries = {"mode": "standard", "total_max_attempts": 5 if retries else 1}
+        settings = botocore.config.Config(retries=tries, connect_timeout=10, read_timeout=60)  # type: ignore[arg-type]  # boto3-stubs lack total_max_attempts
+        with self._lock, mapped(f"making a client of {service}"):
+            if (service, retries) not in self._made:
+                session: Any = boto3.session.Session()
+                self._made[service, retries] = session.client(service, region_name=self.region, config=settings)
+            return self._made[service, retries]
+
+
+THROTTLED = frozenset(
+    {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown",
+     "TooManyRequestsException", "EC2ThrottledException", "ResourceContention"}
+)  # fmt: skip
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+UNKNOWN_KEYS = frozenset(
+    {"AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId",
+     "SignatureDoesNotMatch"}
+)  # fmt: skip
+DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+#: a call with this token was carried out before: what became of it, only its tag tells
+TOKEN_USED = frozenset({"IdempotentParameterMismatch", "IdempotentInstanceTerminated"})
+#: refusals that EC2 answers with a status of 5xx although nothing was done
+CAPACITY = frozenset(
+    {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
+     "InsufficientCapacity", "UnfulfillableCapacity", "Unsupported"}
+)  # fmt: skip
+
+
+class TooLate(Exception):
+    """Raised at the last hook before the wire, when a signed request is older than its last moment."""
+
+
+def code_of(error: BaseException) -> str:
+    """The error code of a ClientError, '' for anything else."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+@contextmanager
+def mapped(what: str) -> Iterator[None]:
+    """Turn botocore's errors into ours: refused (nothing was done), throttled, or unclear (it may have been done)."""
+    import botocore.exceptions as theirs
+
+    try:
+        yield
+    except TooLate as error:
+        raise errors.ProviderRefused(f"{what}: {error}") from error
+    except theirs.ClientError as error:
+        raise _of_answer(what, error) from error
+    except (theirs.NoCredentialsError, theirs.PartialCredentialsError) as error:
+        raise errors.ProviderRefused(
+            f"{what}: no AWS credentials were found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or run where an instance profile gives them"
+        ) from error
+    except (theirs.SSOError, theirs.TokenRetrievalError, theirs.CredentialRetrievalError) as error:
+        raise errors.ProviderRefused(
+            f"{what}: credentials could not be renewed ({error}); `aws sso login`, then repeat"
+        ) from error
+    except theirs.ProfileNotFound as error:
+        raise errors.ProviderRefused(f"{what}: {error}; see `aws configure list-profiles`") from error
+    except (theirs.ParamValidationError, theirs.NoRegionError, theirs.InvalidRegionError) as error:
+        raise errors.ProviderRefused(f"{what}: {error}") from error
+    except theirs.EndpointConnectionError as error:
+        raise errors.ProviderUnclear(f"{what}: {error}; is the region's name right, and the network up?") from error
+    except (theirs.BotoCoreError, theirs.HTTPClientError) as error:
+        raise errors.ProviderUnclear(f"{what}: no answer came ({error})") from error
+
+
+def _of_answer(what: str, error: Any) -> errors.NodesError:
+    code = code_of(error)
+    message = error.response["Error"].get("Message", "")
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+    said = f"{what}: {message or 'refused'} ({code})"
+    if code in THROTTLED:
+        return errors.ProviderThrottled(said)
+    if code in TOKEN_USED:
+        return errors.ProviderUnclear(said)
+    if code in EXPIRED:
+        return errors.ProviderRefused(f"{what}: the credentials have expired; renew them, then repeat ({code})")
+    if code in UNKNOWN_KEYS:
+        return errors.ProviderRefused(
+            f"{what}: AWS does not know these credentials, or not in this region; check AWS_PROFILE and region ({code})"
+        )
+    if code in DENIED:
+        return errors.ProviderRefused(f"{said}; your credentials lack this right, see docs/how-to/aws.md")
+    if code not in CAPACITY and status >= 500:
+        return errors.ProviderUnclear(said)
+    return errors.ProviderRefused(said)

@@ -1,0 +1,124 @@
+"""The deciders' Auto Scaling group, as clients, deciders and the manager may set it (CONTROL.md 2).
+
+Client and alarm only raise it from 0 to 1; the manager alone sets 1 to max; only the lease holder, alone, sets 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from simpleflow.nodes import errors
+
+from . import clients, stackinfo
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One decider machine."""
+
+    instance: str
+    #: Auto Scaling's own word: Pending, InService, Terminating, ...
+    state: str
+    protected: bool
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """The group as one description shows it."""
+
+    desired: int
+    least: int
+    most: int
+    members: tuple[Member, ...] = ()
+    #: the boot guard suspended it
+    launches: bool = True
+
+
+class Ec2DeciderGroup:
+    """The decider group of a cluster (ensure.DeciderGroup). Thread safe."""
+
+    def __init__(self, cluster: str, made: clients.Clients, name: str = "") -> None:
+        self._cluster = cluster
+        self._clients = made
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Name of the group: given, or the stack's output."""
+        if not self._name:
+            self._name = stackinfo.read(self._clients, self._cluster).group
+        return self._name
+
+    def _call(self, call: str, what: str, **parameters: Any) -> Any:
+        name = self.name
+        with clients.mapped(f"{what} of decider group '{name}'"):
+            return getattr(self._clients.get("autoscaling"), call)(AutoScalingGroupName=name, **parameters)
+
+    def read(self) -> Size:
+        """Describe the group; raises ProviderRefused when it is gone."""
+        with clients.mapped(f"reading decider group '{self.name}'"):
+            answer = self._clients.get("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])
+        if not answer["AutoScalingGroups"]:
+            raise errors.ProviderRefused(f"decider group '{self.name}' is gone; `sfnodes up` makes it again")
+        group = answer["AutoScalingGroups"][0]
+        return Size(
+            desired=group["DesiredCapacity"],
+            least=group["MinSize"],
+            most=group["MaxSize"],
+            members=tuple(
+                Member(
+                    instance=each["InstanceId"],
+                    state=each["LifecycleState"],
+                    protected=bool(each.get("ProtectedFromScaleIn")),
+                )
+                for each in group.get("Instances", [])
+            ),
+            launches=all(each["ProcessName"] != "Launch" for each in group.get("SuspendedProcesses", [])),
+        )
+
+    def ensure_one(self) -> None:
+        """Raise the group from 0 to 1; any other size is left alone.
+
+        Another number set between look and call is overwritten by 1; members are protected, so nobody is ended by it,
+        and the manager, who alone sets more, sets it again at its next pass.
+        """
+        size = self.read()
+        if size.desired == 0:
+            self._set(1)
+        if not size.launches:
+            raise errors.ProviderRefused(
+                f"three deciders of '{self._cluster}' in a row did not boot, the group launches no more; "
+                "`sfnodes status` shows why, `sfnodes up` resumes it"
+            )
+
+    def set(self, wanted: int) -> None:
+        """Set 1 to max: the manager only."""
+        size = self.read()
+        if not 1 <= wanted <= size.most:
+            raise errors.ProviderRefused(f"decider group '{self.name}': {wanted} is not between 1 and {size.most}")
+        if size.desired != wanted:
+            self._set(wanted)
+
+    def sleep(self) -> None:
+        """Set 0: the lease holder only, alone in the group."""
+        self._set(0)
+
+    def _set(self, wanted: int) -> None:
+        self._call("set_desired_capacity", "setting the size", DesiredCapacity=wanted, HonorCooldown=False)
+
+    def unprotect(self, instance: str) -> None:
+        """Drop a member's protection: an extra decider that has drained. One that is gone is no error."""
+        try:
+            self._call(
+                "set_instance_protection",
+                "dropping the protection",
+                InstanceIds=[instance],
+                ProtectedFromScaleIn=False,
+            )
+        except errors.ProviderRefused:
+            if any(each.instance == instance and each.protected for each in self.read().members):
+                raise
+
+    def resume(self) -> None:
+        """Let the group launch again after the boot guard stopped it."""
+        self._call("resume_processes", "resuming launches", ScalingProcesses=["Launch"])

@@ -1,0 +1,68 @@
+"""How the last decider leaves, and the group goes to 0 (CONTROL.md 2, model-checked there)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from simpleflow.nodes import control
+
+
+class Group(Protocol):
+    """What a leave needs of the decider group."""
+
+    def alone(self) -> bool:
+        """This decider is the group's only member, and the group wants no more than one."""
+
+    def sleep(self) -> None:
+        """Set the group to 0."""
+
+    def desired(self) -> int:
+        """The number that the group wants now."""
+
+
+class Look(Protocol):
+    """What the leaving manager looks at."""
+
+    def empty_poll(self) -> bool:
+        """Begin one whole poll for decision tasks; False when it brought one."""
+
+    def idle(self) -> bool:
+        """No run row in ``demand/`` and no open execution listed."""
+
+
+def quiet(document: control.Control) -> bool:
+    """No open intent and no node row."""
+    return not document.intents and not document.rows
+
+
+def leave(group: Group, look: Look, file: control.ControlFile, began: Callable[[], None]) -> Iterator[str]:
+    """Yield each step after it was done; the last one is 'left' when the machine may power off, else 'stays'.
+
+    ``began`` is called before the group is set to 0: from then on a decision task that is taken raises it to 1 again
+    before anything else (ensure.HoldGroup.leave). Dropped between any two steps nothing is lost: the group at 0 with a
+    protected, living member goes on working, and the alarm, clients and tasks raise it.
+    """
+    if not look.empty_poll():
+        yield "stays"
+        return
+    yield "polled"
+    document = file.read()
+    if not control.holds(document, file.holder) or not group.alone() or not look.idle() or not quiet(document):
+        yield "stays"
+        return
+    yield "looked"
+    began()
+    group.sleep()
+    yield "asleep"
+    if not look.empty_poll() or not look.idle():
+        yield "stays"
+        return
+    yield "polled again"
+    document = file.read()
+    if group.desired() != 0 or not control.holds(document, file.holder) or not quiet(document):
+        yield "stays"
+        return
+    yield "read the group"
+    file.replace(control.release(document))
+    yield "left"

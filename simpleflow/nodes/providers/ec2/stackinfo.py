@@ -1,0 +1,70 @@
+"""What the cluster's stack made, as its outputs name it: templates, subnets, the group, the alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from simpleflow.nodes import errors
+
+from . import clients
+
+
+class StackInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Outputs of the stack CLUSTER."""
+
+    group: str
+    wake_alarm: str
+    boot_alarm: str
+    bucket: str
+    #: key of the code below the bucket
+    code: str
+    #: subnet -> zone
+    subnets: Mapping[str, str]
+    #: profile's logical name -> launch template
+    templates: Mapping[str, str]
+
+
+def of_outputs(outputs: Mapping[str, str], zones: Mapping[str, str]) -> StackInfo:
+    """Read the outputs; raises KeyError when one is missing."""
+    prefix = "Template"
+    return StackInfo(
+        group=outputs["DecidersGroup"],
+        wake_alarm=outputs["WakeUpAlarm"],
+        boot_alarm=outputs["BootAlarm"],
+        bucket=outputs["Bucket"],
+        code=outputs["Code"],
+        subnets={subnet: zones[subnet] for subnet in outputs["Subnets"].split(",")},
+        templates={name.removeprefix(prefix): value for name, value in outputs.items() if name.startswith(prefix)},
+    )
+
+
+def read(made: clients.Clients, cluster: str) -> StackInfo:
+    """Read the stack of a cluster; raises ProviderRefused when it is not up."""
+    with clients.mapped(f"reading stack '{cluster}'"):
+        try:
+            stacks = made.get("cloudformation").describe_stacks(StackName=cluster)["Stacks"]
+        except Exception as error:
+            if clients.code_of(error) == "ValidationError" and "does not exist" in str(error):
+                raise errors.ProviderRefused(
+                    f"cluster '{cluster}' has no stack in {made.region}; `sfnodes up` makes it"
+                ) from error
+            raise
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
+        subnets = [each for each in outputs.get("Subnets", "").split(",") if each]
+        found = made.get("ec2").describe_subnets(SubnetIds=subnets)["Subnets"] if subnets else []
+    try:
+        return of_outputs(outputs, {each["SubnetId"]: each["AvailabilityZone"] for each in found})
+    except KeyError as error:
+        raise errors.ProviderRefused(
+            f"stack '{cluster}' ({stacks[0]['StackStatus']}) has no output {error}; run `sfnodes up` until it succeeds"
+        ) from error
+
+
+def logical(profile: str) -> str:
+    """A profile's name inside logical ids and outputs, as the stack writes it."""
+    head, *rest = profile.split("-")
+    return (
+        head[:1].upper() + head[1:] + "".join(f"{p[:1].upper()}{p[1:]}" if p[:1].isalpha() else f"D{p}" for p in rest)
+    )
