@@ -14,9 +14,7 @@ from . import recipe as recipes
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simpleflow.ami", description="Machine images from recipes.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    made = commands.add_parser(
-        "build", help="build, check and boot an image here (needs scripts/ami-setup and root)"
-    )
+    made = commands.add_parser("build", help="build, check and boot an image here (needs scripts/ami-setup and root)")
     made.add_argument("--recipe", default="worker", help="name of a packaged recipe or path of a .yaml file")
     made.add_argument("--release", action="append", help="a release of the recipe, repeatable (default: its first)")
     made.add_argument("--work", type=Path, default=Path("build/ami"), help="folder for cache and results")

@@ -12,6 +12,7 @@ import re
 import tarfile
 import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import errors, tools
@@ -152,25 +153,28 @@ def _system_partition(folder: Path, tar: Path, ids: Ids, toolbox: tools.Toolbox,
 
 
 def _copy_sparse(source: Path, target: Path, offset: int) -> None:
-    with source.open("rb") as reader, target.open("r+b") as writer:
-        while block := reader.read(BLOCK):
-            if block.count(0) != len(block):
-                writer.seek(offset + reader.tell() - len(block))
-                writer.write(block)
+    with target.open("r+b") as writer:
+        for position, block in data_blocks(source):
+            writer.seek(offset + position)
+            writer.write(block)
 
 
-def blocks(path: Path) -> int:
-    """Count the 512 KiB blocks of a file that are not all zero: those that an upload sends."""
-    count = 0
+def data_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and content of each 512 KiB block that is not all zero; holes of the file are not read."""
     with path.open("rb") as stream:
         size, position = os.fstat(stream.fileno()).st_size, 0
         while position < size:
             try:
                 position = os.lseek(stream.fileno(), position, os.SEEK_DATA) // BLOCK * BLOCK
             except OSError:  # no data behind this position
-                break
+                return
             stream.seek(position)
             block = stream.read(BLOCK)
-            count += block.count(0) != len(block)
+            if block.count(0) != len(block):
+                yield position, block
             position += BLOCK
-    return count
+
+
+def blocks(path: Path) -> int:
+    """Count the blocks that an upload sends."""
+    return sum(1 for _ in data_blocks(path))
