@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from simpleflow.testing.cloud import codec
+
 ACCOUNT_ID = "123456789012"
 
 
@@ -35,6 +37,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     #: headers in lower case, and the raw body, for protocols that are no form
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    #: the protocol that the caller speaks
+    speaks: codec.Protocol = "json"
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,13 +11,14 @@ import binascii
 import datetime
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from simpleflow.testing.cloud import errors, models
+from simpleflow.testing.cloud import cbor, errors, models
 
 Params = dict[str, Any]
+Protocol = Literal["ec2", "query", "json", "cbor", "rest-xml"]
 #: botocore's shapes: its stubs give ``members``, ``member`` and ``value`` to subclasses that the models never name
 _Shape = Any
 
@@ -139,19 +140,21 @@ def parse_json(body: bytes) -> Params:
 # --- answers ----------------------------------------------------------------------------------------------------
 
 
-def answer(service: str, action: str, values: Mapping[str, Any], request_id: str) -> tuple[str, bytes]:
+def answer(
+    service: str, action: str, speaks: Protocol, values: Mapping[str, Any], request_id: str
+) -> tuple[str, bytes]:
     """Write an answer; returns its content type and body. Raises KeyError for a member that the shape lacks."""
     operation = models.operation(service, action)
     shape = operation.output_shape if operation is not None else None
-    protocol = models.protocol(service)
-    if protocol in ("json", "rest-json"):
-        return f"application/x-amz-json-{models.service(service).metadata.get('jsonVersion', '1.1')}", json.dumps(
-            _jsonable(values)
-        ).encode()
+    if speaks == "json":
+        version = models.service(service).metadata.get("jsonVersion", "1.1")
+        return f"application/x-amz-json-{version}", json.dumps(_jsonable(values)).encode()
+    if speaks == "cbor":
+        return "application/cbor", cbor.encode(_timed(shape, values))
     out: list[str] = ['<?xml version="1.0" encoding="UTF-8"?>\n']
     namespace = models.service(service).metadata.get("xmlNamespace", "")
     out.append(f'<{action}Response xmlns="{namespace}">')
-    if protocol == "ec2":
+    if speaks == "ec2":
         out.append(f"<requestId>{request_id}</requestId>")
         if shape is not None:
             _members(out, shape, values, "item")
@@ -220,6 +223,20 @@ def iso(moment: float | datetime.datetime) -> str:
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
+def _timed(shape: _Shape, value: Any) -> Any:
+    """Values for CBOR, where a moment must be tagged as one: our handlers keep moments as epoch seconds."""
+    if value is None or shape is None:
+        return value
+    match shape.type_name:
+        case "structure":
+            return {k: _timed(shape.members[k], v) for k, v in value.items()}
+        case "list":
+            return [_timed(shape.member, one) for one in value]
+        case "timestamp" if not isinstance(value, datetime.datetime):
+            return datetime.datetime.fromtimestamp(value, datetime.UTC)
+    return value
+
+
 def _jsonable(value: Any) -> Any:
     match value:
         case Mapping():
@@ -233,18 +250,20 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
-def failure(service: str, error: errors.ApiError, request_id: str) -> tuple[str, bytes]:
-    """Write an error answer as the service's protocol has it; returns content type and body."""
-    protocol = models.protocol(service)
+def failure(speaks: Protocol, error: errors.ApiError, request_id: str) -> tuple[str, bytes]:
+    """Write an error answer as the protocol has it; returns content type and body."""
     code, message = escape(error.code), escape(error.message)
-    if protocol in ("json", "rest-json"):
-        return "application/x-amz-json-1.1", json.dumps({"__type": error.code, "message": error.message}).encode()
-    if protocol == "ec2":
+    if speaks in ("json", "cbor"):
+        told = {"__type": error.code, "message": error.message}
+        if speaks == "cbor":
+            return "application/cbor", cbor.encode(told)
+        return "application/x-amz-json-1.1", json.dumps(told).encode()
+    if speaks == "ec2":
         text = (
             f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
             f"<RequestID>{request_id}</RequestID></Response>"
         )
-    elif protocol == "rest-xml":
+    elif speaks == "rest-xml":
         text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>"
     else:
         kind = "Sender" if error.status < 500 else "Receiver"

@@ -91,6 +91,7 @@ class Gateway:
         """Answer one call; raises LostAnswer when its caller must not hear of it."""
         headers = _headers(environ)
         service = "ec2"
+        speaks: codec.Protocol = "ec2"
         request_id = str(uuid.uuid4())
         request: calls.Request | None = None
         try:
@@ -101,9 +102,10 @@ class Gateway:
             except Exception as error:
                 service = "ec2"
                 raise errors.ApiError("NotRehearsed", f"{scope.service} is no service we know", 501) from error
+            speaks = identify.protocol(service, path, headers)
             principal = self._directory.of(scope.key, service)
             name, params = identify.action(
-                service, environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers, body
+                service, speaks, environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), headers, body
             )
             via = headers.get(VIA, "").removeprefix(self.secret + " ") if self._ours(headers) else ""
             request = calls.Request(
@@ -115,6 +117,7 @@ class Gateway:
                 via=via,
                 headers=headers,
                 body=body,
+                speaks=speaks,
             )
             lost = self._faults.strike(request)
             with self._lock:
@@ -131,8 +134,8 @@ class Gateway:
             refusal = errors.ApiError("InternalError", f"the emulated account broke: {broken!r}", 500)
         if request is not None:
             self._write(request, refusal.status, refusal.code)
-        kind, answer = codec.failure(service, refusal, request_id)
-        extra = [("x-amzn-query-error", f"{refusal.code};Sender")] if service == "cloudwatch" else []
+        kind, answer = codec.failure(speaks, refusal, request_id)
+        extra = [*_PROTOCOL_HEADERS.get(speaks, []), ("x-amzn-query-error", f"{refusal.code};Sender")]
         return _status(refusal.status), [*_standard(kind, answer, request_id, self._clock), *extra], answer
 
     def _write(self, request: calls.Request, status: int, error: str = "") -> None:
@@ -154,8 +157,9 @@ class Gateway:
             headers = [*_standard(values.content_type, values.body, request_id, self._clock), *values.headers.items()]
             return _status(values.status), headers, values.body
         if values is not calls.BEHIND:
-            kind, answer = codec.answer(request.service, request.action, values, request_id)
-            return _status(200), _standard(kind, answer, request_id, self._clock), answer
+            kind, answer = codec.answer(request.service, request.action, request.speaks, values, request_id)
+            extra = _PROTOCOL_HEADERS.get(request.speaks, [])
+            return _status(200), [*_standard(kind, answer, request_id, self._clock), *extra], answer
         if not behind.rehearses(request.service, request.action):
             raise errors.ApiError(
                 "NotRehearsed",
@@ -184,6 +188,7 @@ class Gateway:
         return status, [(k, v) for k, v in headers if k.lower() not in ("connection", "date")], answer
 
 
+_PROTOCOL_HEADERS: dict[codec.Protocol, list[tuple[str, str]]] = {"cbor": [("smithy-protocol", "rpc-v2-cbor")]}
 _BLANK: dict[str, Any] = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from simpleflow.testing.cloud import behind, codec, errors, models
+from simpleflow.testing.cloud import behind, cbor, codec, errors, models
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
@@ -32,21 +32,33 @@ def scope(headers: Mapping[str, str], query: str) -> Scope:
     return Scope(key, region, models.SIGNING_NAMES.get(service, service))
 
 
+def protocol(service: str, path: str, headers: Mapping[str, str]) -> codec.Protocol:
+    """The protocol that this request speaks: a service may have several, CloudWatch has three."""
+    if "x-amz-target" in headers:
+        return "json"
+    if re.fullmatch(r"/service/[^/]+/operation/\w+", path):
+        return "cbor"
+    own = models.protocol(service)
+    if own == "ec2":
+        return "ec2"
+    if own == "query" or headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return "query"
+    return "json" if own == "rest-json" else "rest-xml"
+
+
 def action(
-    service: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+    service: str, speaks: codec.Protocol, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[str, dict[str, Any]]:
-    """Name the action of a request and parse its parameters, by the service's protocol."""
-    target = headers.get("x-amz-target", "")
-    if target:
-        return target.rpartition(".")[2], codec.parse_json(body)
-    protocol = models.protocol(service)
-    if protocol in ("query", "ec2"):
+    """Name the action of a request and parse its parameters."""
+    if "x-amz-target" in headers:
+        return headers["x-amz-target"].rpartition(".")[2], codec.parse_json(body)
+    if speaks == "cbor":
+        found = cbor.decode(body) if body else {}
+        return path.rpartition("/")[2], found if isinstance(found, dict) else {}
+    if speaks in ("query", "ec2"):
         form = codec.parse_form(body or query.encode())
         name = form.get("Action", "")
         return name, codec.parse_query(service, name, form)
-    rpc = re.fullmatch(r"/service/[^/]+/operation/(\w+)", path)
-    if rpc:
-        raise errors.ApiError("NotRehearsed", f"{service}:{rpc[1]} came in a protocol that is not rehearsed", 501)
     return _rest(service, method, path, query, headers)
 
 

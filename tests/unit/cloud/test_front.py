@@ -12,6 +12,7 @@ import botocore.exceptions
 import pytest
 
 from simpleflow.testing import cloud as emulated
+from simpleflow.testing.cloud import cbor
 from tests.unit.cloud.helpers import refused
 
 ONCE = botocore.config.Config(retries={"total_max_attempts": 1})
@@ -152,9 +153,70 @@ def test_unknown_parameters_are_refused_and_not_dropped(cloud: emulated.Cloud) -
     assert refused(ec2.describe_instances) == "UnknownParameter"
 
 
-def test_cloudwatch_is_identified(cloud: emulated.Cloud) -> None:
-    cloud.http_client("cloudwatch").describe_alarms()
-    assert [c.name for c in cloud.record] == ["cloudwatch:DescribeAlarms"]
+@pytest.mark.parametrize("protocol", ["json", "query", "smithy-rpc-v2-cbor"])
+def test_cloudwatch_in_each_of_its_protocols(cloud: emulated.Cloud, protocol: str) -> None:
+    """Releases of boto3 differ in which they choose."""
+    import botocore.session
+
+    session = botocore.session.Session()
+    session.get_component("data_loader").load_service_model("cloudwatch", "service-2")["metadata"]["protocols"] = [
+        protocol
+    ]
+    cloudwatch = session.create_client(
+        "cloudwatch",
+        region_name="eu-west-1",
+        endpoint_url=cloud.endpoint,
+        aws_access_key_id=cloud.principals.admin.key,
+        aws_secret_access_key=cloud.principals.admin.secret,
+    )
+    assert cloudwatch.meta.service_model.resolved_protocol == protocol
+    given = {"Namespace": "N", "MetricName": "M", "Period": 60, "Statistic": "Sum", "EvaluationPeriods": 1}
+    cloudwatch.put_metric_alarm(
+        AlarmName="ä", Threshold=0.5, ComparisonOperator="GreaterThanThreshold", ActionsEnabled=False, **given
+    )
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=["ä"])["MetricAlarms"]
+    assert (alarm["Threshold"], alarm["ActionsEnabled"], alarm["Period"]) == (0.5, False, 60)
+    assert alarm["StateUpdatedTimestamp"].timestamp() == cloud.clock.now()
+    missing = refused(cloudwatch.delete_alarms, AlarmNames=["none"])
+    assert missing.endswith("ResourceNotFound")
+    assert [c.name.partition(":")[0] for c in cloud.record] == ["cloudwatch"] * 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        23,
+        24,
+        255,
+        256,
+        65_536,
+        2**32,
+        2**63,
+        -1,
+        -500,
+        1.5,
+        "x" * 300,
+        b"\x00\xff",
+        [1, [2]],
+        {"a": {"b": [True, False]}},
+    ],
+)
+def test_cbor_there_and_back(value: object) -> None:
+    assert cbor.decode(cbor.encode(value)) == value
+
+
+def test_cbor_as_others_write_it() -> None:
+    indefinite = bytes.fromhex("bf61619f01fa40200000ff6162f6ff")
+    assert cbor.decode(indefinite) == {"a": [1, 2.5], "b": None}
+    assert cbor.decode(bytes.fromhex("f93e00")) == 1.5
+    assert cbor.decode(bytes.fromhex("c11a5e0be100")).isoformat() == "2020-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("bad", ["", "1a00", "ff", "0101", "7f61", "62c328"])
+def test_cbor_that_is_none(bad: str) -> None:
+    with pytest.raises(emulated.ApiError):
+        cbor.decode(bytes.fromhex(bad))
 
 
 def test_the_record_knows_who_called(cloud: emulated.Cloud) -> None:

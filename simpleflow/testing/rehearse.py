@@ -1,0 +1,259 @@
+"""A whole cluster's life on an emulated AWS account: the real template, the real code, local processes as machines.
+
+    report = rehearse.rehearse("cluster.yaml", workflow="jobs.Nightly", arguments=[10], say=print)
+    print(report.text())
+
+Nothing reaches a real account: children get a scrubbed environment and keys that only the emulator knows. Leaving it,
+by its end, by an error or by Ctrl-C, leaves no process, no file, no port.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from simpleflow.core import errors
+from simpleflow.nodes import config
+from simpleflow.testing import rehearse_report as reports
+from simpleflow.testing import rehearse_stage as stages
+
+Say = Callable[[str], None]
+#: seconds for which the first workflow may run
+_PATIENCE = 120.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What to rehearse besides the cluster itself.
+
+    A sold-out type, a failed boot, a spot notice and a wake-up by the alarm alone are part of it unless taken out.
+    """
+
+    #: registered name and version of the workflow type, and its decision task list ('' for the cluster's)
+    workflow: str
+    version: str = "1"
+    #: positional arguments and keyword arguments
+    arguments: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}
+    #: the same for the second run, which nobody but the alarm announces; None: the same again
+    second: dict[str, Any] | None = None
+    sold_out: bool = True
+    failed_boot: bool = True
+    spot_notice: bool = True
+    wake_up: bool = True
+
+
+def rehearse(cluster: str | Path, options: Options, *, say: Say = lambda line: None) -> reports.Report:
+    """Rehearse a cluster file of provider ec2; returns the report.
+
+    Raises UsageError for a file that is no ec2 cluster, RehearsalFailed when a part could not be shown.
+    """
+    loaded = config.load(cluster)
+    if loaded.config.provider != "ec2":
+        raise errors.UsageError(
+            f"{cluster}: provider '{loaded.config.provider}' has nothing to rehearse; write provider: ec2"
+        )
+    say(f"rehearsal: times divided by {config.REHEARSAL_FACTOR} (preset rehearsal), polls held 3 s")
+    begun = time.monotonic()
+    with stages.Stage(Path(cluster), say, fail_boot=2 if options.failed_boot else 0) as stage:
+        play = _Play(stage, options, say)
+        play.all()
+        left = [process for process in stage.processes() if _is_node(process)]
+        return reports.make(stage, play.shown, time.monotonic() - begun, [" ".join(p.cmdline()) for p in left])
+
+
+def _is_node(process: Any) -> bool:
+    return "simpleflow.nodes.agent" in " ".join(process.cmdline())
+
+
+class _Play:
+    """The scenes, in order."""
+
+    def __init__(self, stage: stages.Stage, options: Options, say: Say) -> None:
+        self._stage = stage
+        self._options = options
+        self._say = say
+        self._file = self._rehearsed_file()
+        self._config = config.load(self._file).config
+        self.shown: list[reports.Shown] = []
+        self._begun = time.monotonic()
+
+    def _rehearsed_file(self) -> Path:
+        """The cluster file with the preset and the coordinator of this rehearsal, everything else as it is."""
+        source = Path(self._stage.loaded.path)
+        plain = yaml.safe_load(source.read_text())
+        plain |= {"preset": "rehearsal", "endpoint": self._stage.swf_url}
+        plain.setdefault("region", self._stage.cloud.region)
+        for key in ("wheel", "path"):
+            given = plain.get("code", {}).get(key)
+            if given:
+                plain["code"][key] = str((source.parent / given).resolve())
+        file = self._stage.folder / source.name
+        file.write_text(yaml.safe_dump(plain, sort_keys=False))
+        return file
+
+    def _show(self, what: str, how: str) -> None:
+        at = time.monotonic() - self._begun
+        self.shown.append(reports.Shown(at=at, what=what, how=how))
+        self._say(f"{at:6.1f} s  {what}: {how}")
+
+    def all(self) -> None:
+        """Play every scene; RehearsalFailed names the one that could not be shown."""
+        self._sell_out()
+        self._up()
+        run = self._start(self._options.arguments, self._options.keywords, announced=True)
+        self._work(run)
+        self._asleep()
+        if self._options.wake_up:
+            self._woken()
+        self._down()
+
+    # --- scenes -------------------------------------------------------------------------------------------------
+
+    def _sell_out(self) -> None:
+        profile = next(iter(self._config.profiles.values()))
+        if self._options.sold_out and len(profile.types) > 1:
+            self._stage.cloud.capacity.sold_out(profile.types[0])
+
+    def _up(self) -> None:
+        begun = time.monotonic()
+        self._stage.run("up", "simpleflow.cli.sfnodes", "up", str(self._file), "--yes")
+        stacks = self._stage.cloud.client("cloudformation").describe_stacks()["Stacks"]
+        good = [s["StackName"] for s in stacks if s["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")]
+        if len(good) < 2:
+            raise stages.RehearsalFailed(f"up ended, but these stacks are complete: {good}")
+        self._show("up", f"stacks {', '.join(good)} in {time.monotonic() - begun:.1f} s, from the real template")
+
+    def _start(self, arguments: Sequence[Any], keywords: dict[str, Any], *, announced: bool) -> dict[str, str]:
+        """Start a run. ``announced`` makes sure of a decider, as our clients do; else only the alarm can."""
+        stage, cluster = self._stage, self._config
+        if announced:
+            group = self._group()
+            if group["DesiredCapacity"] == 0:
+                stage.cloud.client("autoscaling").set_desired_capacity(
+                    AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=1
+                )
+        workflow_id = f"rehearsal-{len(self.shown)}"
+        started = stage.swf.start_workflow_execution(
+            domain=cluster.swf_domain,
+            workflowId=workflow_id,
+            workflowType={"name": self._options.workflow, "version": self._options.version},
+            taskList={"name": cluster.decision_task_list},
+            input=json.dumps({"args": list(arguments), "kwargs": keywords}),
+            executionStartToCloseTimeout="3600",
+            taskStartToCloseTimeout="30",
+            childPolicy="TERMINATE",
+        )
+        return {"workflowId": workflow_id, "runId": started["runId"]}
+
+    def _closed(self, run: dict[str, str]) -> str:
+        shown = self._stage.swf.describe_workflow_execution(domain=self._config.swf_domain, execution=run)
+        return str(shown["executionInfo"].get("closeStatus", ""))
+
+    def _work(self, run: dict[str, str]) -> None:
+        stage = self._stage
+        noticed = False
+
+        def done() -> bool:
+            nonlocal noticed
+            if self._options.spot_notice and not noticed:
+                noticed = self._interrupt_one()
+            return bool(self._closed(run))
+
+        took = stage.until("the workflow", done, _PATIENCE)
+        if self._closed(run) != "COMPLETED":
+            raise stages.RehearsalFailed(f"the workflow closed as {self._closed(run)}\n{stage.consoles()}")
+        fleets = [c for c in stage.cloud.record.named("ec2:CreateFleet") if not c.error]
+        self._show(
+            "workflow",
+            f"completed in {took:.1f} s; {len(stage.workers())} worker machines by {len(fleets)} fleets, "
+            f"{len(stage.deciders())} decider",
+        )
+        self._tell_faults(noticed)
+
+    def _interrupt_one(self) -> bool:
+        """Give the first spot machine that works its notice."""
+        for one in self._stage.workers():
+            if one.market == "spot" and one.alive and one.machine is not None and self._has_polled(one.id):
+                self._stage.cloud.instances.interrupt(one.id, notice=self._config.settings.notice * 4 / 3)
+                self._show("spot notice", f"{one.id} has {self._config.settings.notice * 4 / 3:.0f} s left")
+                return True
+        return False
+
+    def _has_polled(self, instance_id: str) -> bool:
+        return any(c.principal.session == instance_id and c.service == "s3" for c in self._stage.cloud.record)
+
+    def _tell_faults(self, noticed: bool) -> None:
+        stage = self._stage
+        fleets = stage.cloud.client("ec2").describe_fleets()["Fleets"]
+        refused = {
+            (e["LaunchTemplateAndOverrides"]["Overrides"].get("InstanceType"), e["ErrorCode"])
+            for fleet in fleets
+            for e in fleet.get("Errors", [])
+        }
+        if self._options.sold_out and refused:
+            kinds = ", ".join(f"{kind} ({code})" for kind, code in sorted(refused, key=str))
+            self._show("sold out", f"{kinds}; the other types served")
+        if stage.failed_boots:
+            self._show("failed boot", f"{stage.failed_boots[0]} never polled; its log is in the breaker's count")
+        if self._options.spot_notice and not noticed:
+            self._show("spot notice", "no spot machine worked long enough to get one")
+
+    def _group(self) -> dict[str, Any]:
+        groups = self._stage.cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        if not groups:
+            raise stages.RehearsalFailed("there is no decider group: up did not make one")
+        group: dict[str, Any] = groups[0]
+        return group
+
+    def _asleep(self) -> None:
+        stage = self._stage
+        took = stage.until("every worker machine drained and gone", lambda: not _alive(stage.workers()), 90)
+        drained = [one for one in stage.workers() if one.reason[0] == "Client.InstanceInitiatedShutdown"]
+        self._show("drain", f"{len(drained)} machines powered themselves off within {took:.1f} s{self._boundary()}")
+        took = stage.until(
+            "the decider group at 0",
+            lambda: self._group()["DesiredCapacity"] == 0 and not _alive(stage.deciders()),
+            90,
+        )
+        self._show("scale to zero", f"the last decider set its group to 0 and left, after {took:.1f} s")
+
+    def _boundary(self) -> str:
+        """How near to the end of a paid period the drained machines went."""
+        near = []
+        for one in self._stage.workers():
+            profile = self._config.profiles.get(one.tags.get("simpleflow:profile", ""))
+            if profile is None or one.ended is None or profile.billing.period <= 1:
+                continue
+            near.append(profile.billing.period - (one.ended - one.launched) % profile.billing.period)
+        return f", {min(near):.0f} to {max(near):.0f} s before a paid period ended" if near else ""
+
+    def _woken(self) -> None:
+        stage, second = self._stage, self._options.second
+        keywords = self._options.keywords if second is None else second
+        arguments = self._options.arguments if second is None else ()
+        before = len(stage.deciders())
+        run = self._start(arguments, keywords, announced=False)
+        took = stage.until("the alarm waking a decider", lambda: len(stage.deciders()) > before, 60)
+        stage.until("the second workflow", lambda: bool(self._closed(run)), _PATIENCE)
+        if self._closed(run) != "COMPLETED":
+            raise stages.RehearsalFailed(f"the second workflow closed as {self._closed(run)}\n{stage.consoles()}")
+        self._show("wake-up", f"nobody announced the second run; the alarm set the group to 1 after {took:.1f} s")
+
+    def _down(self) -> None:
+        begun = time.monotonic()
+        self._stage.run("down", "simpleflow.cli.sfnodes", "down", str(self._file), "--yes")
+        left = [one.id for one in self._stage.cloud.instances.all() if one.alive]
+        if left:
+            raise stages.RehearsalFailed(f"down ended, but these machines live: {', '.join(left)}")
+        stacks = [s["StackName"] for s in self._stage.cloud.client("cloudformation").describe_stacks()["Stacks"]]
+        self._show("down", f"in {time.monotonic() - begun:.1f} s; kept: {', '.join(stacks) or 'nothing'}")
+
+
+def _alive(machines: Sequence[Any]) -> bool:
+    return any(one.alive for one in machines)
