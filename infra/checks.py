@@ -365,7 +365,7 @@ def group(subject: Subject) -> Iterator[Finding]:
 def fixed_names(subject: Subject) -> Iterator[Finding]:
     for kind, key in _FIXED_NAMES.items():
         for name, properties in subject.of(kind):
-            if key in properties:
+            if key in properties and "AWS::StackId" not in str(properties[key]):
                 yield name, f"{key} is fixed: an update that replaces it would fail; use the output"
 
 

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from troposphere import GetAtt, Ref, Template, autoscaling, cloudwatch
+from troposphere import GetAtt, Join, Ref, Select, Split, Template, autoscaling, cloudwatch
 
 from . import network, values
+
+
+def group_name() -> Any:
+    """Name of the group: the stack's, and the end of its id.
+
+    A generated name could not stand in the user data of the group's own machines, whose boot guard needs it. This is
+    a new one with every stack, so nothing that is replaced or made again meets its predecessor.
+    """
+    return Join("-", [Ref("AWS::StackName"), Select(2, Split("/", Ref("AWS::StackId")))])
 
 
 def add(template: Template, cluster: values.Cluster, launch_template: Any, made: network.Made) -> None:
@@ -18,6 +27,7 @@ def add(template: Template, cluster: values.Cluster, launch_template: Any, made:
     group = template.add_resource(
         autoscaling.AutoScalingGroup(
             "Deciders",
+            AutoScalingGroupName=group_name(),
             MinSize=str(cluster.deciders_min),
             MaxSize=str(cluster.deciders_max),
             VPCZoneIdentifier=made.subnets,

@@ -6,22 +6,27 @@ from typing import Any
 
 from troposphere import Base64, Join, Parameter, Ref, Template, ec2
 
-from . import network, values
+from . import deciders, network, values
 
 _SSM_IMAGE = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
 
 
 def user_data(text: str) -> Any:
-    """User data whose tokens are the stack's parameters. Split and joined: a shell's own ``${}`` would upset Sub."""
+    """User data whose tokens become what the stack knows. Split and joined: a shell's own ``${}`` would upset Sub."""
     parts: list[Any] = [text]
-    for token, parameter in ((values.BUCKET_TOKEN, "Bucket"), (values.CODE_TOKEN, "Code")):
+    for token, value in (
+        (values.BUCKET_TOKEN, Ref("Bucket")),
+        (values.CODE_TOKEN, Ref("Code")),
+        (values.GROUP_TOKEN, deciders.group_name()),
+        (values.ALARM_TOKEN, Ref("BootAlarm")),
+    ):
         split: list[Any] = []
         for part in parts:
             if not isinstance(part, str):
                 split.append(part)
                 continue
             for number, piece in enumerate(part.split(token)):
-                split += ([Ref(parameter)] if number else []) + ([piece] if piece else [])
+                split += ([value] if number else []) + ([piece] if piece else [])
         parts = split
     return Base64(Join("", parts))
 

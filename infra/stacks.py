@@ -33,7 +33,7 @@ def main(cluster: values.Cluster) -> dict[str, Any]:
     template.set_description(f"simpleflow {cluster.name}: network, roles, launch templates, deciders")
     for title, about in (
         ("Bucket", "the cluster's bucket"),
-        ("Code", "key of the code below the bucket; its digest is part of it"),
+        ("Code", "SHA-256 of the code bundle, code/SHA256.tar.gz below the bucket"),
         ("NodeLogs", "log group of agents and workers"),
         ("DeciderLogs", "log group of deciders and the manager"),
     ):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-#: stand for the bucket's name and the code's key inside user data: known only when the stack is made
+#: Stand inside user data for what is known only when the stack is made. The code's looks like the digest that it is.
 BUCKET_TOKEN = "__SIMPLEFLOW_BUCKET__"  # noqa: S105  # a placeholder, no secret
-CODE_TOKEN = "__SIMPLEFLOW_CODE__"  # noqa: S105  # a placeholder, no secret
+CODE_TOKEN = "c0de" * 16
+GROUP_TOKEN = "__SIMPLEFLOW_GROUP__"  # noqa: S105  # a placeholder, no secret
+ALARM_TOKEN = "__SIMPLEFLOW_ALARM__"  # noqa: S105  # a placeholder, no secret
 
 CLUSTER_TAG = "simpleflow:cluster"
 PROFILE_TAG = "simpleflow:profile"
@@ -50,7 +52,7 @@ class Machine:
     #: name of the image's root device
     root_device: str = "/dev/xvda"
     disk: Disk = Disk()
-    #: raw text, BUCKET_TOKEN and CODE_TOKEN inside
+    #: raw text, the tokens inside
     user_data: str
     permissions: tuple[Statement, ...] = ()
     #: names of SSM parameters (with a leading '/') or ARNs of secrets

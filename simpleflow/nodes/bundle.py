@@ -1,0 +1,352 @@
+"""Loads the three folders (infra, provisioning, ami) by name, and passes values between them.
+
+They see values only and never each other. A user's own copies (``--bundle DIR``) come before the packaged ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from simpleflow import _version
+from simpleflow.core import documents
+
+from . import config, errors
+
+PACKAGE = Path(__file__).resolve().parents[1]
+#: letters of the first zones; a region that lacks one is found before anything is made
+_ZONES = "abcdef"
+#: a public image of the right architecture, until one of your own exists: boots slower, but works
+PUBLIC_IMAGES = {
+    "x86_64": "/aws/service/debian/release/12/latest/amd64",
+    "arm64": "/aws/service/debian/release/12/latest/arm64",
+}
+DECIDER_TYPES = {"x86_64": "t3.small", "arm64": "t4g.small"}
+
+
+class Stacks(Protocol):
+    """infra/stacks.py"""
+
+    DIRECT_LIMIT: int
+    UPLOADED_LIMIT: int
+
+    def base(self, cluster: Any) -> dict[str, Any]: ...
+    def main(self, cluster: Any) -> dict[str, Any]: ...
+    def text(self, template: dict[str, Any]) -> str: ...
+
+
+class Checks(Protocol):
+    """infra/checks.py"""
+
+    def check(self, template: Mapping[str, Any], instance_types: Any = None) -> tuple[Any, ...]: ...
+    def type_problems(self, given: str, known: Any) -> Iterable[str]: ...
+    def tag_problems(self, tags: Mapping[str, str]) -> Iterable[str]: ...
+
+
+class Templates(msgspec.Struct, frozen=True, kw_only=True):
+    """Both stacks' text, and what must lie in the bucket before the second is made."""
+
+    base: str
+    main: str
+    #: keys below the bucket -> content: scripts and units of each kind of machine
+    files: dict[str, bytes]
+    #: what our own checks say; nothing is launched while there is a line here
+    problems: tuple[str, ...] = ()
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """The code bundle: what is installed on the machines."""
+
+    digest: str
+    content: bytes
+
+    @property
+    def key(self) -> str:
+        """Where it lies below the bucket."""
+        return code_key(self.digest)
+
+
+def code_key(digest: str) -> str:
+    """Key of a bundle: content-addressed, so that repeating an upload changes nothing."""
+    return f"code/{digest}.tar.gz"
+
+
+class Folders:
+    """infra, provisioning and ami, the user's own or the packaged ones."""
+
+    def __init__(self, own: str = "") -> None:
+        self._own = Path(own) if own else None
+        if self._own is not None and not self._own.is_dir():
+            raise errors.NodesError(f"--bundle {own}: no such folder; `sfnodes init --bundle {own}` writes one")
+
+    def module(self, name: str) -> Any:
+        """Load 'infra.stacks', 'provisioning.render', 'ami.recipe', ..."""
+        folder, _, rest = name.partition(".")
+        if self._own is None or not (self._own / folder).is_dir():
+            return _import(f"simpleflow.{name}")
+        package = f"_simpleflow_bundle_{folder}"
+        loaded = sys.modules.get(package)
+        if loaded is None or Path(str(loaded.__file__)).parent != self._own / folder:
+            for known in [each for each in sys.modules if each == package or each.startswith(f"{package}.")]:
+                del sys.modules[known]
+            _load_folder(package, self._own / folder)
+        return _import(f"{package}.{rest}" if rest else package)
+
+    @property
+    def stacks(self) -> Stacks:
+        return cast("Stacks", self.module("infra.stacks"))
+
+    @property
+    def checks(self) -> Checks:
+        return cast("Checks", self.module("infra.checks"))
+
+
+def _load_folder(package: str, folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise errors.NodesError(f"{folder} is no package: it lacks __init__.py; copy it again with `sfnodes init`")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] in {"troposphere", "cfnlint", "fabric"}:
+            raise errors.NodesError(
+                f"{error.name} is not installed, which provider ec2 needs; `pip install 'simpleflow[nodes]'`"
+            ) from error
+        raise
+
+
+# --- from the cluster file to the folders' values ---------------------------------------------------------------------
+
+
+def image_of(cluster: config.ClusterConfig, machine: config.Machine) -> str:
+    """The image of a machine as the stack takes it: 'ami-...', or a path of SSM's parameter store."""
+    image = cluster.image_of(machine)
+    if not image:
+        return PUBLIC_IMAGES[machine.arch]
+    if image.startswith("ssm:"):
+        return image.removeprefix("ssm:")
+    if image.startswith("ami-"):
+        return image
+    raise errors.NodesError(
+        f"image '{image}': write 'ami-...' or 'ssm:/path/of/a/parameter' (`make ami` builds and boots recipe images "
+        "here; they become AMIs by registering, which gives the id to write)"
+    )
+
+
+def setup_of(cluster: config.ClusterConfig, profile: str, store: str) -> documents.NodeSetup:
+    """What the agents of a profile (or of 'deciders') must know."""
+    machine: config.Machine = cluster.deciders if profile == "deciders" else cluster.profiles[profile]
+    return documents.NodeSetup(
+        cluster=cluster.cluster,
+        domain=cluster.swf_domain,
+        profile=profile,
+        provider=cluster.provider,
+        store=store,
+        task_lists=() if profile == "deciders" else cluster.lists_of(profile),
+        times=msgspec.structs.asdict(cluster.settings),
+        endpoint=cluster.endpoint,
+        region=cluster.region,
+        modules=cluster.code.modules,
+        environment=dict(machine.environment),
+    )
+
+
+class Builder:
+    """Makes templates and code from a cluster file. Offline: it calls nobody."""
+
+    def __init__(self, cluster: config.ClusterConfig, folders: Folders | None = None) -> None:
+        self._cluster = cluster
+        self._folders = folders or Folders()
+        self._values = self._folders.module("infra.values")
+
+    @property
+    def stacks(self) -> Stacks:
+        """infra/stacks.py of this bundle."""
+        return self._folders.stacks
+
+    @functools.cached_property
+    def _bootstrap(self) -> str:
+        recipes = self._folders.module("ami.recipe")
+        recipe = recipes.load(recipes.find("worker"))
+        release = recipe.releases[0]
+        return str(self._folders.module("ami.bootstrap").render(recipe, release))
+
+    def templates(self) -> Templates:
+        """Make both templates; the same cluster file gives the same text."""
+        files: dict[str, bytes] = {}
+        values = self._cluster_values(files)
+        base, main = self._folders.stacks.base(values), self._folders.stacks.main(values)
+        known = instance_types(self._cluster.region)
+        found = [str(each) for template in (base, main) for each in self._folders.checks.check(template, known)]
+        for name, profile in self._cluster.profiles.items():
+            for each in profile.types[1:]:
+                found += [f"profile '{name}': {text}" for text in self._folders.checks.type_problems(each, known)]
+        text = self._folders.stacks.text
+        return Templates(base=text(base), main=text(main), files=files, problems=tuple(found))
+
+    def _cluster_values(self, files: dict[str, bytes]) -> Any:
+        cluster, values = self._cluster, self._values
+        network = cluster.network
+        bucket = cluster.store.removeprefix("s3://").split("/")[0] if cluster.store.startswith("s3://") else ""
+        return values.Cluster(
+            name=cluster.cluster,
+            region=cluster.region,
+            domain=cluster.swf_domain,
+            decision_task_list=cluster.decision_task_list,
+            profiles=tuple(
+                self._machine(name, profile, profile.types, files) for name, profile in sorted(cluster.profiles.items())
+            ),
+            deciders=self._machine(
+                "deciders", cluster.deciders, cluster.deciders.types or (DECIDER_TYPES[cluster.deciders.arch],), files
+            ),
+            deciders_min=cluster.deciders.min,
+            deciders_max=cluster.deciders.max,
+            network=values.Network(
+                vpc=network.vpc,
+                subnets=network.subnets,
+                zones=() if network.vpc else tuple(cluster.region + each for each in _ZONES[: network.zones]),
+                cidr=network.cidr,
+                access=network.access,
+                ipv6=network.ipv6,
+            ),
+            bucket=bucket,
+            log_days=cluster.logs.retention_days,
+            tags=dict(cluster.tags),
+        )
+
+    def _machine(self, name: str, machine: config.Machine, types: tuple[str, ...], files: dict[str, bytes]) -> Any:
+        values = self._values
+        disk = machine.disk
+        image = image_of(self._cluster, machine)
+        return values.Machine(
+            name=name,
+            types=types,
+            market=machine.market,
+            image=image,
+            root_device="/dev/sda1" if "/canonical/" in image else "/dev/xvda",
+            disk=values.Disk(size=disk.size, type=disk.type, iops=disk.iops, throughput=disk.throughput),
+            user_data=self._user_data(name, machine, files),
+            permissions=tuple(
+                values.Statement(actions=each.actions, resources=each.resources) for each in machine.permissions
+            ),
+            secrets=tuple(sorted(set(machine.secrets.values()))),
+            task_lists=() if name == "deciders" else tuple(each for each, _ in self._cluster.lists_of(name)),
+        )
+
+    def _user_data(self, name: str, machine: config.Machine, files: dict[str, bytes]) -> str:
+        """Settings and the fetch of the rest; the rest goes into ``files``."""
+        render = self._folders.module("provisioning.render")
+        bundles = self._folders.module("provisioning.bundle")
+        tokens = self._values
+        bucket = tokens.BUCKET_TOKEN
+        node = bundles.node_bundle(
+            cluster=self._cluster.cluster,
+            profile=name,
+            bootstrap=self._bootstrap,
+            environment=dict(machine.environment),
+        )
+        files[code_key(node.sha256)] = node.data
+        counter = None
+        if name == "deciders":
+            counter = render.BootCounter(
+                location=f"s3://{bucket}/boots/deciders.json", group=tokens.GROUP_TOKEN, alarm=tokens.ALARM_TOKEN
+            )
+        delivery = render.Delivery(
+            node=render.Part(location=f"s3://{bucket}/{code_key(node.sha256)}", sha256=node.sha256),
+            code=render.Part(location=f"s3://{bucket}/{code_key(tokens.CODE_TOKEN)}", sha256=tokens.CODE_TOKEN),
+            region=self._cluster.region,
+            boot_counter=counter,
+        )
+        setup = msgspec.to_builtins(setup_of(self._cluster, name, self.store))
+        try:
+            return str(render.user_data(setup, delivery))
+        except self._folders.module("provisioning.errors").ProvisioningError as error:
+            raise errors.NodesError(f"machine '{name}': {error}") from error
+
+    @property
+    def store(self) -> str:
+        """URL of the documents: the cluster file's, or the stack's bucket by its token."""
+        return self._cluster.store or f"s3://{self._values.BUCKET_TOKEN}"
+
+    # --- code ---------------------------------------------------------------------------------------------------------
+
+    def code(self, root: Path) -> Code:
+        """Bundle simpleflow and the user's code; paths of the cluster file are relative to ``root``.
+
+        Builds wheels with pip where sources are given; raises NodesError with pip's last lines.
+        """
+        given = self._cluster.code
+        with tempfile.TemporaryDirectory(prefix="simpleflow-code-") as folder:
+            wheels: list[Path] = []
+            requirements: list[str] = []
+            checkout = PACKAGE.parent / "pyproject.toml"
+            if checkout.exists():
+                wheels.append(_wheel(checkout.parent, Path(folder) / "simpleflow"))
+                requirements.append("simpleflow")
+            else:
+                requirements.append(f"simpleflow=={_version.__version__}")
+            if given.wheel:
+                wheels.append(_existing(root / given.wheel, "code.wheel"))
+                requirements.append(wheels[-1].name.split("-")[0])
+            elif given.path:
+                wheels.append(_wheel(_existing(root / given.path, "code.path"), Path(folder) / "own"))
+                requirements.append(wheels[-1].name.split("-")[0])
+            elif given.requirement:
+                requirements.append(given.requirement)
+            bundle = self._folders.module("provisioning.bundle").code_bundle(
+                wheels=wheels, requirements=requirements, index=True
+            )
+            return Code(digest=bundle.sha256, content=bundle.data)
+
+
+def _existing(path: Path, key: str) -> Path:
+    if not path.exists():
+        raise errors.NodesError(f"{key}: {path} does not exist; paths are relative to the cluster file")
+    return path
+
+
+def _wheel(source: Path, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    # The same source gives the same wheel, and so the same digest: times inside it come from here.
+    done = subprocess.run(command, capture_output=True, text=True, env=_wheel_environment())
+    built = sorted(folder.glob("*.whl")) if folder.is_dir() else []
+    if done.returncode or not built:
+        last = "\n".join(done.stderr.splitlines()[-10:])
+        raise errors.NodesError(f"no wheel could be built from {source}; pip says:\n{last}")
+    return built[0]
+
+
+def _wheel_environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+
+
+@functools.cache
+def instance_types(region: str) -> frozenset[str] | None:
+    """Instance types of a region as cfn-lint's data has them; None without it, or for a region it does not know."""
+    if importlib.util.find_spec("cfnlint") is None:
+        return None
+    package = importlib.import_module("cfnlint.data.schemas.extensions.aws_ec2_instance")
+    path = Path(str(package.__file__)).parent / "instancetype_enum.json"
+    known = msgspec.json.decode(path.read_bytes()).get(region)
+    return frozenset(known["enum"]) if known else None
