@@ -186,6 +186,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     ended: float
     cost: int
+    draining_since: float | None = None
     reason: str = ""
 
 

@@ -46,6 +46,8 @@ class Child:
         self._died = 0.0
         #: how often it ended unasked
         self.deaths = 0
+        #: its last exit code, None while it never ended
+        self.last_code: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -58,6 +60,7 @@ class Child:
         code = self._process.poll()
         if code is None:
             return True
+        self.last_code = code
         now = self._clock.monotonic()
         lived = now - self._started
         self._wait = _FIRST_WAIT if lived > _STEADY or not self._wait else min(self._wait * 2, _LONGEST_WAIT)

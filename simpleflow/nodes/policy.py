@@ -184,18 +184,16 @@ def _extend(build: _Builder, node: model.Node) -> bool:
     """Commit the money for a node before its moment comes; False when the cap forbids it and it drains instead."""
     snapshot, times = build.snapshot, build.times
     row = node.row
-    if snapshot.now + 3 * times.loop < row.until:
+    # What leaves is counted to this very moment as it runs on (guards.committed): a task is never killed for money.
+    if node.state in model.LEAVING or snapshot.now + 3 * times.loop < row.until:
         return True
     terms = guards.terms_of(snapshot.cluster, node.profile)
-    wanted = snapshot.now + times.commit
-    until = row.since + billing.billed(terms, wanted - row.since)
+    until = row.since + billing.billed(terms, snapshot.now + times.commit - row.since)
     paid = billing.cost(terms, row.price, max(row.until - row.since, 0.0))
     more = max(billing.cost(terms, row.price, until - row.since) - paid, 0)
-    allowed = node.state in model.LEAVING or guards.affordable(build.purses, more, 1) == 1
-    # A leaving or busy node runs on whatever the cap says, and that is counted: a task is never killed for money.
-    build.extensions.append(Extension(instance=node.instance, until=until))
-    build.purses = guards.spend(build.purses, more)
-    if allowed:
+    if guards.affordable(build.purses, more, 1) == 1:
+        build.extensions.append(Extension(instance=node.instance, until=until))
+        build.purses = guards.spend(build.purses, more)
         return True
     why = "; ".join(purse.describe(snapshot.cluster.currency) for purse in snapshot.purses)
     busy = ", after the tasks that it works on" if node.busy else ""

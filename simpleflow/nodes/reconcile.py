@@ -51,6 +51,8 @@ class Reconciler:
         #: no more launches, drain everything; and without waiting for it
         self.ending = False
         self.hurry = False
+        #: a person has mended what did not boot: forget the failures at the next pass
+        self.resume = False
 
     def now(self) -> float:
         """The provider's time."""
@@ -63,6 +65,15 @@ class Reconciler:
                 pass
         except core_errors.SimpleflowError as error:
             logger.warning("this pass ends early: %s", error, extra={"action": "pass"})
+
+    def look(self) -> policy.Plan:
+        """Observe and decide, without acting: `sfnodes plan`."""
+        document = self.file.read()
+        listing = self._provider.list()
+        self.observer.read_documents()
+        self.observer.read_runs()
+        self.observer.read_pending()
+        return policy.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
 
     def steps(self) -> Iterator[str]:
         """Yield the name of each step after it was done."""
@@ -100,7 +111,7 @@ class Reconciler:
         document = control.found(self.file.known, listing, self.times)
         document = control.expire(document, listing, self.times, self._over(document, listing))
         document = self._adopt(document, listing)
-        document = self._failures(document)
+        document = msgspec.structs.replace(document, failures=()) if self.resume else self._failures(document)
         closing = [row for row in document.rows if control.closable(row, listing)]
         for row in closing:
             self._write_ledger(row)
@@ -108,6 +119,7 @@ class Reconciler:
             document = self._count_outcome(document, row)
             document = control.close_row(document, row.instance, terms, self._ended(row), self.now())
         self.file.replace(document)
+        self.resume = False
         for row in closing:
             self.observer.forget(row.instance)
         yield "account"
@@ -187,6 +199,7 @@ class Reconciler:
             since=row.since,
             ended=ended,
             cost=billing.cost(terms, row.price, ended - row.since),
+            draining_since=row.draining_since,
             reason=row.reason,
         )
         try:
@@ -217,7 +230,12 @@ class Reconciler:
             document = control.terminate(
                 document, item.instance, self.file.holder, now + self.times.intent, item.reason
             )
-        launches = [] if self.ending else [self._intent(launch, now) for launch in plan.launches]
+        # A failure of this very pass may have opened the breaker.
+        launches = [
+            self._intent(launch, now)
+            for launch in plan.launches
+            if not self.ending and not guards.paused(document, launch.profile, self._image(launch.profile))
+        ]
         for intent in launches:
             document = control.open_intent(document, intent)
         self.file.replace(document)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core.errors import SimpleflowError
@@ -94,3 +96,7 @@ times: {metadata: 0.2}
 
 def virtual() -> clocks.VirtualClock:
     return clocks.VirtualClock()
+
+
+def encode(value: object) -> bytes:
+    return msgspec.json.encode(value)

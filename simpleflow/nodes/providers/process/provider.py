@@ -20,7 +20,7 @@ from simpleflow.nodes.providers import base
 from . import records
 
 #: seconds between TERM and KILL of a node that is terminated
-KILL_AFTER = 2.0
+KILL_AFTER = 0.5
 LOG_LINES = 50
 
 

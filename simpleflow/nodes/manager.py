@@ -1,0 +1,189 @@
+"""The manager's process: passes of the reconciler, and where no group exists the deciders as its children."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import errors as core_errors
+
+from . import children, config, control, errors, observe, reconcile
+
+logger = logging.getLogger(__name__)
+
+#: open decision tasks per decider that call for another one
+_QUEUE_PER_DECIDER = 10
+#: seconds that deciders get to end
+_FAREWELL = 10.0
+
+
+class Deciders:
+    """Keeps ``min`` to ``max`` decider processes as children: the first when decision tasks wait."""
+
+    def __init__(
+        self,
+        cluster: config.ClusterConfig,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str,
+        logs: Path,
+        clock: clocks.Clock,
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        times = cluster.settings
+        self._linger = max(10 * times.loop, times.poll)
+        logs.mkdir(parents=True, exist_ok=True)
+        self._children = [
+            children.Child(
+                f"decider {number}", command, environment, clock, directory=directory, log=logs / "deciders.log"
+            )
+            for number in range(1, cluster.deciders.max + 1)
+        ]
+        self._wanted = 0
+        self._busy = -float("inf")
+
+    def wanted(self, pending: int, open_runs: bool) -> int:
+        """How many deciders there should be now."""
+        deciders, now = self._cluster.deciders, self._clock.monotonic()
+        if pending or open_runs:
+            self._busy = now
+        if now - self._busy > self._linger:
+            return deciders.min
+        queued = -(-pending // _QUEUE_PER_DECIDER)
+        # Only a growing queue adds one; those that came for it stay until nothing is open.
+        return max(deciders.min, 1, min(deciders.max, max(queued, self._wanted)))
+
+    def keep(self, pending: int, open_runs: bool) -> None:
+        """Start what is missing, let go what is too much."""
+        self._wanted = self.wanted(pending, open_runs)
+        for number, child in enumerate(self._children):
+            if number < self._wanted:
+                child.keep()
+            elif child.alive():
+                child.ask(signal.SIGTERM)
+
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of those that live."""
+        return tuple(child.pid for child in self._children if child.alive() and child.pid is not None)
+
+    def end(self, patience: float) -> None:
+        """End them all, side by side."""
+        for child in self._children:
+            child.ask(signal.SIGTERM)
+        limit = self._clock.monotonic() + patience
+        for child in self._children:
+            child.end(max(limit - self._clock.monotonic(), 0.1))
+        self._wanted = 0
+
+
+class Manager:
+    """Runs passes until the cluster is down. Make and run it in the main thread."""
+
+    def __init__(
+        self,
+        reconciler: reconcile.Reconciler,
+        coordinator: observe.Coordinator,
+        deciders: Deciders | None,
+        ending_file: Path | None = None,
+        resume_file: Path | None = None,
+    ) -> None:
+        self._ending_file = ending_file
+        self._resume_file = resume_file
+        self._stopping = False
+        self._reconciler = reconciler
+        self._coordinator = coordinator
+        self._deciders = deciders
+        self._wake = threading.Event()
+
+    def stop(self, *_: object) -> None:
+        """Signal handler: this manager leaves; nodes and lease are for the next one."""
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> int:
+        """Work until told to leave, or until everything is gone when the cluster goes down; 0 then."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        reconciler = self._reconciler
+        try:
+            while not self._stopping and not self._finished():
+                self._read_ending()
+                reconciler.resume = self._resume_file is not None and self._resume_file.exists()
+                reconciler.run_pass()
+                if self._resume_file is not None and not reconciler.resume:
+                    self._resume_file.unlink(missing_ok=True)
+                if reconciler.leading and self._deciders is not None:
+                    self._keep_deciders()
+                self._wake.wait(reconciler.times.loop)
+                self._wake.clear()
+        finally:
+            if self._deciders is not None:
+                self._deciders.end(1.0 if reconciler.hurry else _FAREWELL)
+            self._release()
+        return 0
+
+    def _read_ending(self) -> None:
+        """The supervisor says by a file that the cluster goes down: it outlives this process."""
+        if self._ending_file is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            said = self._ending_file.read_text()
+            self._reconciler.ending = True
+            self._reconciler.hurry = said == "hurry"
+
+    def _keep_deciders(self) -> None:
+        assert self._deciders is not None
+        if self._reconciler.ending:
+            self._deciders.end(1.0 if self._reconciler.hurry else _FAREWELL)
+            return
+        try:
+            pending = self._coordinator.pending_decisions(self._reconciler.cluster.decision_task_list)
+        except core_errors.SimpleflowError as error:
+            logger.warning("decision tasks cannot be counted: %s", error, extra={"action": "deciders"})
+            pending = 0
+        observer = self._reconciler.observer
+        self._deciders.keep(pending, bool(observer.rows) or observer.open_runs > 0)
+
+    def _finished(self) -> bool:
+        """While the cluster goes down: everything drained and gone, as the ledger shows it."""
+        reconciler = self._reconciler
+        if not reconciler.ending:
+            return False
+        try:
+            document = reconciler.file.known
+        except errors.ControlLost:
+            return False
+        return reconciler.leading and not document.rows and not document.intents
+
+    def _release(self) -> None:
+        file = self._reconciler.file
+        try:
+            if not control.holds(file.known, file.holder):
+                return
+            file.replace(control.release(file.known))
+        except errors.ControlLost as error:
+            logger.warning("the lease was not released: %s", error, extra={"action": "release"})
+
+
+def decider_command(cluster: config.ClusterConfig, endpoint: str) -> list[str]:
+    """The command of one decider process group: ``simpleflow decider.start``."""
+    backend = ["--endpoint-url", endpoint] if endpoint else ["--backend", "swf"]
+    return [
+        *(sys.executable, "-m", "simpleflow.cli.main", *backend, "decider.start"),
+        *("--domain", cluster.swf_domain, "--task-list", cluster.decision_task_list),
+        *("--nb-processes", str(cluster.deciders.processes)),
+        *cluster.deciders.workflows,
+    ]
+
+
+def holder_name() -> str:
+    """A name for this manager in the lease: its machine's id where it has one, and its process id."""
+    return f"{os.environ.get('SIMPLEFLOW_NODE_ID') or os.uname().nodename}-{os.getpid()}"

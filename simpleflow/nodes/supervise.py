@@ -1,0 +1,30 @@
+"""``python -m simpleflow.nodes.supervise CLUSTER [--tie FD]``: the process that ``sfnodes up`` leaves behind."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from . import config
+from .supervisor import Supervisor
+
+
+def main(arguments: list[str]) -> int:
+    """Run the supervisor of one cluster."""
+    parser = argparse.ArgumentParser(prog="sfnodes supervise", description="Keep the manager of a cluster.")
+    parser.add_argument("cluster", help="the cluster file")
+    parser.add_argument("--tie", type=int, help="end when this file descriptor (a pipe) is closed at its other end")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        supervisor = Supervisor(config.load(options.cluster), os.environ, os.getcwd(), options.tie)
+    except BlockingIOError:
+        sys.stderr.write(f"{options.cluster}: the cluster is already up; `sfnodes status` shows it\n")
+        return 64
+    return supervisor.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,209 @@
+"""The supervisor that ``up`` leaves behind on process and ssh: it keeps the manager, and the embedded service.
+
+It holds the cluster's lifeline (everything that belongs to the cluster ends when it dies), serves the nodes' metadata,
+and ends all with ``down``: SIGTERM drains first; SIGINT, and the end of the process it is tied to, do not wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents
+
+from . import children, config, lifeline, paths
+from .providers import process as process_provider
+from .providers.process import provider as process_module
+from .providers.process import records
+
+logger = logging.getLogger(__name__)
+
+_TURN = 0.2
+#: seconds that the manager gets to settle the accounts when nobody wants to wait
+_HURRY = 8.0
+#: seconds for the rest of the cluster's processes when everything else has ended
+_SWEEP = 2.0
+
+
+class Up(msgspec.Struct, frozen=True, kw_only=True):
+    """``up.json``: what `up` started; there while the supervisor lives."""
+
+    pid: int
+    cluster: str
+    path: str
+    domain: str
+    task_list: str
+    endpoint: str
+    store: str
+    folder: str
+    started: float
+    manager: int | None = None
+    service: int | None = None
+    metadata: str = ""
+
+
+class Supervisor:
+    """Make and run it in the main thread of a process of its own. Raises BlockingIOError when one lives already."""
+
+    def __init__(
+        self,
+        loaded: config.LoadedCluster,
+        environment: Mapping[str, str],
+        directory: str,
+        tie: int | None = None,
+    ) -> None:
+        self._cluster = loaded.config
+        self._paths = paths.ClusterPaths(loaded.config, environment)
+        self._folder = self._paths.folder
+        self._tie = tie
+        self._signals: list[int] = []
+        self._lifeline = lifeline.Lifeline(self._paths.lifeline)
+        self._clock = clocks.RealClock()
+        self._metadata = process_provider.MetadataServer(str(self._folder))
+        below = {**environment, "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder)}
+        self._paths.logs.mkdir(parents=True, exist_ok=True)
+        self._manager = children.Child(
+            "manager",
+            [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", loaded.path],
+            below,
+            self._clock,
+            directory=directory,
+            log=self._paths.logs / "manager.log",
+            orphaned=signal.SIGKILL,
+        )
+        self._service = children.Child(
+            "service",
+            [sys.executable, "-m", "simpleflow.cli.main", "server", "start"],
+            below,
+            self._clock,
+            directory=directory,
+            log=self._paths.logs / "service.log",
+        )
+        self._up = Up(
+            pid=os.getpid(),
+            cluster=self._cluster.cluster,
+            path=loaded.path,
+            domain=self._cluster.swf_domain,
+            task_list=self._cluster.decision_task_list,
+            endpoint=self._paths.endpoint,
+            store=self._paths.store,
+            folder=str(self._folder),
+            started=self._clock.now(),
+        )
+
+    def run(self) -> int:
+        """Keep manager and service until told to end; 0 when everything is gone."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _: self._signals.append(received))
+        try:
+            self._sweep(0.5)
+            self._clean()
+            self._paths.resume.touch()
+            self._metadata.start()
+            self._up = msgspec.structs.replace(self._up, metadata=self._metadata.url)
+            while not self._signals:
+                self._turn()
+            self._end()
+        finally:
+            self._manager.end(1.0)
+            self._sweep(_SWEEP)
+            self._service.end(5.0)
+            self._sweep(_SWEEP)
+            self._metadata.stop()
+            self._paths.up.unlink(missing_ok=True)
+            self._paths.ending.unlink(missing_ok=True)
+            self._lifeline.release()
+        return 0
+
+    def _turn(self) -> None:
+        """Keep what must run; say what runs; wait a little, or until the one we are tied to is gone."""
+        if self._paths.embedded and not reachable(self._paths.endpoint):
+            self._service.keep()
+        if not self._paths.embedded or reachable(self._paths.endpoint):
+            self._manager.keep()
+        up = msgspec.structs.replace(
+            self._up,
+            manager=self._manager.pid if self._manager.alive() else None,
+            service=self._service.pid if self._service.alive() else None,
+        )
+        if up != self._up or not self._paths.up.exists():
+            self._up = up
+            records.write(self._paths.up, msgspec.json.encode(up))
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._tie is None:
+            time.sleep(_TURN)
+            return
+        with contextlib.suppress(InterruptedError):
+            readable, _, _ = select.select([self._tie], [], [], _TURN)
+            if readable and not os.read(self._tie, 64):
+                os.close(self._tie)
+                self._tie = None
+                self._signals.append(signal.SIGINT)
+
+    def _end(self) -> None:
+        """Have the manager drain and end everything; it reads from a file what is wanted, so it may die meanwhile."""
+        limit = None
+        while True:
+            hurry = signal.SIGINT in self._signals or len(self._signals) > 1
+            records.write(self._paths.ending, b"hurry" if hurry else b"drain")
+            if hurry and limit is None:
+                limit = time.monotonic() + _HURRY
+            if limit is not None and time.monotonic() > limit:
+                return
+            if not self._manager.alive():
+                if self._manager.last_code == 0:
+                    return
+                self._manager.keep()
+            if self._paths.embedded and not hurry and not reachable(self._paths.endpoint):
+                self._service.keep()
+            self._wait()
+
+    def _sweep(self, patience: float) -> None:
+        """End whatever still carries this cluster's folder in its environment, but ourselves and the service."""
+        keep = {os.getpid(), os.getppid(), self._service.pid}
+        found = [each for each in process_module.node_processes(str(self._folder)) if each.pid not in keep]
+        process_module.end_processes(found, patience)
+
+    def _clean(self) -> None:
+        """Forget nodes of an earlier life that have ended and are settled in the ledger."""
+        self._paths.ending.unlink(missing_ok=True)
+        unsettled = _unsettled(Path(self._paths.store.removeprefix("file://")))
+        for each in sorted((self._folder / "nodes").glob("*")):
+            if each.name not in unsettled and not records.NodeFolder(each).is_alive():
+                shutil.rmtree(each, ignore_errors=True)
+
+
+def _unsettled(store: Path) -> set[str]:
+    """Machines that control.json still names."""
+    try:
+        control = msgspec.json.decode((store / documents.CONTROL_KEY).read_bytes(), type=documents.Control)
+    except (OSError, msgspec.DecodeError):
+        return set()
+    return {row.instance for row in control.rows}
+
+
+def reachable(endpoint: str) -> bool:
+    """Tell whether somebody listens at a 'unix://' endpoint; others are taken for reachable."""
+    if not endpoint.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(endpoint.removeprefix("unix://"))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,226 @@
+"""The decision: demand in, reasons out, money capped, nothing busy drained."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simpleflow.core import documents
+from simpleflow.nodes import billing, config, guards, model, policy
+
+NOW = 1_767_225_600.0
+HOURLY = """
+cluster: demo
+profiles: {big: {billing: {period: 3600, minimum: 3600, price: 1.0}, boot: 60}}
+task_lists: {heavy: {profile: big, slots: 2, max: 5}, other: {profile: big, slots: 4, max: 2}}
+preset: aws
+"""
+CLUSTER = config.loads(HOURLY)
+SECONDS = config.loads(HOURLY.replace("period: 3600, minimum: 3600", "period: 1, minimum: 60"))
+
+
+def node(
+    name: str,
+    *,
+    age: float = 600.0,
+    idle: float | None = None,
+    tasks: int = 0,
+    state: model.NodeState = model.NodeState.WORKING,
+    written: float = NOW,
+    profile: str = "big",
+    start_to_close: float | None = 300.0,
+) -> model.Node:
+    running = tuple(
+        documents.RunningTask(id=f"r/{name}-{number}", started=NOW - 10, start_to_close=start_to_close)
+        for number in range(tasks)
+    )
+    return model.Node(
+        row=documents.Row(
+            instance=name, profile=profile, attempt="a", price=10**6, since=NOW - age, until=NOW + 10_000
+        ),
+        state=state,
+        running=True,
+        document=documents.NodeDocument(
+            node=name,
+            profile=profile,
+            attempt="a",
+            state="working",
+            booted=NOW - age,
+            written=written,
+            first_polled=NOW - age + 30,
+            idle_since=None if tasks or idle is None else NOW - idle,
+            task_lists=(documents.ListStatus(task_list="heavy", slots=2, polling=True, running=running),),
+        ),
+    )
+
+
+def snapshot(
+    *nodes: model.Node, heavy: int = 0, cluster: config.ClusterConfig = CLUSTER, **more: object
+) -> policy.Snapshot:
+    return policy.Snapshot(
+        now=NOW,
+        cluster=cluster,
+        nodes=nodes,
+        demand=(policy.Demand(task_list="heavy", scheduled=heavy),),
+        prices={"big": 10**6},
+        **more,
+    )
+
+
+def launched(plan: policy.Plan) -> int:
+    return sum(each.units for each in plan.launches)
+
+
+@pytest.mark.parametrize(("tasks", "machines"), [(0, 0), (1, 1), (2, 1), (3, 2), (10, 5), (99, 5)])
+def test_machines_for_tasks_by_slots_up_to_the_maximum(tasks: int, machines: int) -> None:
+    assert launched(policy.decide(snapshot(heavy=tasks))) == machines
+
+
+def test_running_and_queued_tasks_are_one_number() -> None:
+    """Demand counts what SWF has, running included: two that run on a node call for no second one."""
+    assert launched(policy.decide(snapshot(node("n", tasks=2), heavy=2))) == 0
+    assert launched(policy.decide(snapshot(node("n", tasks=2), heavy=3))) == 1
+
+
+def test_open_launches_and_unlisted_nodes_cover_their_demand() -> None:
+    assert launched(policy.decide(snapshot(heavy=4, launching=(("big", 2),)))) == 0
+    unlisted = msgspec.structs.replace(node("n", state=model.NodeState.UNLISTED), running=False, document=None)
+    assert launched(policy.decide(snapshot(unlisted, heavy=2))) == 0
+
+
+def test_tasks_of_a_draining_node_call_for_no_other_but_its_slots_do_not_count() -> None:
+    leaving = node("n", tasks=1, state=model.NodeState.DRAINING)
+    assert launched(policy.decide(snapshot(leaving, heavy=1))) == 0
+    assert launched(policy.decide(snapshot(leaving, heavy=2))) == 1
+
+
+def test_a_paid_hour_is_used_up_and_ended_near_its_end() -> None:
+    kept = policy.decide(snapshot(node("n", age=1800, idle=900)))
+    assert kept.drains == ()
+    assert "idle, paid for another 1800 s" in kept.keeps[0].reason
+    gone = policy.decide(snapshot(node("n", age=3520, idle=900)))
+    assert [each.instance for each in gone.drains] == ["n"]
+
+
+def test_days_are_not_dropped_from_an_age() -> None:
+    """StarCluster used timedelta.seconds, which has no days in it."""
+    gone = policy.decide(snapshot(node("n", age=3 * 86400 + 3520, idle=900)))
+    assert [each.instance for each in gone.drains] == ["n"]
+
+
+def test_all_windows_at_the_boundary_drain_at_once() -> None:
+    many = [node(f"n{number}", age=3530, idle=900) for number in range(5)]
+    assert len(policy.decide(snapshot(*many)).drains) == 5
+
+
+def test_by_the_second_an_idle_node_waits_its_boot_time() -> None:
+    assert policy.decide(snapshot(node("n", idle=30), cluster=SECONDS)).drains == ()
+    assert len(policy.decide(snapshot(node("n", idle=61), cluster=SECONDS)).drains) == 1
+    assert policy.decide(snapshot(node("n", idle=61), cluster=SECONDS, boots={"big": 200.0})).drains == ()
+
+
+def test_never_scale_down_on_stale_news_or_before_every_run_is_covered() -> None:
+    stale = node("n", idle=900, written=NOW - 400)
+    assert policy.decide(snapshot(stale, cluster=SECONDS)).drains == ()
+    assert policy.decide(snapshot(node("n", idle=900), cluster=SECONDS, covered=False)).drains == ()
+
+
+def test_foreseen_tasks_keep_a_node_for_a_while() -> None:
+    waiting = (policy.Demand(task_list="heavy", foreseen=3), policy.Demand(task_list="x", scheduled=1))
+    base = snapshot(node("n", idle=70), cluster=SECONDS)
+    kept = policy.decide(msgspec.structs.replace(base, demand=waiting))
+    assert "3 tasks are foreseen" in kept.keeps[0].reason
+    late = msgspec.structs.replace(base, nodes=(node("n", idle=900),), demand=waiting)
+    assert len(policy.decide(late).drains) == 1
+
+
+def test_a_queue_that_no_document_covers_gets_one_machine() -> None:
+    unseen = msgspec.structs.replace(snapshot(), demand=(policy.Demand(task_list="heavy", pending=50),))
+    assert launched(policy.decide(unseen)) == 1
+
+
+def test_a_mark_that_was_not_seen_is_taken_back_when_the_node_is_needed() -> None:
+    plan = policy.decide(snapshot(node("n", state=model.NodeState.MARKED), heavy=1))
+    assert ([each.instance for each in plan.unmarks], plan.launches) == (["n"], ())
+
+
+def test_the_budget_stops_launches_and_says_why() -> None:
+    purse = guards.Purse(window="hour", cap=billing.micros(2.5), committed=0)
+    plan = policy.decide(snapshot(heavy=10, purses=(purse,)))
+    assert launched(plan) == 2
+    assert "5 wanted" in plan.notes[0]
+    assert "budget per hour" in plan.notes[0]
+
+
+def test_the_breaker_stops_launches_and_says_why() -> None:
+    plan = policy.decide(snapshot(heavy=1, paused={"big": "3 machines booted and never worked"}))
+    assert launched(plan) == 0
+    assert "never worked" in plan.notes[0]
+
+
+def test_a_machine_that_never_polled_is_a_boot_failure_only_when_it_runs() -> None:
+    booting = node("n", age=2000, state=model.NodeState.BOOTING)
+    assert policy.decide(snapshot(booting, heavy=1)).boot_failures == ("n",)
+    unlisted = msgspec.structs.replace(booting, state=model.NodeState.UNLISTED, running=False)
+    assert policy.decide(snapshot(unlisted, heavy=1)).terminates == ()
+
+
+def test_silence_ends_a_drain_and_a_running_task_in_its_time_does_not() -> None:
+    silent = node("n", tasks=1, age=9000, state=model.NodeState.DRAINING, written=NOW - 601)
+    assert [each.instance for each in policy.decide(snapshot(silent)).terminates] == ["n"]
+    talking = node("n", tasks=1, state=model.NodeState.DRAINING, start_to_close=None, age=86400 * 9)
+    assert policy.decide(snapshot(talking)).terminates == ()
+
+
+def test_money_over_the_cap_drains_instead_of_extending_but_kills_nothing() -> None:
+    due = node("n", tasks=1)
+    due = msgspec.structs.replace(due, row=msgspec.structs.replace(due.row, until=NOW + 1, since=NOW - 3590))
+    purse = guards.Purse(window="hour", cap=10**6, committed=10**6)
+    plan = policy.decide(snapshot(due, heavy=1, purses=(purse,)))
+    assert "over the budget" in plan.drains[0].reason
+    assert plan.terminates == ()
+    assert launched(plan) == 0
+
+
+def test_going_down_drains_everything_and_launches_nothing() -> None:
+    plan = policy.decide(snapshot(node("n", tasks=1), heavy=9, ending=True))
+    assert ([each.instance for each in plan.drains], plan.launches) == (["n"], ())
+
+
+STATES = st.sampled_from(list(model.NodeState))
+NODES = st.lists(
+    st.tuples(st.floats(0, 90_000), st.one_of(st.none(), st.floats(0, 4000)), st.integers(0, 2), STATES), max_size=8
+)
+
+
+@settings(max_examples=150)
+@given(nodes=NODES, heavy=st.integers(0, 30), cap=st.integers(0, 10**7), hourly=st.booleans(), ending=st.booleans())
+def test_whatever_there_is(
+    nodes: list[tuple[float, float | None, int, model.NodeState]], heavy: int, cap: int, hourly: bool, ending: bool
+) -> None:
+    made = [
+        node(f"n{number}", age=age, idle=idle, tasks=tasks, state=state)
+        for number, (age, idle, tasks, state) in enumerate(nodes)
+    ]
+    purse = guards.Purse(window="hour", cap=cap, committed=0)
+    cluster = CLUSTER if hourly else SECONDS
+    given_snapshot = snapshot(*made, heavy=heavy, cluster=cluster, purses=(purse,), ending=ending)
+    plan = policy.decide(given_snapshot)
+    # The same snapshot gives the same plan, byte for byte, in whatever order the nodes come.
+    again = policy.decide(msgspec.structs.replace(given_snapshot, nodes=tuple(reversed(given_snapshot.nodes))))
+    assert msgspec.json.encode(plan) == msgspec.json.encode(again)
+    busy = {each.instance for each in made if each.busy}
+    drained = {each.instance for each in plan.drains}
+    if not ending:
+        assert not drained & busy, "a busy node is never drained for being too much"
+    assert all(each.reason for each in (*plan.drains, *plan.keeps, *plan.launches, *plan.terminates))
+    assert sum(each.worst for each in plan.launches) <= cap
+    ended = {each.instance for each in plan.terminates}
+    counted = sum(each.state in model.COUNTED and each.instance not in ended for each in made)
+    assert counted + launched(plan) <= max(5, counted)
+    kept = {each.instance for each in (*plan.keeps, *plan.unmarks)}
+    named = kept | drained | {each.instance for each in plan.terminates}
+    gone = {each.instance for each in made if each.state in {model.NodeState.GONE, model.NodeState.ENDING}}
+    assert named | gone == {each.instance for each in made}, "every machine has its reason"

@@ -1,0 +1,253 @@
+"""The manager's pass on a fake provider: whole lives, crashes between any two steps, two managers, orphans, breaker."""
+
+from __future__ import annotations
+
+import pytest
+
+from simpleflow.nodes import guards
+from simpleflow.nodes.providers import base
+
+from . import doubles
+from .world import World
+
+
+def run_until_empty(world: World, limit: int = 200) -> None:
+    for _ in range(limit):
+        world.tick()
+        if not world.queue and not world.living() and not world.document().rows and not world.document().intents:
+            return
+    raise AssertionError(f"not empty after {limit} s: {world.document()}, queue {world.queue}")
+
+
+def test_nodes_come_with_tasks_and_go_without_them() -> None:
+    world = World()
+    world.tick()
+    assert not world.nodes
+    world.add(*(f"t{number}" for number in range(8)))
+    run_until_empty(world)
+    assert sorted(world.done) == sorted(f"t{number}" for number in range(8))
+    assert len(world.nodes) == 3  # max
+    assert not world.lost
+    assert not world.terminated
+    assert {entry.instance for entry in world.ledger()} == set(world.nodes)
+    spent = {each.window: each.amount for each in world.document().spent}
+    assert spent["hour"] == pytest.approx(sum(entry.cost for entry in world.ledger()), abs=3)
+    assert all(entry.cost > 0 for entry in world.ledger())
+
+
+def test_a_manager_may_die_after_any_step() -> None:
+    """Each run drops the manager after another number of steps, once; nothing is launched twice, nothing is lost."""
+    for steps in range(1, 60):
+        world = World()
+        world.add("a", "b", "c")
+        taken = 0
+        dead = False
+        for second in range(150):
+            if not dead:
+                generator = world.managers["m1"].steps()
+                for _ in generator:
+                    taken += 1
+                    if taken == steps:
+                        generator.close()
+                        dead = True
+                        world.manager("m1")
+                        break
+            world.tick()
+            if second > 5 and not world.living() and not world.queue and not world.document().rows:
+                break
+        assert sorted(world.done) == ["a", "b", "c"], steps
+        assert not world.lost, steps
+        assert len(world.nodes) == 2, f"after {steps} steps: {sorted(world.nodes)}"
+        if not dead:
+            assert steps > 20
+            return
+
+
+def test_of_two_managers_one_acts_and_the_other_takes_over_when_it_is_silent() -> None:
+    world = World()
+    world.manager("m2")
+    world.add("a")
+    for _ in range(4):
+        world.tick()
+    assert world.managers["m1"].leading
+    assert not world.managers["m2"].leading
+    assert len(world.provider.attempts) == 1
+    del world.managers["m1"]
+    for _ in range(10):
+        world.tick()
+    assert world.managers["m2"].leading
+    run_until_empty(world)
+    assert len(world.provider.attempts) == 1
+
+
+def test_the_paused_managers_next_replacement_fails_and_it_launches_nothing() -> None:
+    world = World()
+    world.add("a")
+    paused = world.managers.pop("m1").steps()
+    for step in paused:
+        if step == "decide":
+            break
+    world.manager("m2")
+    for _ in range(10):
+        world.tick()
+    assert world.managers["m2"].leading
+    attempts = list(world.provider.attempts)
+    with pytest.raises(Exception, match="was not replaced"):
+        next(paused)
+    assert world.provider.attempts == attempts
+
+
+def test_a_lost_answer_of_a_launch_is_found_by_its_tag_and_not_sent_again() -> None:
+    world = World()
+    world.provider.faults = ["unclear"]
+    world.add("a")
+    run_until_empty(world)
+    assert len(world.provider.attempts) == 1
+    assert world.done == ["a"]
+
+
+def test_a_definite_refusal_is_void_and_tried_again_as_another_attempt() -> None:
+    world = World()
+    world.provider.faults = ["refused"]
+    world.add("a")
+    run_until_empty(world)
+    assert world.done == ["a"]
+
+
+def test_lists_that_lag_launch_nothing_twice() -> None:
+    world = World()
+    world.provider.list_lag = 1.0
+    world.add("a", "b", "c")
+    run_until_empty(world)
+    assert len(world.nodes) == 2
+
+
+def test_an_orphan_gets_a_row_at_the_second_look_is_drained_then_ends() -> None:
+    world = World()
+    world.tick()
+    spec = base.LaunchSpec(cluster="demo", profile="small", attempt="stray", units=1, not_after=1e12)
+    world.provider.launch(spec)
+    world.tick()
+    assert not world.document().rows
+    for _ in range(3):
+        world.tick()
+    assert world.document().rows[0].drain == 1
+    run_until_empty(world)
+    assert not world.terminated
+    assert world.ledger()[0].reason.startswith("orphan")
+
+
+def test_machines_that_boot_and_never_work_open_the_breaker_whatever_their_state_is_called() -> None:
+    """CloudStack launched 30,000 machines from a group of 4: its guard counted one state name and not another."""
+    for ending in ("hang", "power off"):
+        world = World()
+        world.boots_work = False
+        world.add("a")
+        for _ in range(200):
+            for node in world.living():
+                world.provider.write_log(node.id, "boot: no such module")
+                if ending == "power off" and world.clock.now() - node.booted > 3:
+                    node.alive = False
+                    world.provider.power_off(node.id)
+            world.tick()
+        assert len(world.nodes) == guards.PAUSE_AFTER, ending
+        assert "no such module" in world.document().failures[0].last_log
+        assert "never worked" in world.managers["m1"].plan.notes[0]
+
+
+def test_one_boot_that_works_closes_the_breaker_again() -> None:
+    world = World()
+    world.boots_work = False
+    world.add("a")
+    for _ in range(15):
+        world.tick()
+    assert world.document().failures
+    world.boots_work = True
+    run_until_empty(world)
+    assert not world.document().failures
+
+
+def test_a_busy_node_whose_worker_works_for_long_is_left_alone() -> None:
+    world = World()
+    world.add("a")
+    for _ in range(300):
+        world.tick(task_time=1e9)
+    assert len(world.living()) == 1
+    assert not world.terminated
+    run_until_empty(world)
+
+
+def test_going_down_drains_and_waits_for_running_tasks() -> None:
+    world = World()
+    world.add("a", "b", "c", "d")
+    for _ in range(4):
+        world.tick(task_time=20)
+    assert any(node.running for node in world.living())
+    world.managers["m1"].ending = True
+    for _ in range(60):
+        world.tick(task_time=20)
+    assert not world.living()
+    assert not world.lost
+    assert not world.terminated
+    assert not world.document().rows
+
+
+def test_the_budget_is_held_through_the_ledger() -> None:
+    """Spent and committed never exceed the cap while new machines are wanted all the time."""
+    text = """
+cluster: demo
+profiles: {small: {billing: {period: 1, minimum: 2, price: 36}, boot: 2}}
+task_lists: {light: {profile: small, slots: 1, max: 5}}
+budget: {per_hour: 1.5}
+times: {metadata: 0.2}
+"""
+    world = World(doubles.cluster(text))
+    world.add(*(f"t{number}" for number in range(200)))
+    for _ in range(300):
+        world.tick()
+        purse = guards.purses(world.cluster, world.document(), world.clock.now())[0]
+        assert purse.committed <= purse.cap
+    assert 0 < len(world.done) < 200
+    assert any("budget per hour" in note for note in world.managers["m1"].plan.notes)
+
+
+def test_a_service_that_does_not_answer_scales_nothing_down_at_first() -> None:
+    world = World()
+    world.coordinator.down = True
+    world.add("a")
+    for _ in range(30):
+        world.tick()
+    assert world.done == ["a"]
+    assert world.living()
+    world.coordinator.down = False
+    run_until_empty(world)
+
+
+def test_runs_without_a_document_are_read_from_their_histories() -> None:
+    world = World()
+    world.add("a")
+    row = doubles.documents.DemandDocument(decider="d", written=0.0)
+    world.coordinator.histories["r"] = doubles.documents.RunRow(
+        run_id="r",
+        workflow_id="w",
+        workflow="demo",
+        started_event_id=3,
+        changed=0.0,
+        tasks=(doubles.documents.TaskCount(task_list="light", activity="a", state="scheduled", count=1),),
+    )
+    world.store.put("demand/d.json", doubles.encode(row))
+    for _ in range(4):
+        world.tick()
+    assert len(world.nodes) == 1
+
+
+def test_a_closed_run_as_the_api_shows_it_ends_its_demand() -> None:
+    world = World()
+    world.add("a")
+    for _ in range(3):
+        world.tick()
+    world.queue.clear()
+    for node in world.living():
+        node.running.clear()
+    world.coordinator.runs.clear()  # terminated by hand: no decision ever says so
+    run_until_empty(world)

@@ -1,0 +1,209 @@
+"""A small world in virtual time: the real reconciler and the drain's real table, on a fake provider, with tasks.
+
+Nodes are simulated after agent and worker: open polls, marks seen late, documents written late, crashes, notices.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from simpleflow.core import documents
+from simpleflow.nodes import config, control, drain, reconcile
+from simpleflow.nodes.providers import base, fake
+
+from . import doubles
+
+
+class Provider(fake.FakeProvider):
+    """Remembers terminations of machines whose agent lives and works."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__("demo", world.clock)
+        self.world = world
+
+    def terminate(self, instance_id: str) -> None:
+        node = self.world.nodes.get(instance_id)
+        if node is not None and node.alive:
+            self.world.terminated.append((instance_id, tuple(node.running)))
+            node.die(self.world)
+        super().terminate(instance_id)
+
+
+class SimNode:
+    """One machine: agent and one worker of two slots."""
+
+    def __init__(self, instance: base.Instance, now: float) -> None:
+        self.id = instance.id
+        self.attempt = instance.attempt
+        self.profile = instance.profile
+        self.alive = True
+        self.state = drain.DrainState.WORKING
+        self.booted = now
+        self.first_polled: float | None = None
+        self.idle_since: float | None = None
+        self.poll_open = False
+        self.running: dict[str, float] = {}
+        self.deadline: float | None = None
+        self.works = True
+
+    def turn(self, world: World) -> None:
+        """One turn of agent and worker: look at marks, open a poll where allowed, drain, report."""
+        if not self.alive or not self.works:
+            return
+        now = world.clock.now()
+        if self.deadline is not None:
+            self.event(world, drain.DrainEvent.NOTICE)
+        if world.provider.drain_generation(self.id):
+            self.event(world, drain.DrainEvent.MARK)
+        if self.state is drain.DrainState.WORKING and len(self.running) < 2:
+            self.poll_open = True
+            self.first_polled = self.first_polled or now
+        self.idle_since = None if self.running else (self.idle_since or now)
+        if self.deadline is not None and now >= self.deadline:
+            self.event(world, drain.DrainEvent.DEADLINE)
+        acknowledged = self.state is not drain.DrainState.WORKING and not self.poll_open and not self.running
+        if drain.settled((drain.WorkerView(alive=True, acknowledged=acknowledged),)):
+            self.event(world, drain.DrainEvent.SETTLED)
+        self.report(world)
+        if self.state is drain.DrainState.DRAINED:
+            self.event(world, drain.DrainEvent.STORED)
+
+    def event(self, world: World, event: drain.DrainEvent) -> None:
+        following = drain.step(self.state, event)
+        self.state = following.state
+        for action in following.actions:
+            if action is drain.DrainAction.INTERRUPT:
+                self.interrupt(world)
+            if action is drain.DrainAction.POWER_OFF:
+                if self.running or self.poll_open:
+                    world.lost.append((self.id, tuple(self.running)))
+                self.die(world)
+                world.provider.power_off(self.id)
+
+    def interrupt(self, world: World) -> None:
+        """Fail what cannot finish with reason simpleflow.node.interrupted: the decider schedules it again."""
+        world.queue += sorted(self.running)
+        self.running.clear()
+        self.poll_open = False
+
+    def die(self, world: World) -> None:
+        """The process is gone; the service times its tasks out and they are scheduled again."""
+        self.alive = False
+        world.queue += sorted(self.running)
+        self.running.clear()
+        self.poll_open = False
+
+    def report(self, world: World) -> None:
+        state = {"stopping": "draining", "hurrying": "draining", "drained": "acknowledged"}.get(self.state, "working")
+        document = documents.NodeDocument(
+            node=self.id,
+            profile=self.profile,
+            attempt=self.attempt,
+            state=state,
+            booted=self.booted,
+            written=world.clock.now(),
+            first_polled=self.first_polled,
+            idle_since=self.idle_since,
+            task_lists=(
+                documents.ListStatus(
+                    task_list="light",
+                    slots=2,
+                    polling=self.poll_open,
+                    running=tuple(
+                        documents.RunningTask(id=each, started=started)
+                        for each, started in sorted(self.running.items())
+                    ),
+                ),
+            ),
+        )
+        world.store.put(f"nodes/{self.id}.json", msgspec.json.encode(document))
+
+
+class World:
+    """Everything, in one thread."""
+
+    def __init__(self, cluster: config.ClusterConfig | None = None) -> None:
+        self.clock = doubles.virtual()
+        self.cluster = cluster or doubles.cluster()
+        self.store = doubles.MemoryStore()
+        self.coordinator = doubles.Coordinator()
+        self.nodes: dict[str, SimNode] = {}
+        self.provider = Provider(self)
+        self.provider.on_launch = self._launched
+        self.queue: list[str] = []
+        self.done: list[str] = []
+        #: what a node still had when it powered itself off; what it had when it was terminated
+        self.lost: list[tuple[str, tuple[str, ...]]] = []
+        self.terminated: list[tuple[str, tuple[str, ...]]] = []
+        self.boots_work = True
+        self.managers: dict[str, reconcile.Reconciler] = {}
+        self.manager("m1")
+
+    def _launched(self, instance: base.Instance) -> None:
+        node = self.nodes[instance.id] = SimNode(instance, self.clock.now())
+        node.works = self.boots_work
+
+    def manager(self, name: str) -> reconcile.Reconciler:
+        """A fresh manager process of this name."""
+        file = control.ControlFile(self.store, "demo", name, self.clock)
+        made = reconcile.Reconciler(self.cluster, file, self.provider, self.store, self.coordinator, self.clock)
+        self.managers[name] = made
+        return made
+
+    def publish(self) -> None:
+        """What the decider's document says: everything that is scheduled, queued or running."""
+        count = len(self.queue) + sum(len(node.running) for node in self.nodes.values())
+        row = documents.RunRow(
+            run_id="r",
+            workflow_id="w",
+            workflow="demo",
+            started_event_id=self.store.puts + 1,
+            changed=self.clock.now(),
+            tasks=(documents.TaskCount(task_list="light", activity="a", state="scheduled", count=count),),
+        )
+        document = documents.DemandDocument(decider="d", written=self.clock.now(), runs=(row,))
+        self.store.put("demand/d.json", msgspec.json.encode(document))
+        self.coordinator.runs["r"] = doubles.observe.OpenRun(workflow_id="w", run_id="r", workflow="demo")
+
+    def add(self, *names: str) -> None:
+        self.queue += names
+        self.publish()
+
+    def hand_out(self) -> None:
+        """The service hands the queue to open polls, one task a poll."""
+        for node in self.living():
+            if self.queue and node.poll_open:
+                node.running[self.queue.pop(0)] = self.clock.now()
+                node.poll_open = False
+
+    def finish(self, node: SimNode, name: str) -> None:
+        del node.running[name]
+        self.done.append(name)
+        self.publish()
+
+    def living(self) -> list[SimNode]:
+        return [node for _, node in sorted(self.nodes.items()) if node.alive]
+
+    def tick(self, seconds: float = 1.0, *, task_time: float = 3.0) -> None:
+        """A second of an undisturbed world."""
+        self.clock.advance(seconds)
+        for name in list(self.managers):
+            self.managers[name].run_pass()
+        for node in self.living():
+            if node.state is not drain.DrainState.WORKING:
+                node.poll_open = False
+            for task, started in list(node.running.items()):
+                if self.clock.now() - started >= task_time:
+                    self.finish(node, task)
+            node.turn(self)
+        self.hand_out()
+
+    def ledger(self) -> list[documents.LedgerEntry]:
+        return [
+            msgspec.json.decode(content, type=documents.LedgerEntry)
+            for key, (content, _) in sorted(self.store.objects.items())
+            if key.startswith("ledger/")
+        ]
+
+    def document(self) -> documents.Control:
+        return msgspec.json.decode(self.store.objects["control.json"][0], type=documents.Control)
