@@ -18,7 +18,7 @@ from . import errors
 from . import recipe as recipes
 from .boot import container, metadata, network, vm
 
-_FOLDER = "/run/simpleflow-image-tests"
+_FOLDER = "/var/lib/simpleflow-image-tests"
 _RUNNER = f"""\
 import json, subprocess, urllib.request
 subprocess.run(["cloud-init", "status", "--wait"], stdout=subprocess.DEVNULL)
@@ -39,6 +39,9 @@ FailureAction=poweroff
 Type=oneshot
 StandardOutput=journal+console
 ExecStart=/usr/bin/python3 {_FOLDER}/run.py
+
+[Install]
+WantedBy=multi-user.target
 """
 
 
@@ -59,7 +62,7 @@ class _Booted(Protocol):
 
 
 def user_data(tests: Iterable[recipes.Test]) -> str:
-    """Return cloud-config that runs the tests once the boot is done, posts what they said, and powers off."""
+    """Return cloud-config that runs the tests once a boot is done, each time, posts what they said, and powers off."""
 
     def file(path: str, content: str) -> dict[str, str]:
         return {"path": path, "encoding": "b64", "content": base64.b64encode(content.encode()).decode()}
@@ -70,9 +73,10 @@ def user_data(tests: Iterable[recipes.Test]) -> str:
         "write_files": [
             file(f"{_FOLDER}/tests.json", listed),
             file(f"{_FOLDER}/run.py", _RUNNER),
-            file(f"/run/systemd/system/{unit}", _UNIT),
+            file(f"/etc/systemd/system/{unit}", _UNIT),
         ],
-        "runcmd": [["systemctl", "daemon-reload"], ["systemctl", "start", "--no-block", unit]],
+        # Enabled, for the tests run anew at each later boot.
+        "runcmd": [["systemctl", "enable", "--quiet", unit], ["systemctl", "start", "--no-block", unit]],
     }
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"
 

@@ -53,10 +53,8 @@ class Container:
             "--resolv-conf=off",
             "--timezone=off",
             "--link-journal=no",
-            "--console=pipe",
+            "--console=read-only",
             "--kill-signal=SIGRTMIN+3",
-            "--",
-            "systemd.log_target=console",
         ]
         with self.console.open("wb") as log:
             self._process = subprocess.Popen(
