@@ -103,6 +103,19 @@ class Ec2DeciderGroup:
         """Set 0: the lease holder only, alone in the group."""
         self._set(0)
 
+    def close(self) -> None:
+        """Keep the group at 0 for good: ``down`` only. Its minimum would bring a decider back."""
+        self._call("update_auto_scaling_group", "closing", MinSize=0, DesiredCapacity=0)
+
+    def desired(self) -> int:
+        """The number that the group wants now."""
+        return self.read().desired
+
+    def alone(self) -> bool:
+        """Whether there is one member at most, and no more are wanted."""
+        size = self.read()
+        return size.desired <= 1 and len(size.members) <= 1
+
     def _set(self, wanted: int) -> None:
         self._call("set_desired_capacity", "setting the size", DesiredCapacity=wanted, HonorCooldown=False)
 

@@ -18,7 +18,7 @@ class StackInfo(msgspec.Struct, frozen=True, kw_only=True):
     wake_alarm: str
     boot_alarm: str
     bucket: str
-    #: key of the code below the bucket
+    #: digest of the code
     code: str
     #: subnet -> zone
     subnets: Mapping[str, str]

@@ -1,0 +1,68 @@
+"""The cluster's bucket as ``up`` and ``down --purge`` use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import clients
+
+
+class Bucket:
+    """One bucket. Every method may be repeated."""
+
+    def __init__(self, made: clients.Clients, name: str) -> None:
+        self._clients = made
+        self.name = name
+
+    @property
+    def _api(self) -> Any:
+        return self._clients.get("s3")
+
+    def url(self, key: str) -> str:
+        """URL of an object, as CloudFormation takes templates from."""
+        return f"https://{self.name}.s3.{self._clients.region}.amazonaws.com/{key}"
+
+    def put_once(self, key: str, content: bytes) -> bool:
+        """Upload a content-addressed object; False when it lies there already."""
+        with clients.mapped(f"uploading s3://{self.name}/{key}"):
+            found = self._api.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1).get("Contents", [])
+            if any(each["Key"] == key and each["Size"] == len(content) for each in found):
+                return False
+            self._api.put_object(Bucket=self.name, Key=key, Body=content)
+            return True
+
+    def delete_object(self, key: str) -> None:
+        """Remove one object; absent is no error."""
+        with clients.mapped(f"removing s3://{self.name}/{key}"):
+            self._api.delete_object(Bucket=self.name, Key=key)
+
+    def destroy(self) -> None:
+        """Delete everything in the bucket, and the bucket; one that is gone is no error."""
+        with clients.mapped(f"deleting bucket '{self.name}'"):
+            try:
+                while found := self._api.list_objects_v2(Bucket=self.name).get("Contents", []):
+                    self._api.delete_objects(
+                        Bucket=self.name, Delete={"Objects": [{"Key": each["Key"]} for each in found], "Quiet": True}
+                    )
+                self._api.delete_bucket(Bucket=self.name)
+            except Exception as error:
+                if clients.code_of(error) != "NoSuchBucket":
+                    raise
+
+    def location_problem(self) -> str:
+        """What keeps a bucket that the user names from being used; '' when nothing does."""
+        with clients.mapped(f"looking at bucket '{self.name}'"):
+            try:
+                region = self._api.get_bucket_location(Bucket=self.name).get("LocationConstraint") or "us-east-1"
+            except Exception as error:
+                if clients.code_of(error) == "NoSuchBucket":
+                    return f"bucket '{self.name}' does not exist; make it, or leave 'store' out: the stack makes one"
+                if clients.code_of(error) in clients.DENIED | {"AllAccessDisabled"}:
+                    return f"bucket '{self.name}' belongs to someone else; leave 'store' out: the stack makes one"
+                raise
+        if region != self._clients.region:
+            return (
+                f"bucket '{self.name}' lies in {region}, the cluster in {self._clients.region}; use one of the "
+                "cluster's region, or leave 'store' out: the stack makes one"
+            )
+        return ""
