@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow check bench clean ami
+.PHONY: demo demo-aws test test-slow check bench clean ami
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -15,6 +15,9 @@ $(READY): pyproject.toml scripts/venv
 
 demo: $(READY)  ## run the main job on real input: embedded service, local machines
 	@$(BIN)/python -m examples.stdlib_report
+
+demo-aws: $(READY)  ## the main job on an emulated AWS account: template, fleets, spot notice, scale to zero
+	@$(BIN)/python -m examples.rehearsal
 
 test: $(READY)  ## all tests but the slow ones
 	@$(BIN)/python -m pytest

@@ -102,6 +102,9 @@ class Stage:
             **kept,
             "SIMPLEFLOW_RUNTIME_DIR": str(self.folder / "run"),
             "SIMPLEFLOW_DATA_DIR": str(self.folder / "data"),
+            # wheels are built with what is installed: there is no network in a rehearsal
+            "PIP_NO_BUILD_ISOLATION": "false",
+            "PIP_NO_INDEX": "true",
             "PYTHONPATH": os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
         }
 
