@@ -1,0 +1,1 @@
+"""The behaviour that every node provider must have: subclass ``suite.ProviderConformance`` with a harness."""
