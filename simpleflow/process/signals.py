@@ -6,6 +6,7 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -39,6 +40,11 @@ class Stop:
         self._level = 0
         #: a SimpleQueue may be filled by a handler that interrupts its own reader; an Event's lock may not
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, function: Callable[[], None]) -> None:
+        """Call a function whenever the level is raised; it may run inside a signal handler, so it must not lock."""
+        self._listeners.append(function)
 
     @property
     def level(self) -> int:
@@ -56,6 +62,8 @@ class Stop:
         """Raise the level; it never goes down."""
         self._level = max(self._level, level)
         self._wake.put(None)
+        for function in self._listeners:
+            function()
 
     def wait(self, timeout: float | None = None) -> int:
         """Sleep until the level rises above what it was, or ``timeout`` seconds; return the level. One waiter only."""

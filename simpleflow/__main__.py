@@ -1,0 +1,7 @@
+"""``python -m simpleflow`` is the ``simpleflow`` command."""
+
+from __future__ import annotations
+
+from simpleflow.cli.main import main
+
+main()

@@ -1,0 +1,96 @@
+"""Rows as people and programs want them: csv, tsv, tabular, human, json, prettyjson."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from simpleflow import utils
+
+from . import context
+
+
+def text_of(value: Any) -> str:
+    """Return one cell as text: nothing for None, JSON for lists and mappings."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list | tuple):
+        return utils.json_dumps(value)
+    return str(value)
+
+
+def _separated(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return buffer.getvalue().rstrip("\n")
+
+
+def _tabular(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, kind: str, header: bool) -> str:
+    """Return a table as text. ``human`` is one ``name: value`` block a row; JSON is a list of objects."""
+    if kind in ("json", "prettyjson"):
+        objects = [dict(zip(columns, row, strict=True)) for row in rows]
+        return utils.json_dumps(objects, pretty=kind == "prettyjson")
+    cells = [[text_of(cell) for cell in row] for row in rows]
+    if kind == "human":
+        width = max((len(name) for name in columns), default=0)
+        blocks = [
+            "\n".join(f"{name:<{width}}  {cell}" for name, cell in zip(columns, row, strict=True)) for row in cells
+        ]
+        return "\n\n".join(blocks)
+    shown = [list(columns), *cells] if header else cells
+    if kind == "csv":
+        return _separated(shown, ",")
+    if kind == "tsv":
+        return _separated(shown, "\t")
+    return _tabular(shown)
+
+
+def table(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows in the format that was asked for; a table on a terminal has a header unless it was refused."""
+    kind = state.output_format
+    header = state.header if state.header is not None else False
+    if kind == "tabular" and state.colored and rows:
+        _rich(columns, rows, header=state.header is not False)
+        return
+    text = render(columns, rows, kind=kind, header=header)
+    if text:
+        click.echo(text)
+
+
+def _rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool) -> None:
+    import rich.box
+    import rich.console
+    import rich.table
+    import rich.text
+
+    shown = rich.table.Table(box=rich.box.SIMPLE, show_header=header, header_style="bold", pad_edge=False)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        shown.add_row(*(rich.text.Text(text_of(cell)) for cell in row))
+    rich.console.Console(highlight=False).print(shown)
+
+
+def one(state: context.State, values: Mapping[str, Any]) -> None:
+    """Print one object: a row, or the object itself as JSON."""
+    kind = state.output_format
+    if kind in ("json", "prettyjson"):
+        click.echo(utils.json_dumps(dict(values), pretty=kind == "prettyjson"))
+    elif kind == "tabular":
+        click.echo(render(list(values), [list(values.values())], kind="human", header=False))
+    else:
+        table(state, list(values), [list(values.values())])

@@ -1,0 +1,51 @@
+"""Find an activity by its dotted name, importing its module when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simpleflow import activity, registry, utils
+
+from .exceptions import DispatchError
+
+
+class Dispatcher:
+    """Turns ``package.module.function`` (or ``module.Class.method``) into an Activity.
+
+    ``modules`` limits what may be imported to these dotted prefixes: scheduling a task runs code, so a worker that
+    serves other people's deciders should have one. Empty: everything importable.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self._modules = tuple(modules)
+        self._found: dict[str, activity.Activity] = {}
+
+    def dispatch_activity(self, name: str) -> activity.Activity:
+        """Return the Activity of that name; plain callables are wrapped. Raises DispatchError."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> activity.Activity:
+        if not self._permitted(name):
+            raise DispatchError(
+                f"activity {name!r} is outside --modules {','.join(self._modules)}: add its module to the worker's "
+                "--modules, or send the task to a worker that may run it"
+            )
+        registered = registry.registry[None].get(name)
+        if isinstance(registered, activity.Activity):
+            return registered
+        try:
+            found = utils.import_from_module(name)
+        except ImportError as error:
+            raise DispatchError(
+                f"activity {name!r} cannot be imported ({error}): install its code on the worker, or set PYTHONPATH"
+            ) from error
+        if isinstance(found, activity.Activity):
+            return found
+        if callable(found):
+            return activity.Activity(found, name)
+        raise DispatchError(f"activity {name!r} is a {type(found).__name__}: name a function or a class with execute()")
+
+    def _permitted(self, name: str) -> bool:
+        return not self._modules or any(name == m or name.startswith(m + ".") for m in self._modules)

@@ -1,0 +1,180 @@
+"""A decider's step: one decision task in, its response out; the engine hears of it once the service took it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from simpleflow import engine as engines
+from simpleflow.core import clock, decisions, interceptors
+from simpleflow.swf import registration
+from simpleflow.swf.transport import base
+
+from . import calls, needs
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+#: runs a function on the thread that owns the engine, and returns what it returns
+OnEngine = Callable[[Callable[[], Any]], Any]
+
+#: seconds that a sticky task waits for its decider before any other may take it
+STICKY_TIMEOUT = "10"
+#: seconds that a response is repeated while nobody answers: a decision task rarely lives longer
+PATIENCE = 300.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a decider is told at its start."""
+
+    domain: str
+    task_list: str
+    identity: str
+    #: the list of this process alone, where its suspended executions come back; None: no sticky decisions
+    sticky_list: str | None = None
+    #: send activities and children to this list, whatever list they name (standalone)
+    override_list: str | None = None
+
+
+def sticky_name(task_list: str) -> str:
+    """Return a task list name for this process alone."""
+    return f"{task_list[:200]}-sticky-{uuid.uuid4().hex[:16]}"
+
+
+def _inline(function: Callable[[], T]) -> T:
+    return function()
+
+
+class Decider:
+    """Polls, decides and responds, one task at a time; as many threads as lanes may be in it.
+
+    Everything that waits (pages, blobs, types, the response) happens on the calling thread; the engine is called
+    through ``on_engine`` only.
+    """
+
+    def __init__(
+        self,
+        transport: base.Transport,
+        engine: engines.Engine,
+        options: Options,
+        *,
+        resolver: needs.Resolver,
+        mounted: Sequence[interceptors.DeciderInterceptor] = (),
+        time: clock.Clock | None = None,
+    ) -> None:
+        self.options = options
+        self._transport = transport
+        self._engine = engine
+        self._resolver = resolver
+        self._mounted = tuple(mounted)
+        self._time = time or clock.RealClock()
+        self._draining = False
+        self._types = registration.Registrar(transport, options.domain)
+
+    def polling(self) -> None:
+        """The first poll is about to be opened."""
+        for interceptor in self._mounted:
+            interceptor.polling()
+
+    def stopping(self) -> None:
+        """No task will be answered any more."""
+        for interceptor in reversed(self._mounted):
+            interceptor.stopping()
+
+    def drain(self) -> None:
+        """Give executions back to the shared list with each answer from now on. Thread safe."""
+        self._draining = True
+
+    def poll(self, task_list: str, poll_id: str | None = None) -> Any | None:
+        """Poll one list; return the answer, or None when it brought no task. Raises SwfError."""
+        request: dict[str, Any] = {
+            "domain": self.options.domain,
+            "taskList": {"name": task_list},
+            "identity": self.options.identity,
+        }
+        if task_list == self.options.sticky_list:
+            request["startAtPreviousStartedEvent"] = True
+        answer = self._transport.call("PollForDecisionTask", request, poll_id=poll_id)
+        return answer if answer.task_token else None
+
+    def handle(self, answer: Any, *, on_engine: OnEngine = _inline) -> bool:
+        """Decide one task and respond; return whether the response was acknowledged.
+
+        Raises what an interceptor, the engine or the service raises: the task is then left unanswered.
+        """
+        begun = self._time.monotonic()
+        execution = interceptors.Execution(
+            domain=self.options.domain,
+            workflow_id=answer.workflow_execution.workflow_id,
+            run_id=answer.workflow_execution.run_id,
+            workflow_name=answer.workflow_type.name,
+            workflow_version=answer.workflow_type.version,
+        )
+        received = interceptors.DecisionReceived(
+            execution=execution, started_event_id=answer.started_event_id, received=self._time.now()
+        )
+        for interceptor in self._mounted:
+            interceptor.received(received)
+        task = self._resolver.task_of(answer)
+        decided = on_engine(lambda: self._engine.decide(task))
+        while isinstance(decided, engines.Needs):
+            task = self._resolver.resolve(task, decided)
+            again = task
+            decided = on_engine(lambda again=again: self._engine.decide(again))
+        if not self._respond(answer, decided):
+            on_engine(lambda: self._engine.forget(execution.run_id))
+            return False
+        on_engine(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
+        closed = any(isinstance(decision, decisions.CLOSING) for decision in decided.decisions)
+        outcome = interceptors.DecisionAnswered(
+            execution=execution,
+            started_event_id=answer.started_event_id,
+            demand=decided.demand,
+            closed=closed,
+            seconds=self._time.monotonic() - begun,
+        )
+        for interceptor in reversed(self._mounted):
+            interceptor.answered(outcome)
+        return True
+
+    def _respond(self, answer: Any, decided: engines.Decided) -> bool:
+        self._types.ensure(decided.types)
+        request: dict[str, Any] = {
+            "taskToken": answer.task_token,
+            "decisions": [decisions.to_wire(self._overridden(decision)) for decision in decided.decisions],
+        }
+        if decided.execution_context is not None:
+            request["executionContext"] = decided.execution_context
+        if self.options.sticky_list is not None:
+            # Without the timeout the list would hold for good; a drain gives the original one back.
+            if self._draining:
+                request["taskList"] = {"name": self.options.task_list}
+            else:
+                request["taskList"] = {"name": self.options.sticky_list}
+                request["taskListScheduleToStartTimeout"] = STICKY_TIMEOUT
+        return calls.insist(
+            self._transport,
+            "RespondDecisionTaskCompleted",
+            request,
+            wait=calls.sleep,
+            time=self._time,
+            patience=PATIENCE,
+        )
+
+    def _overridden(self, decision: decisions.Decision) -> decisions.Decision:
+        name = self.options.override_list
+        if name is not None and isinstance(
+            decision,
+            decisions.ScheduleActivityTask
+            | decisions.StartChildWorkflowExecution
+            | decisions.ContinueAsNewWorkflowExecution,
+        ):
+            from simpleflow.core import attributes
+
+            return msgspec.structs.replace(decision, task_list=attributes.Name(name=name))
+        return decision

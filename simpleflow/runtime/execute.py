@@ -1,0 +1,208 @@
+"""A worker's step: one activity task in, its answer out. The same code in a task runner, inline and in tests."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from simpleflow import activity, logging_context, utils
+from simpleflow.core import errors, interceptors, limits
+from simpleflow.core import payloads as core_payloads
+
+from . import failures, values
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(BaseException):
+    """Raised inside an activity whose process shall end: ``finally`` blocks get their chance, ``except Exception``
+    does not swallow it."""
+
+
+class Dispatcher(Protocol):
+    """Turns the name of a task into an Activity; raises DispatchError."""
+
+    def dispatch_activity(self, name: str) -> activity.Activity: ...
+
+
+class Store(Protocol):
+    """Where values over SWF's limits go, and come back from."""
+
+    def offload(self, text: str, *, field: str, limit: int) -> str:
+        """Return the text, or the pointer to it when it is over the limit; raises ValueError without a store."""
+
+    def load(self, text: str) -> str:
+        """Return what a text stands for: itself, or what its pointer points to."""
+
+    def resolve(self, value: Any) -> Any:
+        """Return a decoded value with every reference object in it replaced by what it refers to."""
+
+
+class Middleware:
+    """Functions around every activity: ``pre(context)``, ``post(context, result=..., exception=...)``."""
+
+    def __init__(self, pre: Sequence[str] = (), post: Sequence[str] = ()) -> None:
+        """Import them by dotted name; raises UsageError naming the one that cannot be imported."""
+        self._pre = [self._load(path, "pre") for path in pre]
+        self._post = [self._load(path, "post") for path in post]
+
+    @staticmethod
+    def _load(path: str, kind: str) -> Callable[..., Any]:
+        try:
+            found = utils.import_from_module(path)
+        except Exception as error:
+            raise errors.UsageError(
+                f"--middleware-{kind}-execution {path!r} cannot be imported ({type(error).__name__}: {error}): "
+                "write package.module.function, of a module that this worker can import"
+            ) from error
+        if not callable(found):
+            raise errors.UsageError(f"--middleware-{kind}-execution {path!r} is no function")
+        return found  # type: ignore[no-any-return]  # callable() narrows Any to nothing better
+
+    def before(self, context: dict[str, Any]) -> None:
+        for function in self._pre:
+            function(context)
+
+    def after(self, context: dict[str, Any], result: Any, exception: BaseException | None) -> None:
+        """Run the post functions; one that takes no ``exception`` gets the result alone."""
+        for function in self._post:
+            parameters = inspect.signature(function).parameters.values()
+            takes = any(p.name == "exception" or p.kind is p.VAR_KEYWORD for p in parameters)
+            if takes:
+                function(context, result=result, exception=exception)
+            else:
+                function(context, result=result)
+
+
+class Executor:
+    """Runs activity tasks: finds the activity, builds its arguments, calls it, encodes what it returns."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        payloads: core_payloads.Payloads,
+        store: Store,
+        middleware: Middleware | None = None,
+        mounted: Sequence[interceptors.WorkerInterceptor] = (),
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._payloads = payloads
+        self._store = store
+        self._middleware = middleware or Middleware()
+        self._mounted = tuple(mounted)
+
+    def handle(self, task: values.Task, *, started: Callable[[activity.Activity], None] | None = None) -> values.Answer:
+        """Execute one task. Never raises but Interrupted, KeyboardInterrupt and SystemExit of the outside.
+
+        ``started`` is called with the activity once it is found, before it is called.
+        """
+        self._log_context(task)
+        try:
+            found = self._dispatcher.dispatch_activity(task.name)
+            if started is not None:
+                started(found)
+            result = self._call(task, found)
+            text = self._encode(task, result)
+        except Interrupted:
+            raise
+        except BaseException as error:  # an activity that calls sys.exit() fails; it does not end its worker
+            logger.warning("Activity %s failed: %s", task.name, utils.format_exc(error), extra={"action": "failed"})
+            return failures.of_exception(error)
+        finally:
+            logging_context.reset()
+        return values.Completed(result=text)
+
+    def _log_context(self, task: values.Task) -> None:
+        logging_context.set("workflow_id", task.workflow_id)
+        logging_context.set("activity_id", task.activity_id)
+        logging_context.set("domain", task.domain)
+        logging_context.set("task_list", task.task_list)
+        logging_context.set("task_type", "activity")
+        logging_context.set("event_id", task.started_event_id)
+
+    def _call(self, task: values.Task, found: activity.Activity) -> Any:
+        decoded = self._decode(task.input)
+        args, kwargs = arguments(decoded)
+        context = task.context(decoded)
+        call = interceptors.ActivityCall(
+            name=task.name, version=task.version, task_list=task.task_list, context=context
+        )
+
+        def proceed() -> Any:
+            self._middleware.before(context)
+            try:
+                result = invoke(found.callable, args, kwargs, context)
+            except BaseException as error:
+                self._middleware.after(context, None, error)
+                raise
+            self._middleware.after(context, result, None)
+            return result
+
+        for interceptor in reversed(self._mounted):
+            proceed = _bind(interceptor, call, proceed)
+        return proceed()
+
+    def _decode(self, text: str | None) -> Any:
+        if not text:
+            return {}
+        return self._store.resolve(self._payloads.decode(self._store.load(text)))
+
+    def _encode(self, task: values.Task, result: Any) -> str | None:
+        if result is None:
+            return None
+        try:
+            text = self._payloads.encode(result)
+        except TypeError as error:
+            raise TypeError(f"the result of {task.name} cannot be serialised: {error}") from error
+        return self._store.offload(text, field="result", limit=limits.DATA)
+
+
+def _bind(
+    interceptor: interceptors.WorkerInterceptor, call: interceptors.ActivityCall, proceed: Callable[[], Any]
+) -> Callable[[], Any]:
+    return lambda: interceptor.execute(call, proceed)
+
+
+def arguments(decoded: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional and keyword arguments of a decoded input.
+
+    The envelope ``{"args": [], "kwargs": {}}``; without it (other people's deciders) a list is the positional
+    arguments, an object the keyword arguments, anything else the one argument.
+    """
+    if isinstance(decoded, Mapping):
+        if set(decoded) <= {"args", "kwargs", "meta", "__extra"}:
+            return list(decoded.get("args", ())), dict(decoded.get("kwargs", {}))
+        return [], dict(decoded)
+    if isinstance(decoded, list | tuple):
+        return list(decoded), {}
+    return [decoded], {}
+
+
+def invoke(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], context: dict[str, Any]) -> Any:
+    """Call a function activity, or make a class activity and call its ``execute()`` and ``post_execute()``."""
+    named = dict(kwargs)
+    if getattr(target, "add_context_in_kwargs", False):
+        named["context"] = context
+    if isinstance(target, type):
+        instance: Any = target(*args, **named)
+        instance.context = context
+        result = instance.execute()
+        if hasattr(instance, "post_execute"):
+            instance.post_execute()
+        return result
+    with contextlib.suppress(AttributeError, TypeError):  # builtins and bound methods take no attributes
+        target.context = context
+    return target(*args, **named)
+
+
+def seconds(timeout: Any) -> float | None:
+    """Return a declared timeout (seconds as int, str or float, ``NONE`` or None) as seconds."""
+    if timeout in (None, "", "NONE"):
+        return None
+    return msgspec.convert(timeout, float, strict=False)

@@ -1,0 +1,78 @@
+"""When the next heartbeat of a task is due, and what the last one said."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from typing import Any
+
+from simpleflow.core import clock, limits
+from simpleflow.swf import errors
+from simpleflow.swf.transport import base
+
+from . import calls
+
+logger = logging.getLogger(__name__)
+
+#: seconds until the first heartbeat of a task whose timeouts are not known yet
+UNKNOWN_INTERVAL = 3.0
+
+
+class Verdict(enum.Enum):
+    """What a heartbeat told about its task."""
+
+    GO_ON = "go on"
+    #: its cancellation is requested
+    CANCEL = "cancel"
+    #: timed out, or its execution is closed: nobody waits for it
+    GONE = "gone"
+
+
+class Heartbeat:
+    """Keeps one task alive. A heartbeat that fails is tried again sooner, with jitter; it never raises."""
+
+    def __init__(self, transport: base.Transport, token: str, *, every: float, time: clock.Clock) -> None:
+        self._transport = transport
+        self._token = token
+        self._every = every
+        self._interval = min(every, UNKNOWN_INTERVAL)
+        self._time = time
+        self._backoff = calls.Backoff()
+        self._due = time.monotonic() + self._interval
+        self._sent = float("-inf")
+        self._details: str | None = None
+
+    def timeout(self, seconds: float | None) -> None:
+        """Learn the task's heartbeat timeout: beats come at a third of it, or at the worker's own interval."""
+        self._interval = self._every if seconds is None else max(0.2, min(self._every, seconds / 3))
+        self._due = min(self._due, self._time.monotonic() + self._interval)
+
+    def report(self, details: str | None) -> None:
+        """Send the activity's own progress with the next beat, which is now unless the last was just sent."""
+        self._details = details
+        now = self._time.monotonic()
+        self._due = min(self._due, max(now, self._sent + self._interval))
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the next beat is due."""
+        return max(0.0, self._due - self._time.monotonic())
+
+    def beat(self) -> Verdict:
+        """Send one heartbeat now."""
+        request: dict[str, Any] = {"taskToken": self._token}
+        if self._details is not None:
+            request["details"] = self._details[: limits.HEARTBEAT_DETAILS]
+        now = self._time.monotonic()
+        self._sent = now
+        try:
+            status = self._transport.call("RecordActivityTaskHeartbeat", request)
+        except errors.UnknownResourceFault:
+            return Verdict.GONE
+        except errors.SwfError as error:
+            self._due = now + min(self._interval, self._backoff.next())
+            logger.warning("A heartbeat failed (%s); it is tried again.", error, extra={"action": "heartbeat_failed"})
+            return Verdict.GO_ON
+        self._backoff.reset()
+        self._due = now + self._interval
+        return Verdict.CANCEL if status.cancel_requested else Verdict.GO_ON

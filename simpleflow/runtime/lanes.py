@@ -1,0 +1,204 @@
+"""A decider's loops: lanes that poll, and the one thread that owns the engine."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from simpleflow.process import NamedMixin, Stop
+from simpleflow.swf import errors
+from simpleflow.swf.transport import base
+
+from . import calls, decider, watchdog
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class EngineThread:
+    """Runs functions of other threads on the thread that calls ``run``, one after another, in order."""
+
+    def __init__(self) -> None:
+        self._inbox: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._closed = False
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function there and return what it returns; raises what it raises. Blocks the calling thread."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._inbox.put((function, future))
+        return future.result()
+
+    def wake(self) -> None:
+        """Let ``run`` look at its condition again. May be called by a signal handler."""
+        self._inbox.put(None)
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Serve until the condition holds; it is looked at after each function and each ``wake``."""
+        while not until():
+            entry = self._inbox.get()
+            if entry is None:
+                continue
+            function, future = entry
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+
+
+class InFlight:
+    """Runs whose response is on its way: the next decision of a run waits until its predecessor is acknowledged.
+
+    The service hands out the next task as soon as it took the response, which may be before its answer arrived here;
+    an evaluation that does not know yet that it was acknowledged would be thrown away and run again.
+    """
+
+    #: seconds that a decision waits at most: then it is answered by a re-run, which is right too
+    PATIENCE = 10.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[str, threading.Event] = {}
+
+    @contextlib.contextmanager
+    def of(self, run_id: str) -> Iterator[None]:
+        """Hold the run's place while its decision is made and answered."""
+        done = threading.Event()
+        with self._lock:
+            before = self._runs.get(run_id)
+            self._runs[run_id] = done
+        if before is not None:
+            before.wait(self.PATIENCE)
+        try:
+            yield
+        finally:
+            done.set()
+            with self._lock:
+                if self._runs.get(run_id) is done:
+                    del self._runs[run_id]
+
+
+class DeciderProcess(NamedMixin):
+    """Polls the shared and the sticky list side by side, and answers until ``stop`` says so.
+
+    ``run`` blocks; it makes the calling thread the engine's. A network error or a restarted service never ends it.
+    """
+
+    named_mixin_properties = ("task_list",)
+
+    def __init__(
+        self,
+        transport: base.Transport,
+        step: decider.Decider,
+        *,
+        stop: Stop | None = None,
+        dog: watchdog.Watchdog | None = None,
+        lanes: int = 2,
+    ) -> None:
+        self.task_list = step.options.task_list
+        self._transport = transport
+        self._step = step
+        self._stop = stop or Stop()
+        self._dog = dog
+        self._engine = EngineThread()
+        self._in_flight = InFlight()
+        self._open: set[str] = set()
+        lists = [self.task_list] * lanes
+        if step.options.sticky_list is not None:
+            lists += [step.options.sticky_list] * lanes
+        self._threads = [
+            threading.Thread(target=self._lane, args=(name,), name=f"lane-{number}", daemon=True)
+            for number, name in enumerate(lists)
+        ]
+        self._stop.listen(self._engine.wake)
+
+    def run(self) -> None:
+        self.set_process_name()
+        self._step.polling()
+        if self._dog is not None:
+            self._dog.start()
+        for thread in self._threads:
+            thread.start()
+        self._engine.run(lambda: self._stop.draining)
+        self._step.drain()
+        threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
+        self._engine.run(lambda: self._stop.hurried or not any(thread.is_alive() for thread in self._threads))
+        self._step.stopping()
+        if self._dog is not None:
+            self._dog.close()
+
+    def _revoke(self) -> None:
+        while any(thread.is_alive() for thread in self._threads):
+            for poll_id in list(self._open):
+                try:
+                    self._transport.revoke(poll_id)
+                except errors.SwfError as error:
+                    logger.debug("Revoking an open poll failed: %s", error)
+            threading.Event().wait(0.1)
+        self._engine.wake()
+
+    def _lane(self, task_list: str) -> None:
+        poll_id = f"{uuid.uuid4().hex}-decider"
+        backoff = calls.Backoff()
+        while not self._stop.draining:
+            self._open.add(poll_id)
+            try:
+                answer = self._step.poll(task_list, poll_id)
+                backoff.reset()
+            except errors.SwfError as error:
+                delay = backoff.next()
+                logger.warning(
+                    "Polling %s failed (%s); next attempt after %.1f s.",
+                    task_list,
+                    error,
+                    delay,
+                    extra={"action": "poll_failed", "attempt": backoff.attempts},
+                )
+                self._rest(delay)
+                continue
+            finally:
+                self._open.discard(poll_id)
+            if answer is not None:
+                self._answer(answer)
+
+    def _rest(self, seconds: float) -> None:
+        waited = threading.Event()
+        while seconds > 0 and not self._stop.draining:
+            waited.wait(min(0.2, seconds))
+            seconds -= 0.2
+
+    def _answer(self, answer: Any) -> None:
+        execution = answer.workflow_execution
+        with self._in_flight.of(execution.run_id):
+            try:
+                self._step.handle(answer, on_engine=lambda function: self._engine.call(self._watched(answer, function)))
+            except Exception:
+                logger.exception(
+                    "The decision of %s %s was not answered; the service hands it out again.",
+                    execution.workflow_id,
+                    execution.run_id,
+                    extra={"action": "decision_failed"},
+                )
+
+    def _watched(self, answer: Any, function: Callable[[], T]) -> Callable[[], T]:
+        dog = self._dog
+        if dog is None:
+            return function
+
+        def run() -> T:
+            dog.enter(f"{answer.workflow_type.name} {answer.workflow_execution.workflow_id}")
+            try:
+                return function()
+            finally:
+                dog.leave()
+
+        return run

@@ -1,0 +1,138 @@
+"""The child process that executes activities, one after another: ``python -m simpleflow.runtime.runner FD``.
+
+The main thread runs the activities; a second one reads from the worker, so that a cancellation or the worker's death
+reaches an activity that does not ask for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from types import FrameType
+
+import psutil
+
+from simpleflow import activity, log, settings
+from simpleflow.dispatch import dynamic_dispatcher
+from simpleflow.process import titles
+
+from . import current, execute, frames, stores, values
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Executes what the worker at the other end of the pipe sends."""
+
+    def __init__(self, pipe: frames.Pipe) -> None:
+        self._pipe = pipe
+        self._tasks: queue.SimpleQueue[values.Task] = queue.SimpleQueue()
+        self._busy = False
+        self._cancelled = False
+        self._sending = False
+        self._interrupted = False
+        self._grace = 3.0
+
+    def run(self) -> None:
+        """Serve until the worker closes the pipe or sends SIGTERM."""
+        setup = self._pipe.receive()
+        assert isinstance(setup, frames.Setup)
+        self._grace = setup.grace
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
+        signal.signal(signal.SIGTERM, self._interrupt)
+        executor = execute.Executor(
+            dispatcher=dynamic_dispatcher.Dispatcher(setup.modules),
+            payloads=stores.payloads(),
+            store=stores.open_store(setup.jumbo),
+            middleware=execute.Middleware(setup.pre, setup.post),
+        )
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        process = psutil.Process()
+        self._pipe.send(frames.Ready())
+        while True:
+            task = self._tasks.get()
+            self._pipe.send(frames.Done(answer=self._execute(executor, task), memory=process.memory_info().rss))
+
+    def _execute(self, executor: execute.Executor, task: values.Task) -> values.Answer:
+        self._cancelled = False
+        titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[{task.name}]")
+        try:
+            self._busy = True
+            with current.running(self._beat, lambda: self._cancelled):
+                answer = executor.handle(task, started=self._started)
+            self._busy = False
+            return answer
+        except execute.Interrupted:
+            if not self._cancelled:
+                raise SystemExit(0) from None
+            return values.Canceled()
+        finally:
+            self._busy = False
+            titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[idle]")
+
+    def _started(self, found: activity.Activity) -> None:
+        self._send(
+            frames.Started(
+                heartbeat=execute.seconds(found.task_heartbeat_timeout),
+                start_to_close=execute.seconds(found.task_start_to_close_timeout),
+            )
+        )
+
+    def _beat(self, details: str | None) -> None:
+        self._send(frames.Beat(details=details))
+
+    def _send(self, frame: frames.Frame) -> None:
+        """Send a whole frame: an interruption in its middle would leave the pipe unreadable, so it waits."""
+        self._sending = True
+        try:
+            self._pipe.send(frame)
+        finally:
+            self._sending = False
+        if self._interrupted:
+            self._interrupted = False
+            raise execute.Interrupted
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                frame = self._pipe.receive()
+                if isinstance(frame, frames.Run):
+                    self._tasks.put(frame.task)
+                elif isinstance(frame, frames.Cancel):
+                    self._cancelled = True
+                    os.kill(os.getpid(), signal.SIGTERM)
+        except frames.Closed:
+            # The worker is gone: nobody can answer for the task. It and all that it started end here.
+            if self._busy:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(self._grace)
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        if self._sending:
+            self._interrupted = True
+            return
+        if self._busy:
+            raise execute.Interrupted
+        if not self._cancelled:
+            raise SystemExit(0)
+
+
+def main() -> None:
+    titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
+    log.configure()
+    pipe = frames.Pipe(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        Runner(pipe).run()
+    except frames.Closed:
+        return
+
+
+if __name__ == "__main__":
+    main()

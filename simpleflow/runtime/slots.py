@@ -1,0 +1,195 @@
+"""One place for a task: a runner that waits, the task that it got, its heartbeats, its answer."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from simpleflow.core import documents, limits
+from simpleflow.process import Stop
+from simpleflow.swf import errors
+
+from . import calls, failures, frames, heartbeat, pool, values
+
+if TYPE_CHECKING:
+    from . import worker as workers
+
+logger = logging.getLogger(__name__)
+
+#: seconds that a response is repeated while nobody answers
+PATIENCE = 3600.0
+
+
+class Slot:
+    """Runs one task at a time, on a thread of its own. ``give``, ``interrupt`` and ``shown`` are thread safe."""
+
+    def __init__(self, worker: workers.Worker, number: int) -> None:
+        self._worker = worker
+        self._box: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
+        self._runner: pool.Runner | None = None
+        self._interrupted = False
+        self._closing = False
+        #: what the status channel shows of the task; None while idle
+        self.shown: documents.RunningTask | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def give(self, answer: Any) -> None:
+        """Take a task: the answer of a poll."""
+        task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
+        self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now())
+        self._box.put((task, answer.task_token))
+
+    def interrupt(self) -> None:
+        """End the task, if one runs, as failed because of the machine."""
+        self._interrupted = True
+        runner = self._runner
+        if runner is not None:
+            runner.end()
+
+    def close(self) -> None:
+        """Let the runner go and end the thread."""
+        self._closing = True
+        self._box.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(10.0)
+        if self._runner is not None:
+            self._runner.end(wait=0)
+
+    def _run(self) -> None:
+        backoff = calls.Backoff(longest=60.0)
+        while not self._closing:
+            try:
+                self._fresh()
+            except (pool.RunnerDied, OSError) as error:
+                delay = backoff.next()
+                logger.error("A task runner did not start (%s); next attempt after %.1f s.", error, delay)
+                self._rest(delay)
+                continue
+            backoff.reset()
+            self._worker.offer(self)
+            given = self._box.get()
+            if given is None:
+                break
+            try:
+                self._work(*given)
+            except Exception:
+                logger.exception("The slot's task was not answered; it will time out.")
+            finally:
+                self.shown = None
+                self._worker.changed.set()
+                self._worker.stop.wake()
+        if self._runner is not None:
+            self._runner.dismiss()
+            self._runner = None
+
+    def _rest(self, seconds: float) -> None:
+        try:
+            given = self._box.get(timeout=seconds)
+        except queue.Empty:
+            return
+        self._box.put(given)
+
+    def _fresh(self) -> None:
+        """Have a living runner that is not due to be recycled."""
+        runner, options = self._runner, self._worker.options
+        if runner is not None:
+            if not runner.ended and runner.tasks < options.max_tasks and runner.memory < options.max_mib << 20:
+                return
+            self._runner = None
+            runner.dismiss()
+        self._runner = pool.Runner(options.setup)
+        try:
+            self._runner.ready()
+        except pool.RunnerDied:
+            self._runner.dismiss()
+            self._runner = None
+            raise
+
+    def _work(self, task: values.Task, token: str) -> None:
+        answer = self._answer_of(task, token)
+        if answer is not None:
+            self._respond(task, token, answer)
+
+    def _answer_of(self, task: values.Task, token: str) -> values.Answer | None:
+        """Run the task to its end; None when nobody waits for its answer any more."""
+        runner = self._runner
+        assert runner is not None
+        beat = heartbeat.Heartbeat(
+            self._worker.transport, token, every=self._worker.options.heartbeat, time=self._worker.time
+        )
+        cancelled_at: float | None = None
+        try:
+            runner.start(task)
+            while True:
+                frame = runner.receive(self._patience(beat, cancelled_at))
+                match frame:
+                    case frames.Done(answer=answer):
+                        return answer
+                    case frames.Started(heartbeat=every, start_to_close=limit):
+                        beat.timeout(every)
+                        self.shown = documents.RunningTask(
+                            id=task.id, started=self._worker.time.now(), start_to_close=limit
+                        )
+                        self._worker.changed.set()
+                    case frames.Beat(details=details):
+                        beat.report(details)
+                if cancelled_at is not None:
+                    if self._worker.time.monotonic() - cancelled_at >= self._worker.options.setup.grace:
+                        runner.end(wait=0)
+                        return values.Canceled()
+                    continue
+                if beat.wait > 0:
+                    continue
+                verdict = beat.beat()
+                if verdict is heartbeat.Verdict.GONE:
+                    logger.warning("Task %s is closed at the service; its processes are ended.", task.id)
+                    runner.end()
+                    return None
+                if verdict is heartbeat.Verdict.CANCEL:
+                    cancelled_at = self._worker.time.monotonic()
+                    runner.cancel()
+        except pool.RunnerDied as error:
+            if cancelled_at is not None:
+                runner.end(wait=0)
+                return values.Canceled()
+            interrupted = self._interrupted
+            runner.end(wait=0)
+            if interrupted:
+                return failures.of_words("Interrupted", "the worker was ended", reason=values.INTERRUPTED)
+            return failures.of_words("RunnerDied", str(error))
+
+    def _patience(self, beat: heartbeat.Heartbeat, cancelled_at: float | None) -> float:
+        if cancelled_at is None:
+            return beat.wait
+        return max(0.0, cancelled_at + self._worker.options.setup.grace - self._worker.time.monotonic())
+
+    def _respond(self, task: values.Task, token: str, answer: values.Answer) -> None:
+        action, request = values.to_request(answer, token)
+        try:
+            self._insist(action, request)
+        except errors.SwfError as error:
+            # The service refuses this very answer (a field over its limit, say): the task must not hang for that.
+            logger.error("%s of %s was refused: %s", action, task.id, error)
+            failed = failures.of_words("AnswerRefused", str(error)[: limits.REASON])
+            self._insist(*values.to_request(failed, token))
+
+    def _insist(self, action: str, request: dict[str, Any]) -> None:
+        calls.insist(
+            self._worker.transport,
+            action,
+            request,
+            wait=self._wait,
+            time=self._worker.time,
+            patience=PATIENCE,
+        )
+
+    def _wait(self, seconds: float) -> bool:
+        """Sleep; True when the process hurries and this was the last attempt."""
+        hurried = self._worker.stop.level >= Stop.HURRY
+        threading.Event().wait(min(seconds, 1.0) if hurried else seconds)
+        return hurried

@@ -1,0 +1,101 @@
+"""One activity task, and the three answers to it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from simpleflow.core import limits
+
+#: reason of a task whose machine or worker went away: rescheduled outside the retry budget
+INTERRUPTED = "simpleflow.node.interrupted"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One activity task as a worker got it. The token stays with the parent: runners never see it."""
+
+    activity_id: str
+    #: name and version of the activity type
+    name: str
+    version: str
+    workflow_id: str
+    run_id: str
+    domain: str
+    task_list: str
+    started_event_id: int = 0
+    input: str | None = None
+
+    @classmethod
+    def of(cls, answer: Any, *, domain: str, task_list: str) -> Task:
+        """Build it from the answer to PollForActivityTask."""
+        return cls(
+            activity_id=answer.activity_id,
+            name=answer.activity_type.name,
+            version=answer.activity_type.version,
+            workflow_id=answer.workflow_execution.workflow_id,
+            run_id=answer.workflow_execution.run_id,
+            domain=domain,
+            task_list=task_list,
+            started_event_id=answer.started_event_id,
+            input=answer.input,
+        )
+
+    @property
+    def id(self) -> str:
+        """RUN_ID/ACTIVITY_ID, as documents and status lines name it."""
+        return f"{self.run_id}/{self.activity_id}"
+
+    def context(self, decoded: Any) -> dict[str, Any]:
+        """Return the context dictionary that activities and middleware see."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "workflow_id": self.workflow_id,
+            "run_id": self.run_id,
+            "activity_id": self.activity_id,
+            "input": decoded,
+            "domain_name": self.domain,
+            "activity_task_list": self.task_list,
+        }
+
+
+class Completed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The activity returned; ``result`` is JSON text or the pointer to a jumbo value."""
+
+    result: str | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The activity raised, or died."""
+
+    reason: str
+    #: JSON with error, error_type, message and traceback
+    details: str
+
+
+class Canceled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The activity ended because its cancellation was requested."""
+
+    details: str | None = None
+
+
+Answer: TypeAlias = Completed | Failed | Canceled
+
+
+def to_request(answer: Answer, token: str) -> tuple[str, dict[str, Any]]:
+    """Return the action that sends an answer, and its request in wire names."""
+    request: dict[str, Any] = {"taskToken": token}
+    match answer:
+        case Completed(result=result):
+            if result is not None:
+                request["result"] = result
+            return "RespondActivityTaskCompleted", request
+        case Failed(reason=reason, details=details):
+            request["reason"] = reason[: limits.REASON]
+            request["details"] = details
+            return "RespondActivityTaskFailed", request
+        case Canceled(details=details):
+            if details is not None:
+                request["details"] = details
+            return "RespondActivityTaskCanceled", request

@@ -1,0 +1,222 @@
+"""One worker: a poller for one task list, and as many slots as tasks may run at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import queue
+import threading
+import time as real_time
+import uuid
+
+from simpleflow.core import clock, documents
+from simpleflow.process import NamedMixin, Stop
+from simpleflow.swf import errors
+from simpleflow.swf.transport import base
+
+from . import calls, frames, slots
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a worker is told at its start."""
+
+    domain: str
+    task_list: str
+    identity: str
+    #: tasks at a time: task runners
+    processes: int = 1
+    #: longest seconds between two heartbeats of a task
+    heartbeat: float = 60.0
+    #: end after one task
+    one_task: bool = False
+    #: recycle a runner after so many tasks, or when it holds so many MiB after one
+    max_tasks: int = 1000
+    max_mib: int = 1024
+    #: seconds between the starts of two runners
+    stagger: float = 0.05
+    setup: frames.Setup = dataclasses.field(default_factory=frames.Setup)
+
+
+class Worker(NamedMixin):
+    """Polls one task list while a runner is free, and answers for each task that it got.
+
+    ``run`` blocks until ``stop`` says so and the tasks are answered. A network error or a restarted service never
+    ends it. Thread safe where it says so.
+    """
+
+    named_mixin_properties = ("task_list",)
+
+    def __init__(
+        self,
+        transport: base.Transport,
+        options: Options,
+        *,
+        stop: Stop | None = None,
+        time: clock.Clock | None = None,
+    ) -> None:
+        self.task_list = options.task_list
+        self._transport = transport
+        self._options = options
+        self._stop = stop or Stop()
+        self._time = time or clock.RealClock()
+        self._free: queue.SimpleQueue[slots.Slot | None] = queue.SimpleQueue()
+        self._slots = [slots.Slot(self, number) for number in range(options.processes)]
+        self._poll_id = f"{uuid.uuid4().hex}-worker"
+        self._polling = False
+        self._no_polls = threading.Event()
+        self._poller = threading.Thread(target=self._poll_loop, name="poller", daemon=True)
+        #: called on every change of what ``status`` says
+        self.changed = threading.Event()
+        self._taken = 0
+
+    # -- what slots need
+
+    @property
+    def transport(self) -> base.Transport:
+        return self._transport
+
+    @property
+    def options(self) -> Options:
+        return self._options
+
+    @property
+    def time(self) -> clock.Clock:
+        return self._time
+
+    @property
+    def stop(self) -> Stop:
+        return self._stop
+
+    def offer(self, slot: slots.Slot) -> None:
+        """A slot has a runner that waits for a task. Thread safe."""
+        self._free.put(slot)
+
+    # -- what the agent needs
+
+    @property
+    def acknowledged(self) -> bool:
+        """True once no poll is open, none will be opened, and no task runs. Thread safe."""
+        return self._no_polls.is_set() and not self._poller.is_alive() and not self.running
+
+    @property
+    def polling(self) -> bool:
+        """True while a poll is open. Thread safe."""
+        return self._polling
+
+    @property
+    def running(self) -> tuple[documents.RunningTask, ...]:
+        """The tasks that run now. Thread safe."""
+        return tuple(shown for slot in self._slots if (shown := slot.shown) is not None)
+
+    def stop_polling(self) -> None:
+        """Open no further poll, and end the open one: with the task that it may bring. Thread safe."""
+        if self._no_polls.is_set():
+            return
+        self._no_polls.set()
+        self._free.put(None)
+        threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
+        self.changed.set()
+
+    def _revoke(self) -> None:
+        # The request may reach the service before the poll does, or its answer be lost: repeat it.
+        while self._poller.is_alive():
+            try:
+                self._transport.revoke(self._poll_id)
+            except errors.SwfError as error:
+                logger.debug("Revoking the open poll failed: %s", error)
+            self._poller.join(0.2)
+        self.changed.set()
+
+    def interrupt(self) -> None:
+        """End the running tasks, as failed because of the machine. Thread safe."""
+        for slot in self._slots:
+            slot.interrupt()
+
+    # -- running
+
+    def run(self, *, linger: bool = False) -> None:
+        """Work until stopped. ``linger``: stay idle after polling was stopped, until SIGTERM (an agent decides)."""
+        self.set_process_name()
+        for number, slot in enumerate(self._slots):
+            if number and self._stop.level == Stop.RUN and not self._no_polls.is_set():
+                real_time.sleep(self._options.stagger)
+            slot.start()
+        self._poller.start()
+        try:
+            while not self._stop.draining and (linger or self._poller.is_alive()):
+                self._stop.wait(None if linger else 1.0)
+            self._finish()
+        finally:
+            for slot in self._slots:
+                slot.close()
+
+    def _finish(self) -> None:
+        self.stop_polling()
+        hurried = False
+        while self._poller.is_alive() or any(slot.shown is not None for slot in self._slots):
+            if self._stop.hurried and not hurried:
+                hurried = True
+                self.interrupt()
+            self._stop.wait(0.05)
+
+    def work(self, answer: object) -> None:
+        """Work one answer of PollForActivityTask that somebody else got, then return."""
+        slot = self._slots[0]
+        slot.start()
+        waiting = self._free.get()
+        assert waiting is slot
+        slot.give(answer)
+        while slot.shown is not None:
+            if self._stop.wait(0.05) == Stop.HURRY:
+                slot.interrupt()
+        slot.close()
+
+    def _poll_loop(self) -> None:
+        backoff = calls.Backoff()
+        while not self._no_polls.is_set():
+            slot = self._free.get()
+            if slot is None:
+                break
+            answer = None
+            while answer is None and not self._no_polls.is_set():
+                answer = self._poll(backoff)
+            if answer is None:
+                break
+            slot.give(answer)
+            self._taken += 1
+            self.changed.set()
+            if self._options.one_task:
+                self._no_polls.set()
+                self._stop.wake()
+        self._polling = False
+        self._stop.wake()
+
+    def _poll(self, backoff: calls.Backoff) -> object | None:
+        self._polling = True
+        self.state = "polling"
+        self.changed.set()
+        request = {
+            "domain": self._options.domain,
+            "taskList": {"name": self._options.task_list},
+            "identity": self._options.identity,
+        }
+        try:
+            answer = self._transport.call("PollForActivityTask", request, poll_id=self._poll_id)
+        except errors.SwfError as error:
+            delay = backoff.next()
+            logger.warning(
+                "Polling %s failed (%s); next attempt after %.1f s.",
+                self._options.task_list,
+                error,
+                delay,
+                extra={"action": "poll_failed", "attempt": backoff.attempts},
+            )
+            self._no_polls.wait(delay)
+            return None
+        finally:
+            self._polling = False
+        backoff.reset()
+        return answer if answer.task_token else None
