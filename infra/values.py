@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Mapping
 
 #: Stand inside user data for what is known only when the stack is made. The code's looks like the digest that it is.
@@ -100,14 +102,11 @@ class Cluster:
 def logical(name: str) -> str:
     """A name as part of a logical id, which holds letters and digits only; different names stay different.
 
-    'big-gpu' gives 'BigGpu'; a '-' that title case cannot show (before a digit) becomes 'D'.
+    'big-gpu' gives 'BigGpu'; where that does not lead back ('gpu-2', 'a--b'), a digest of the name follows.
     """
-    head, *rest = name.split("-")
-    return (
-        head[:1].upper()
-        + head[1:]
-        + "".join((part[:1].upper() + part[1:]) if part[:1].isalpha() else f"D{part}" for part in rest)
-    )
+    titled = "".join(part[:1].upper() + part[1:] for part in name.split("-"))
+    back = re.sub("[A-Z]", lambda found: "-" + found[0].lower(), titled)[1:]
+    return titled if back == name else titled + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def tags_of(cluster: Cluster, **more: str) -> dict[str, str]:

@@ -24,6 +24,8 @@ from simpleflow.core import documents
 from . import config, errors
 
 PACKAGE = Path(__file__).resolve().parents[1]
+#: name of the deciders' machines, beside those of profiles
+DECIDERS = "deciders"
 #: letters of the first zones; a region that lacks one is found before anything is made
 _ZONES = "abcdef"
 #: a public image of the right architecture, until one of your own exists: boots slower, but works
@@ -154,14 +156,14 @@ def image_of(cluster: config.ClusterConfig, machine: config.Machine) -> str:
 
 def setup_of(cluster: config.ClusterConfig, profile: str, store: str) -> documents.NodeSetup:
     """What the agents of a profile (or of 'deciders') must know."""
-    machine: config.Machine = cluster.deciders if profile == "deciders" else cluster.profiles[profile]
+    machine: config.Machine = cluster.deciders if profile == DECIDERS else cluster.profiles[profile]
     return documents.NodeSetup(
         cluster=cluster.cluster,
         domain=cluster.swf_domain,
         profile=profile,
         provider=cluster.provider,
         store=store,
-        task_lists=() if profile == "deciders" else cluster.lists_of(profile),
+        task_lists=() if profile == DECIDERS else cluster.lists_of(profile),
         times=msgspec.structs.asdict(cluster.settings),
         endpoint=cluster.endpoint,
         region=cluster.region,
@@ -191,7 +193,9 @@ class Builder:
         return str(self._folders.module("ami.bootstrap").render(recipe, release))
 
     def templates(self) -> Templates:
-        """Make both templates; the same cluster file gives the same text."""
+        """Make both templates; the same cluster file gives the same text. Raises NodesError for what cannot be."""
+        if DECIDERS in self._cluster.profiles:
+            raise errors.NodesError(f"profile '{DECIDERS}': the deciders' machines have this name; choose another")
         files: dict[str, bytes] = {}
         values = self._cluster_values(files)
         base, main = self._folders.stacks.base(values), self._folders.stacks.main(values)
@@ -216,7 +220,7 @@ class Builder:
                 self._machine(name, profile, profile.types, files) for name, profile in sorted(cluster.profiles.items())
             ),
             deciders=self._machine(
-                "deciders", cluster.deciders, cluster.deciders.types or (DECIDER_TYPES[cluster.deciders.arch],), files
+                DECIDERS, cluster.deciders, cluster.deciders.types or (DECIDER_TYPES[cluster.deciders.arch],), files
             ),
             deciders_min=cluster.deciders.min,
             deciders_max=cluster.deciders.max,
@@ -249,7 +253,7 @@ class Builder:
                 values.Statement(actions=each.actions, resources=each.resources) for each in machine.permissions
             ),
             secrets=tuple(sorted(set(machine.secrets.values()))),
-            task_lists=() if name == "deciders" else tuple(each for each, _ in self._cluster.lists_of(name)),
+            task_lists=() if name == DECIDERS else tuple(each for each, _ in self._cluster.lists_of(name)),
         )
 
     def _user_data(self, name: str, machine: config.Machine, files: dict[str, bytes]) -> str:
@@ -266,7 +270,7 @@ class Builder:
         )
         files[code_key(node.sha256)] = node.data
         counter = None
-        if name == "deciders":
+        if name == DECIDERS:
             counter = render.BootCounter(
                 location=f"s3://{bucket}/boots/deciders.json", group=tokens.GROUP_TOKEN, alarm=tokens.ALARM_TOKEN
             )

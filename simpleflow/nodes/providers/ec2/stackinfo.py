@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -62,9 +64,8 @@ def read(made: clients.Clients, cluster: str) -> StackInfo:
         ) from error
 
 
-def logical(profile: str) -> str:
-    """A profile's name inside logical ids and outputs, as the stack writes it."""
-    head, *rest = profile.split("-")
-    return (
-        head[:1].upper() + head[1:] + "".join(f"{p[:1].upper()}{p[1:]}" if p[:1].isalpha() else f"D{p}" for p in rest)
-    )
+def logical(name: str) -> str:
+    """A profile's name inside logical ids and outputs, as infra/values.py writes it ('big-gpu' gives 'BigGpu')."""
+    titled = "".join(part[:1].upper() + part[1:] for part in name.split("-"))
+    back = re.sub("[A-Z]", lambda found: "-" + found[0].lower(), titled)[1:]
+    return titled if back == name else titled + hashlib.sha256(name.encode()).hexdigest()[:8]
