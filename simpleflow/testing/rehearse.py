@@ -61,7 +61,7 @@ def rehearse(cluster: str | Path, options: Options, *, say: Say = lambda line: N
     say(f"rehearsal: times divided by {config.REHEARSAL_FACTOR} (preset rehearsal), polls held 3 s")
     begun = time.monotonic()
     with stages.Stage(Path(cluster), say, fail_boot=2 if options.failed_boot else 0) as stage:
-        play = _Play(stage, options, say)
+        play = Play(stage, options, say)
         play.all()
         left = [process for process in stage.processes() if _is_node(process)]
         return reports.make(stage, play.shown, time.monotonic() - begun, [" ".join(p.cmdline()) for p in left])
@@ -71,15 +71,23 @@ def _is_node(process: Any) -> bool:
     return "simpleflow.nodes.agent" in " ".join(process.cmdline())
 
 
-class _Play:
-    """The scenes, in order."""
+class Play:
+    """The scenes of a rehearsal, in order.
+
+    Args:
+        stage: where it plays.
+        options: what is part of it.
+        say: told what happens.
+    """
 
     def __init__(self, stage: stages.Stage, options: Options, say: Say) -> None:
         self._stage = stage
         self._options = options
         self._say = say
-        self._file = self._rehearsed_file()
-        self._config = config.load(self._file).config
+        #: the cluster file that the commands get
+        self.file = self._rehearsed_file()
+        self._config = config.load(self.file).config
+        #: what was shown so far
         self.shown: list[reports.Shown] = []
         self._begun = time.monotonic()
 
@@ -88,7 +96,6 @@ class _Play:
         source = Path(self._stage.loaded.path)
         plain = yaml.safe_load(source.read_text())
         plain |= {"preset": "rehearsal", "endpoint": self._stage.swf_url}
-        plain.setdefault("region", self._stage.cloud.region)
         for key in ("wheel", "path"):
             given = plain.get("code", {}).get(key)
             if given:
@@ -122,7 +129,7 @@ class _Play:
 
     def _up(self) -> None:
         begun = time.monotonic()
-        self._stage.run("up", "simpleflow.cli.sfnodes", "up", str(self._file), "--yes")
+        self._stage.run("up", "simpleflow.cli.sfnodes", "up", str(self.file), "--yes")
         stacks = self._stage.cloud.client("cloudformation").describe_stacks()["Stacks"]
         good = [s["StackName"] for s in stacks if s["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")]
         if len(good) < 2:
@@ -247,7 +254,7 @@ class _Play:
 
     def _down(self) -> None:
         begun = time.monotonic()
-        self._stage.run("down", "simpleflow.cli.sfnodes", "down", str(self._file), "--yes")
+        self._stage.run("down", "simpleflow.cli.sfnodes", "down", str(self.file), "--yes")
         left = [one.id for one in self._stage.cloud.instances.all() if one.alive]
         if left:
             raise stages.RehearsalFailed(f"down ended, but these machines live: {', '.join(left)}")

@@ -61,6 +61,8 @@ class Stage:
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="simpleflow-rehearsal-"))
             self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._temporary = self.folder / "tmp"
+            self._temporary.mkdir()
             self.port = _free_port()
             self.swf_url = f"http://127.0.0.1:{self.port}"
             self.cloud = self._exits.enter_context(
@@ -97,14 +99,20 @@ class Stage:
                 signal.signal(signal.SIGINT, before)
 
     def _base(self) -> dict[str, str]:
+        # setuptools builds inside the source unless told otherwise; a rehearsal leaves nothing in a checkout
+        builds = self.folder / "builds.cfg"
+        builds.write_text(f"[build]\nbuild_base = {self.folder}/build\n[egg_info]\negg_base = {self.folder}\n")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SIMPLEFLOW_", "SWF_"))}
         return {
             **kept,
             "SIMPLEFLOW_RUNTIME_DIR": str(self.folder / "run"),
             "SIMPLEFLOW_DATA_DIR": str(self.folder / "data"),
+            # what a killed child leaves in its temporary folder goes with this one
+            "TMPDIR": str(self._temporary),
             # wheels are built with what is installed: there is no network in a rehearsal
             "PIP_NO_BUILD_ISOLATION": "false",
             "PIP_NO_INDEX": "true",
+            "DIST_EXTRA_CONFIG": str(builds),
             "PYTHONPATH": os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
         }
 
@@ -136,7 +144,8 @@ class Stage:
     def _machine(self, machine: emulated.Machine) -> emulated.Command:
         root = self.folder / "machines" / machine.instance_id
         root.mkdir(parents=True)
-        environment = {**machine.environment, **{k: v for k, v in self._base().items() if k.startswith("PYTHON")}}
+        kept = {k: v for k, v in self._base().items() if k == "TMPDIR" or k.startswith("PYTHON")}
+        environment = {**machine.environment, **kept}
         environment |= {
             "SIMPLEFLOW_RUNTIME_DIR": str(root / "run"),
             "SIMPLEFLOW_DATA_DIR": str(root / "data"),
