@@ -167,6 +167,15 @@ def setup_of(text: str) -> dict[str, Any]:
     return found
 
 
+def _quoted(name: str, value: str) -> str:
+    """Return an assignment as systemd.syntax(7) and systemd.exec(5) quote it."""
+    if any(ord(each) < 32 and each not in "\n\t" for each in value):
+        raise errors.ProvisioningError(f"environment.{name} is {value!r}: write it without control characters")
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t"), ("%", "%%")):
+        value = value.replace(plain, escaped)
+    return f'"{name}={value}"'
+
+
 def agent_unit(
     *,
     cluster: str,
@@ -184,8 +193,7 @@ def agent_unit(
     pairs = []
     for name, value in sorted((environment or {}).items()):
         _check("a name in environment", name, re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), "letters, digits and '_'")
-        _check(f"environment.{name}", value, re.compile(r"[^\s'\"\\%$]*"), "a value without blanks, quotes, '%' or '$'")
-        pairs.append(f" {name}={value}")
+        pairs.append(f"\nEnvironment={_quoted(name, value)}")
     return _environment().get_template("simpleflow-agent.service.j2").render(
         cluster=cluster, profile=profile, root=root, state=state, setup=setup, user=user,
         stop_seconds=stop_seconds, extra_environment="".join(pairs),

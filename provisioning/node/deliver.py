@@ -71,9 +71,12 @@ def install_units(settings: dict[str, str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Deliver everything; the boot is counted before anything that may fail."""
+    """Deliver everything, or with ``--code-only`` the code; the boot is counted before anything that may fail."""
     path = Path(arguments[0])
     settings = json.loads(path.read_text())
+    if "--code-only" in arguments:
+        install_code(settings, Path(settings["root"]))
+        return
     counter = [sys.executable, str(HERE / "boot_counter.py")] if settings.get("boot_counter") else []
     if counter:
         run(*counter, "count", str(path))

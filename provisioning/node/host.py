@@ -1,0 +1,228 @@
+"""Nodes on a machine that one already has: started, listed, tagged and ended by its owner over ssh.
+
+``python3 host.py ROOT COMMAND [ARGUMENT...]`` answers with JSON. A node is a folder below ROOT/nodes with its record,
+tags and log, and a lock that is held while its agent lives. Its metadata (what the agent reads its drain mark from) is
+served on loopback from the folder. Nothing here needs root; the machine itself is never powered off. The standard
+library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+#: seconds between TERM and KILL of a node that is ended
+PATIENCE = 2.0
+LOG_LINES = 50
+#: seconds for which an ended node stays listed
+MEMORY = 24 * 3600.0
+
+
+class Node:
+    """The folder of one node."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        if not name or "/" in name or name.startswith("."):
+            raise SystemExit(f"{name!r} is no name of a node")
+        self.root, self.name = root, name
+        self.path = root / "nodes" / name
+        self.tags = self.path / "tags"
+
+    def lock(self) -> int | None:
+        """Take the lock of the node; None while its agent lives."""
+        descriptor = os.open(self.path / "alive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def state(self) -> str:
+        """Return 'running', 'stopping' or 'terminated'."""
+        descriptor = self.lock()
+        if descriptor is not None:
+            os.close(descriptor)
+            return "terminated"
+        return "stopping" if (self.path / "ending").exists() else "running"
+
+    def described(self) -> dict[str, object]:
+        """Return its record with state and tags as they are now."""
+        record: dict[str, object] = json.loads((self.path / "node.json").read_text())
+        keys = sorted(each.name for each in self.tags.iterdir())
+        return {**record, "state": self.state(), "tags": {key: (self.tags / key).read_text() for key in keys}}
+
+
+def nodes(root: Path) -> list[Node]:
+    """Return every node whose record was written, oldest name first."""
+    return [Node(root, each.parent.name) for each in sorted((root / "nodes").glob("*/node.json"))]
+
+
+def start(root: Path, order: dict[str, object]) -> dict[str, object]:
+    """Start a node once: one that exists is described as it is, alive or not."""
+    record = order["record"]
+    assert isinstance(record, dict)
+    node = Node(root, str(record["id"]))
+    for old in nodes(root):
+        age = time.time() - old.path.stat().st_mtime
+        if old.name != node.name and age > MEMORY and old.state() == "terminated":
+            shutil.rmtree(old.path, ignore_errors=True)
+    try:
+        node.path.mkdir(parents=True)
+    except FileExistsError:
+        return node.described()
+    node.tags.mkdir()
+    tags = order["tags"]
+    assert isinstance(tags, dict)
+    for key, value in tags.items():
+        (node.tags / key).write_text(value)
+    (node.path / "setup.json").write_text(json.dumps(order["setup"]))
+    (node.path / "order.json").write_text(json.dumps({"python": order["python"], "environment": order["environment"]}))
+    (node.path / "node.json").write_text(json.dumps(record))
+    held = node.lock()
+    assert held is not None
+    with (node.path / "log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, __file__, str(root), "serve", node.name, str(held)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(held,),
+        )
+    return node.described()
+
+
+def serve(root: Path, name: str, held: int) -> int:
+    """Keep one agent beside its metadata until it ends; the lock is the agent's too."""
+    node = Node(root, name)
+    order = json.loads((node.path / "order.json").read_text())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(node))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        **os.environ,
+        **order["environment"],
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}/",
+        "SIMPLEFLOW_NODE_ID": name,
+        "SIMPLEFLOW_NODE_FOLDER": str(node.path),
+    }
+    argv = [order["python"], "-m", "simpleflow.nodes.agent", "--setup", str(node.path / "setup.json")]
+    agent = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=environment, pass_fds=(held,))
+    signal.signal(signal.SIGTERM, lambda *_: agent.send_signal(signal.SIGTERM))
+    code = agent.wait()
+    print(f"the agent ended with {code}", flush=True)
+    return code
+
+
+def handler(node: Node) -> type[BaseHTTPRequestHandler]:
+    """Return the request handler of one node's metadata: EC2's paths, a token for every read."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: agents ask every second."""
+
+        def answer(self, status: int, text: str = "") -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def do_PUT(self) -> None:
+            self.answer(200 if self.path == "/latest/api/token" else 404, node.name)
+
+        def do_GET(self) -> None:
+            prefix = "/latest/meta-data/"
+            if self.headers.get("X-aws-ec2-metadata-token") != node.name:
+                self.answer(401)
+                return
+            leaf = self.path[len(prefix) :] if self.path.startswith(prefix) else ""
+            if leaf == "instance-id":
+                self.answer(200, node.name)
+            elif leaf == "tags/instance":
+                self.answer(200, "\n".join(sorted(each.name for each in node.tags.iterdir())))
+            elif leaf.startswith("tags/instance/") and "/" not in leaf[len("tags/instance/") :]:
+                try:
+                    self.answer(200, (node.tags / leaf[len("tags/instance/") :]).read_text())
+                except OSError:
+                    self.answer(404)
+            else:
+                self.answer(404)
+
+    return Handler
+
+
+def processes(node: Node) -> list[int]:
+    """Return the ids of every living process of a node: they carry its folder in their environment."""
+    wanted = f"SIMPLEFLOW_NODE_FOLDER={node.path}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def terminate(node: Node) -> None:
+    """End a node: TERM, a moment, KILL; one that is gone is no error."""
+    if not node.path.exists():
+        return
+    (node.path / "ending").touch()
+    last = time.monotonic() + PATIENCE
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes(node):
+            try:
+                os.kill(process, number)
+            except ProcessLookupError:
+                continue
+        while processes(node) and time.monotonic() < last:
+            time.sleep(0.05)
+        last += PATIENCE
+    while node.state() != "terminated" and time.monotonic() < last:
+        time.sleep(0.05)
+
+
+def main(arguments: list[str]) -> object:
+    """Run one command and return what it answers."""
+    root, command, rest = Path(arguments[0]), arguments[1], arguments[2:]
+    if command == "list":
+        return [each.described() for each in nodes(root)]
+    if command == "start":
+        return start(root, json.load(sys.stdin))
+    if command == "serve":
+        sys.exit(serve(root, rest[0], int(rest[1])))
+    node = Node(root, rest[0])
+    if command == "terminate":
+        terminate(node)
+        return {}
+    if command == "log":
+        path = node.path / "log"
+        return path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
+    if not node.tags.is_dir():
+        return {"absent": True}
+    key = node.tags / rest[1]
+    if command == "tag":
+        key.write_text("1")
+    elif command == "untag":
+        if key.exists():
+            key.unlink()
+    else:
+        raise SystemExit(f"{command!r} is no command of {__file__}")
+    return {"absent": False}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1:])))

@@ -1,0 +1,282 @@
+"""Launches, lists, marks and ends nodes over ssh. One node per machine; its state lies on the machine itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import documents
+from simpleflow.nodes import config, errors, tags
+from simpleflow.nodes.providers import base
+from simpleflow.nodes.providers.process import records
+
+#: machines that are asked at once
+PARALLEL = 16
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as this side remembers it, written before its machine is told: where to look, and what was last seen."""
+
+    id: str
+    host: str
+    profile: str
+    attempt: str
+    launched: float
+    state: base.State = "pending"
+    tags: dict[str, str] = {}
+
+
+class SshProvider:
+    """A node is an agent on one of the profile's hosts (base.NodeProvider, base.AttemptLocks).
+
+    ``tasks`` is provisioning/tasks.py; ``code`` returns the code bundle and its SHA-256, asked for at the first
+    launch. A machine that cannot be reached keeps the state last seen: silence alone never makes a node 'terminated'.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        folder: str,
+        setups: Mapping[str, documents.NodeSetup],
+        profiles: Mapping[str, config.Profile],
+        *,
+        tasks: Any,
+        code: Callable[[], tuple[bytes, str]],
+    ) -> None:
+        self._cluster = cluster
+        self._setups = setups
+        self._profiles = profiles
+        self._tasks = tasks
+        self._code = code
+        self._built: tuple[bytes, str] | None = None
+        self._placed = Path(folder) / "ssh-nodes"
+        self._attempts = Path(folder) / "attempts"
+        self._placing = Path(folder) / "ssh-placing.lock"
+        for each in (self._placed, self._attempts):
+            each.mkdir(parents=True, exist_ok=True)
+
+    # --- launch -------------------------------------------------------------------------------------------------------
+
+    def launch(self, spec: base.LaunchSpec) -> base.Launched:
+        """Start agents on free hosts of the profile; hosts that refuse or cannot be reached are passed over."""
+        if spec.profile not in self._setups or spec.profile not in self._profiles:
+            known = ", ".join(sorted(self._profiles))
+            raise errors.ProviderRefused(f"profile '{spec.profile}' is unknown to this provider; known: {known}")
+        with records.locked(self._lock(spec.attempt)) as lock, records.locked(self._placing):
+            if os.read(lock, 4) == b"void":
+                raise errors.ProviderRefused(
+                    f"attempt {spec.attempt} was given up by a successor; nothing was launched"
+                )
+            placed = self._all()
+            already = tuple(_instance(each) for each in placed if each.attempt == spec.attempt)
+            if already:
+                return base.Launched(instances=already)
+            if time.time() > spec.not_after:
+                raise errors.ProviderRefused(f"attempt {spec.attempt} came after its last moment; nothing was launched")
+            return self._place(spec, {each.host for each in self._refresh(placed) if each.state != "terminated"})
+
+    def _place(self, spec: base.LaunchSpec, taken: set[str]) -> base.Launched:
+        hosts = self._profiles[spec.profile].hosts
+        free = [host for host in hosts if host not in taken]
+        launched: list[base.Instance] = []
+        refusals: list[str] = []
+        for host in free:
+            if len(launched) == spec.units:
+                break
+            try:
+                launched.append(self._start(spec, len(launched) + 1, host))
+            except errors.ProviderRefused as refusal:
+                refusals.append(str(refusal))
+        if len(launched) < spec.units:
+            refusals.append(
+                f"profile '{spec.profile}' has {len(hosts)} hosts, {len(free)} of them free: "
+                f"{spec.units - len(launched)} of {spec.units} nodes found no place"
+            )
+        if not launched:
+            raise errors.ProviderRefused("; ".join(refusals))
+        return base.Launched(instances=tuple(launched), refusals=tuple(refusals))
+
+    def _start(self, spec: base.LaunchSpec, number: int, host: str) -> base.Instance:
+        if self._built is None:
+            self._built = self._code()
+        code, digest = self._built
+        all_tags = {
+            **spec.tags,
+            tags.CLUSTER: spec.cluster,
+            tags.PROFILE: spec.profile,
+            tags.ATTEMPT: spec.attempt,
+        }
+        placed = Placed(
+            id=f"{spec.attempt}-{number}",
+            host=host,
+            profile=spec.profile,
+            attempt=spec.attempt,
+            launched=time.time(),
+            tags=all_tags,
+        )
+        setup = self._setups[spec.profile]
+        with self._session(spec.profile, host) as (connection, root):
+            # Provisioning starts nothing: whatever breaks in it, no node exists.
+            try:
+                python = self._tasks.provision(connection, root, code=code, code_sha256=digest)
+            except Exception as problem:
+                raise errors.ProviderRefused(f"{host} could not be provisioned: {problem}") from problem
+            self._write(placed)
+            self._tasks.start(
+                connection,
+                root,
+                python=python,
+                record={"id": placed.id, "attempt": spec.attempt, "profile": spec.profile, "cluster": self._cluster},
+                tags=all_tags,
+                setup=msgspec.to_builtins(setup),
+                environment=setup.environment,
+            )
+        running = msgspec.structs.replace(placed, state="running")
+        self._write(running)
+        return _instance(running)
+
+    def attempt_over(self, attempt: str) -> bool:
+        """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
+        try:
+            with records.locked(self._lock(attempt), wait=False) as lock:
+                os.pwrite(lock, b"void", 0)
+                return True
+        except BlockingIOError:
+            return False
+
+    # --- what there is ------------------------------------------------------------------------------------------------
+
+    def list(self) -> base.Listing:
+        """List every node that was ever placed, as its machine shows it or was last seen to."""
+        begun = time.time()
+        return base.Listing(instances=tuple(_instance(each) for each in self._refresh(self._all())), begun=begun)
+
+    def _all(self) -> list[Placed]:
+        paths = sorted(self._placed.glob("*.json"))
+        return [msgspec.json.decode(path.read_bytes(), type=Placed) for path in paths]
+
+    def _refresh(self, placed: list[Placed]) -> list[Placed]:
+        """Ask the machines of all nodes that are not known to be gone, side by side."""
+        asked = sorted({(each.profile, each.host) for each in placed if each.state != "terminated"})
+        if not asked:
+            return placed
+        with futures.ThreadPoolExecutor(min(len(asked), PARALLEL)) as pool:
+            seen = dict(zip(asked, pool.map(lambda where: self._look(*where), asked), strict=True))
+        return [self._updated(each, seen.get((each.profile, each.host))) for each in placed]
+
+    def _look(self, profile: str, host: str) -> dict[str, dict[str, Any]] | None:
+        try:
+            with self._session(profile, host) as (connection, root):
+                return {str(each["id"]): each for each in self._tasks.listed(connection, root)}
+        except errors.NodesError:
+            return None
+
+    def _updated(self, placed: Placed, seen: Mapping[str, Mapping[str, Any]] | None) -> Placed:
+        if seen is None or placed.state == "terminated":
+            return placed
+        shown = seen.get(placed.id)
+        if shown is None:
+            # Not there (yet): while its launch is inside the call it may still come.
+            over = self._free(placed.attempt)
+            found = msgspec.structs.replace(placed, state="terminated" if over else placed.state)
+        else:
+            found = msgspec.structs.replace(placed, state=shown["state"], tags=dict(shown["tags"]))
+        if found != placed:
+            self._write(found)
+        return found
+
+    def _free(self, attempt: str) -> bool:
+        try:
+            with records.locked(self._lock(attempt), wait=False):
+                return True
+        except BlockingIOError:
+            return False
+
+    # --- one node -----------------------------------------------------------------------------------------------------
+
+    def mark(self, instance_id: str, generation: int) -> None:
+        """Set the drain mark of this generation."""
+        self._tag("tag", instance_id, generation)
+
+    def unmark(self, instance_id: str, generation: int) -> None:
+        """Remove it; absent is no error."""
+        self._tag("untag", instance_id, generation)
+
+    def _tag(self, what: str, instance_id: str, generation: int) -> None:
+        placed = self._find(instance_id)
+        there = False
+        if placed is not None:
+            with self._session(placed.profile, placed.host) as (connection, root):
+                there = getattr(self._tasks, what)(connection, root, instance_id, tags.drain(generation))
+        if not there:
+            raise errors.ProviderRefused(f"node '{instance_id}' does not exist; `sfnodes status` lists those that do")
+
+    def terminate(self, instance_id: str) -> None:
+        """End the node's processes; one that is gone is no error."""
+        placed = self._find(instance_id)
+        if placed is None or placed.state == "terminated":
+            return
+        with self._session(placed.profile, placed.host) as (connection, root):
+            self._tasks.terminate(connection, root, instance_id)
+
+    def diagnose(self, instance_id: str) -> str:
+        """The last 50 lines of its log."""
+        placed = self._find(instance_id)
+        if placed is None:
+            return ""
+        with self._session(placed.profile, placed.host) as (connection, root):
+            return str(self._tasks.log(connection, root, instance_id))
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _session(self, profile: str, host: str) -> Iterator[tuple[Any, str]]:
+        """Open a session and find the folder; errors of ssh become the provider's."""
+        given = self._profiles[profile].ssh
+        machine = self._tasks.Machine(
+            host=host,
+            user=given.user,
+            port=given.port,
+            key=given.key,
+            known_hosts=given.known_hosts,
+            root=f".simpleflow/{self._cluster}",
+        )
+        try:
+            with self._tasks.session(machine) as connection:
+                yield connection, self._tasks.root_of(connection, machine)
+        except (self._tasks.HostKeyRefused, self._tasks.NotReached) as problem:
+            raise errors.ProviderRefused(str(problem)) from problem
+        except self._tasks.Interrupted as problem:
+            raise errors.ProviderUnclear(str(problem)) from problem
+        except self._tasks.errors.ProvisioningError as problem:
+            raise errors.ProviderUnclear(f"{host}: {problem}") from problem
+
+    def _find(self, instance_id: str) -> Placed | None:
+        path = self._placed / f"{instance_id}.json"
+        return msgspec.json.decode(path.read_bytes(), type=Placed) if path.exists() else None
+
+    def _write(self, placed: Placed) -> None:
+        records.write(self._placed / f"{placed.id}.json", msgspec.json.encode(placed))
+
+    def _lock(self, attempt: str) -> Path:
+        return self._attempts / f"{attempt}.lock"
+
+
+def _instance(placed: Placed) -> base.Instance:
+    return base.Instance(
+        id=placed.id,
+        state=placed.state,
+        profile=placed.profile,
+        attempt=placed.attempt,
+        launched=placed.launched,
+        instance_type="ssh",
+        zone=placed.host,
+        tags=placed.tags,
+    )
