@@ -66,6 +66,7 @@ class Local:
 
     def close(self) -> None:
         process_module.end_processes(process_module.node_processes(str(self.folder)), 0.2)
+        self.provider.list()  # reaps
         self.metadata.stop()
         self.line.release()
 

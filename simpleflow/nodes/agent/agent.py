@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -65,8 +65,11 @@ class Agent:
         store: blobs.BlobStore,
         environment: Mapping[str, str],
         clock: clocks.Clock,
+        command: Callable[[documents.NodeSetup, str, int], Sequence[str]] | None = None,
     ) -> None:
+        """``command`` gives the argument vector of a worker (default: ``worker_command``)."""
         self._setup = setup
+        self._command = command or worker_command
         self._metadata = metadata
         self._store = store
         self._clock = clock
@@ -102,7 +105,7 @@ class Agent:
         channel = status.Channel(path, self._selector)
         child = children.Child(
             f"worker of '{task_list}'",
-            worker_command(self._setup, task_list, slots),
+            self._command(self._setup, task_list, slots),
             {**environment, **self._setup.environment, **worker_environment(self.node, path)},
             self._clock,
             directory=self._setup.directory,
@@ -119,12 +122,16 @@ class Agent:
             self._reporter.write(self._clock.now())
             while self.state is not drain.DrainState.ENDED:
                 self.turn()
-                for key, _ in self._selector.select(_TURN):
-                    key.data()
+                self.listen(_TURN)
             self._finish()
         finally:
             self.close()
         return 0
+
+    def listen(self, seconds: float) -> None:
+        """Take in what the workers say, for at most so long."""
+        for key, _ in self._selector.select(seconds):
+            key.data()
 
     def turn(self) -> None:
         """One turn: keep the workers, look at what is due, act on it, report."""
@@ -243,6 +250,7 @@ class Agent:
         for worker in self._workers:
             worker.child.end(0.5)
             worker.channel.close()
+        self._workers = []
         self._selector.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
