@@ -150,6 +150,8 @@ class Gateway:
     ) -> tuple[str, list[tuple[str, str]], bytes]:
         for guard in self.guards:
             guard(request)
+        if request.service == "ec2" and request.params.get("DryRun"):
+            raise errors.ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         name = f"{request.service}:{request.action}"
         handler = self._handlers.get(name)
         values = handler(request) if handler is not None else calls.BEHIND

@@ -95,6 +95,14 @@ def test_a_child_reaches_the_account_whatever_the_shell_had_set(cloud: emulated.
     assert [c.name for c in cloud.record] == ["ec2:DescribeVpcs", "s3:CreateBucket"]
 
 
+def test_a_dry_run_does_nothing(cloud: emulated.Cloud) -> None:
+    ec2 = cloud.http_client("ec2", config=ONCE)
+    given = {"ImageId": cloud.image, "InstanceType": "m7i.large", "MinCount": 1, "MaxCount": 1}
+    assert refused(ec2.run_instances, DryRun=True, **given) == "DryRunOperation"
+    assert refused(ec2.create_vpc, DryRun=True, CidrBlock="10.0.0.0/16") == "DryRunOperation"
+    assert cloud.instances.all() == []
+
+
 def test_only_one_cloud_at_a_time(cloud: emulated.Cloud) -> None:
     with pytest.raises(emulated.CloudError, match="another Cloud is open"):
         emulated.Cloud().__enter__()

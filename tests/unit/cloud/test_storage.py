@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import botocore.config
 import botocore.exceptions
 import pytest
 
+from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
 from tests.unit.cloud.helpers import refused, role
 
@@ -232,7 +234,11 @@ def test_what_ebs_direct_checks(cloud: emulated.Cloud) -> None:
     assert refused(put, ebs=ebs, snapshot=snapshot, index=1) == "ConflictException"
 
 
-def test_public_images_are_found_by_parameter(cloud: emulated.Cloud) -> None:
+def test_public_images_are_found_by_parameter(
+    opened: Callable[..., emulated.Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MOTO_EC2_LOAD_DEFAULT_AMIS")
+    cloud = opened(clock=clocks.VirtualClock())
     ssm = cloud.client("ssm")
     debian = "/aws/service/debian/release/13/latest/amd64"
     amazon = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
