@@ -62,7 +62,8 @@ def session(machine: Machine) -> Iterator[fabric.Connection]:
     # fabric would accept any key of a machine it does not know.
     connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     known = Path(machine.known_hosts).expanduser() if machine.known_hosts else Path("~/.ssh/known_hosts").expanduser()
-    pin = f"'ssh-keyscan -p {machine.port} {machine.host}' shows its keys; compare one on its console and add it to {known}"
+    scan = f"'ssh-keyscan -p {machine.port} {machine.host}'"
+    pin = f"{scan} shows its keys; compare one with the machine's own and add it to {known}"
     try:
         if known.exists():
             connection.client.load_host_keys(str(known))
@@ -75,7 +76,8 @@ def session(machine: Machine) -> Iterator[fabric.Connection]:
         ) from problem
     except paramiko.AuthenticationException as problem:
         raise NotReached(
-            f"{machine.user}@{machine.host} refuses the key: add its public half to authorized_keys there, or set ssh.key"
+            f"{machine.user}@{machine.host} refuses the key: add its public half to authorized_keys there, or set "
+            "ssh.key"
         ) from problem
     except paramiko.SSHException as problem:
         if "not found in known_hosts" in str(problem):
@@ -95,10 +97,8 @@ def _run(connection: fabric.Connection, command: str, stdin: str = "") -> str:
     source = io.StringIO(stdin)
     done = connection.run(command, hide=True, warn=True, in_stream=source, pty=False)
     if done.exited:
-        said = (done.stderr or done.stdout).strip().splitlines()[-10:]
-        raise errors.ProvisioningError(
-            f"on {connection.host}, {command.split()[0]} failed with {done.exited}: " + "\n".join(said)
-        )
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-10:])
+        raise errors.ProvisioningError(f"on {connection.host}, '{command}' failed with {done.exited}: {said}")
     text: str = done.stdout
     return text
 
@@ -107,7 +107,8 @@ def root_of(connection: fabric.Connection, machine: Machine) -> str:
     """Return the absolute path of the machine's folder."""
     if machine.root.startswith("/"):
         return machine.root
-    return f"{_run(connection, 'printf %s "$HOME"')}/{machine.root}"
+    home = _run(connection, 'printf %s "$HOME"')
+    return f"{home}/{machine.root}"
 
 
 def provision(connection: fabric.Connection, root: str, *, code: bytes, code_sha256: str) -> str:

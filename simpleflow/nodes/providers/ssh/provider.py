@@ -33,6 +33,10 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+#: inside the class ``list`` is the provider's method
+_Nodes = list[Placed]
+
+
 class SshProvider:
     """A node is an agent on one of the profile's hosts (base.NodeProvider, base.AttemptLocks).
 
@@ -158,11 +162,11 @@ class SshProvider:
         begun = time.time()
         return base.Listing(instances=tuple(_instance(each) for each in self._refresh(self._all())), begun=begun)
 
-    def _all(self) -> list[Placed]:
+    def _all(self) -> _Nodes:
         paths = sorted(self._placed.glob("*.json"))
         return [msgspec.json.decode(path.read_bytes(), type=Placed) for path in paths]
 
-    def _refresh(self, placed: list[Placed]) -> list[Placed]:
+    def _refresh(self, placed: _Nodes) -> _Nodes:
         """Ask the machines of all nodes that are not known to be gone, side by side."""
         asked = sorted({(each.profile, each.host) for each in placed if each.state != "terminated"})
         if not asked:
