@@ -195,7 +195,9 @@ class Compute:
         for one in found:
             if isinstance(one, instances.Instance):
                 in_metadata = one.spec.get("MetadataOptions", {}).get("InstanceMetadataTags") == "enabled"
-                templates.check_tags({**one.tags, **given}, in_metadata=in_metadata)
+                # AWS's own tags on it are no part of what is asked
+                own = {key: value for key, value in one.tags.items() if not key.startswith("aws:")}
+                templates.check_tags({**own, **given}, in_metadata=in_metadata)
                 one.tags |= given
             elif one is not None:
                 kept = [t for t in one.get("Tags", []) if t["Key"] not in given]
