@@ -53,11 +53,14 @@ class Stage:
         self._children: list[subprocess.Popen[str]] = []
         self.folder = Path()
         self.loaded = config.load(source)
+        #: instances whose boot was made to fail
         self.failed_boots: list[str] = []
+        self._foreign: set[psutil.Process] = set()
 
     # --- life ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
+        self._foreign = set(psutil.Process().children(recursive=True))
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="simpleflow-rehearsal-"))
             self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -82,18 +85,28 @@ class Stage:
             self.swf = self._swf_client()
             self._start_server()
         except BaseException:
-            self._exits.close()
+            self.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # a second Ctrl-C must not stop the clean-up
+        self.close()
+
+    def close(self) -> None:
+        """End everything that was started; a second Ctrl-C must not stop that."""
         main = threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
         try:
+            started = self.processes()
             self._exits.close()
+            # workers and runners have sessions of their own and end with their agents; none may outlive this
+            _, living = psutil.wait_procs(started, timeout=5.0)
+            for process in living:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(living, timeout=5.0)
         finally:
             if main:
                 signal.signal(signal.SIGINT, before)
@@ -172,8 +185,8 @@ class Stage:
         return [one for one in self.cloud.instances.all() if one.group]
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process that this one started, and theirs."""
-        return psutil.Process().children(recursive=True)
+        """Every living process that this stage started, and theirs."""
+        return [one for one in psutil.Process().children(recursive=True) if one not in self._foreign]
 
     # --- SWF ----------------------------------------------------------------------------------------------------
 
