@@ -93,9 +93,9 @@ def session(machine: Machine) -> Iterator[fabric.Connection]:
         connection.close()
 
 
-def _run(connection: fabric.Connection, command: str, stdin: str = "") -> str:
-    source = io.StringIO(stdin)
-    done = connection.run(command, hide=True, warn=True, in_stream=source, pty=False)
+def _run(connection: fabric.Connection, command: str) -> str:
+    # No input: fabric sends it one character each hundredth of a second.
+    done = connection.run(command, hide=True, warn=True, in_stream=False, pty=False)
     if done.exited:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-10:])
         raise errors.ProvisioningError(f"on {connection.host}, '{command}' failed with {done.exited}: {said}")
@@ -118,10 +118,10 @@ def provision(connection: fabric.Connection, root: str, *, code: bytes, code_sha
     """
     installed = f"{root}/code-{code_sha256[:16]}"
     quoted = shlex.quote(root)
-    _run(connection, f"mkdir -p -m 700 {quoted}/node {quoted}/nodes")
+    look = f"test -e {shlex.quote(installed)}/installed && echo yes || echo no"
+    there = _run(connection, f"mkdir -p {quoted}/node {quoted}/nodes && chmod 700 {quoted} && {{ {look}; }}").strip()
     for name in _SCRIPTS:
         connection.put(io.BytesIO((_NODE / name).read_bytes()), remote=f"{root}/node/{name}")
-    there = _run(connection, f"test -e {shlex.quote(installed)}/installed && echo yes || echo no").strip()
     if there == "no":
         archive = f"{root}/code-{code_sha256[:16]}.tar.gz"
         connection.put(io.BytesIO(code), remote=archive)
@@ -132,9 +132,9 @@ def provision(connection: fabric.Connection, root: str, *, code: bytes, code_sha
     return f"{installed}/venv/bin/python"
 
 
-def _host(connection: fabric.Connection, root: str, *arguments: str, stdin: str = "") -> Any:
+def _host(connection: fabric.Connection, root: str, *arguments: str) -> Any:
     words = ["python3", f"{root}/node/host.py", root, *arguments]
-    return json.loads(_run(connection, " ".join(shlex.quote(each) for each in words), stdin))
+    return json.loads(_run(connection, " ".join(shlex.quote(each) for each in words)))
 
 
 def start(
@@ -152,16 +152,18 @@ def start(
         "record": dict(record), "tags": dict(tags), "setup": dict(setup), "python": python,
         "environment": dict(environment),
     }  # fmt: skip
-    found: dict[str, Any] = _host(connection, root, "start", stdin=json.dumps(order))
+    # A file, for arguments are shown to every user of the machine; the folder is the user's alone.
+    path = f"{root}/order-{record['id']}.json"
+    connection.put(io.StringIO(json.dumps(order)), remote=path)
+    found: dict[str, Any] = _host(connection, root, "start", path)
     return found
 
 
 def listed(connection: fabric.Connection, root: str) -> list[dict[str, Any]]:
     """Return every node of the machine: its record, state and tags; none on a machine never provisioned."""
-    script = f"{root}/node/host.py"
-    if _run(connection, f"test -e {shlex.quote(script)} && echo yes || echo no").strip() == "no":
-        return []
-    found: list[dict[str, Any]] = _host(connection, root, "list")
+    script, quoted = shlex.quote(f"{root}/node/host.py"), shlex.quote(root)
+    text = _run(connection, f"if test -e {script}; then python3 {script} {quoted} list; else echo '[]'; fi")
+    found: list[dict[str, Any]] = json.loads(text)
     return found
 
 

@@ -201,7 +201,9 @@ def main(arguments: list[str]) -> object:
     if command == "list":
         return [each.described() for each in nodes(root)]
     if command == "start":
-        return start(root, json.load(sys.stdin))
+        order = json.loads(Path(rest[0]).read_text())
+        Path(rest[0]).unlink()
+        return start(root, order)
     if command == "serve":
         sys.exit(serve(root, rest[0], int(rest[1])))
     node = Node(root, rest[0])

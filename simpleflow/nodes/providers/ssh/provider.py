@@ -133,7 +133,7 @@ class SshProvider:
             except Exception as problem:
                 raise errors.ProviderRefused(f"{host} could not be provisioned: {problem}") from problem
             self._write(placed)
-            self._tasks.start(
+            shown = self._tasks.start(
                 connection,
                 root,
                 python=python,
@@ -142,9 +142,9 @@ class SshProvider:
                 setup=msgspec.to_builtins(setup),
                 environment=setup.environment,
             )
-        running = msgspec.structs.replace(placed, state="running")
-        self._write(running)
-        return _instance(running)
+        started = msgspec.structs.replace(placed, state=shown["state"])
+        self._write(started)
+        return _instance(started)
 
     def attempt_over(self, attempt: str) -> bool:
         """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""

@@ -1,0 +1,184 @@
+"""The ssh provider against real sshds: the conformance suite, pinned host keys, silence, drain and power of nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nodes.conformance import suite
+from simpleflow.core import documents
+from simpleflow.nodes import errors, tags
+from simpleflow.nodes.providers import base
+from simpleflow.nodes.providers.ssh import SshProvider
+from simpleflow.provisioning import bundle, tasks
+
+from . import machines
+
+pytestmark = pytest.mark.needs_processes
+
+_ATTEMPTS = itertools.count(1)
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lan:
+    """Two machines, the key that opens them, and the code that goes there."""
+
+    machines: list[machines.Machine]
+    key: Path
+    known_hosts: Path
+    code: bundle.Bundle
+
+    def provider(self, folder: Path) -> SshProvider:
+        setup = documents.NodeSetup(
+            cluster="demo", domain="demo", profile="small", provider="ssh", store="file:///nowhere", task_lists=(),
+            times={}, environment={"GREETING": "two words"},
+        )  # fmt: skip
+        given = machines.profile(self.machines, self.key, self.known_hosts)
+        return SshProvider(
+            "demo", str(folder), {"small": setup}, {"small": given}, tasks=tasks,
+            code=lambda: (self.code.data, self.code.sha256),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lan]:
+    machines.require()
+    folder = tmp_path_factory.mktemp("lan")
+    key = machines.new_key(folder / "client_key")
+    port = machines.free_port(ADDRESSES)
+    made = [machines.Machine(folder / address, address, port, key) for address in ADDRESSES]
+    known = folder / "known_hosts"
+    known.write_text("".join(each.pin for each in made))
+    for each in made:
+        each.start()
+    yield Lan(made, key, known, bundle.code_bundle(wheels=[machines.wheel(folder)]))
+    for each in made:
+        each.stop()
+    machines.end_processes(made)
+
+
+@pytest.fixture
+def provider(lan: Lan, tmp_path: Path) -> Iterator[SshProvider]:
+    yield lan.provider(tmp_path / "state")
+    machines.end_processes(lan.machines)
+
+
+def spec(units: int = 1) -> base.LaunchSpec:
+    # The machines outlive a test: no attempt is ever used twice, as in a cluster.
+    attempt = f"ssh-{next(_ATTEMPTS):04d}"
+    return base.LaunchSpec(cluster="demo", profile="small", attempt=attempt, units=units, not_after=time.time() + 60)
+
+
+def states(provider: SshProvider) -> dict[str, str]:
+    return {each.id: each.state for each in provider.list().instances}
+
+
+def wait_for(what: str, holds: Callable[[], bool]) -> None:
+    last = time.monotonic() + 30
+    while not holds():
+        if time.monotonic() > last:
+            pytest.fail(f"not within 30 s: {what}")
+        time.sleep(0.1)
+
+
+class TestSsh(suite.ProviderConformance):
+    @pytest.fixture
+    def harness(self, provider: SshProvider, lan: Lan) -> suite.Harness:
+        def marks(node: str) -> int:
+            found = [path for each in lan.machines for path in each.home.glob(f".simpleflow/demo/nodes/{node}/tags")]
+            return tags.drain_generation(each.name for each in found[0].iterdir())
+
+        return suite.Harness(
+            provider=provider, cluster="demo", profile="small", now=time.time, settle=lambda: None, marks=marks
+        )
+
+
+def test_a_marked_node_drains_and_its_machine_is_free_again(provider: SshProvider) -> None:
+    first = provider.launch(spec(2)).instances
+    assert {each.zone for each in first} == set(ADDRESSES)
+    with pytest.raises(errors.ProviderRefused, match="2 hosts, 0 of them free"):
+        provider.launch(spec())
+    wait_for("the agent speaks", lambda: f"{first[0].id} greeting two words" in provider.diagnose(first[0].id))
+    provider.mark(first[0].id, 1)
+    wait_for("it drained", lambda: states(provider)[first[0].id] == "terminated")
+    assert states(provider)[first[1].id] == "running"
+    assert "drained\nthe agent ended with 0" in provider.diagnose(first[0].id)
+    assert provider.launch(spec()).instances[0].zone == first[0].zone
+
+
+def test_fewer_free_machines_than_asked_for(provider: SshProvider) -> None:
+    launched = provider.launch(spec(3))
+    assert len(launched.instances) == 2
+    assert launched.refusals == ("profile 'small' has 2 hosts, 2 of them free: 1 of 3 nodes found no place",)
+
+
+def test_a_changed_host_key_is_refused(provider: SshProvider, lan: Lan, tmp_path: Path) -> None:
+    first, second = lan.machines
+    node = provider.launch(spec()).instances[0]
+    assert node.zone == first.address
+    before = sorted(each.name for each in (first.home / ".simpleflow/demo/nodes").iterdir())
+    old = [(first.folder / name).read_bytes() for name in ("host_key", "host_key.pub")]
+    first.stop()
+    first.reinstall()
+    first.start()
+    try:
+        # What answers there now is told nothing: no mark, no launch; the node is as last seen.
+        with pytest.raises(errors.ProviderRefused, match="another host key"):
+            provider.mark(node.id, 1)
+        assert states(provider)[node.id] == "running"
+        moved = lan.provider(tmp_path / "other").launch(spec())
+        assert [each.zone for each in moved.instances] == [second.address]
+        assert any("another host key" in each for each in moved.refusals) or moved.refusals == ()
+        assert sorted(each.name for each in (first.home / ".simpleflow/demo/nodes").iterdir()) == before
+    finally:
+        first.stop()
+        for name, content in zip(("host_key", "host_key.pub"), old, strict=True):
+            (first.folder / name).write_bytes(content)
+        first.start()
+    provider.mark(node.id, 1)
+    assert tags.drain(1) in provider.list().instances[0].tags
+
+
+def test_a_machine_without_a_pinned_key_is_refused(lan: Lan, tmp_path: Path) -> None:
+    empty = tmp_path / "known_hosts"
+    empty.write_text("")
+    stranger = Lan(lan.machines, lan.key, empty, lan.code).provider(tmp_path / "state")
+    with pytest.raises(errors.ProviderRefused, match=r"no host key of 127\.0\.0\.1 is pinned.*ssh-keyscan"):
+        stranger.launch(spec())
+    assert stranger.list().instances == ()
+
+
+def test_a_wrong_key_is_refused_with_what_to_do(lan: Lan, tmp_path: Path) -> None:
+    other = machines.new_key(tmp_path / "other")
+    with pytest.raises(errors.ProviderRefused, match="authorized_keys"):
+        Lan(lan.machines, other, lan.known_hosts, lan.code).provider(tmp_path / "state").launch(spec())
+
+
+def test_silence_is_no_death(provider: SshProvider, lan: Lan) -> None:
+    node = provider.launch(spec()).instances[0]
+    lan.machines[0].stop()
+    try:
+        assert states(provider)[node.id] == "running"
+        with pytest.raises(errors.ProviderRefused, match="cannot be reached"):
+            provider.terminate(node.id)
+    finally:
+        lan.machines[0].start()
+    provider.terminate(node.id)
+    assert states(provider)[node.id] == "terminated"
+
+
+def test_another_manager_with_the_same_folder_sees_the_nodes(lan: Lan, provider: SshProvider, tmp_path: Path) -> None:
+    node = provider.launch(spec()).instances[0]
+    assert states(lan.provider(tmp_path / "state")) == {node.id: "running"}
+
+
+def test_code_that_cannot_be_installed_is_a_definite_refusal(lan: Lan, tmp_path: Path) -> None:
+    broken = bundle.code_bundle(wheels=[], requirements=["no-such-package-anywhere==1"], index=False)
+    with pytest.raises(errors.ProviderRefused, match="could not be provisioned"):
+        Lan(lan.machines, lan.key, lan.known_hosts, broken).provider(tmp_path / "state").launch(spec())
