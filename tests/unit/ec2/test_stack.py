@@ -1,0 +1,309 @@
+"""up, down, status and plan on the emulated account, cut off between any two steps."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from simpleflow.core import clock as clocks
+from simpleflow.nodes import bundle, config, control, errors, stack, stack_down, stack_plan, stack_status
+from simpleflow.nodes.providers import base, ec2
+from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.providers.ec2 import formation
+from simpleflow.testing import cloud as emulated
+from tests.unit.ec2.conftest import CODE, CloudClients
+from tests.unit.ec2.doubles import Drainer, MemoryStore
+
+
+class World:
+    """One account with everything that the commands are made from; fresh objects for every command."""
+
+    def __init__(self, cluster: config.ClusterConfig, builder: bundle.Builder, cloud: emulated.Cloud) -> None:
+        self.cluster = cluster
+        self.builder = builder
+        self.cloud = cloud
+        self.store = MemoryStore()
+        self.made = CloudClients(cloud)
+
+    @property
+    def account(self) -> accounts.Account:
+        return accounts.Account(self.made, formation.Formation(self.made, pause=0.02))
+
+    @property
+    def provider(self) -> ec2.Ec2Provider:
+        return ec2.Ec2Provider(self.cluster, self.made, clocks.RealClock())
+
+    def up(self) -> Iterator[stack.Step]:
+        return stack.up(self.cluster, self.account, self.builder, lambda: CODE)
+
+    def file(self, bucket: str = "") -> control.ControlFile:
+        return control.ControlFile(self.store, "demo", "down", clocks.RealClock())
+
+    def down(self, *, purge: bool = False) -> Iterator[stack.Step]:
+        provider = self.provider
+        return stack_down.down(
+            self.cluster,
+            self.account,
+            self.file,
+            lambda file: Drainer(provider),
+            provider,
+            purge=purge,
+            wait=lambda seconds: time.sleep(0.01),
+        )
+
+    def state(self) -> Any:
+        """What stands, without anything that a repetition may rightly make anew."""
+        stacks = {
+            each["StackName"]: each["StackStatus"].replace("UPDATE_", "CREATE_")
+            for each in self.cloud.client("cloudformation").describe_stacks()["Stacks"]
+        }
+        buckets = [each["Name"] for each in self.cloud.client("s3").list_buckets()["Buckets"]]
+        keys = [
+            each["Key"]
+            for bucket in buckets
+            for each in self.cloud.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+        ]
+        groups = [
+            (each["MinSize"], each["MaxSize"], each["DesiredCapacity"], len(each["SuspendedProcesses"]))
+            for each in self.cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+        ]
+        alarms = [
+            (each["AlarmName"].split("-")[1], each["ActionsEnabled"])
+            for each in self.cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        ]
+        alive = sum(each.alive for each in self.cloud.instances.all())
+        roles = len(self.cloud.client("iam").list_roles()["Roles"])
+        return stacks, len(buckets), keys, groups, alarms, alive, roles
+
+
+@pytest.fixture
+def world(cluster: config.ClusterConfig, builder: bundle.Builder, cloud: emulated.Cloud) -> World:
+    return World(cluster, builder, cloud)
+
+
+def launch(world: World, units: int, attempt: str) -> None:
+    world.provider.launch(
+        base.LaunchSpec(cluster="demo", profile="small", attempt=attempt, units=units, not_after=time.time() + 60)
+    )
+
+
+def names(steps: Iterator[stack.Step]) -> list[str]:
+    return [each.name for each in steps]
+
+
+def test_up_shows_progress_and_repeating_it_changes_nothing(world: World) -> None:
+    steps = list(world.up())
+    assert stack.Step(name="demo/Deciders", detail="CREATE_COMPLETE") in steps
+    assert [each.name for each in steps if "/" not in each.name] == [
+        "templates", "account", "spot role", "demo-base", "demo-base", "upload", "upload", "upload", "upload",
+        "demo", "demo", "domain", "decider group",
+    ]  # fmt: skip
+    before = world.state()
+    again = list(world.up())
+    assert not [each for each in again if each.detail == "began"]
+    assert not [each for each in again if each.name == "upload"]
+    assert world.state() == before
+    assert before[0] == {"demo-base": "CREATE_COMPLETE", "demo": "CREATE_COMPLETE"}
+
+
+def _points(steps: list[str], every: int) -> list[int]:
+    """Where to cut: after each step of ours, and after every so many events of stacks."""
+    events = 0
+    points = []
+    for number, name in enumerate(steps, 1):
+        events += "/" in name
+        if "/" not in name or events % every == 0:
+            points.append(number)
+    return points
+
+
+def _cut_up(cluster: config.ClusterConfig, builder: bundle.Builder, every: int) -> None:
+    with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
+        world = World(cluster, builder, cloud)
+        steps = names(world.up())
+        wanted = world.state()
+    for point in _points(steps, every):
+        with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
+            world = World(cluster, builder, cloud)
+            cut = world.up()
+            for _ in itertools.islice(cut, point):
+                pass
+            cut.close()  # type: ignore[attr-defined]  # a generator, dropped as a killed process drops it
+            names(world.up())
+            assert world.state() == wanted, f"cut after step {point} ({steps[point - 1]})"
+
+
+def test_up_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+    _cut_up(cluster, builder, every=90)
+
+
+@pytest.mark.slow
+def test_up_may_be_cut_off_at_any_event(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+    _cut_up(cluster, builder, every=1)
+
+
+def _busy_cluster(cluster: config.ClusterConfig, builder: bundle.Builder, cloud: emulated.Cloud) -> World:
+    world = World(cluster, builder, cloud)
+    names(world.up())
+    launch(world, 2, "demo-a")
+    ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
+    return world
+
+
+def test_down_takes_everything_that_costs_and_keeps_the_data(world: World) -> None:
+    names(world.up())
+    launch(world, 2, "demo-a")
+    ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
+    before = len(world.cloud.record)
+    steps = names(world.down())
+    own = [each for each in steps if "/" not in each]
+    order = ["wake-up alarm", "lease", "drain", "workers", "decider group", "deciders", "demo"]
+    assert [key for key, _ in itertools.groupby(own)] == order
+    stacks, buckets, keys, groups, alarms, alive, _ = world.state()
+    assert stacks == {"demo-base": "CREATE_COMPLETE"}
+    assert (buckets, groups, alarms, alive) == (1, [], [], 0)
+    assert keys
+    calls = [each.name for each in world.cloud.record if not each.via][before:]
+    assert "ec2:DeleteFleets" not in calls
+    assert names(world.down()) == ["demo"]
+    names(world.down(purge=True))
+    assert world.state()[:2] == ({}, 0)
+    assert names(world.down(purge=True)) == ["demo", "demo-base"]
+
+
+def test_down_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+    with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
+        world = _busy_cluster(cluster, builder, cloud)
+        steps = names(world.down(purge=True))
+        wanted = world.state()
+    assert wanted[0] == {}
+    points = _points(steps, every=200)
+    # One account serves several cuts: after each the cluster is made again.
+    with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
+        for point in points:
+            world = _busy_cluster(cluster, builder, cloud)
+            cut = world.down(purge=True)
+            for _ in itertools.islice(cut, point):
+                pass
+            cut.close()  # type: ignore[attr-defined]  # a generator, dropped as a killed process drops it
+            names(world.down(purge=True))
+            assert world.state() == wanted, f"cut after step {point} ({steps[point - 1]})"
+            cloud.tokens.forget()
+
+
+def test_down_of_nothing_is_no_error(world: World) -> None:
+    assert names(world.down(purge=True)) == ["demo", "demo-base"]
+
+
+def test_down_works_when_things_were_deleted_by_hand(world: World) -> None:
+    names(world.up())
+    group = ec2.Ec2DeciderGroup("demo", world.made).name
+    world.cloud.client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=group, ForceDelete=True)
+    names(world.down())
+    assert world.state()[0] == {"demo-base": "CREATE_COMPLETE"}
+
+
+def test_a_stack_whose_creation_failed_is_named_with_its_cause_and_the_way_out(world: World) -> None:
+    _fail_once(world)
+    with pytest.raises(errors.ProviderRefused, match="`sfnodes down` removes what is left, then `sfnodes up` again"):
+        names(world.up())
+    assert stack_status.status(world.cluster, world.account, world.provider).stacks["demo"] == "ROLLBACK_COMPLETE"
+    names(world.down())
+    names(world.up())
+    assert world.state()[0]["demo"] == "CREATE_COMPLETE"
+
+
+def _fail_once(world: World) -> None:
+    """Begin the stack with a template that CloudFormation refuses at one resource."""
+    broken = json.loads(world.builder.templates().main)
+    broken["Resources"]["Vpc"]["Properties"]["CidrBlock"] = "10.0.0.0/99"
+    account = world.account
+    for _ in stack._deploy(account, "demo-base", {"TemplateBody": world.builder.templates().base}, {}, {}):
+        pass
+    outputs = stack._outputs(account, "demo-base")
+    given = stack.parameters(outputs, outputs["Bucket"], CODE)
+    body = stack.body_of(json.dumps(broken), account.bucket(outputs["Bucket"]))
+    with pytest.raises(errors.NodesError, match=r"ended in ROLLBACK_COMPLETE: Vpc: "):
+        for _ in stack._deploy(account, "demo", body, given, stack.stack_tags(world.cluster)):
+            pass
+
+
+def test_status_shows_what_stands(world: World) -> None:
+    nothing = stack_status.status(world.cluster, world.account, world.provider)
+    assert nothing.stacks == {"demo-base": "", "demo": ""}
+    names(world.up())
+    launch(world, 1, "demo-a")
+    shown = stack_status.status(world.cluster, world.account, world.provider)
+    assert shown.stacks == {"demo-base": "CREATE_COMPLETE", "demo": "CREATE_COMPLETE"}
+    assert (shown.desired, shown.launches, len(shown.workers)) == (0, True, 1)
+    assert shown.alarms["boot"] == "OK"
+
+
+def test_up_resumes_what_the_boot_guard_stopped(world: World) -> None:
+    names(world.up())
+    group = ec2.Ec2DeciderGroup("demo", world.made)
+    info = stack_status.status(world.cluster, world.account, world.provider)
+    world.cloud.client("autoscaling").suspend_processes(AutoScalingGroupName=group.name, ScalingProcesses=["Launch"])
+    world.cloud.client("s3").put_object(Bucket=info.bucket, Key=stack.BOOTS_KEY, Body=b'{"boots": 3}')
+    assert not stack_status.status(world.cluster, world.account, world.provider).launches
+    names(world.up())
+    assert stack_status.status(world.cluster, world.account, world.provider).launches
+    assert not world.cloud.client("s3").list_objects_v2(Bucket=info.bucket, Prefix="boots/").get("Contents")
+
+
+def test_the_plan_names_what_changes_and_a_change_set_agrees(world: World) -> None:
+    old = world.builder.templates()
+    assert {each.action for each in stack_plan.diff("", old.main)} == {"add"}
+    assert stack_plan.diff(old.main, old.main) == ()
+    names(world.up())
+    assert stack_plan.diff(world.account.formation.template("demo"), old.main) == ()
+    profiles = dict(world.cluster.profiles)
+    profiles["small"] = msgspec.structs.replace(profiles["small"], disk=config.Disk(size=99))
+    new = bundle.Builder(msgspec.structs.replace(world.cluster, profiles=profiles)).templates()
+    [change] = stack_plan.diff(old.main, new.main)
+    assert str(change) == "change SmallTemplate (AWS::EC2::LaunchTemplate): LaunchTemplateData"
+    outputs = stack._outputs(world.account, "demo-base")
+    store = world.account.bucket(outputs["Bucket"])
+    given = stack.parameters(outputs, store.name, CODE)
+    found = world.account.formation.change_set(
+        "demo", stack.body_of(new.main, store), given, stack.stack_tags(world.cluster)
+    )
+    assert [(each.action, each.resource) for each in found] == [("Modify", "SmallTemplate")]
+
+
+def test_what_stands_idle_and_is_billed(cluster: config.ClusterConfig) -> None:
+    assert stack_plan.at_rest(bundle.Builder(cluster).templates().main) == ()
+    nat = msgspec.structs.replace(cluster, network=config.Network(access="nat"))
+    assert stack_plan.at_rest(bundle.Builder(nat).templates().main) == (("Nat", 0.045), ("NatAddress", 0.005))
+    closed = msgspec.structs.replace(cluster, network=config.Network(access="endpoints"))
+    assert len(stack_plan.at_rest(bundle.Builder(closed).templates().main)) == 7
+
+
+def test_a_replacement_is_called_one(cluster: config.ClusterConfig) -> None:
+    old = bundle.Builder(cluster).templates().main
+    moved = msgspec.structs.replace(cluster, network=config.Network(cidr="10.78.0.0/16"))
+    replaced = {each.resource for each in stack_plan.diff(old, bundle.Builder(moved).templates().main) if each.replaced}
+    assert replaced == {"Vpc", "SubnetA", "SubnetB"}
+
+
+def test_a_template_over_the_direct_limit_is_uploaded(world: World) -> None:
+    names(world.up())
+    bucket = stack_status.status(world.cluster, world.account, world.provider).bucket
+    store = world.account.bucket(bucket)
+    assert stack.body_of("x" * 51_200, store) == {"TemplateBody": "x" * 51_200}
+    [(key, url)] = stack.body_of("x" * 51_201, store).items()
+    assert key == "TemplateURL"
+    assert url.startswith(f"https://{bucket}.s3.eu-west-1.amazonaws.com/templates/")
+    many = {f"p{number}": world.cluster.profiles["small"] for number in range(4)}
+    lists = {f"l{number}": config.TaskList(profile=f"p{number}", max=1) for number in range(4)}
+    larger = World(msgspec.structs.replace(world.cluster, profiles=many, task_lists=lists), world.builder, world.cloud)
+    larger.builder = bundle.Builder(larger.cluster)
+    assert len(larger.builder.templates().main.encode()) > 51_200
+    names(larger.up())
+    assert larger.state()[0]["demo"] == "CREATE_COMPLETE"
