@@ -35,7 +35,7 @@ REHEARSED: dict[str, frozenset[str]] = {
             DescribeVpcEndpoints DeleteVpcEndpoints ModifyVpcEndpoint DescribeVpcEndpointServices
             CreateNatGateway DescribeNatGateways DeleteNatGateway AllocateAddress DescribeAddresses
             ReleaseAddress DescribeAvailabilityZones DescribeRegions DescribeInstanceTypes
-            DescribeInstanceTypeOfferings DescribeImages DescribeNetworkAcls DescribeDhcpOptions
+            DescribeInstanceTypeOfferings DescribeNetworkAcls DescribeDhcpOptions
             DescribeManagedPrefixLists DescribePrefixLists
         """,
         "iam": """

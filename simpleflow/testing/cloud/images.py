@@ -35,21 +35,22 @@ class Images:
         self._clock = clock
         self._ids = maker
         self._behind = behind
-        self._known: set[str] = set()
-        self._images = {
-            image: _public(image, name, clock.now() - 30 * 86_400) for name, image in PUBLIC_PARAMETERS.items()
-        }
+        self._created = clock.now() - 30 * 86_400
+        self._amazon_linux = False
+        self._images = {image: _public(image, name, self._created) for name, image in PUBLIC_PARAMETERS.items()}
         self._snapshots: dict[str, _Snapshot] = {}
 
     def check(self, image_id: str) -> None:
         """Raise ApiError for an image that a launch cannot use."""
-        if image_id in self._images or image_id in self._known:
-            return
+        if image_id in self._images:
+            return None
         if not capacity.looks_like_image(image_id):
             raise errors.ApiError("InvalidAMIID.Malformed", f'Invalid id: "{image_id}" (expecting "ami-...")')
-        if self._behind.has_image(image_id):
-            self._known.add(image_id)
-            return
+        if not self._amazon_linux:
+            self._amazon_linux = True
+            for found, name in self._behind.public_images().items():
+                self._images[found] = _public(found, name, self._created)
+            return self.check(image_id)
         raise errors.ApiError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
 
     def tagged(self, resource: str) -> dict[str, Any] | None:
@@ -93,8 +94,6 @@ class Images:
         """List images by id, owner ``self`` and filters."""
         params = request.params
         asked = params.get("ImageIds", [])
-        if asked and not any(one in self._images for one in asked):
-            return calls.BEHIND
         for one in asked:
             self.check(one)
         found = [i for i in self._images.values() if not asked or i["ImageId"] in asked]

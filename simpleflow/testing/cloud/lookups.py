@@ -9,6 +9,8 @@ import botocore.exceptions
 
 from simpleflow.testing.cloud import calls, errors, instances
 
+_AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest"
+
 
 class Lookups:
     """Reads moto's side through its own API.
@@ -65,12 +67,10 @@ class Lookups:
         roles = found["Roles"]
         return found["Arn"], roles[0]["RoleName"] if roles else ""
 
-    def has_image(self, image_id: str) -> bool:
-        """Whether moto knows an image."""
-        try:
-            return bool(self.client("ec2").describe_images(ImageIds=[image_id])["Images"])
-        except botocore.exceptions.ClientError:
-            return False
+    def public_images(self) -> dict[str, str]:
+        """Images that public SSM parameters of Amazon Linux name: image id -> parameter."""
+        pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=_AMAZON_LINUX)
+        return {one["Value"]: one["Name"] for page in pages for one in page["Parameters"]}
 
     def has_bucket(self, bucket: str) -> bool:
         """Whether a bucket exists."""

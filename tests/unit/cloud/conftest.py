@@ -10,14 +10,8 @@ from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
 
 
-@pytest.fixture(autouse=True)
-def no_stock_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto reads 1,300 images for each fresh account unless told not to: a third of a second a test."""
-    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-
-
 @pytest.fixture
-def opened(no_stock_images: None) -> Iterator[Callable[..., emulated.Cloud]]:
+def opened() -> Iterator[Callable[..., emulated.Cloud]]:
     """Open a cloud with options; it is closed at the end."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(emulated.Cloud(**options))

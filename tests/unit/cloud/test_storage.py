@@ -6,14 +6,12 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import botocore.config
 import botocore.exceptions
 import pytest
 
-from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
 from tests.unit.cloud.helpers import refused, role
 
@@ -234,11 +232,7 @@ def test_what_ebs_direct_checks(cloud: emulated.Cloud) -> None:
     assert refused(put, ebs=ebs, snapshot=snapshot, index=1) == "ConflictException"
 
 
-def test_public_images_are_found_by_parameter(
-    opened: Callable[..., emulated.Cloud], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MOTO_EC2_LOAD_DEFAULT_AMIS")
-    cloud = opened(clock=clocks.VirtualClock())
+def test_public_images_are_found_by_parameter(cloud: emulated.Cloud) -> None:
     ssm = cloud.client("ssm")
     debian = "/aws/service/debian/release/13/latest/amd64"
     amazon = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -246,5 +240,7 @@ def test_public_images_are_found_by_parameter(
     ec2 = cloud.client("ec2")
     for image in found.values():
         ec2.run_instances(ImageId=image, InstanceType="m7i.large", MinCount=1, MaxCount=1)
+    shown = {i["ImageId"]: i["State"] for i in ec2.describe_images(ImageIds=list(found.values()))["Images"]}
+    assert shown == dict.fromkeys(found.values(), "available")
     assert ssm.get_parameter(Name=debian)["Parameter"]["Value"] == found[debian]
     assert ssm.get_parameters(Names=[debian, "/aws/service/none"])["InvalidParameters"] == ["/aws/service/none"]
