@@ -152,3 +152,14 @@ def target(words: Sequence[str], *, domain_first: bool, domain: str | None = Non
         shape = "[DOMAIN] WORKFLOW_ID [RUN_ID]" if domain_first else "WORKFLOW_ID [RUN_ID]"
         raise errors.UsageError(f"{len(words)} positional arguments given: write {shape}")
     return Target(domain=name, workflow_id=execution, run_id=urllib.parse.unquote(run) if run else None)
+
+
+def place(state: State, connection: connect.Connection) -> Any:
+    """Return where child processes find the same backend as this connection."""
+    from simpleflow.runtime import standalone
+
+    return standalone.Place(
+        domain=connection.domain,
+        endpoint_url=connection.endpoint_url,
+        backend=None if connection.endpoint_url else "swf",
+    )

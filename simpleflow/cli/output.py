@@ -48,7 +48,8 @@ def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, kind: str, 
     if kind == "human":
         width = max((len(name) for name in columns), default=0)
         blocks = [
-            "\n".join(f"{name:<{width}}  {cell}" for name, cell in zip(columns, row, strict=True)) for row in cells
+            "\n".join(f"{name:<{width}}  {cell}".rstrip() for name, cell in zip(columns, row, strict=True))
+            for row in cells
         ]
         return "\n\n".join(blocks)
     shown = [list(columns), *cells] if header else cells

@@ -1,0 +1,60 @@
+"""``decider.start``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from simpleflow import log, settings
+from simpleflow.process import Supervisor, titles
+from simpleflow.runtime import standalone
+
+from . import context
+
+
+@click.command("decider.start")
+@click.argument("workflows", nargs=-1)
+@context.domain_option
+@click.option("-t", "--task-list", metavar="NAME", help="Decision task list (default: that of the workflows).")
+@click.option("-N", "--nb-processes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Deciders.")
+@click.option("-l", "--log-level", metavar="LEVEL", help="Deprecated: set LOG_LEVEL.")
+@click.option("--watchdog", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds of a hung run().")
+@click.option("--sticky/--no-sticky", default=True, help="Keep executions suspended between their decisions.")
+@context.command_options
+@click.pass_obj
+def start(
+    state: context.State,
+    workflows: tuple[str, ...],
+    domain: str | None,
+    task_list: str | None,
+    nb_processes: int,
+    log_level: str | None,
+    watchdog: float,
+    sticky: bool,
+) -> int:
+    """Run deciders until SIGTERM, which drains; a second one hurries.
+
+    WORKFLOWS are dotted names of classes that are loaded at start. Others are loaded when a decision task names them.
+    """
+    titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
+    log.configure(level=log_level)
+    sys.path.insert(0, os.getcwd())
+    loaded = standalone.check_workflows(workflows)
+    lists = {workflow.task_list for workflow in loaded if getattr(workflow, "task_list", None)}
+    chosen = task_list or (lists.pop() if len(lists) == 1 else settings.WORKFLOW_DEFAULT_TASK_LIST)
+    connection = state.connect(domain)
+    spec = standalone.DeciderSpec(
+        place=context.place(state, connection),
+        task_list=chosen,
+        workflows=workflows,
+        watchdog=watchdog,
+        sticky=sticky,
+    )
+    connection.close()
+    supervisor = Supervisor(
+        standalone.command(spec), nb_children=nb_processes, stagger=0.05, final=frozenset({context.EXIT_USAGE})
+    )
+    supervisor.start()
+    return supervisor.status

@@ -1,0 +1,77 @@
+"""``standalone``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from typing import Any
+
+import click
+
+from simpleflow import log, settings
+from simpleflow.process import titles
+from simpleflow.runtime import standalone as runtime
+
+from . import context, executions, workflow_start
+
+
+@click.command("standalone")
+@click.argument("workflow")
+@context.domain_option
+@workflow_start.start_options
+@click.option("-W", "--nb-workers", type=click.IntRange(1, 1000), help="Activity tasks at a time (default: CPUs).")
+@click.option("-D", "--nb-deciders", type=click.IntRange(1, 100), default=1, show_default=True, help="Deciders.")
+@click.option("--heartbeat", type=click.FloatRange(0.2), default=60.0, show_default=True, help="Longest interval, s.")
+@click.option(
+    "--display-status", type=bool, default=None, metavar="BOOL", help="Show progress (default: on a terminal)."
+)
+@context.command_options
+@click.pass_obj
+def standalone(
+    state: context.State,
+    workflow: str,
+    domain: str | None,
+    nb_workers: int | None,
+    nb_deciders: int,
+    heartbeat: float,
+    display_status: bool | None,
+    pre: tuple[str, ...],
+    post: tuple[str, ...],
+    **given: Any,
+) -> int:
+    """Run WORKFLOW with deciders and workers of its own, and exit when it is closed.
+
+    One task list that nobody else knows serves its decisions and all of its activities. Exit code: 0 completed,
+    1 failed or terminated, 2 timed out, 3 canceled. Ctrl-C terminates the execution.
+    """
+    titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
+    log.configure()
+    sys.path.insert(0, os.getcwd())
+    cls = runtime.check_workflows([workflow])[0]
+    start = workflow_start.request(cls, workflow, **given)
+    worker = {"slots": nb_workers or os.cpu_count() or 1, "heartbeat": heartbeat, "pre": pre, "post": post}
+    runtime.check_worker(runtime.WorkerSpec(task_list="checked", **worker))
+    connection = state.connect(domain)
+    task_list = f"standalone-{uuid.uuid4().hex}"
+    execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
+    click.echo(f"{execution.workflow_id} {execution.run_id}", err=True)
+    shown = sys.stderr.isatty() if display_status is None else display_status
+    with runtime.Group(context.place(state, connection)) as group:
+        try:
+            group.decider(task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders)
+            group.worker(task_list=task_list, **worker)
+            closed = executions.wait(connection, execution, progress=_progress if shown else None)
+        except BaseException:
+            executions.terminate(connection, execution, reason="standalone was interrupted")
+            raise
+    return executions.report(connection, closed)
+
+
+def _progress(counts: Any, begun: float) -> None:
+    text = (
+        f"{time.monotonic() - begun:6.1f} s  activities open {counts.open_activity_tasks}, timers {counts.open_timers}"
+    )
+    text += f", children {counts.open_child_workflow_executions}"
+    click.echo(("\r\x1b[K" if sys.stderr.isatty() else "") + text, err=True, nl=not sys.stderr.isatty())

@@ -1,0 +1,80 @@
+"""``worker.start``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import sys
+
+import click
+import msgspec
+
+from simpleflow import log, settings
+from simpleflow.core import errors
+from simpleflow.process import Stop, lifeline, titles
+from simpleflow.runtime import standalone
+
+from . import context
+
+
+@click.command("worker.start")
+@context.domain_option
+@click.option("-t", "--task-list", metavar="NAME", help="Activity task list.")
+@click.option("-N", "--nb-processes", type=click.IntRange(1, 1000), help="Tasks at a time (default: CPUs).")
+@click.option("--heartbeat", type=click.FloatRange(0.2), default=60.0, show_default=True, help="Longest interval, s.")
+@click.option("--modules", metavar="PREFIX,...", default="", help="Run activities of these modules only.")
+@click.option("--one-task", is_flag=True, help="End after one task.")
+@click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
+@click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")
+@click.option("--middleware-post-execution", "post", metavar="NAME", multiple=True, help="Call after each activity.")
+@click.option("-l", "--log-level", metavar="LEVEL", help="Deprecated: set LOG_LEVEL.")
+@context.command_options
+@click.pass_obj
+def start(
+    state: context.State,
+    domain: str | None,
+    task_list: str | None,
+    nb_processes: int | None,
+    heartbeat: float,
+    modules: str,
+    one_task: bool,
+    poll_data: str | None,
+    pre: tuple[str, ...],
+    post: tuple[str, ...],
+    log_level: str | None,
+) -> None:
+    """Run a worker for one task list until SIGTERM, which drains; a second one ends its tasks.
+
+    Scheduling a task runs code: without --modules everything that Python can import here may be called.
+    """
+    titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
+    log.configure(level=log_level)
+    sys.path.insert(0, os.getcwd())
+    spec = standalone.WorkerSpec(
+        task_list=task_list or settings.ACTIVITY_DEFAULT_TASK_LIST,
+        slots=1 if one_task or poll_data else nb_processes or os.cpu_count() or 1,
+        heartbeat=heartbeat,
+        modules=tuple(name.strip() for name in modules.split(",") if name.strip()),
+        pre=pre,
+        post=post,
+        one_task=one_task,
+    )
+    standalone.check_worker(spec)
+    answer = None if poll_data is None else _answer(poll_data)
+    connection = state.connect(domain)
+    spec = msgspec.structs.replace(spec, place=context.place(state, connection))
+    connection.close()
+    stop = Stop()
+    stop.install()
+    lifeline.watch(lambda: stop.request(Stop.HURRY))
+    standalone.run_worker(spec, stop=stop, poll_data=answer)
+
+
+def _answer(text: str) -> object:
+    from simpleflow.swf import shapes
+
+    try:
+        return msgspec.json.decode(base64.b64decode(text, validate=True), type=shapes.RESPONSES["PollForActivityTask"])
+    except (binascii.Error, msgspec.DecodeError) as error:
+        raise errors.UsageError(f"--poll-data is no base64 of an answer of PollForActivityTask: {error}") from None

@@ -1,0 +1,143 @@
+"""``workflow.start``, and how an execution is started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from simpleflow.core import errors, interceptors
+from simpleflow.runtime import inputs, starting
+from simpleflow.runtime import standalone as runtime
+
+from . import context, executions
+
+if TYPE_CHECKING:
+    from simpleflow.client import connect
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def start_options(function: F) -> F:
+    """Add the options that say what is started."""
+    options = [
+        click.option("--workflow-id", metavar="ID", help="Default: the workflow's own, else its name and a number."),
+        click.option("--execution-timeout", type=click.IntRange(1), metavar="S", help="Seconds of the whole run."),
+        click.option("--decision-tasks-timeout", type=click.IntRange(1), metavar="S", help="Seconds of a decision."),
+        click.option("--tags", metavar="A,B", help="At most five."),
+        click.option("-i", "--input", "input_", metavar="JSON", help="Arguments: a list, or args and kwargs."),
+        click.option("--input-file", type=click.Path(dir_okay=False), help="Read the input from a file; - is stdin."),
+        click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Before each activity."),
+        click.option("--middleware-post-execution", "post", metavar="NAME", multiple=True, help="After each activity."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command("workflow.start")
+@click.argument("workflow")
+@context.domain_option
+@start_options
+@click.option("--task-list", metavar="NAME", help="Decision task list (default: the workflow's).")
+@click.option("--local", is_flag=True, help="Run it to its end in this process, and print its result.")
+@click.option("--virtual-time", is_flag=True, help="With --local: time jumps when nobody can run.")
+@click.option("--cluster", type=click.Path(dir_okay=False), help="Start it on the cluster of this file.")
+@context.command_options
+@click.pass_obj
+def start(
+    state: context.State,
+    workflow: str,
+    domain: str | None,
+    task_list: str | None,
+    local: bool,
+    virtual_time: bool,
+    cluster: str | None,
+    pre: tuple[str, ...],
+    post: tuple[str, ...],
+    **given: Any,
+) -> int:
+    """Start WORKFLOW, the dotted name of a class, and print its workflow id and run id."""
+    sys.path.insert(0, os.getcwd())
+    if virtual_time and not local:
+        raise errors.UsageError("--virtual-time needs --local: other backends share the real clock")
+    cls = runtime.check_workflows([workflow])[0]
+    asked = request(cls, workflow, **given)
+    if local or state.backend == "local":
+        return _local(asked, pre, post, virtual_time=virtual_time)
+    mounted: tuple[interceptors.ClientInterceptor, ...] = ()
+    if cluster is not None:
+        from simpleflow.nodes import connect as clusters
+
+        joined = clusters.client(cluster)
+        domain, mounted = domain or joined.domain, joined.interceptors
+        task_list = task_list or joined.task_list
+        state.endpoint_url = state.endpoint_url or joined.endpoint or None
+    if task_list:
+        asked["taskList"] = {"name": task_list}
+    run = begin(state.connect(domain), asked, mounted=mounted)
+    click.echo(f"{run.workflow_id} {run.run_id}")
+    return 0
+
+
+def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *, virtual_time: bool) -> int:
+    from simpleflow.local import inline
+
+    with inline.Inline(virtual_time=virtual_time, pre=pre, post=post) as place:
+        run = begin(place.connection, asked)
+        click.echo(f"{run.workflow_id} {run.run_id}", err=True)
+        place.run_until_closed(run.workflow_id, run.run_id)
+        return executions.report(place.connection, executions.wait(place.connection, run))
+
+
+def request(
+    cls: Any,
+    path: str,
+    *,
+    workflow_id: str | None,
+    execution_timeout: int | None,
+    decision_tasks_timeout: int | None,
+    tags: str | None,
+    input_: str | None,
+    input_file: str | None,
+) -> dict[str, Any]:
+    """Return the StartWorkflowExecution request, without its domain. Raises UsageError for what is wrong with it."""
+    if input_ is not None and input_file is not None:
+        raise errors.UsageError("--input and --input-file exclude each other: give one")
+    text, source = input_, "--input"
+    if input_file is not None:
+        text, source = _read(input_file), f"--input-file {input_file}"
+    return starting.request(
+        cls,
+        path,
+        inputs.read(text, source=source),
+        source=source,
+        workflow_id=workflow_id,
+        execution_timeout=execution_timeout,
+        decision_tasks_timeout=decision_tasks_timeout,
+        tags=None if tags is None else [tag.strip() for tag in tags.split(",") if tag.strip()],
+    )
+
+
+def _read(path: str) -> str:
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UsageError(f"--input-file {path!r} cannot be read: {error}") from error
+
+
+def begin(
+    connection: connect.Connection,
+    asked: dict[str, Any],
+    *,
+    mounted: tuple[interceptors.ClientInterceptor, ...] = (),
+) -> executions.Run:
+    """Register the workflow's type when it is missing, and start the execution."""
+    run_id = starting.begin(connection.transport, connection.domain, asked, mounted=mounted)
+    return executions.Run(domain=connection.domain, workflow_id=asked["workflowId"], run_id=run_id)

@@ -1,0 +1,18 @@
+"""Workflows in one process and one thread: ``Executor`` (0.36's promise), and what ``--local`` and tests run on.
+
+inline.py    service, decider and worker as step functions in one loop
+latency.py   how much time an inline activity takes: takes(), hang(), dies()
+executor.py  run one workflow, or submit tasks that run at once
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Executor":
+        from .executor import Executor
+
+        return Executor
+    raise AttributeError(name)

@@ -1,0 +1,288 @@
+"""Service, decider and worker as step functions in one thread, in a stated order.
+
+Each step does the first that can be done: what is due by the clock, one decision, one activity. Task lists are looked
+at in alphabetical order, tasks of a list in the order in which they were scheduled. When nobody can run, time passes:
+a virtual clock jumps to the next moment at which something is due.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time as real_time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from simpleflow import dispatch, utils
+from simpleflow import engine as engines
+from simpleflow.client import connect
+from simpleflow.core import clock, errors, interceptors
+from simpleflow.process import signals
+from simpleflow.runtime import decider, execute, failures, needs, starting, stores, values
+from simpleflow.server import local as local_service
+from simpleflow.swf import errors as swf_errors
+from simpleflow.swf.transport import base
+
+from . import latency
+
+#: seconds between two heartbeats of an inline activity that takes time
+HEARTBEAT = 1.0
+DOMAIN = "default"
+
+
+class Stuck(errors.SimpleflowError):
+    """Nothing can run and nothing is due: the execution would wait for ever."""
+
+
+class Inline:
+    """One service in memory with deciders and workers for every task list that its decisions name.
+
+    ``virtual_time``: time stands still while anything runs, and jumps when nothing does. A context manager.
+    """
+
+    def __init__(
+        self,
+        *,
+        virtual_time: bool = False,
+        workflows: Sequence[type] = (),
+        dispatcher: execute.Dispatcher | None = None,
+        pre: Sequence[str] = (),
+        post: Sequence[str] = (),
+        mounted: Sequence[interceptors.WorkerInterceptor] = (),
+        jumbo: str | None = None,
+    ) -> None:
+        self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
+        self.service = local_service.open_memory(clock=self.clock, domain=DOMAIN)
+        self._decision_lists: set[str] = set()
+        self._activity_lists: set[str] = set()
+        transport = _Watching(local_service.transport(self.service), self._decision_lists, self._activity_lists)
+        self.connection = connect.Connection(transport=transport, domain=DOMAIN, endpoint_url=None)
+        self._store = store = stores.open_store(jumbo)
+        self._payloads = payloads = stores.payloads()
+        self._transport = transport
+        self._decider = decider.Decider(
+            transport,
+            engines.Engine(workflows=workflows, payloads=payloads),
+            decider.Options(domain=DOMAIN, task_list="inline", identity="inline"),
+            resolver=needs.Resolver(transport, domain=DOMAIN, load=store.load),
+            time=self.clock,
+        )
+        self._executor = execute.Executor(
+            dispatcher=dispatcher or dispatch.Dispatcher(),
+            payloads=payloads,
+            store=store,
+            middleware=execute.Middleware(pre, post),
+            mounted=mounted,
+        )
+        #: (due, order, what): answers of activities that take time, and their heartbeats
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._numbers = itertools.count(1)
+        self._gone: set[str] = set()
+
+    # -- which lists there are
+
+    def serve(self, task_list: str) -> None:
+        """Poll this decision task list too; those that pass through this place's own transport are known."""
+        self._decision_lists.add(task_list)
+
+    # -- steps
+
+    def step(self) -> bool:
+        """Do the first thing that can be done now; return False when nothing can."""
+        return self._due() or self._decide() or self._work()
+
+    def _due(self) -> bool:
+        fired = self.service.fire_due()
+        if self._later and self._later[0][0] <= self.clock.now():
+            heapq.heappop(self._later)[2]()
+            fired = True
+        return bool(fired)
+
+    def _decide(self) -> bool:
+        for name in sorted(self._decision_lists):
+            answer = self._decider.poll(name)
+            if answer is not None:
+                self._decider.handle(answer)
+                return True
+        return False
+
+    def _work(self) -> bool:
+        for name in sorted(self._activity_lists):
+            request = {"domain": DOMAIN, "taskList": {"name": name}, "identity": "inline"}
+            answer = self._transport.call("PollForActivityTask", request)
+            if answer.task_token:
+                self._run(answer, name)
+                return True
+        return False
+
+    def _run(self, answer: Any, task_list: str) -> None:
+        task, token = values.Task.of(answer, domain=DOMAIN, task_list=task_list), answer.task_token
+        with latency.measured() as cost:
+            try:
+                response: values.Answer = self._executor.handle(task)
+            except latency.Hangs as hangs:
+                if hangs.alive:
+                    self._beat(token)
+                return
+            except latency.Dies as dies:
+                words = f"the task runner {signals.describe_exit(-dies.number)}"
+                response = failures.of_words("RunnerDied", words)
+        if cost.seconds <= 0:
+            self._respond(response, token)
+            return
+        self._beat(token)
+        self._at(cost.seconds, lambda: self._respond(response, token))
+
+    def _at(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._later, (self.clock.now() + seconds, next(self._order), what))
+
+    def _beat(self, token: str) -> None:
+        self._at(HEARTBEAT, lambda: self._send_beat(token))
+
+    def _send_beat(self, token: str) -> None:
+        if token in self._gone:
+            return
+        try:
+            status = self._transport.call("RecordActivityTaskHeartbeat", {"taskToken": token})
+        except swf_errors.UnknownResourceFault:
+            self._gone.add(token)
+            return
+        if status.cancel_requested:
+            self._respond(values.Canceled(), token)
+            return
+        self._beat(token)
+
+    def _respond(self, response: values.Answer, token: str) -> None:
+        if token in self._gone:
+            return
+        self._gone.add(token)
+        try:
+            self._transport.call(*values.to_request(response, token))
+        except swf_errors.UnknownResourceFault:
+            return  # it timed out, or its execution is closed: a real worker is told the same
+
+    # -- time
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time pass, doing everything that becomes possible at its moment."""
+        self._at(seconds, lambda: None)
+        end = self.clock.now() + seconds
+        self.run_until(lambda: self.clock.now() >= end and not self.step())
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        """Step, and let time pass, until the condition holds. Raises Stuck when nothing will ever happen."""
+        while not condition():
+            if self.step():
+                continue
+            moments = [self._later[0][0]] if self._later else []
+            deadline = self.service.next_deadline()
+            if deadline is not None:
+                moments.append(deadline)
+            if not moments:
+                raise Stuck(
+                    "nothing can run and nothing is due: does the workflow wait for a signal that nobody sends?"
+                )
+            if isinstance(self.clock, clock.VirtualClock):
+                self.clock.advance_to(min(moments))
+            else:
+                real_time.sleep(max(0.0, min(min(moments) - self.clock.now(), 0.5)))
+
+    def start(self, cls: Any, envelope: Mapping[str, Any], **options: Any) -> str:
+        """Start an execution of a workflow class; ``options`` as of ``runtime.starting.request``. Return its run id."""
+        asked = starting.request(cls, utils.full_object_name(cls), envelope, **options)
+        return starting.begin(self._transport, DOMAIN, asked)
+
+    def outcome(self, workflow_id: str, run_id: str) -> tuple[str, Any]:
+        """Return the close status of a closed run and the attributes of its last event."""
+        request = {"domain": DOMAIN, "execution": {"workflowId": workflow_id, "runId": run_id}}
+        status = self._transport.call("DescribeWorkflowExecution", request).execution_info.close_status
+        page = self._transport.call(
+            "GetWorkflowExecutionHistory", {**request, "reverseOrder": True, "maximumPageSize": 1}
+        )
+        return status, page.events[0].attributes
+
+    def load(self, text: str) -> Any:
+        """Return the value of a result: its text parsed, a jumbo value fetched."""
+        return self._payloads.decode(self._store.load(text))
+
+    def next_number(self) -> int:
+        """Return 1, 2, 3, ...: ids that are the same in every run of a test."""
+        return next(self._numbers)
+
+    def signal(self, workflow_id: str, run_id: str, name: str, value: Any) -> None:
+        """Send a signal whose input is this value."""
+        request = {"domain": DOMAIN, "workflowId": workflow_id, "runId": run_id, "signalName": name}
+        self._transport.call("SignalWorkflowExecution", {**request, "input": self._payloads.encode(value)})
+
+    def cancel(self, workflow_id: str, run_id: str) -> None:
+        """Request the cancellation of a run."""
+        request = {"domain": DOMAIN, "workflowId": workflow_id, "runId": run_id}
+        self._transport.call("RequestCancelWorkflowExecution", request)
+
+    def history(self, workflow_id: str, run_id: str) -> list[Any]:
+        """Return every event of a run."""
+        request: dict[str, Any] = {"domain": DOMAIN, "execution": {"workflowId": workflow_id, "runId": run_id}}
+        found: list[Any] = []
+        while True:
+            page = self._transport.call("GetWorkflowExecutionHistory", request)
+            found += page.events
+            if not page.next_page_token:
+                return found
+            request["nextPageToken"] = page.next_page_token
+
+    def run_until_closed(self, workflow_id: str, run_id: str) -> None:
+        """Run until this execution is closed."""
+        request = {"domain": DOMAIN, "execution": {"workflowId": workflow_id, "runId": run_id}}
+        started = self._transport.call("DescribeWorkflowExecution", request)
+        self.serve(started.execution_configuration.task_list.name)
+
+        def closed() -> bool:
+            answer = self._transport.call("DescribeWorkflowExecution", request)
+            return bool(answer.execution_info.execution_status == "CLOSED")
+
+        self.run_until(closed)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Watching:
+    """A transport that learns which task lists there are from the requests that pass through it."""
+
+    def __init__(self, transport: base.Transport, decision_lists: set[str], activity_lists: set[str]) -> None:
+        self._transport = transport
+        self._decision_lists = decision_lists
+        self._activity_lists = activity_lists
+
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        answer = self._transport.call(action, request, poll_id=poll_id)
+        if action == "StartWorkflowExecution":
+            self._learn(self._decision_lists, request)
+        for decision in request.get("decisions", ()):
+            for name, said in decision.items():
+                if name == "scheduleActivityTaskDecisionAttributes":
+                    self._learn(self._activity_lists, said)
+                elif name.endswith("DecisionAttributes"):
+                    self._learn(self._decision_lists, said)
+        return answer
+
+    @staticmethod
+    def _learn(lists: set[str], said: Mapping[str, Any]) -> None:
+        if "taskList" in said:
+            lists.add(said["taskList"]["name"])
+
+    def revoke(self, poll_id: str) -> bool:
+        return self._transport.revoke(poll_id)
+
+    def close(self) -> None:
+        self._transport.close()

@@ -1,0 +1,275 @@
+"""Deciders and workers as supervised children of the calling process, against one endpoint.
+
+    with standalone.Group(place) as group:
+        group.decider(task_list="decisions")
+        group.worker(task_list="heavy", slots=2)
+        ...
+
+leaves no process behind, whatever ends the calling process. The children run this module:
+``python -m simpleflow.runtime.standalone decider|worker JSON``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+
+from simpleflow import engine as engines
+from simpleflow import log, settings, utils
+from simpleflow.client import connect
+from simpleflow.core import errors, interceptors
+from simpleflow.process import Stop, Supervisor, lifeline, titles
+
+from . import decider, execute, frames, identity, lanes, needs, status, stores, watchdog, worker
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where deciders and workers poll; None: what settings and environment lead to."""
+
+    domain: str | None = None
+    endpoint_url: str | None = None
+    backend: Literal["local", "embedded", "swf"] | None = None
+
+    def connect(self) -> connect.Connection:
+        return connect.connect(domain=self.domain, endpoint_url=self.endpoint_url, backend=self.backend)
+
+
+class DeciderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One decider process."""
+
+    place: Place = Place()
+    task_list: str
+    #: dotted names of the workflow classes that are loaded at start; others are loaded when a task names them
+    workflows: tuple[str, ...] = ()
+    #: send activities and children to this list, whatever list they name
+    override_list: str | None = None
+    sticky: bool = True
+    #: seconds after which a ``run()`` that neither returns nor blocks ends the process; 0: never
+    watchdog: float = 60.0
+    #: threads that poll each list
+    lanes: int = 2
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker process."""
+
+    place: Place = Place()
+    task_list: str
+    #: tasks at a time
+    slots: int = 1
+    #: longest seconds between two heartbeats of a task
+    heartbeat: float = 60.0
+    modules: tuple[str, ...] = ()
+    pre: tuple[str, ...] = ()
+    post: tuple[str, ...] = ()
+    one_task: bool = False
+
+    def setup(self) -> frames.Setup:
+        return frames.Setup(
+            modules=self.modules,
+            pre=self.pre,
+            post=self.post,
+            grace=float(settings.ACTIVITY_SIGTERM_WAIT_SEC),
+            jumbo=settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET,
+        )
+
+
+def check_workflows(paths: Sequence[str]) -> list[Any]:
+    """Import workflow classes by dotted name; raises UsageError naming the one that is wrong, and why."""
+    from simpleflow import workflow
+
+    found = []
+    for path in paths:
+        try:
+            loaded = utils.import_from_module(path)
+        except Exception as error:
+            raise errors.UsageError(
+                f"workflow {path!r} cannot be imported ({type(error).__name__}: {error}): write "
+                "package.module.ClassName, of a module in the current folder or on PYTHONPATH"
+            ) from error
+        if not utils.issubclass_(loaded, workflow.Workflow):
+            raise errors.UsageError(f"{path!r} is a {type(loaded).__name__}, not a subclass of simpleflow.Workflow")
+        found.append(loaded)
+    return found
+
+
+def check_worker(spec: WorkerSpec) -> None:
+    """Import what a worker is asked to run; raises UsageError naming the module or middleware that is broken."""
+    import importlib
+
+    execute.Middleware(spec.pre, spec.post)
+    for name in spec.modules:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            # A prefix may name a class of a module as well.
+            try:
+                utils.import_from_module(name)
+            except Exception as error:
+                raise _broken(name, error) from error
+        except Exception as error:
+            raise _broken(name, error) from error
+
+
+def _broken(name: str, error: BaseException) -> errors.UsageError:
+    return errors.UsageError(
+        f"--modules {name!r} cannot be imported ({type(error).__name__}: {error}): mend it, install it, "
+        "or leave it out; no task was taken"
+    )
+
+
+def run_decider(
+    spec: DeciderSpec, *, stop: Stop | None = None, mounted: Sequence[interceptors.DeciderInterceptor] = ()
+) -> None:
+    """Run one decider in this process and on this thread until ``stop`` says so."""
+    connection = spec.place.connect()
+    store = stores.open_store(settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET)
+    step = decider.Decider(
+        connection.transport,
+        engines.Engine(workflows=check_workflows(spec.workflows), payloads=stores.payloads()),
+        decider.Options(
+            domain=connection.domain,
+            task_list=spec.task_list,
+            identity=identity.make(),
+            sticky_list=decider.sticky_name(spec.task_list) if spec.sticky else None,
+            override_list=spec.override_list,
+        ),
+        resolver=needs.Resolver(connection.transport, domain=connection.domain, load=store.load),
+        mounted=mounted,
+    )
+    dog = watchdog.Watchdog(spec.watchdog) if spec.watchdog > 0 else None
+    lanes.DeciderProcess(connection.transport, step, stop=stop, dog=dog, lanes=spec.lanes).run()
+
+
+def cluster_interceptors() -> tuple[interceptors.DeciderInterceptor, ...]:
+    """Return what a cluster mounts in its deciders; nothing when this process belongs to none."""
+    if "SIMPLEFLOW_CLUSTER_SETUP" not in os.environ:
+        return ()
+    from simpleflow.nodes import connect as clusters
+
+    return clusters.decider(os.environ)
+
+
+def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object | None = None) -> None:
+    """Run one worker in this process until ``stop`` says so; with ``poll_data`` only the task that it holds."""
+    check_worker(spec)
+    connection = spec.place.connect()
+    made = worker.Worker(
+        connection.transport,
+        worker.Options(
+            domain=connection.domain,
+            task_list=spec.task_list,
+            identity=identity.make(),
+            processes=spec.slots,
+            heartbeat=spec.heartbeat,
+            one_task=spec.one_task,
+            setup=spec.setup(),
+        ),
+        stop=stop,
+    )
+    if poll_data is not None:
+        made.work(poll_data)
+        return
+    path = settings.SIMPLEFLOW_STATUS_SOCKET
+    channel = status.Channel(path, made) if path else None
+    if channel is not None:
+        channel.start()
+    try:
+        made.run(linger=channel is not None)
+    finally:
+        if channel is not None:
+            channel.close()
+
+
+def command(spec: DeciderSpec | WorkerSpec) -> list[str]:
+    """Return the command of a child process that runs this spec."""
+    kind = "decider" if isinstance(spec, DeciderSpec) else "worker"
+    return [sys.executable, "-m", "simpleflow.runtime.standalone", kind, msgspec.json.encode(spec).decode()]
+
+
+class Group:
+    """Supervised deciders and workers of the calling process; ``stop`` leaves nothing behind.
+
+    What dies is started again with back-off. ``log`` is a file that the children's output is appended to; without it
+    they share this process's stderr. A context manager.
+    """
+
+    def __init__(
+        self, place: Place, *, log: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None
+    ):
+        self._place = place
+        self._log = None if log is None else os.fspath(log)
+        self._env = {**os.environ, **(env or {})}
+        self._supervisors: list[Supervisor] = []
+
+    def decider(self, *, processes: int = 1, **options: Any) -> Supervisor:
+        """Start decider processes; ``options`` are the fields of DeciderSpec but its place."""
+        return self._supervise(DeciderSpec(place=self._place, **options), processes)
+
+    def worker(self, *, processes: int = 1, **options: Any) -> Supervisor:
+        """Start worker processes; ``options`` are the fields of WorkerSpec but its place."""
+        return self._supervise(WorkerSpec(place=self._place, **options), processes)
+
+    def _supervise(self, spec: DeciderSpec | WorkerSpec, processes: int) -> Supervisor:
+        supervisor = Supervisor(
+            command(spec),
+            nb_children=processes,
+            background=True,
+            stagger=0.05,
+            env=self._env,
+            final=frozenset({64}),
+            log=self._log,
+        )
+        supervisor.start()
+        self._supervisors.append(supervisor)
+        return supervisor
+
+    @property
+    def pids(self) -> list[int]:
+        """Pids of the deciders and workers that live now (task runners not included)."""
+        return [pid for supervisor in self._supervisors for pid in supervisor.pids]
+
+    def stop(self, *, hurry: bool = False, timeout: float = 10.0) -> None:
+        """Drain all of them at once, wait up to ``timeout`` seconds, end what is left with all it started."""
+        for supervisor in self._supervisors:
+            supervisor.hurry() if hurry else supervisor.drain()
+        for supervisor in self._supervisors:
+            supervisor.stop(hurry=hurry, timeout=timeout)
+        self._supervisors.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop(hurry=kind is not None)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one spec in this process: the supervisor's child."""
+    kind, text = argv
+    titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
+    log.configure()
+    stop = Stop()
+    stop.install()
+    lifeline.watch(lambda: stop.request(Stop.HURRY))
+    try:
+        if kind == "decider":
+            run_decider(msgspec.json.decode(text, type=DeciderSpec), stop=stop, mounted=cluster_interceptors())
+        else:
+            run_worker(msgspec.json.decode(text, type=WorkerSpec), stop=stop)
+    except errors.UsageError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 64
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())
+    sys.exit(main(sys.argv[1:]))

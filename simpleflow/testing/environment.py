@@ -1,0 +1,135 @@
+"""Test workflows without waiting: service, deciders and workers in one thread, on a clock that jumps.
+
+    def test_it_gives_up_after_a_month() -> None:
+        with Environment(virtual_time=True) as environment:
+            run = environment.start(Nightly, 3)
+            environment.advance(30 * DAY)
+            assert environment.wait(run) == "gave up"
+
+An activity that runs here takes no time unless it says so (``testing.takes``, ``hang``, ``dies``).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from simpleflow.core import clock, errors, events
+from simpleflow.local import inline
+from simpleflow.local.latency import dies, hang, takes
+from simpleflow.runtime import execute
+
+__all__ = ["Environment", "Failed", "Run", "dies", "hang", "takes"]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that an environment started."""
+
+    workflow_id: str
+    run_id: str
+
+
+class Failed(errors.SimpleflowError):
+    """The run closed as something else than completed."""
+
+    def __init__(self, status: str, reason: str | None, details: str | None) -> None:
+        super().__init__(f"the workflow {status.lower()}: {reason or 'no reason given'}")
+        #: FAILED, TIMED_OUT, CANCELED or TERMINATED
+        self.status = status
+        self.reason = reason
+        self.details = details
+
+
+class Environment:
+    """A service in memory with a decider and a worker, driven step by step by the test. A context manager.
+
+    With ``virtual_time`` (the default) nothing waits: when nobody can run, time jumps to the next deadline. Order of
+    a step: what is due, then decisions, then activities. The same program gives the same history every time.
+    """
+
+    def __init__(
+        self,
+        *,
+        virtual_time: bool = True,
+        workflows: Sequence[type] = (),
+        dispatcher: execute.Dispatcher | None = None,
+        pre: Sequence[str] = (),
+        post: Sequence[str] = (),
+    ) -> None:
+        self._place = inline.Inline(
+            virtual_time=virtual_time, workflows=workflows, dispatcher=dispatcher, pre=pre, post=post
+        )
+
+    @property
+    def clock(self) -> clock.Clock:
+        return self._place.clock
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The environment's time, aware, UTC."""
+        return datetime.datetime.fromtimestamp(self._place.clock.now(), datetime.UTC)
+
+    @property
+    def connection(self) -> Any:
+        """A connection to the environment's service, for clients under test."""
+        return self._place.connection
+
+    def start(self, workflow: type, *args: Any, **kwargs: Any) -> Run:
+        """Start an execution; it is decided and worked when time passes (``wait``, ``advance``, ``step``)."""
+        identifier = f"{workflow.name}-{self._place.next_number()}"  # type: ignore[attr-defined]  # Workflow classes have it
+        run_id = self._place.start(workflow, {"args": list(args), "kwargs": kwargs}, workflow_id=identifier)
+        return Run(workflow_id=identifier, run_id=run_id)
+
+    def run(self, workflow: type, *args: Any, **kwargs: Any) -> Any:
+        """Start an execution, wait for its end and return its result. Raises Failed."""
+        return self.wait(self.start(workflow, *args, **kwargs))
+
+    def wait(self, run: Run) -> Any:
+        """Let time pass until the run is closed and return its result. Raises Failed, or Stuck when it cannot end."""
+        self._place.run_until_closed(run.workflow_id, run.run_id)
+        status, last = self._place.outcome(run.workflow_id, run.run_id)
+        if status == "CONTINUED_AS_NEW":
+            return self.wait(Run(workflow_id=run.workflow_id, run_id=last.new_execution_run_id))
+        if status != "COMPLETED":
+            raise Failed(status, getattr(last, "reason", None), getattr(last, "details", None))
+        return None if last.result is None else self._place.load(last.result)
+
+    def step(self) -> bool:
+        """Do the first thing that can be done now; False when nobody can run without time passing."""
+        return self._place.step()
+
+    def settle(self) -> None:
+        """Do everything that can be done without time passing."""
+        while self._place.step():
+            pass
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass, doing everything that becomes possible at its moment."""
+        self._place.run_for(seconds)
+
+    def signal(self, run: Run, name: str, *args: Any, **kwargs: Any) -> None:
+        """Send a signal with these arguments."""
+        self._place.signal(run.workflow_id, run.run_id, name, {"args": list(args), "kwargs": kwargs})
+
+    def cancel(self, run: Run) -> None:
+        """Request the cancellation of a run."""
+        self._place.cancel(run.workflow_id, run.run_id)
+
+    def history(self, run: Run) -> list[events.Base]:
+        """Return every event of a run."""
+        return self._place.history(run.workflow_id, run.run_id)
+
+    def close(self) -> None:
+        self._place.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,69 @@
+"""A transport for worker tests: hands out prepared tasks, records what is answered, fails when told to."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from simpleflow.swf import errors
+
+
+def task(name: str, *args: Any, token: str = "token-1", **kwargs: Any) -> SimpleNamespace:
+    """What PollForActivityTask would answer for this activity of ``runtime_activities``."""
+    return SimpleNamespace(
+        task_token=token,
+        activity_id=f"activity-{name}-{token}",
+        started_event_id=6,
+        workflow_execution=SimpleNamespace(workflow_id="wf", run_id="run"),
+        activity_type=SimpleNamespace(name=name if "." in name else f"runtime_activities.{name}", version="1"),
+        input=json.dumps({"args": args, "kwargs": kwargs}),
+    )
+
+
+class FakeSwf:
+    """Thread safe. ``failing`` counts down the calls of an action that raise TransportError first."""
+
+    def __init__(self) -> None:
+        self.tasks: queue.Queue[Any] = queue.Queue()
+        self.answers: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
+        self.beats: list[dict[str, Any]] = []
+        self.polls = 0
+        self.failing: dict[str, int] = {}
+        self.revoked = 0
+        self.cancel_requested = False
+        self.unknown = False
+        self._wake = threading.Event()
+
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        if self.failing.get(action, 0) > 0:
+            self.failing[action] -= 1
+            raise errors.TransportError(f"no answer to {action}")
+        if action == "PollForActivityTask":
+            self.polls += 1
+            self._wake.clear()
+            for _ in range(100):
+                try:
+                    return self.tasks.get(timeout=0.02)
+                except queue.Empty:
+                    if self._wake.is_set():
+                        break
+            return SimpleNamespace(task_token="")
+        if action == "RecordActivityTaskHeartbeat":
+            self.beats.append(dict(request))
+            if self.unknown:
+                raise errors.UnknownResourceFault("unknown token")
+            return SimpleNamespace(cancel_requested=self.cancel_requested)
+        self.answers.put((action, dict(request)))
+        return None
+
+    def revoke(self, poll_id: str) -> bool:
+        self.revoked += 1
+        self._wake.set()
+        return True
+
+    def close(self) -> None:
+        self._wake.set()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from simpleflow.core import clock
+from simpleflow.runtime import lanes, watchdog
+
+
+def test_the_engine_thread_runs_in_order_and_hands_back_errors() -> None:
+    engine = lanes.EngineThread()
+    seen: list[int] = []
+    done = threading.Event()
+
+    def other() -> None:
+        assert engine.call(lambda: seen.append(threading.get_ident())) is None
+        with pytest.raises(ValueError, match="from the engine"):
+            engine.call(_raise)
+        done.set()
+        engine.wake()
+
+    def _raise() -> None:
+        raise ValueError("from the engine")
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    engine.run(done.is_set)
+    thread.join()
+    assert seen == [threading.get_ident()]
+
+
+def test_a_run_is_decided_after_its_last_response_was_acknowledged() -> None:
+    in_flight = lanes.InFlight()
+    order: list[str] = []
+    entered = threading.Event()
+
+    def second() -> None:
+        entered.set()
+        with in_flight.of("run"):
+            order.append("second")
+
+    with in_flight.of("run"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        entered.wait()
+        with in_flight.of("another run"):
+            order.append("another")
+        time.sleep(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["another", "first", "second"]
+
+
+def test_the_watchdog_times_evaluations_only(capfd: pytest.CaptureFixture[str]) -> None:
+    virtual = clock.VirtualClock()
+    ended: list[int] = []
+    dog = watchdog.Watchdog(60, time=virtual, end=ended.append)
+    dog.enter("slow workflow")
+    virtual.advance(59)
+    assert not dog.check()
+    dog.leave()
+    virtual.advance(1000)  # a Needs may take as long as it likes
+    assert not dog.check()
+    dog.enter("hung workflow")
+    virtual.advance(60)
+    assert dog.check()
+    assert ended == [watchdog.EXIT_HUNG]
+    assert "test_the_watchdog_times_evaluations_only" in capfd.readouterr().err

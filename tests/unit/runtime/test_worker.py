@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fake_swf import FakeSwf, task
+
+from simpleflow.process import Stop
+from simpleflow.runtime import frames, worker
+
+pytestmark = pytest.mark.needs_processes
+Start = Callable[..., worker.Worker]
+
+
+def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true in time"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def swf() -> FakeSwf:
+    return FakeSwf()
+
+
+@pytest.fixture
+def start(swf: FakeSwf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    running: list[tuple[Stop, threading.Thread]] = []
+
+    def begin(**options: Any) -> worker.Worker:
+        stop = Stop()
+        defaults: dict[str, Any] = {"domain": "d", "task_list": "tl", "identity": "{}", "heartbeat": 0.2}
+        setup = frames.Setup(grace=0.5, modules=options.pop("modules", ()))
+        made = worker.Worker(swf, worker.Options(**{**defaults, **options}, setup=setup), stop=stop)
+        thread = threading.Thread(target=made.run)
+        thread.start()
+        running.append((stop, thread))
+        return made
+
+    yield begin
+    for stop, thread in running:
+        stop.request(Stop.HURRY)
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def answer(swf: FakeSwf) -> tuple[str, dict[str, Any]]:
+    return swf.answers.get(timeout=20)
+
+
+def details(request: dict[str, Any]) -> dict[str, Any]:
+    found = json.loads(request["details"])
+    assert set(found) == {"error", "error_type", "message", "traceback"}
+    return found
+
+
+def test_tasks_are_run_and_runners_reused(swf: FakeSwf, start: Start) -> None:
+    start()
+    pids = []
+    for number in range(3):
+        swf.tasks.put(task("own_pid", token=f"t{number}"))
+        action, request = answer(swf)
+        assert (action, request["taskToken"]) == ("RespondActivityTaskCompleted", f"t{number}")
+        pids.append(json.loads(request["result"]))
+    assert len(set(pids)) == 1
+    assert pids[0] != os.getpid()
+
+
+def test_a_runner_is_recycled_after_so_many_tasks(swf: FakeSwf, start: Start) -> None:
+    start(max_tasks=1)
+    pids = []
+    for number in range(2):
+        swf.tasks.put(task("own_pid", token=f"t{number}"))
+        pids.append(json.loads(answer(swf)[1]["result"]))
+    assert pids[0] != pids[1]
+    eventually(lambda: not alive(pids[0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "error", "message"),
+    [
+        ("fail", ["bad row 7"], "ValueError", "bad row 7"),
+        ("leave", [], "SystemExit", "3"),
+        ("unserialisable", [], "TypeError", "runtime_activities.unserialisable"),
+        ("long_text", [40_000], "ValueError", "result"),
+        ("no_such_module_at_all.f", [], "DispatchError", "no_such_module_at_all"),
+    ],
+)
+def test_failures_have_json_details(
+    swf: FakeSwf, start: Start, name: str, args: list[Any], error: str, message: str
+) -> None:
+    start()
+    swf.tasks.put(task(name, *args))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskFailed"
+    assert details(request)["error"] == error
+    assert message in details(request)["message"]
+    assert len(request["reason"]) <= 256
+
+
+def test_a_runner_that_is_killed_fails_its_task_and_the_next_one_runs(swf: FakeSwf, start: Start) -> None:
+    start()
+    swf.tasks.put(task("die", int(signal.SIGKILL)))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskFailed"
+    assert "SIGKILL" in request["reason"]
+    assert "SIGKILL" in details(request)["message"]
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert json.loads(answer(swf)[1]["result"]) == 3
+
+
+def test_failed_heartbeats_polls_and_answers_are_tried_again_by_the_same_process(swf: FakeSwf, start: Start) -> None:
+    swf.failing = {"PollForActivityTask": 2, "RecordActivityTaskHeartbeat": 2, "RespondActivityTaskCompleted": 2}
+    start()
+    swf.tasks.put(task("time.sleep", 1.2))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskCompleted"
+    assert "result" not in request
+    assert swf.beats
+    assert not any(swf.failing.values())
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "t2"
+
+
+def test_a_closed_task_loses_its_whole_process_tree_after_its_clean_up(
+    swf: FakeSwf, start: Start, tmp_path: Path
+) -> None:
+    start()
+    swf.tasks.put(task("sleep_with_child", str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    swf.unknown = True
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    eventually(lambda: not any(alive(pid) for pid in pids))
+    assert (tmp_path / "cleaned").exists()
+    swf.unknown = False
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "t2"  # nothing was answered for the closed one
+
+
+@pytest.mark.parametrize("name", ["sleep_with_child", "stubborn"])
+def test_a_requested_cancellation_reaches_the_task_and_is_answered(
+    swf: FakeSwf, start: Start, tmp_path: Path, name: str
+) -> None:
+    start()
+    swf.tasks.put(task(name, str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    swf.cancel_requested = True
+    assert answer(swf)[0] == "RespondActivityTaskCanceled"
+    swf.cancel_requested = False
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "t2"
+
+
+def test_polls_are_opened_only_while_a_runner_is_free(swf: FakeSwf, start: Start, tmp_path: Path) -> None:
+    made = start()
+    swf.tasks.put(task("sleep_with_child", str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    polls = swf.polls
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    time.sleep(0.5)
+    assert swf.polls == polls
+    assert not made.polling
+    assert [shown.id for shown in made.running] == ["run/activity-sleep_with_child-token-1"]
+
+
+def test_a_drain_ends_the_open_poll_and_finishes_the_task(swf: FakeSwf, start: Start) -> None:
+    made = start(processes=2)
+    swf.tasks.put(task("time.sleep", 1))
+    eventually(lambda: made.running and made.polling)
+    made.stop.request(Stop.DRAIN)
+    assert answer(swf)[0] == "RespondActivityTaskCompleted"
+    assert swf.revoked >= 1
+    eventually(lambda: made.acknowledged)
+
+
+def test_hurry_fails_the_task_as_interrupted(swf: FakeSwf, start: Start, tmp_path: Path) -> None:
+    made = start()
+    swf.tasks.put(task("sleep_with_child", str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    made.stop.request(Stop.HURRY)
+    action, request = answer(swf)
+    assert (action, request["reason"]) == ("RespondActivityTaskFailed", "simpleflow.node.interrupted")
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    eventually(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_modules_limit_what_may_run(swf: FakeSwf, start: Start) -> None:
+    start(modules=("json",))
+    swf.tasks.put(task("add", 1, 2))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskFailed"
+    assert "--modules" in details(request)["message"]
+
+
+def test_one_task_and_no_more(swf: FakeSwf, start: Start) -> None:
+    made = start(one_task=True)
+    swf.tasks.put(task("add", 1, 2))
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "token-1"
+    eventually(lambda: made.acknowledged)
+    assert swf.tasks.qsize() == 1
