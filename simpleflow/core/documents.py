@@ -213,3 +213,5 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     #: file lock whose release means that the machine's owner is gone; '' where machines end by themselves
     lifeline: str = ""
+    #: of decider machines: the cluster file's text (JSON is YAML); their agent keeps a decider and a manager
+    cluster_file: str = ""

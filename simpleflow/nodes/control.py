@@ -261,7 +261,7 @@ class ControlFile:
     """control.json of one cluster, as one manager (or reader) sees it. Not thread safe."""
 
     def __init__(self, store: blobs.BlobStore, cluster: str, holder: str, clock: clocks.Clock) -> None:
-        self._store = store
+        self.store = store
         self._cluster = cluster
         self.holder = holder
         self._clock = clock
@@ -286,7 +286,7 @@ class ControlFile:
         """Read the document; one that does not exist is an empty one. Raises ControlLost when the store fails."""
         self.forget()
         try:
-            got = self._store.get(documents.CONTROL_KEY)
+            got = self.store.get(documents.CONTROL_KEY)
         except core_errors.SimpleflowError as error:
             raise errors.ControlLost(f"control.json of '{self._cluster}' could not be read: {error}") from error
         if got is None:
@@ -310,9 +310,9 @@ class ControlFile:
         self.forget()
         try:
             if etag is None:
-                self._etag = self._store.put(documents.CONTROL_KEY, content, if_absent=True)
+                self._etag = self.store.put(documents.CONTROL_KEY, content, if_absent=True)
             else:
-                self._etag = self._store.put(documents.CONTROL_KEY, content, if_match=etag)
+                self._etag = self.store.put(documents.CONTROL_KEY, content, if_match=etag)
         except core_errors.SimpleflowError as error:
             raise errors.ControlLost(
                 f"control.json of '{self._cluster}' was not replaced: {error}; it is read again at the next pass"

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock, documents
-from simpleflow.nodes import lifeline, metadata, service
-from simpleflow.nodes.agent import Agent
+from simpleflow.nodes import lifeline, metadata, stores
+from simpleflow.nodes.agent import Agent, DeciderAgent
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> int:
     setup = msgspec.json.decode(options.setup.read_bytes(), type=documents.NodeSetup)
     if setup.lifeline:
         lifeline.watch(setup.lifeline)
-    agent = Agent(setup, metadata.Metadata(os.environ), service.open_store(setup.store), os.environ, clock.RealClock())
+    if setup.cluster_file:
+        return DeciderAgent(setup, options.setup, os.environ, clock.RealClock()).run()
+    agent = Agent(setup, metadata.Metadata(os.environ), stores.open_store(setup.store), os.environ, clock.RealClock())
     signal.signal(signal.SIGTERM, agent.end_soon)
     signal.signal(signal.SIGINT, agent.end_soon)
     return agent.run()

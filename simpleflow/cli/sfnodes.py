@@ -1,0 +1,242 @@
+"""``sfnodes``: machines for workflows. No logic here; every command calls ``simpleflow.nodes``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from simpleflow import _version
+from simpleflow.core import errors as core_errors
+from simpleflow.nodes import clusters, config, template
+
+from . import sfnodes_rehearse
+from . import sfnodes_show as show
+
+CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_okay=False))
+BUNDLE = click.option(
+    "--bundle", "folder", type=click.Path(file_okay=False, exists=True), help="Your own infra, provisioning and ami."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Group(click.Group):
+    """Turns our errors into one message and the exit code of docs/reference/formats.md."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except core_errors.UsageError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(64)
+        except core_errors.SimpleflowError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version.__version__, prog_name="sfnodes")
+def cli() -> None:
+    """Map task lists to machines, bring them up, let them go."""
+
+
+@cli.command()
+@CLUSTER
+@click.option("--name", help="The cluster's name (default: the folder's).")
+@click.option("--bundle", "folder", type=click.Path(file_okay=False), help="Write infra, provisioning and ami there.")
+@JSON
+def init(cluster: str, name: str | None, folder: str | None, as_json: bool) -> None:
+    """Write a cluster file to start from (or a bundle of your own); what exists is left alone."""
+    if folder is not None:
+        written = template.write_bundle(Path(folder))
+        text = f"wrote {', '.join(written)} to {folder}: use them with --bundle {folder}"
+        show.message({"written": folder, "folders": list(written)}, text, as_json)
+        return
+    path = Path(cluster)
+    if path.exists():
+        raise core_errors.UsageError(f"{path} exists already; edit it, or name another file: sfnodes init FILE")
+    chosen = name or _name_of(path.resolve().parent.name)
+    text = template.render(chosen)
+    config.loads(text, str(path))
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise core_errors.UsageError(f"{path} cannot be written: {error}") from error
+    show.message({"written": str(path), "cluster": chosen}, f"wrote {path}: cluster '{chosen}'", as_json)
+
+
+def _name_of(folder: str) -> str:
+    """A cluster name made from a folder's name."""
+    letters = "".join(each if each.isascii() and each.isalnum() else "-" for each in folder.lower()).strip("-")
+    return letters[:31] if letters[:1].isalpha() else f"c-{letters}"[:31].rstrip("-")
+
+
+@cli.command()
+@CLUSTER
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of cluster files instead.")
+@JSON
+def validate(cluster: str, schema: bool, as_json: bool) -> None:
+    """Check a cluster file; every problem with its line and what to write instead."""
+    if schema:
+        click.echo(msgspec.json.format(msgspec.json.encode(config.json_schema()), indent=2))
+        return
+    loaded = config.load(cluster)
+    found = loaded.config
+    text = f"{cluster}: good: {len(found.profiles)} profiles, {len(found.task_lists)} task lists, {found.provider}"
+    show.message({"cluster": found.cluster, "valid": True, "config": msgspec.to_builtins(found)}, text, as_json)
+
+
+@cli.command()
+@CLUSTER
+@BUNDLE
+@JSON
+def plan(cluster: str, folder: str | None, as_json: bool) -> None:
+    """Show what `up` would change (ec2) and what the manager would do now, and why; change nothing."""
+    from simpleflow.nodes import run
+
+    loaded = config.load(cluster)
+    stacks = None
+    if loaded.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        stacks = sfnodes_ec2.plan(loaded, folder)
+    show.plan(run.plan_now(loaded, os.environ), loaded.config, as_json, stacks)
+
+
+@cli.command(name="template")
+@CLUSTER
+@BUNDLE
+@click.option("--base", is_flag=True, help="The retained stack's instead.")
+def template_(cluster: str, folder: str | None, base: bool) -> None:
+    """Print the CloudFormation template of a cluster (ec2); calls nobody."""
+    loaded = config.load(cluster)
+    if loaded.config.provider != "ec2":
+        raise core_errors.UsageError(
+            f"{cluster}: provider '{loaded.config.provider}' has no stack; write provider: ec2 and a region"
+        )
+    from . import sfnodes_ec2
+
+    click.echo(sfnodes_ec2.template(loaded, folder, base))
+
+
+@cli.command()
+@CLUSTER
+@BUNDLE
+@JSON
+def up(cluster: str, folder: str | None, as_json: bool) -> None:
+    """Start the cluster: a supervisor that keeps the manager, in the background; on ec2 the stacks."""
+    target = clusters.load(cluster)
+    if target.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        sfnodes_ec2.up(target.loaded, folder, as_json)
+        return
+    target.bring_up()
+    started = target.up
+    text = (
+        f"cluster '{started.cluster}' is up (supervisor {started.pid}); start workflows with\n"
+        f"  simpleflow workflow.start --cluster {cluster} WORKFLOW --input JSON"
+    )
+    show.message(msgspec.to_builtins(started), text, as_json)
+
+
+@cli.command()
+@CLUSTER
+@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
+@JSON
+def status(cluster: str, watch: bool, as_json: bool) -> None:
+    """Show nodes, tasks and money."""
+    target = clusters.load(cluster)
+    if target.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        sfnodes_ec2.status(target.loaded, as_json)
+        return
+    while True:
+        show.status(target.status(), as_json)
+        if not watch:
+            return
+        time.sleep(1.0)
+
+
+@cli.command()
+@CLUSTER
+@click.option("--now", is_flag=True, help="Do not wait for running tasks: they time out and are run again.")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait for the end (default: no limit).")
+@click.option("--purge", is_flag=True, help="Delete the data too: bucket and logs (ec2), documents and logs (else).")
+@JSON
+def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: bool) -> None:
+    """Drain and end every node, then manager and supervisor. Data stays."""
+    target = clusters.load(cluster)
+    if target.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        sfnodes_ec2.down(target.loaded, purge, as_json)
+        return
+    if not target.is_up:
+        raise core_errors.UsageError(f"cluster '{target.config.cluster}' is not up: there is nothing to take down")
+    gone = target.take_down(hurry=now, timeout=timeout)
+    if gone and purge:
+        target.purge()
+    text = (
+        f"cluster '{target.config.cluster}' is down"
+        if gone
+        else (
+            f"cluster '{target.config.cluster}' is still draining; `sfnodes status {cluster}` shows what it waits for"
+        )
+    )
+    show.message({"cluster": target.config.cluster, "down": gone}, text, as_json)
+    if not gone:
+        sys.exit(1)
+
+
+@cli.command()
+@CLUSTER
+@click.option("--node", help="Only this node's log.")
+@click.option("-n", "--lines", default=50, show_default=True, help="Last lines of each log.")
+@JSON
+def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
+    """Print the logs of supervisor, manager, deciders, service and nodes."""
+    show.logs(clusters.load(cluster).logs(node, lines), as_json)
+
+
+@cli.command()
+@CLUSTER
+@JSON
+def manager(cluster: str, as_json: bool) -> None:
+    """Run the manager here, in the foreground (`up` does it for you)."""
+    from simpleflow.nodes import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    code = run.manager_of(config.load(cluster), os.environ, os.getcwd()).run()
+    show.message({"manager": "ended", "code": code}, "", as_json)
+    sys.exit(code)
+
+
+@cli.command(hidden=True, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def agent(arguments: tuple[str, ...]) -> None:
+    """Run the agent of this machine (started by its provider or its unit)."""
+    from simpleflow.nodes.agent import __main__ as agent_main
+
+    sys.exit(agent_main.main(list(arguments)))
+
+
+cli.add_command(sfnodes_rehearse.rehearse)
+
+
+cli.add_command(sfnodes_rehearse.rehearse)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    cli(prog_name="sfnodes")
+
+
+if __name__ == "__main__":
+    main()

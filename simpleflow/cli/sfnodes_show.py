@@ -1,0 +1,113 @@
+"""What ``sfnodes`` prints: tables on a terminal, plain lines elsewhere, JSON on demand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from simpleflow.nodes import billing, clusters, config, policy
+
+
+def as_json_text(value: Any) -> str:
+    """Indented JSON of a value."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def message(value: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print the value as JSON, or the sentence."""
+    if as_json:
+        click.echo(as_json_text(value))
+    elif text:
+        click.echo(text)
+
+
+def table(columns: list[str], rows: list[list[str]]) -> None:
+    """A table on a terminal; tab-separated lines elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        for row in [columns, *rows]:
+            click.echo("\t".join(row))
+        return
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def money(amount: int, currency: str) -> str:
+    """Millionths as '0.0123 USD'."""
+    return f"{amount / billing.MICRO:.4f} {currency}"
+
+
+def plan(
+    decided: policy.Plan, cluster: config.ClusterConfig, as_json: bool, stacks: Mapping[str, Any] | None = None
+) -> None:
+    """The stack part (ec2), and the nodes part, each line with its reason."""
+    if as_json:
+        found = {"cluster": cluster.cluster, "nodes": decided}
+        click.echo(as_json_text(found if stacks is None else {**found, "stack": stacks}))
+        return
+    if stacks is not None:
+        for name, changes in stacks["changes"].items():
+            click.echo(f"stack '{name}': {len(changes)} changes")
+            for change in changes:
+                click.echo(f"  {change}")
+        for resource, price in stacks["at_rest"].items():
+            click.echo(f"at rest: {resource} {price} USD per hour")
+        for problem in stacks["problems"]:
+            click.echo(f"problem: {problem}")
+    rows = [["launch", f"{each.units} x {each.profile}", each.reason] for each in decided.launches]
+    for name in ("unmarks", "drains", "terminates", "keeps"):
+        rows += [[name[:-1], each.instance, each.reason] for each in getattr(decided, name)]
+    rows += [["note", "", note] for note in decided.notes]
+    if not rows:
+        click.echo("nothing to do: no node, no demand")
+        return
+    table(["ACTION", "NODE", "REASON"], rows)
+
+
+def status(found: clusters.Status, as_json: bool) -> None:
+    """Nodes, tasks and money."""
+    if as_json:
+        click.echo(as_json_text(found))
+        return
+    where = f"supervisor {found.supervisor}, manager {found.manager}" if found.up else "not up"
+    click.echo(f"cluster '{found.cluster}' ({found.provider}): {where}; domain '{found.domain}'")
+    for name, counts in found.demand.items():
+        click.echo(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
+    for failure in found.failures:
+        click.echo(f"profile '{failure.profile}': {failure.count} machines booted and never worked\n{failure.last_log}")
+    now = time.time()
+    rows = [
+        [
+            node.node,
+            node.profile,
+            node.state,
+            str(len(node.running)),
+            f"{(node.ended or now) - node.launched:.0f} s",
+            money(node.cost, found.currency),
+            node.reason,
+        ]
+        for node in found.nodes
+    ]
+    if rows:
+        table(["NODE", "PROFILE", "STATE", "TASKS", "AGE", "COST", "WHY"], rows)
+    click.echo(f"{len(rows)} nodes, {money(found.cost, found.currency)}")
+
+
+def logs(found: Mapping[str, str], as_json: bool) -> None:
+    """Each log under its name."""
+    if as_json:
+        click.echo(as_json_text(found))
+        return
+    for name, text in found.items():
+        click.echo(f"==> {name} <==")
+        click.echo(text)

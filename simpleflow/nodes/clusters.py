@@ -1,0 +1,327 @@
+"""A cluster from outside: bring it up, look at it, take it down. What ``sfnodes`` and programs call.
+
+with clusters.running("cluster.yaml") as cluster:      # tied: ends with this process, whatever ends it
+    ... start workflows on cluster.up.domain, cluster.up.task_list ...
+    print(cluster.status())
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import psutil
+
+from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
+from simpleflow.data.blobs import base as blobs
+
+from . import config, cost, demand, errors, lifeline, model, paths, stores, supervisor
+from .providers.process import provider as process_module
+
+#: seconds for the supervisor to say that manager and service run
+UP_TIMEOUT = 30.0
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine, its times and its bill; what reports draw."""
+
+    node: str
+    profile: str
+    state: str
+    launched: float
+    first_poll: float | None
+    #: intervals in which a task ran; the last one is open while its end is None
+    busy: tuple[tuple[float, float | None], ...]
+    #: when its drain began, as the ledger has it
+    drained: float | None
+    ended: float | None
+    running: tuple[str, ...]
+    reason: str
+    health: str
+    billed: float
+    #: millionths of the currency
+    cost: int
+    terms: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster now."""
+
+    cluster: str
+    provider: str
+    up: bool
+    #: pids of supervisor and manager, on this machine
+    supervisor: int | None
+    manager: int | None
+    #: who holds the lease in control.json
+    lease: str | None
+    endpoint: str
+    domain: str
+    task_list: str
+    nodes: tuple[NodeStatus, ...]
+    #: launches and terminations under way
+    intents: tuple[documents.Intent, ...]
+    #: scheduled and foreseen tasks by task list
+    demand: dict[str, dict[str, int]]
+    failures: tuple[documents.Failures, ...]
+    currency: str
+    #: millionths, of the nodes shown
+    cost: int
+
+
+class Cluster:
+    """One cluster of this machine's user (provider process or ssh)."""
+
+    def __init__(self, loaded: config.LoadedCluster, environment: Mapping[str, str] | None = None) -> None:
+        self.loaded = loaded
+        self.config = loaded.config
+        self.environment = dict(os.environ if environment is None else environment)
+        self.paths = paths.ClusterPaths(loaded.config, self.environment)
+        self._tie: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its supervisor lives."""
+        return lifeline.held(self.paths.lifeline)
+
+    @property
+    def up(self) -> supervisor.Up:
+        """What `up` started; raises UsageError when the cluster is not up."""
+        try:
+            if self.is_up:
+                return msgspec.json.decode(self.paths.up.read_bytes(), type=supervisor.Up)
+        except FileNotFoundError:
+            pass
+        raise core_errors.UsageError(f"cluster '{self.config.cluster}' is not up; `sfnodes up {self.loaded.path}`")
+
+    def bring_up(self, *, tied: bool = False, directory: str | None = None, timeout: float = UP_TIMEOUT) -> None:
+        """Start the supervisor, detached, and wait until the manager runs.
+
+        With ``tied`` it ends, at once, when this process ends, whatever ends it. ``directory`` is where workers and
+        deciders run (default: here). Raises UsageError when the cluster is up already, NodesError after ``timeout``.
+        """
+        if self.is_up:
+            raise core_errors.UsageError(
+                f"cluster '{self.config.cluster}' is already up (supervisor {self._pid()}); "
+                f"`sfnodes status {self.loaded.path}` shows it, `sfnodes down {self.loaded.path}` ends it"
+            )
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        reader, writer = os.pipe() if tied else (None, None)
+        command = [sys.executable, "-m", "simpleflow.nodes.supervise", self.loaded.path]
+        if reader is not None:
+            command += ["--tie", str(reader)]
+        log_path = self.paths.logs / "supervisor.log"
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                cwd=directory,
+                start_new_session=True,
+                pass_fds=() if reader is None else (reader,),
+            )
+        if reader is not None:
+            os.close(reader)
+            self._tie = writer
+        limit = time.monotonic() + timeout
+        while time.monotonic() < limit:
+            with contextlib.suppress(core_errors.UsageError):
+                if self.up.manager is not None:
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.take_down(hurry=True)
+        raise errors.NodesError(
+            f"cluster '{self.config.cluster}' did not come up; the end of {log_path}:\n{_tail(log_path)}"
+        )
+
+    def _pid(self) -> int | str:
+        try:
+            return msgspec.json.decode(self.paths.up.read_bytes(), type=supervisor.Up).pid
+        except (OSError, msgspec.DecodeError):
+            return "starting"
+
+    def take_down(self, *, hurry: bool = False, timeout: float | None = None) -> bool:
+        """Drain and end everything; True when it is gone. ``hurry`` does not wait for running tasks.
+
+        Raises UsageError when the cluster is not up (without ``hurry``).
+        """
+        if not self.is_up and not hurry:
+            raise core_errors.UsageError(f"cluster '{self.config.cluster}' is not up: there is nothing to take down")
+        pid = self._process.pid if self._process is not None else self._pid()
+        if isinstance(pid, int) and self.is_up:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT if hurry else signal.SIGTERM)
+        limit = None if timeout is None else time.monotonic() + timeout
+        while self.is_up:
+            if self._process is not None:
+                self._process.poll()
+            if limit is not None and time.monotonic() > limit:
+                return False
+            time.sleep(0.05)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        if self._tie is not None:
+            os.close(self._tie)
+            self._tie = None
+        return True
+
+    def purge(self) -> None:
+        """Delete the documents, logs and provider state of a cluster that is down."""
+        if self.is_up:
+            raise core_errors.UsageError(f"cluster '{self.config.cluster}' is up; take it down first: `sfnodes down`")
+        store = stores.open_store(self.paths.store)
+        for blob in list(store.list()):
+            store.delete(blob.key)
+        shutil.rmtree(self.paths.folder, ignore_errors=True)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process of the cluster, the embedded service that it started included."""
+        found = process_module.node_processes(str(self.paths.folder))
+        with contextlib.suppress(core_errors.UsageError, psutil.Error):
+            found.append(psutil.Process(self.up.pid))
+        return found
+
+    def logs(self, node: str | None = None, lines: int = 50) -> dict[str, str]:
+        """The last lines of each log by name; of one node only when it is named. Raises UsageError for none such."""
+        found = {} if node else {each.stem: each for each in sorted(self.paths.logs.glob("*.log"))}
+        nodes = sorted((self.paths.folder / "nodes").glob("*/log"))
+        found |= {each.parent.name: each for each in nodes if node is None or each.parent.name == node}
+        if node is not None and not found:
+            raise core_errors.UsageError(
+                f"cluster '{self.config.cluster}' has no log of node '{node}'; "
+                f"known: {', '.join(each.parent.name for each in nodes) or 'none'}"
+            )
+        return {name: _tail(path, lines) for name, path in found.items()}
+
+    def status(self, *, since: float | None = None) -> Status:
+        """Look at the documents; ``since`` (epoch seconds) leaves out machines that ended before."""
+        store = stores.open_store(self.paths.store)
+        control = documents.Control(cluster=self.config.cluster)
+        got = store.get(documents.CONTROL_KEY)
+        if got is not None:
+            control = msgspec.json.decode(got[0], type=documents.Control)
+        agents = _read_all(store, documents.NODES_PREFIX, documents.NodeDocument)
+        ledger = [
+            entry
+            for entry in _read_all(store, documents.LEDGER_PREFIX, documents.LedgerEntry)
+            if since is None or entry.ended >= since
+        ]
+        now = time.time()
+        bills = cost.of_cluster(self.config, control, ledger, now)
+        rows = {row.instance: row for row in control.rows}
+        closed = {entry.instance: entry for entry in ledger}
+        named = {document.node: document for document in agents}
+        nodes = tuple(
+            _node_status(bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node)) for bill in bills
+        )
+        up = None
+        with contextlib.suppress(core_errors.UsageError):
+            up = self.up
+        return Status(
+            cluster=self.config.cluster,
+            provider=self.config.provider,
+            up=up is not None,
+            supervisor=None if up is None else up.pid,
+            manager=None if up is None else up.manager,
+            lease=None if control.lease is None else control.lease.holder,
+            endpoint=self.paths.endpoint,
+            domain=self.config.swf_domain,
+            task_list=self.config.decision_task_list,
+            nodes=nodes,
+            intents=control.intents,
+            demand=_demand(store, self.config),
+            failures=control.failures,
+            currency=self.config.currency,
+            cost=sum(node.cost for node in nodes),
+        )
+
+
+def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Cluster:
+    """Read a cluster file; raises ClusterFileError."""
+    return Cluster(config.load(path), environment)
+
+
+@contextlib.contextmanager
+def running(path: str | Path, environment: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+    """A cluster that is up inside the block, tied to this process: drained at its end, at once on an exception."""
+    cluster = load(path, environment)
+    cluster.bring_up(tied=True)
+    try:
+        yield cluster
+    except BaseException:
+        cluster.take_down(hurry=True, timeout=20.0)
+        raise
+    cluster.take_down(timeout=120.0)
+
+
+def _tail(path: Path, lines: int = 20) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _node_status(
+    bill: cost.NodeCost,
+    row: documents.Row | None,
+    entry: documents.LedgerEntry | None,
+    document: documents.NodeDocument | None,
+) -> NodeStatus:
+    if row is not None:
+        state = str(model.observe(row, listed="running", document=document, ending=False))
+    else:
+        state = str(model.NodeState.GONE)
+    reason = (row.reason if row is not None else entry.reason if entry is not None else "") or (
+        document.reason if document is not None else ""
+    )
+    lists = () if document is None else document.task_lists
+    return NodeStatus(
+        node=bill.node,
+        profile=bill.profile,
+        state=state,
+        launched=bill.since,
+        first_poll=None if document is None else document.first_polled,
+        busy=() if document is None else document.busy,
+        drained=row.draining_since if row is not None else entry.draining_since if entry is not None else None,
+        ended=bill.ended,
+        running=tuple(task.id for each in lists for task in each.running) if bill.ended is None else (),
+        reason=reason,
+        health="" if document is None else document.health,
+        billed=bill.billed,
+        cost=bill.cost,
+        terms=bill.terms,
+    )
+
+
+_Document = TypeVar("_Document", documents.NodeDocument, documents.DemandDocument, documents.LedgerEntry)
+
+
+def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> list[_Document]:
+    found = []
+    for blob in store.list(prefix):
+        got = store.get(blob.key)
+        if got is not None:
+            found.append(msgspec.json.decode(got[0], type=kind))
+    return found
+
+
+def _demand(store: blobs.BlobStore, cluster: config.ClusterConfig) -> dict[str, dict[str, int]]:
+    rows = demand.merge(_read_all(store, documents.DEMAND_PREFIX, documents.DemandDocument))
+    counts = demand.by_list(rows.values(), cluster.task_lists, {})
+    return {each.task_list: {"scheduled": each.scheduled, "foreseen": each.foreseen} for each in counts}

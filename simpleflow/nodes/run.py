@@ -1,0 +1,91 @@
+"""Puts a manager together from a cluster file: stores, provider, coordinator, deciders."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from importlib import metadata as package_metadata
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.core import errors as core_errors
+
+from . import config, control, manager, paths, policy, reconcile, service, setups, stores
+from .providers import base as providers
+from .providers.process import records
+
+#: ours, imported only when a cluster names them; other people's are entry points
+_BUILT_IN = {name: f"simpleflow.nodes.providers.{name}" for name in ("process", "ec2", "ssh")}
+
+
+def provider_of(cluster: config.ClusterConfig, where: paths.ClusterPaths, directory: str) -> providers.NodeProvider:
+    """Make the provider that the cluster file names; raises UsageError for one that is not installed."""
+    context = providers.ProviderContext(
+        cluster=cluster,
+        setups={
+            name: setups.node_setup(
+                cluster,
+                name,
+                store=where.store,
+                endpoint=where.endpoint,
+                directory=directory if cluster.provider == "process" else "",
+                lifeline=str(where.lifeline) if cluster.provider == "process" else "",
+            )
+            for name in cluster.profiles
+        },
+        folder=str(where.folder),
+    )
+    if cluster.provider in _BUILT_IN:
+        built_in: providers.Factory = importlib.import_module(_BUILT_IN[cluster.provider]).create
+        return built_in(context)
+    for point in package_metadata.entry_points(group="simpleflow.node_providers", name=cluster.provider):
+        plugged: providers.Factory = point.load()
+        return plugged(context)
+    raise core_errors.UsageError(
+        f"provider '{cluster.provider}' is not installed; write provider: process, ec2 or ssh, or install the package "
+        "that brings it (entry point group simpleflow.node_providers)"
+    )
+
+
+def reconciler_of(
+    loaded: config.LoadedCluster, environment: Mapping[str, str], directory: str, holder: str
+) -> tuple[reconcile.Reconciler, service.SwfCoordinator]:
+    """Make the reconciler and the coordinator of a cluster."""
+    cluster = loaded.config
+    where = paths.ClusterPaths(cluster, environment)
+    store = stores.open_store(where.store)
+    coordinator = service.SwfCoordinator(service.open_transport(where.endpoint, cluster.region), cluster.swf_domain)
+    clock = clocks.RealClock()
+    file = control.ControlFile(store, cluster.cluster, holder, clock)
+    provider = provider_of(cluster, where, directory)
+    return reconcile.Reconciler(cluster, file, provider, store, coordinator, clock), coordinator
+
+
+def manager_of(loaded: config.LoadedCluster, environment: Mapping[str, str], directory: str) -> manager.Manager:
+    """Make the manager of a cluster; on process and ssh it keeps the deciders too."""
+    cluster = loaded.config
+    where = paths.ClusterPaths(cluster, environment)
+    reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name())
+    coordinator.register_domain()
+    if cluster.provider == "ec2":
+        return manager.Manager(reconciler, coordinator, None)
+    setup = setups.decider_setup(cluster, store=where.store, endpoint=where.endpoint, directory=directory)
+    where.folder.mkdir(parents=True, exist_ok=True)
+    records.write(where.decider_setup, msgspec.json.encode(setup))
+    deciders = manager.Deciders(
+        cluster,
+        manager.decider_command(cluster, where.endpoint),
+        {**environment, **cluster.deciders.environment, "SIMPLEFLOW_CLUSTER_SETUP": str(where.decider_setup)},
+        directory,
+        where.logs,
+        clocks.RealClock(),
+    )
+    return manager.Manager(reconciler, coordinator, deciders, where.ending, where.resume)
+
+
+def plan_now(loaded: config.LoadedCluster, environment: Mapping[str, str]) -> policy.Plan:
+    """The plan that the manager would make now, without acting: documents and lists are only read."""
+    reconciler, _ = reconciler_of(loaded, environment, os.getcwd(), "plan")
+    return reconciler.look()

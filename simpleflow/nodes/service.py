@@ -1,0 +1,103 @@
+"""The coordinator as the manager sees it, over any transport; and the ways to a store and a transport by URL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from simpleflow.core import documents
+from simpleflow.swf import errors as swf_errors
+from simpleflow.swf.transport import base as transports
+
+from . import observe
+
+#: SWF needs a lower bound of start times; no execution is older (an execution lives at most a year)
+_OLDEST = timedelta(days=366)
+_ENDS = frozenset({"ActivityTaskCompleted", "ActivityTaskFailed", "ActivityTaskTimedOut", "ActivityTaskCanceled"})
+
+
+class SwfCoordinator:
+    """observe.Coordinator over a Transport."""
+
+    def __init__(self, transport: transports.Transport, domain: str) -> None:
+        self._transport = transport
+        self._domain = domain
+
+    def register_domain(self, retention_days: int = 30) -> None:
+        """Register the domain; one that exists is fine."""
+        request = {"name": self._domain, "workflowExecutionRetentionPeriodInDays": str(retention_days)}
+        try:
+            self._transport.call("RegisterDomain", request)
+        except swf_errors.DomainAlreadyExistsFault:
+            return
+
+    def _pages(self, action: str, request: dict[str, Any]) -> Iterator[Any]:
+        while True:
+            answer = self._transport.call(action, request)
+            yield answer
+            if not answer.next_page_token:
+                return
+            request = {**request, "nextPageToken": answer.next_page_token}
+
+    def open_runs(self) -> tuple[observe.OpenRun, ...]:
+        """Every open execution of the domain."""
+        oldest = datetime.fromtimestamp(time.time(), UTC) - _OLDEST
+        request = {"domain": self._domain, "startTimeFilter": {"oldestDate": oldest.timestamp()}}
+        return tuple(
+            observe.OpenRun(
+                workflow_id=info.execution.workflow_id, run_id=info.execution.run_id, workflow=info.workflow_type.name
+            )
+            for page in self._pages("ListOpenWorkflowExecutions", request)
+            for info in page.execution_infos
+        )
+
+    def is_closed(self, workflow_id: str, run_id: str) -> bool:
+        """Whether this run is closed, or forgotten."""
+        execution = {"workflowId": workflow_id, "runId": run_id}
+        try:
+            answer = self._transport.call("DescribeWorkflowExecution", {"domain": self._domain, "execution": execution})
+        except swf_errors.UnknownResourceFault:
+            return True
+        return bool(answer.execution_info.execution_status == "CLOSED")
+
+    def scheduled(self, run: observe.OpenRun) -> documents.RunRow:
+        """Read a run's history and count its open activity tasks by list and type."""
+        execution = {"workflowId": run.workflow_id, "runId": run.run_id}
+        request = {"domain": self._domain, "execution": execution}
+        tasks: dict[int, tuple[str, str]] = {}
+        decided = 0
+        for page in self._pages("GetWorkflowExecutionHistory", request):
+            for event in page.events:
+                kind = type(event).__name__
+                if kind == "ActivityTaskScheduled":
+                    tasks[event.id] = (event.attributes.task_list.name, event.attributes.activity_type.name)
+                elif kind in _ENDS:
+                    tasks.pop(event.attributes.scheduled_event_id, None)
+                elif kind == "DecisionTaskStarted":
+                    decided = event.id
+        counts: dict[tuple[str, str], int] = {}
+        for each in tasks.values():
+            counts[each] = counts.get(each, 0) + 1
+        return documents.RunRow(
+            run_id=run.run_id,
+            workflow_id=run.workflow_id,
+            workflow=run.workflow,
+            started_event_id=decided,
+            changed=time.time(),
+            tasks=tuple(
+                documents.TaskCount(task_list=task_list, activity=activity, state="scheduled", count=count)
+                for (task_list, activity), count in sorted(counts.items())
+            ),
+        )
+
+    def pending_activities(self, task_list: str) -> int:
+        """CountPendingActivityTasks."""
+        request = {"domain": self._domain, "taskList": {"name": task_list}}
+        return int(self._transport.call("CountPendingActivityTasks", request).count)
+
+    def pending_decisions(self, task_list: str) -> int:
+        """CountPendingDecisionTasks."""
+        request = {"domain": self._domain, "taskList": {"name": task_list}}
+        return int(self._transport.call("CountPendingDecisionTasks", request).count)
