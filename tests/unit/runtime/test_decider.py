@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from simpleflow import engine as engines
+from simpleflow.core import attributes, clock, decisions, documents, interceptors
+from simpleflow.process import Stop
+from simpleflow.runtime import decider, lanes, needs
+from simpleflow.swf import errors
+
+OPTIONS = decider.Options(domain="d", task_list="shared", identity="{}", sticky_list="mine")
+SCHEDULE = decisions.ScheduleActivityTask(
+    activity_type=attributes.Type(name="a", version="1"),
+    activity_id="activity-a-1",
+    task_list=attributes.Name(name="heavy"),
+)
+
+
+def event(number: int) -> SimpleNamespace:
+    return SimpleNamespace(id=number)
+
+
+def polled(token: str = "t1", *, run: str = "run", page: str | None = None, started: int = 3) -> SimpleNamespace:
+    return SimpleNamespace(
+        task_token=token,
+        workflow_execution=SimpleNamespace(workflow_id="wf", run_id=run),
+        workflow_type=SimpleNamespace(name="W", version="1"),
+        previous_started_event_id=0,
+        started_event_id=started,
+        events=[event(1), event(2)],
+        next_page_token=page,
+    )
+
+
+class FakeSwf:
+    """Hands out decision tasks, pages and errors; records calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.tasks: list[Any] = []
+        self.pages: dict[str | None, SimpleNamespace] = {}
+        self.failing: list[Exception] = []
+        self.revoked = threading.Event()
+
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        self.calls.append((action, dict(request)))
+        if action == "PollForDecisionTask":
+            if self.tasks:
+                return self.tasks.pop(0)
+            self.revoked.wait(5)
+            return SimpleNamespace(task_token="")
+        if action == "GetWorkflowExecutionHistory":
+            return self.pages[request.get("nextPageToken")]
+        if action == "RespondDecisionTaskCompleted" and self.failing:
+            raise self.failing.pop(0)
+        return None
+
+    def revoke(self, poll_id: str) -> bool:
+        self.revoked.set()
+        return True
+
+    def close(self) -> None:
+        return
+
+    def responses(self) -> list[dict[str, Any]]:
+        return [request for action, request in self.calls if action == "RespondDecisionTaskCompleted"]
+
+
+class FakeEngine:
+    """Answers with what it was given, and records on which thread and in which order it was called."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.log: list[Any] = []
+        self.threads: set[int] = set()
+
+    def decide(self, task: Any) -> Any:
+        self.threads.add(threading.get_ident())
+        self.log.append(("decide", [e.id for e in task.events]))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def acknowledged(self, run_id: str, started_event_id: int) -> None:
+        self.threads.add(threading.get_ident())
+        self.log.append(("acknowledged", run_id, started_event_id))
+
+    def forget(self, run_id: str) -> None:
+        self.log.append(("forget", run_id))
+
+
+def decided(**fields: Any) -> Any:
+    return engines.Decided(**{"decisions": (SCHEDULE,), **fields})
+
+
+def make(swf: FakeSwf, engine: FakeEngine, options: decider.Options = OPTIONS, **more: Any) -> decider.Decider:
+    resolver = needs.Resolver(swf, domain="d", load=lambda pointer: f"loaded {pointer}")
+    return decider.Decider(
+        swf,
+        engine,  # type: ignore[arg-type]  # a double
+        options,
+        resolver=resolver,
+        time=clock.VirtualClock(),
+        **more,
+    )
+
+
+def test_all_pages_are_fetched_before_the_engine_is_asked() -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    swf.pages = {
+        "p2": SimpleNamespace(events=[event(3)], next_page_token="p3"),
+        "p3": SimpleNamespace(events=[event(4)], next_page_token=None),
+    }
+    assert make(swf, engine).handle(polled(page="p2"))
+    assert engine.log[0] == ("decide", [1, 2, 3, 4])
+
+
+def test_the_engine_hears_of_an_acknowledged_response_only() -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    step = make(swf, engine)
+    assert step.handle(polled())
+    swf.failing = [errors.UnknownResourceFault("gone")]
+    assert not step.handle(polled("t2", run="run2"))
+    assert [entry[:2] for entry in engine.log] == [
+        ("decide", [1, 2]),
+        ("acknowledged", "run"),
+        ("decide", [1, 2]),
+        ("forget", "run2"),
+    ]
+
+
+def test_a_lost_answer_is_repeated_until_the_token_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simpleflow.runtime.calls.sleep", lambda seconds: False)
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    swf.failing = [errors.TransportError("no answer"), errors.ThrottlingException("slow down")]
+    assert make(swf, engine).handle(polled())
+    assert len(swf.responses()) == 3
+
+
+def test_the_whole_history_is_read_up_to_this_decision() -> None:
+    swf, engine = FakeSwf(), FakeEngine(engines.Needs(history=True), decided())
+    swf.pages = {None: SimpleNamespace(events=[event(n) for n in range(1, 6)], next_page_token=None)}
+    make(swf, engine).handle(polled())
+    assert engine.log[1] == ("decide", [1, 2, 3])
+
+
+def test_sticky_responses_name_list_and_timeout_and_a_drain_gives_the_original_back() -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    step = make(swf, engine)
+    step.handle(polled())
+    step.drain()
+    step.handle(polled("t2"))
+    kept, given_back = swf.responses()
+    assert kept["taskList"] == {"name": "mine"}
+    assert kept["taskListScheduleToStartTimeout"] == "10"
+    assert given_back["taskList"] == {"name": "shared"}
+    assert "taskListScheduleToStartTimeout" not in given_back
+
+
+def test_only_the_sticky_list_is_polled_for_new_events_alone() -> None:
+    swf = FakeSwf()
+    swf.tasks = [polled(), polled()]
+    step = make(swf, FakeEngine(decided()))
+    step.poll("shared")
+    step.poll("mine")
+    assert [request.get("startAtPreviousStartedEvent") for _, request in swf.calls] == [None, True]
+
+
+def test_standalone_sends_every_task_to_its_own_list() -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    make(swf, engine, decider.Options(domain="d", task_list="tl", identity="{}", override_list="mine")).handle(polled())
+    (response,) = swf.responses()
+    assert response["decisions"][0]["scheduleActivityTaskDecisionAttributes"]["taskList"] == {"name": "mine"}
+    assert "taskList" not in response
+
+
+def test_interceptors_see_the_decision_before_and_after() -> None:
+    seen: list[Any] = []
+
+    class Mounted:
+        def polling(self) -> None:
+            seen.append("polling")
+
+        def received(self, task: interceptors.DecisionReceived) -> None:
+            seen.append(("received", task.execution.run_id, task.started_event_id))
+
+        def answered(self, outcome: interceptors.DecisionAnswered) -> None:
+            seen.append(("answered", outcome.demand, outcome.closed))
+
+        def stopping(self) -> None:
+            seen.append("stopping")
+
+    demand = (documents.TaskCount(task_list="heavy", activity="a", state="scheduled", count=1),)
+    closing = decisions.CompleteWorkflowExecution()
+    step = make(FakeSwf(), FakeEngine(decided(decisions=(closing,), demand=demand)), mounted=[Mounted()])
+    step.polling()
+    step.handle(polled())
+    step.stopping()
+    assert seen == ["polling", ("received", "run", 3), ("answered", demand, True), "stopping"]
+
+
+def test_the_loops_call_the_engine_on_one_thread_and_drain() -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    swf.tasks = [polled(f"t{n}", run=f"run{n}") for n in range(20)]
+    stop = Stop()
+    answered: list[Callable[[], None]] = []
+
+    class Counting:
+        def polling(self) -> None: ...
+        def received(self, task: interceptors.DecisionReceived) -> None: ...
+        def stopping(self) -> None: ...
+
+        def answered(self, outcome: interceptors.DecisionAnswered) -> None:
+            answered.append(lambda: None)
+            if len(answered) == 20:
+                stop.request()
+
+    lanes.DeciderProcess(swf, make(swf, engine, mounted=[Counting()]), stop=stop, lanes=3).run()
+    assert engine.threads == {threading.get_ident()}
+    assert len(swf.responses()) == 20
+    assert sum(entry[0] == "acknowledged" for entry in engine.log) == 20
