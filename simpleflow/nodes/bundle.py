@@ -168,8 +168,38 @@ def setup_of(cluster: config.ClusterConfig, profile: str, store: str) -> documen
         endpoint=cluster.endpoint,
         region=cluster.region,
         modules=cluster.code.modules,
-        environment=dict(machine.environment),
+        environment=environment_of(cluster, machine, store),
+        cluster_file=msgspec.json.encode(lean(cluster)).decode() if profile == DECIDERS else "",
     )
+
+
+def environment_of(cluster: config.ClusterConfig, machine: config.Machine, store: str = "") -> dict[str, str]:
+    """Environment of a machine's programs: the region, which boto3 takes from no metadata, and the cluster file's.
+
+    With ``store``, values too large for SWF go to its bucket unless the cluster file sends them elsewhere.
+    """
+    given = {"AWS_DEFAULT_REGION": cluster.region}
+    if store.startswith("s3://"):
+        given["SIMPLEFLOW_JUMBO_FIELDS_BUCKET"] = store.removeprefix("s3://").split("/")[0] + "/blobs"
+    return {**given, **machine.environment}
+
+
+def lean(value: Any) -> Any:
+    """A cluster file's value as plain data without what has its default: user data holds 16 kB."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(type(value))
+        given = ((field.name, getattr(value, field.name), field) for field in fields)
+        return {name: lean(each) for name, each, field in given if field.required or each != _default(field)}
+    if isinstance(value, dict):
+        return {key: lean(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [lean(each) for each in value]
+    return value
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    factory = field.default_factory
+    return field.default if factory is msgspec.NODEFAULT else factory()
 
 
 class Builder:
@@ -266,7 +296,7 @@ class Builder:
             cluster=self._cluster.cluster,
             profile=name,
             bootstrap=self._bootstrap,
-            environment=dict(machine.environment),
+            environment=environment_of(self._cluster, machine),
         )
         files[code_key(node.sha256)] = node.data
         counter = None

@@ -307,3 +307,10 @@ def test_a_template_over_the_direct_limit_is_uploaded(world: World) -> None:
     assert len(larger.builder.templates().main.encode()) > 51_200
     names(larger.up())
     assert larger.state()[0]["demo"] == "CREATE_COMPLETE"
+
+
+def test_the_deciders_are_told_the_whole_cluster_file(cluster: config.ClusterConfig) -> None:
+    setup = bundle.setup_of(cluster, "deciders", "s3://b")
+    assert config.loads(setup.cluster_file) == cluster
+    assert len(setup.cluster_file) < 500
+    assert bundle.setup_of(cluster, "small", "s3://b").cluster_file == ""
