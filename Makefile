@@ -35,4 +35,4 @@ bench: $(READY)  ## every benchmark, one table each
 	@for b in bench/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
 
 clean:  ## what the targets above made
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report
+	@rm -rf $(VENV) .ami build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report

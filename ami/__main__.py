@@ -17,7 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     made = commands.add_parser("build", help="build, check and boot an image here (needs scripts/ami-setup and root)")
     made.add_argument("--recipe", default="worker", help="name of a packaged recipe or path of a .yaml file")
     made.add_argument("--release", action="append", help="a release of the recipe, repeatable (default: its first)")
-    made.add_argument("--work", type=Path, default=Path("build/ami"), help="folder for cache and results")
+    made.add_argument("--work", type=Path, default=Path(".ami"), help="folder for cache and results")
     made.add_argument("--boot", choices=("all", "container", "none"), default="all", help="which boots to try here")
     made.add_argument("--mirror", default="", help="a Debian mirror, such as one of a past day (default: Debian's own)")
     made.add_argument("--manifest", type=Path, help="require just the packages of this earlier build's manifest")

@@ -13,6 +13,8 @@ from . import recipe as recipes
 
 #: members that mmdebstrap or dpkg date with the moment of the build, or that hold a moment
 _CACHE_DIRS = ("/var/cache/apt/archives", "/var/lib/apt/lists")
+#: pip needs to find its index: this machine's resolver, until the script's end puts the image's own in its place
+_NAMES = ('--customize-hook=rm -f "$1"/etc/resolv.conf && cp -L /etc/resolv.conf "$1"/etc/resolv.conf',)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,7 @@ def build(
         "--skip=essential/unlink",
         f'--setup-hook=mkdir -p "$1"{_CACHE_DIRS[0]}',
         f"--setup-hook=sync-in {archives} {_CACHE_DIRS[0]}",
+        *(_NAMES if recipe.requirements else ()),
         f'--customize-hook=chroot "$1" /bin/sh -s image < {script}',
         f"--customize-hook=sync-out {_CACHE_DIRS[0]} {archives}",
         f'--customize-hook=rm -rf "$1"{_CACHE_DIRS[0]} "$1"/var/cache/apt/*.bin "$1"{_CACHE_DIRS[1]}',

@@ -57,7 +57,8 @@ def session(machine: Machine) -> Iterator[fabric.Connection]:
     """Open a session; raises HostKeyRefused or NotReached, and Interrupted when it breaks inside the block."""
     options: dict[str, Any] = {"timeout": machine.timeout, "banner_timeout": machine.timeout}
     if machine.key:
-        options.update(key_filename=machine.key, look_for_keys=False, allow_agent=False)
+        key = str(Path(machine.key).expanduser())
+        options.update(key_filename=key, look_for_keys=False, allow_agent=False)
     connection = fabric.Connection(machine.host, user=machine.user, port=machine.port, connect_kwargs=options)
     # fabric would accept any key of a machine it does not know.
     connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())

@@ -14,7 +14,7 @@ from simpleflow.ami import build, errors, recipe, tools
 
 ROOT = Path(__file__).resolve().parents[3]
 #: where `make ami` leaves its results
-WORK = ROOT / "build" / "ami"
+WORK = ROOT / ".ami"
 
 CONFIG = "".join(f"{option}=y\n" for option in (
     "CONFIG_EFI_STUB", "CONFIG_EFI_PARTITION", "CONFIG_BLK_DEV_NVME", "CONFIG_NVME_CORE", "CONFIG_EXT4_FS",
