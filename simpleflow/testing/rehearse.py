@@ -129,7 +129,7 @@ class Play:
 
     def _up(self) -> None:
         begun = time.monotonic()
-        self._stage.run("up", "simpleflow.cli.sfnodes", "up", str(self.file), "--yes")
+        self._stage.run("up", "simpleflow.cli.sfnodes", "up", str(self.file))
         stacks = self._stage.cloud.client("cloudformation").describe_stacks()["Stacks"]
         good = [s["StackName"] for s in stacks if s["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")]
         if len(good) < 2:
@@ -254,7 +254,7 @@ class Play:
 
     def _down(self) -> None:
         begun = time.monotonic()
-        self._stage.run("down", "simpleflow.cli.sfnodes", "down", str(self.file), "--yes")
+        self._stage.run("down", "simpleflow.cli.sfnodes", "down", str(self.file))
         left = [one.id for one in self._stage.cloud.instances.all() if one.alive]
         if left:
             raise stages.RehearsalFailed(f"down ended, but these machines live: {', '.join(left)}")

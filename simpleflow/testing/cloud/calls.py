@@ -90,6 +90,11 @@ class Record:
         with self._lock:
             return iter(tuple(self._calls))
 
+    def after(self, number: int) -> list[Call]:
+        """The calls that came after the one of this number; 0 for all."""
+        with self._lock:
+            return self._calls[number:]
+
     def __len__(self) -> int:
         return len(self._calls)
 

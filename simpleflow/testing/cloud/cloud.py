@@ -154,7 +154,7 @@ class Cloud:
             patience=patience,
         )
         policies = buckets.Buckets(looked)
-        self._rights = rights.Rights(looked.client)
+        self._rights = rights.Rights(looked.client, self.record)
         for store in (
             policies,
             self._groups,
@@ -175,7 +175,7 @@ class Cloud:
             compute.Compute(self.clock, self.instances, self._templates, self.tokens, owners),
         ):
             self._gateway.register(store)
-        self._gateway.guards += [looked.in_use(self.instances), policies.guard]
+        self._gateway.guards += [looked.in_use(self.instances), policies.guard, self._rights.guard]
         self._gateway.mounted[metadata.PREFIX] = metadata.Metadata(self.clock, region, self.instances, self.principals)
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -224,8 +224,8 @@ class Cloud:
         self._line.advance(seconds)
 
     def excess(self) -> list[rights.Excess]:
-        """The calls that roles made so far and that their policies do not allow."""
-        return self._rights.excess(self.record)
+        """The calls that roles made so far and that their policies, as they were then, did not allow."""
+        return self._rights.excess()
 
     def _metric(self, namespace: str, name: str, dimensions: Mapping[str, str]) -> float | None:
         if namespace == "AWS/SWF":

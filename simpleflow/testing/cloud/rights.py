@@ -26,21 +26,39 @@ class Excess(msgspec.Struct, frozen=True, kw_only=True):
     times: int
 
 
+_CHANGES = frozenset(
+    ["PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "DetachRolePolicy", "CreateRole", "DeleteRole"]
+)
+
+
 class Rights:
-    """Reads roles' policies through IAM's API.
+    """Judges each call by the policies that its role had then.
 
     Args:
         client: gives a boto3 client that is not recorded.
+        record: the calls.
     """
 
-    def __init__(self, client: Callable[[str], Any]) -> None:
+    def __init__(self, client: Callable[[str], Any], record: calls.Record) -> None:
         self._client = client
+        self._record = record
+        self._judged = 0
+        self._counted: dict[tuple[str, str, str], int] = {}
+
+    def guard(self, request: calls.Request) -> None:
+        """Judge what was called so far before policies change."""
+        if request.service == "iam" and request.action in _CHANGES:
+            self._judge()
 
     def statements(self, role: str) -> list[Mapping[str, Any]]:
-        """Every statement of a role's inline and attached policies."""
+        """Every statement of a role's inline and attached policies; a role that is not there has none."""
         iam = self._client("iam")
         found: list[Mapping[str, Any]] = []
-        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        try:
+            names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        except iam.exceptions.NoSuchEntityException:
+            return []
+        for name in names:
             found += policies.statements_of(
                 _document(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
             )
@@ -52,21 +70,25 @@ class Rights:
             found += policies.statements_of(_document(document))
         return found
 
-    def excess(self, record: calls.Record) -> list[Excess]:
-        """The calls of roles' sessions that their policies, as they are now, do not allow."""
-        counted: dict[tuple[str, str, str], int] = {}
+    def excess(self) -> list[Excess]:
+        """The calls of roles' sessions so far that their policies did not allow."""
+        self._judge()
+        return [Excess(role=r, action=a, resource=s, times=n) for (r, a, s), n in sorted(self._counted.items())]
+
+    def _judge(self) -> None:
         known: dict[str, list[Mapping[str, Any]]] = {}
-        for call in record:
+        for call in self._record.after(self._judged):
+            self._judged = call.number
             role = call.principal.role
             if not role or call.status == 501:
                 continue
-            statements = known.setdefault(role, self.statements(role))
+            if role not in known:
+                known[role] = self.statements(role)
             action = buckets.action_of(call.action) if call.service == "s3" else call.name
             resource = buckets.resource_of(call.params) if call.service == "s3" else None
-            if not allowed(statements, call, action, resource):
+            if not allowed(known[role], call, action, resource):
                 key = (role, action, resource or "*")
-                counted[key] = counted.get(key, 0) + 1
-        return [Excess(role=r, action=a, resource=s, times=n) for (r, a, s), n in sorted(counted.items())]
+                self._counted[key] = self._counted.get(key, 0) + 1
 
 
 def allowed(statements: list[Mapping[str, Any]], call: calls.Call, action: str, resource: str | None) -> bool:

@@ -162,6 +162,11 @@ def test_calls_beyond_a_roles_policies_are_named(cloud: emulated.Cloud) -> None:
         ("node", "ec2:CreateVpc", "*", 1),
         ("node", "s3:PutObject", f"arn:aws:s3:::{name}/control.json", 1),
     ]
+    iam = cloud.client("iam")
+    iam.delete_role_policy(RoleName="node", PolicyName="own")
+    assert len(cloud.excess()) == 2  # what was allowed then stays allowed
+    s3.head_object(Bucket=name, Key="nodes/i-0abc.json")
+    assert len(cloud.excess()) == 3
 
 
 # --- images ---------------------------------------------------------------------------------------------------------
