@@ -27,6 +27,7 @@ from simpleflow.data.blobs import base as blobs
 
 from . import config, cost, demand, errors, lifeline, model, paths, stores, supervisor
 from .providers.process import provider as process_module
+from .providers.process import records
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
@@ -209,6 +210,13 @@ class Cluster:
             )
         return {name: _tail(path, lines) for name, path in found.items()}
 
+    def _listed(self, node: str) -> str:
+        """What the provider would say of a machine: local ones are looked at, others are taken for running."""
+        if self.config.provider != "process":
+            return "running"
+        folder = self.paths.folder / "nodes" / node
+        return "running" if folder.exists() and records.NodeFolder(folder).is_alive() else "terminated"
+
     def status(self, *, since: float | None = None) -> Status:
         """Look at the documents; ``since`` (epoch seconds) leaves out machines that ended before."""
         store = stores.open_store(self.paths.store)
@@ -228,7 +236,10 @@ class Cluster:
         closed = {entry.instance: entry for entry in ledger}
         named = {document.node: document for document in agents}
         nodes = tuple(
-            _node_status(bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node)) for bill in bills
+            _node_status(
+                bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node), self._listed(bill.node)
+            )
+            for bill in bills
         )
         up = None
         with contextlib.suppress(core_errors.UsageError):
@@ -282,9 +293,10 @@ def _node_status(
     row: documents.Row | None,
     entry: documents.LedgerEntry | None,
     document: documents.NodeDocument | None,
+    listed: str,
 ) -> NodeStatus:
     if row is not None:
-        state = str(model.observe(row, listed="running", document=document, ending=False))
+        state = str(model.observe(row, listed=listed, document=document, ending=False))
     else:
         state = str(model.NodeState.GONE)
     reason = (row.reason if row is not None else entry.reason if entry is not None else "") or (

@@ -1,0 +1,93 @@
+"""A cluster file of its own, in folders of its own, with the real commands around it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simpleflow.nodes import clusters
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_COMMON = """\
+cluster: trial
+preset: local
+task_lists:
+  light: {profile: small, slots: 2, max: 2}
+  heavy: {profile: large, slots: 1, max: 1}
+times: {loop: 0.5, metadata: 0.3}
+"""
+FLOORS = (
+    _COMMON
+    + """\
+profiles:
+  small: {billing: {period: 2, minimum: 2, price: 0.05}, min: 2}
+  large: {billing: {period: 2, minimum: 2, price: 0.40}, min: 1}
+deciders: {min: 1}
+"""
+)
+FROM_ZERO = (
+    _COMMON
+    + """\
+profiles:
+  small: {billing: {period: 2, minimum: 2, price: 0.05}, idle: 2}
+  large: {billing: {period: 2, minimum: 2, price: 0.40}, idle: 2}
+deciders: {task_list: report-decisions, workflows: [examples.stdlib_report.workflow.StdlibReport]}
+"""
+)
+
+
+class Rig:
+    """One cluster, nothing up yet."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        self.file = folder / "cluster.yaml"
+        self.file.write_text(text)
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SWF_", "SIMPLEFLOW_"))}
+        self.environment = {
+            **clean,
+            "SIMPLEFLOW_RUNTIME_DIR": str(folder / "run"),
+            "SIMPLEFLOW_DATA_DIR": str(folder / "data"),
+            "PYTHONPATH": str(ROOT),
+        }
+        self.cluster = clusters.load(self.file, self.environment)
+
+    def close(self) -> None:
+        """End everything at once; fail when a process is left."""
+        self.cluster.take_down(hurry=True, timeout=30)
+        left = self.cluster.processes()
+        for each in left:
+            each.kill()
+        assert not left, left
+
+    def command(self, *arguments: str, module: str = "simpleflow.cli.main") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+
+    def sfnodes(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.command(*arguments, module="simpleflow.cli.sfnodes")
+
+    def working(self) -> int:
+        return sum(node.state == "working" for node in self.cluster.status().nodes)
+
+    def ended(self, name: str) -> bool:
+        return any(node.node == name and node.ended for node in self.cluster.status().nodes)
+
+    def until(self, what: str, condition: Callable[[], object], seconds: float = 40.0) -> None:
+        limit = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > limit:
+                pytest.fail(f"not within {seconds} s: {what}\n{self.cluster.status()}\n{self.cluster.logs()}")
+            time.sleep(0.1)
