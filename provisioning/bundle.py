@@ -50,6 +50,7 @@ def node_bundle(*, cluster: str, profile: str, bootstrap: str, environment: Mapp
     files = {path.name: path.read_bytes() for path in sorted(_NODE.glob("*.py")) if path.name != "__init__.py"}
     files["bootstrap.sh"] = bootstrap.encode()
     files[render.AGENT_UNIT] = render.agent_unit(cluster=cluster, profile=profile, environment=environment).encode()
+    files[render.AGAIN_UNIT] = render.again_unit(cluster=cluster).encode()
     files[render.SETTLED_UNIT] = render.settled_unit(cluster=cluster).encode()
     return pack(files)
 

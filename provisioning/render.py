@@ -25,6 +25,7 @@ ROOT = "/opt/simpleflow"
 STATE = "/var/lib/simpleflow"
 ACCOUNT = "simpleflow"
 AGENT_UNIT = "simpleflow-agent.service"
+AGAIN_UNIT = "simpleflow-agent-again.service"
 SETTLED_UNIT = "simpleflow-boot-settled.service"
 
 _HERE = Path(__file__).resolve().parent
@@ -198,6 +199,12 @@ def agent_unit(
         cluster=cluster, profile=profile, root=root, state=state, setup=setup, user=user,
         stop_seconds=stop_seconds, extra_environment="".join(pairs),
     )  # fmt: skip
+
+
+def again_unit(*, cluster: str) -> str:
+    """Return the systemd unit that starts the agent again, five seconds after it failed."""
+    _check("cluster", cluster, _WORD, "letters, digits, '.', '_' and '-'")
+    return _environment().get_template("simpleflow-agent-again.service.j2").render(cluster=cluster)
 
 
 def settled_unit(*, cluster: str, root: str = ROOT, delivery: str = DELIVERY_PATH) -> str:

@@ -81,13 +81,16 @@ def settle(settings: dict[str, str]) -> None:
     """Reset the counter once the agent runs steadily; returns without a reset when it ends first."""
     last = time.monotonic() + 30 * 60
     since: float | None = None
-    restarts = ""
+    run = ""
     while time.monotonic() < last:
         shown = subprocess.run(
-            ["systemctl", "show", "--property=ActiveState,NRestarts", UNIT], capture_output=True, text=True, check=True
+            ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
-        if "ActiveState=active" not in shown or shown != restarts:
-            since, restarts = time.monotonic(), shown
+        if "ActiveState=active" not in shown or shown != run:
+            since, run = time.monotonic(), shown
         elif since is not None and time.monotonic() - since >= STEADY:
             write(settings, 0)
             return

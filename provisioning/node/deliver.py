@@ -60,10 +60,10 @@ def install_code(settings: dict[str, str], root: Path) -> Path:
 
 
 def install_units(settings: dict[str, str]) -> None:
-    """Copy the units of this role and start the agent without waiting: cloud-init itself still runs."""
+    """Copy all units and start those of this role without waiting: cloud-init itself still runs."""
     names = settings["units"].split()
-    for name in names:
-        shutil.copyfile(HERE / name, Path("/etc/systemd/system") / name)
+    for unit in sorted(HERE.glob("*.service")):
+        shutil.copyfile(unit, Path("/etc/systemd/system") / unit.name)
     run("systemctl", "daemon-reload")
     for name in names:
         run("systemctl", "enable", "--quiet", name)

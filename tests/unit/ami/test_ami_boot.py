@@ -24,7 +24,10 @@ from simpleflow.ami.boot import container, metadata, network, vm
 from simpleflow.provisioning import bundle, render
 
 STAND_IN = """
-import json, sys, time, urllib.request
+import json, os, sys, time, urllib.request
+if not os.path.exists("failed-once"):
+    open("failed-once", "w").close()
+    sys.exit(1)
 setup = json.load(open(sys.argv[sys.argv.index("--setup") + 1]))
 def ask(url, method="GET", **headers):
     request = urllib.request.Request(url, method=method, headers=headers)
@@ -42,7 +45,7 @@ ask(f"{setup['endpoint']}/drained/{node}")
 
 
 def stand_in_wheel(folder: Path) -> Path:
-    """Write a wheel called simpleflow whose agent polls once, waits for its drain mark, says so, and ends with 0."""
+    """Write a wheel called simpleflow whose agent fails once, then polls, waits for its drain mark, says so, and ends with 0."""
     path = folder / "simpleflow-0-py3-none-any.whl"
     info = "simpleflow-0.dist-info"
     files = {
