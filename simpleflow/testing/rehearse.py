@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
 import msgspec
 import yaml
 
@@ -145,6 +146,7 @@ class Play:
                 stage.cloud.client("autoscaling").set_desired_capacity(
                     AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=1
                 )
+        self._register()
         workflow_id = f"rehearsal-{len(self.shown)}"
         started = stage.swf.start_workflow_execution(
             domain=cluster.swf_domain,
@@ -157,6 +159,16 @@ class Play:
             childPolicy="TERMINATE",
         )
         return {"workflowId": workflow_id, "runId": started["runId"]}
+
+    def _register(self) -> None:
+        """Register the workflow type before the first start; deciders that register it too find it there."""
+        try:
+            self._stage.swf.register_workflow_type(
+                domain=self._config.swf_domain, name=self._options.workflow, version=self._options.version
+            )
+        except botocore.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "TypeAlreadyExistsFault":
+                raise stages.RehearsalFailed(f"{self._options.workflow} cannot be registered: {error}") from error
 
     def _closed(self, run: dict[str, str]) -> str:
         shown = self._stage.swf.describe_workflow_execution(domain=self._config.swf_domain, execution=run)

@@ -28,6 +28,9 @@ class FakeSwf:
         self.folder = folder
         folder.mkdir()
 
+    def register_workflow_type(self, **params: Any) -> None:
+        (self.folder / params["name"]).touch()
+
     def start_workflow_execution(self, **params: Any) -> dict[str, str]:
         (self.folder / f"{params['workflowId']}.open").touch()
         return {"runId": params["workflowId"]}
