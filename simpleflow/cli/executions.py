@@ -171,7 +171,7 @@ def report(connection: connect.Connection, closed: Closed) -> int:
     """Print a result on stdout, or how the run ended on stderr; return the exit code."""
     if closed.status == "COMPLETED":
         if closed.result is not None:
-            click.echo(_loaded(closed.result))
+            click.echo(_loaded(connection, closed.result))
         return 0
     click.echo(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
     for text in (closed.reason, closed.details):
@@ -180,11 +180,10 @@ def report(connection: connect.Connection, closed: Closed) -> int:
     return context.EXIT_CODES[closed.status]
 
 
-def _loaded(text: str) -> str:
-    from simpleflow import settings
+def _loaded(connection: connect.Connection, text: str) -> str:
     from simpleflow.runtime import stores
 
-    return stores.open_store(settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET).load(text)
+    return stores.open_store(stores.location(connection.endpoint_url)).load(text)
 
 
 def _readable(text: str) -> str:

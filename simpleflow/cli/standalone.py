@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import uuid
@@ -47,6 +48,7 @@ def standalone(
     1 failed or terminated, 2 timed out, 3 canceled. Ctrl-C terminates the execution.
     """
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
     log.configure()
     sys.path.insert(0, os.getcwd())
     cls = runtime.check_workflows([workflow])[0]

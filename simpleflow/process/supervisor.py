@@ -112,6 +112,10 @@ class Supervisor(NamedMixin):
         """Ask the children to drain and return at once."""
         self._stop.request(Stop.DRAIN)
 
+    def hurry(self) -> None:
+        """Ask the children to end now and return at once."""
+        self._stop.request(Stop.HURRY)
+
     def _run(self) -> None:
         now = time.monotonic()
         self._places = [_Place(now + self._stagger * number) for number in range(self.nb_children)]

@@ -69,13 +69,14 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     post: tuple[str, ...] = ()
     one_task: bool = False
 
-    def setup(self) -> frames.Setup:
+    def setup(self, endpoint_url: str | None) -> frames.Setup:
+        """Return what the runners are told; ``endpoint_url`` is the service's."""
         return frames.Setup(
             modules=self.modules,
             pre=self.pre,
             post=self.post,
             grace=float(settings.ACTIVITY_SIGTERM_WAIT_SEC),
-            jumbo=settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET,
+            jumbo=stores.location(endpoint_url),
         )
 
 
@@ -128,7 +129,7 @@ def run_decider(
 ) -> None:
     """Run one decider in this process and on this thread until ``stop`` says so."""
     connection = spec.place.connect()
-    store = stores.open_store(settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET)
+    store = stores.open_store(stores.location(connection.endpoint_url))
     step = decider.Decider(
         connection.transport,
         engines.Engine(workflows=check_workflows(spec.workflows), payloads=stores.payloads()),
@@ -168,7 +169,7 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
             processes=spec.slots,
             heartbeat=spec.heartbeat,
             one_task=spec.one_task,
-            setup=spec.setup(),
+            setup=spec.setup(connection.endpoint_url),
         ),
         stop=stop,
     )

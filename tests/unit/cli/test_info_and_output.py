@@ -96,6 +96,8 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
         ["info", "nothing"],
         ["--format", "xml", "info"],
         ["decider.start", "-N", "0"],
+        ["server.start", "--host", "0.0.0.0"],
+        ["server.start", "--port", "9000", "--host", "0.0.0.0"],
     ],
 )
 def test_usage_errors_exit_64_with_one_message(argv: list[str]) -> None:

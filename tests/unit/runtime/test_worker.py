@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,7 +101,7 @@ def test_a_runner_is_recycled_after_so_many_tasks(swf: FakeSwf, start: Start) ->
         ("fail", ["bad row 7"], "ValueError", "bad row 7"),
         ("leave", [], "SystemExit", "3"),
         ("unserialisable", [], "TypeError", "runtime_activities.unserialisable"),
-        ("long_text", [40_000], "ValueError", "result"),
+        ("long_text", [40_000], "ValueTooLarge", "SIMPLEFLOW_JUMBO_FIELDS_BUCKET"),
         ("no_such_module_at_all.f", [], "DispatchError", "no_such_module_at_all"),
     ],
 )
@@ -199,6 +201,30 @@ def test_hurry_fails_the_task_as_interrupted(swf: FakeSwf, start: Start, tmp_pat
     assert (action, request["reason"]) == ("RespondActivityTaskFailed", "simpleflow.node.interrupted")
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
     eventually(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_runners_end_with_all_they_started_when_their_worker_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from simpleflow.runtime import frames, pool, values\n"
+        "runner = pool.Runner(frames.Setup(grace=0.2))\n"
+        "runner.ready()\n"
+        "name = 'runtime_activities.sleep_with_child'\n"
+        "task = values.Task(activity_id='a', name=name, version='1', workflow_id='w', run_id='r', domain='d',\n"
+        "                   task_list='t', input='[\\'%s\\']'.replace(chr(39), chr(34)) % sys.argv[1])\n"
+        "runner.start(task)\n"
+        "while True: runner.receive(60)\n"
+    )
+    path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    worker_process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": path}
+    )
+    eventually((tmp_path / "pids").exists)
+    worker_process.kill()
+    worker_process.wait()
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    eventually(lambda: not any(alive(pid) for pid in pids))
+    assert (tmp_path / "cleaned").exists()
 
 
 def test_modules_limit_what_may_run(swf: FakeSwf, start: Start) -> None:

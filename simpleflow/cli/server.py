@@ -1,0 +1,116 @@
+"""``server.start|status|stop|backup|check``: the embedded service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from simpleflow import log
+from simpleflow.core import errors
+
+from . import context, output
+
+
+@click.command("server.start")
+@click.option("--port", type=click.IntRange(1, 65_535), metavar="N", help="Listen on TCP too, for every SWF client.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs --credentials.")
+@click.option("--credentials", type=click.Path(exists=True, dir_okay=False), help="Verify SigV4 with these keys.")
+@click.option("--db", metavar="PATH|:memory:", help="Default: swf.db in the user's data directory.")
+@click.option("--limits", type=click.Choice(["data", "aws", "none"]), default="data", show_default=True)
+@click.option("--reset", is_flag=True, help="Begin with an empty database.")
+@click.option("--detach", is_flag=True, help="Return when it answers, and leave it running.")
+@context.command_options
+@click.pass_obj
+def start(
+    state: context.State,
+    port: int | None,
+    host: str,
+    credentials: str | None,
+    db: str | None,
+    limits: str,
+    reset: bool,
+    detach: bool,
+) -> int:
+    """Run the embedded service: on the user's unix socket, and on TCP with --port.
+
+    With --port any credentials are accepted, on loopback only; --credentials verifies signatures and allows other
+    addresses.
+    """
+    if port is None and (credentials is not None or host != "127.0.0.1"):
+        raise errors.UsageError("--host and --credentials are about TCP: give --port as well")
+    if host not in ("127.0.0.1", "localhost", "::1") and credentials is None:
+        raise errors.UsageError(
+            f"--host {host} is reachable by others, and without --credentials any of them may start and end workflows: "
+            "give --credentials FILE, or stay on 127.0.0.1"
+        )
+    from simpleflow.server import control
+
+    log.configure()
+    return control.start(
+        port=port,
+        host=host,
+        credentials=None if credentials is None else Path(credentials),
+        database=db,
+        limits=limits,
+        reset=reset,
+        detach=detach,
+        say=click.echo,
+    )
+
+
+@click.command("server.status")
+@context.command_options
+@click.pass_obj
+def status(state: context.State) -> int:
+    """Show whether the embedded service runs; exit code 1 when it does not."""
+    from simpleflow.server import control
+
+    found = control.status()
+    if found is None:
+        click.echo("The embedded service does not run; the first command that needs it starts it.", err=True)
+        return 1
+    output.one(state, found)
+    return 0
+
+
+@click.command("server.stop")
+@context.command_options
+@click.pass_obj
+def stop(state: context.State) -> int:
+    """Stop the embedded service; open executions go on when it is started again."""
+    from simpleflow.server import control
+
+    if control.stop():
+        return 0
+    click.echo("The embedded service does not run.", err=True)
+    return 1
+
+
+@click.command("server.backup")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--db", metavar="PATH", help="Default: swf.db in the user's data directory.")
+@context.command_options
+@click.pass_obj
+def backup(state: context.State, path: Path, db: str | None) -> None:
+    """Copy the database to PATH while the service runs or not."""
+    from simpleflow.server import control
+
+    if path.exists():
+        raise errors.UsageError(f"{path} exists: choose a new name, a backup replaces nothing")
+    control.backup(path, database=db)
+    click.echo(str(path))
+
+
+@click.command("server.check")
+@click.option("--db", metavar="PATH", help="Default: swf.db in the user's data directory.")
+@context.command_options
+@click.pass_obj
+def check(state: context.State, db: str | None) -> int:
+    """Check the database: what is wrong is printed, a line each, and the exit code is 1."""
+    from simpleflow.server import control
+
+    wrong = list(control.check(database=db))
+    for line in wrong:
+        click.echo(line)
+    return 1 if wrong else 0
