@@ -70,8 +70,13 @@ class _Look:
         self._empty = empty
         self._idle = idle
 
-    def empty_poll(self) -> bool:
-        return self._empty.pop(0)
+    def begin_poll(self) -> None:
+        self._now: bool | None = None
+
+    def empty_poll(self) -> bool | None:
+        if self._now is None:
+            self._now = self._empty.pop(0)
+        return self._now
 
     def idle(self) -> bool:
         return self._idle.pop(0)

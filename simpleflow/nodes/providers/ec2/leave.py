@@ -24,11 +24,18 @@ class Group(Protocol):
 class Look(Protocol):
     """What the leaving manager looks at."""
 
-    def empty_poll(self) -> bool:
-        """Begin one whole poll for decision tasks; False when it brought one."""
+    def begin_poll(self) -> None:
+        """From now on, wait for one whole poll for decision tasks."""
+
+    def empty_poll(self) -> bool | None:
+        """True once such a poll came back empty, False when a task came, None while it is open."""
 
     def idle(self) -> bool:
         """No run row in ``demand/`` and no open execution listed."""
+
+
+#: steps after which the same generator is asked again later
+WAITING = "waiting"
 
 
 def quiet(document: control.Control) -> bool:
@@ -36,13 +43,20 @@ def quiet(document: control.Control) -> bool:
     return not document.intents and not document.rows
 
 
+def _poll(look: Look) -> Iterator[str]:
+    look.begin_poll()
+    while look.empty_poll() is None:
+        yield WAITING
+
+
 def leave(group: Group, look: Look, file: control.ControlFile, began: Callable[[], None]) -> Iterator[str]:
     """Yield each step after it was done; the last one is 'left' when the machine may power off, else 'stays'.
 
     ``began`` is called before the group is set to 0: from then on a decision task that is taken raises it to 1 again
-    before anything else (ensure.HoldGroup.leave). Dropped between any two steps nothing is lost: the group at 0 with a
-    protected, living member goes on working, and the alarm, clients and tasks raise it.
+    before anything else. Dropped between any two steps nothing is lost: the group at 0 with a protected, living member
+    goes on working, and the alarm, clients and tasks raise it.
     """
+    yield from _poll(look)
     if not look.empty_poll():
         yield "stays"
         return
@@ -55,6 +69,7 @@ def leave(group: Group, look: Look, file: control.ControlFile, began: Callable[[
     began()
     group.sleep()
     yield "asleep"
+    yield from _poll(look)
     if not look.empty_poll() or not look.idle():
         yield "stays"
         return
