@@ -13,8 +13,13 @@ from . import recipe as recipes
 
 #: members that mmdebstrap or dpkg date with the moment of the build, or that hold a moment
 _CACHE_DIRS = ("/var/cache/apt/archives", "/var/lib/apt/lists")
-#: pip needs to find its index: this machine's resolver, until the script's end puts the image's own in its place
-_NAMES = ('--customize-hook=rm -f "$1"/etc/resolv.conf && cp -L /etc/resolv.conf "$1"/etc/resolv.conf',)
+#: for pip alone: this machine's resolver (the script's end puts the image's own in its place) and its authorities
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+_BEFORE_PIP = (
+    '--customize-hook=rm -f "$1"/etc/resolv.conf && cp -L /etc/resolv.conf "$1"/etc/resolv.conf',
+    f'--customize-hook=cp -L {_AUTHORITIES} "$1"/etc/authorities.crt',
+)
+_AFTER_PIP = ('--customize-hook=rm -f "$1"/etc/authorities.crt',)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,8 +79,9 @@ def build(
         "--skip=essential/unlink",
         f'--setup-hook=mkdir -p "$1"{_CACHE_DIRS[0]}',
         f"--setup-hook=sync-in {archives} {_CACHE_DIRS[0]}",
-        *(_NAMES if recipe.requirements else ()),
+        *(_BEFORE_PIP if recipe.requirements else ()),
         f'--customize-hook=chroot "$1" /bin/sh -s image < {script}',
+        *(_AFTER_PIP if recipe.requirements else ()),
         f"--customize-hook=sync-out {_CACHE_DIRS[0]} {archives}",
         f'--customize-hook=rm -rf "$1"{_CACHE_DIRS[0]} "$1"/var/cache/apt/*.bin "$1"{_CACHE_DIRS[1]}',
         f'--customize-hook=mkdir -p "$1"{_CACHE_DIRS[0]}/partial "$1"{_CACHE_DIRS[1]}/partial',
@@ -85,7 +91,7 @@ def build(
     ]
     try:
         # Debian's kernel hooks make no initrd when told so by this variable.
-        log.run(argv, env={"INITRD": "No"})
+        log.run(argv, env={"INITRD": "No", "PIP_CERT": "/etc/authorities.crt"})
         partial.rename(target)
     finally:
         with contextlib.suppress(FileNotFoundError):

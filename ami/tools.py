@@ -46,8 +46,8 @@ def _path() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the whole environment of build programs: nothing of the caller's but its proxies and pip's settings."""
-    kept = {name: v for name, v in os.environ.items() if name.lower().endswith("_proxy") or name.startswith("PIP_")}
+    """Return the whole environment of build programs: nothing of the caller's but its proxies and pip's index."""
+    kept = {name: v for name, v in os.environ.items() if name.lower().endswith("_proxy") or name == "PIP_INDEX_URL"}
     return {
         **kept,
         "PATH": _path(),

@@ -83,12 +83,8 @@ def settle(settings: dict[str, str]) -> None:
     since: float | None = None
     run = ""
     while time.monotonic() < last:
-        shown = subprocess.run(
-            ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        argv = ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT]
+        shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         if "ActiveState=active" not in shown or shown != run:
             since, run = time.monotonic(), shown
         elif since is not None and time.monotonic() - since >= STEADY:

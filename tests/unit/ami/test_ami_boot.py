@@ -45,7 +45,7 @@ ask(f"{setup['endpoint']}/drained/{node}")
 
 
 def stand_in_wheel(folder: Path) -> Path:
-    """Write a wheel called simpleflow whose agent fails once, then polls, waits for its drain mark, says so, and ends with 0."""
+    """Write a wheel called simpleflow: its agent fails once, then polls, waits for its drain mark, and ends with 0."""
     path = folder / "simpleflow-0-py3-none-any.whl"
     info = "simpleflow-0.dist-info"
     files = {
