@@ -100,6 +100,20 @@ class Observer:
             found.append(document)
         return found
 
+    def forget_old(self, control: documents.Control, now: float) -> None:
+        """Delete documents that nobody needs: of machines without a row, of deciders all of whose runs are closed."""
+        rows = {row.instance for row in control.rows}
+        for key, (_, document) in list(self._cache.items()):
+            if now - document.written < self._times.keep_documents:
+                continue
+            if isinstance(document, documents.NodeDocument):
+                needed = document.node in rows
+            else:
+                needed = any(row.run_id in self.rows for row in document.runs)
+            if not needed:
+                self._store.delete(key)
+                del self._cache[key]
+
     def read_runs(self) -> None:
         """Hold the rows against the open runs of the API, at most every few passes; closes what is closed there."""
         monotonic = self._clock.monotonic()

@@ -99,6 +99,7 @@ class Reconciler:
         yield from self._account(listing)
         self.observer.read_runs()
         self.observer.read_pending()
+        self.observer.forget_old(self.file.known, self._clock.now())
         yield "observe"
         snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
         self.plan = policy.decide(snapshot)

@@ -251,3 +251,18 @@ def test_a_closed_run_as_the_api_shows_it_ends_its_demand() -> None:
         node.running.clear()
     world.coordinator.runs.clear()  # terminated by hand: no decision ever says so
     run_until_empty(world)
+
+
+def test_documents_of_closed_machines_and_deciders_are_forgotten_after_a_while_and_the_ledger_is_not() -> None:
+    world = World()
+    world.add("a")
+    run_until_empty(world)
+    world.coordinator.runs.clear()
+    for _ in range(20):
+        world.tick()
+    assert [key for key in world.store.objects if key.startswith(("nodes/", "demand/"))]
+    world.clock.advance(world.cluster.settings.keep_documents)
+    world.tick()
+    left = sorted(world.store.objects)
+    assert not [key for key in left if key.startswith(("nodes/", "demand/"))], left
+    assert [key for key in left if key.startswith("ledger/")]
