@@ -74,6 +74,7 @@ def test_a_whole_stack_comes_and_goes(cloud: emulated.Cloud) -> None:
     cfn.delete_stack(StackName="c")
     gone = status(cloud, stack["StackId"])
     assert gone["StackStatus"] == "DELETE_COMPLETE"
+    assert gone["DeletionTime"].timestamp() == cloud.clock.now()
     assert ("Bucket", "DELETE_SKIPPED") in events(cloud, stack["StackId"])
     assert [v["IsDefault"] for v in ec2.describe_vpcs()["Vpcs"]] == [True]
     assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == [bucket]

@@ -87,6 +87,24 @@ def test_client_tokens(opened: Opened) -> None:
     assert run(cloud, ClientToken="attempt-1") != first
 
 
+def test_botocore_fills_the_token_and_repeats_it_after_a_lost_answer(cloud: emulated.Cloud) -> None:
+    cloud.faults.add(emulated.Fault("ec2:RunInstances", "lost"))
+    given = {"ImageId": cloud.image, "InstanceType": "m7i.large", "MinCount": 1, "MaxCount": 1}
+    answer = cloud.http_client("ec2").run_instances(**given)
+    assert [one.id for one in cloud.instances.all()] == [answer["Instances"][0]["InstanceId"]]
+    first, second = cloud.record.named("ec2:RunInstances")
+    assert first.params["ClientToken"] == second.params["ClientToken"]
+
+
+def test_a_forgotten_token_launches_twice(cloud: emulated.Cloud) -> None:
+    """Why a successor never re-issues an attempt (CONTROL.md 1)."""
+    first = run(cloud, ClientToken="attempt-1")
+    cloud.tokens.forget()
+    second = run(cloud, ClientToken="attempt-1")
+    assert first != second
+    assert len(cloud.instances.all()) == 2
+
+
 def test_tokens_are_forgotten_after_their_lifetime(opened: Opened) -> None:
     cloud = opened(clock=clocks.VirtualClock(), timing=emulated.Timing(tokens=600))
     first = run(cloud, ClientToken="t")

@@ -88,6 +88,8 @@ class Stack:
     def tell(self, status: str, reason: str = "") -> None:
         """Set the stack's own status, with its event."""
         self.status, self.reason = status, reason
+        if status == "DELETE_COMPLETE":
+            self.deleted = self._clock.now()
         self._event(self.name, self.id, "AWS::CloudFormation::Stack", status, reason, None)
 
     def mark(self, resource: Resource, status: str, reason: str = "") -> None:
