@@ -38,6 +38,8 @@ class Runner:
         self._sending = False
         self._interrupted = False
         self._grace = 3.0
+        #: the worker is gone
+        self.orphaned = False
 
     def run(self) -> None:
         """Serve until the worker closes the pipe or sends SIGTERM."""
@@ -70,7 +72,7 @@ class Runner:
             return answer
         except execute.Interrupted:
             if not self._cancelled:
-                raise SystemExit(0) from None
+                raise
             return values.Canceled()
         finally:
             self._busy = False
@@ -108,7 +110,9 @@ class Runner:
                     self._cancelled = True
                     os.kill(os.getpid(), signal.SIGTERM)
         except frames.Closed:
-            # The worker is gone: nobody can answer for the task. It and all that it started end here.
+            # The worker is gone: nobody can answer for the task. It and all that it started end here; main() sees to
+            # it when the task obeys, this thread when it does not.
+            self.orphaned = True
             if self._busy:
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(self._grace)
@@ -127,11 +131,18 @@ class Runner:
 def main() -> None:
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure()
-    pipe = frames.Pipe(socket.socket(fileno=int(sys.argv[1])))
+    runner = Runner(frames.Pipe(socket.socket(fileno=int(sys.argv[1]))))
     try:
-        Runner(pipe).run()
+        runner.run()
     except frames.Closed:
-        return
+        runner.orphaned = True
+    except execute.Interrupted:
+        if not runner.orphaned:  # die of the signal that came, so that the worker can name it
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        if runner.orphaned:
+            os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -117,13 +117,16 @@ def test_failures_have_json_details(
     assert len(request["reason"]) <= 256
 
 
-def test_a_runner_that_is_killed_fails_its_task_and_the_next_one_runs(swf: FakeSwf, start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_runner_that_is_killed_fails_its_task_and_the_next_one_runs(
+    swf: FakeSwf, start: Start, number: signal.Signals
+) -> None:
     start()
-    swf.tasks.put(task("die", int(signal.SIGKILL)))
+    swf.tasks.put(task("die", int(number)))
     action, request = answer(swf)
     assert action == "RespondActivityTaskFailed"
-    assert "SIGKILL" in request["reason"]
-    assert "SIGKILL" in details(request)["message"]
+    assert number.name in request["reason"]
+    assert number.name in details(request)["message"]
     swf.tasks.put(task("add", 1, 2, token="t2"))
     assert json.loads(answer(swf)[1]["result"]) == 3
 
