@@ -39,6 +39,10 @@ def client(
     """
     cluster = config.load(path).config
     where = paths.ClusterPaths(cluster, os.environ if environment is None else environment)
+    if group is None and cluster.provider == "ec2":
+        from .providers import ec2
+
+        group = ec2.Ec2DeciderGroup(cluster.cluster, ec2.BotoClients(cluster.region))
     return Connection(
         cluster=cluster.cluster,
         domain=cluster.swf_domain,
@@ -67,4 +71,12 @@ def decider(
         config.from_mapping(setup.times),
         clocks.RealClock(),
     )
+    if group is None and setup.provider == "ec2":
+        from .providers import ec2
+        from .providers.ec2 import keeper
+
+        made = ec2.Ec2DeciderGroup(setup.cluster, ec2.BotoClients(setup.region))
+        if environment.get(keeper.FOLDER_VARIABLE):
+            return (keeper.HoldMachine(made, Path(environment[keeper.FOLDER_VARIABLE])), publisher)
+        group = made
     return (publisher,) if group is None else (ensure.HoldGroup(group), publisher)

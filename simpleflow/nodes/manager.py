@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
@@ -22,6 +23,16 @@ logger = logging.getLogger(__name__)
 _QUEUE_PER_DECIDER = 10
 #: seconds that deciders get to end
 _FAREWELL = 10.0
+
+
+class Keeper(Protocol):
+    """Keeps deciders: as children here, or in a group of machines (ec2)."""
+
+    def keep(self, pending: int, open_runs: bool) -> None:
+        """Called after each pass of the lease holder."""
+
+    def end(self, patience: float) -> None:
+        """End them."""
 
 
 class Deciders:
@@ -91,7 +102,7 @@ class Manager:
         self,
         reconciler: reconcile.Reconciler,
         coordinator: observe.Coordinator,
-        deciders: Deciders | None,
+        deciders: Keeper | None,
         ending_file: Path | None = None,
         resume_file: Path | None = None,
     ) -> None:

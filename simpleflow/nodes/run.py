@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Mapping
 from importlib import metadata as package_metadata
+from pathlib import Path
 
 import msgspec
 
@@ -70,7 +71,7 @@ def manager_of(loaded: config.LoadedCluster, environment: Mapping[str, str], dir
     reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name())
     coordinator.register_domain()
     if cluster.provider == "ec2":
-        return manager.Manager(reconciler, coordinator, None)
+        return _on_a_decider_machine(cluster, environment, reconciler, coordinator)
     setup = setups.decider_setup(cluster, store=where.store, endpoint=where.endpoint, directory=directory)
     where.folder.mkdir(parents=True, exist_ok=True)
     records.write(where.decider_setup, msgspec.json.encode(setup))
@@ -83,6 +84,39 @@ def manager_of(loaded: config.LoadedCluster, environment: Mapping[str, str], dir
         clocks.RealClock(),
     )
     return manager.Manager(reconciler, coordinator, deciders, where.ending, where.resume)
+
+
+def _on_a_decider_machine(
+    cluster: config.ClusterConfig,
+    environment: Mapping[str, str],
+    reconciler: reconcile.Reconciler,
+    coordinator: service.SwfCoordinator,
+) -> manager.Manager:
+    """The manager beside a decider of the group: alone and without work, it sets the group to 0 and leaves."""
+    from .providers import ec2
+    from .providers.ec2 import keeper
+
+    given = environment.get(keeper.FOLDER_VARIABLE)
+    if not given:
+        # Run by hand elsewhere: it manages the workers and leaves the group alone.
+        return manager.Manager(reconciler, coordinator, None)
+    observer, folder = reconciler.observer, Path(given)
+    look = keeper.MachineLook(
+        folder, reconciler.times.poll, lambda: not observer.rows and observer.open_runs == 0, clocks.RealClock()
+    )
+    group = ec2.Ec2DeciderGroup(cluster.cluster, ec2.BotoClients(cluster.region))
+    made: manager.Manager | None = None
+
+    def left() -> None:
+        assert made is not None
+        made.stop()
+
+    made = manager.Manager(
+        reconciler,
+        coordinator,
+        keeper.GroupKeeper(group, look, reconciler.file, folder, least=cluster.deciders.min, left=left),
+    )
+    return made
 
 
 def plan_now(loaded: config.LoadedCluster, environment: Mapping[str, str]) -> policy.Plan:

@@ -15,6 +15,7 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.nodes import children, config, connect, manager
+from simpleflow.nodes.providers.ec2 import keeper
 
 _TURN = 0.5
 #: seconds that a decider gets to answer what it works on
@@ -22,7 +23,7 @@ _FAREWELL = 60.0
 
 
 class DeciderAgent:
-    """Runs until SIGTERM. Make and run it in the main thread."""
+    """Runs until SIGTERM, or until its manager left the group at 0. Make and run it in the main thread."""
 
     def __init__(
         self, setup: documents.NodeSetup, setup_path: Path, environment: Mapping[str, str], clock: clocks.Clock
@@ -32,7 +33,12 @@ class DeciderAgent:
         self._folder = Path(tempfile.mkdtemp(prefix="sfn-"))
         file = self._folder / "cluster.yaml"
         file.write_bytes(msgspec.json.encode(cluster))
-        below = {**environment, **setup.environment, connect.SETUP_VARIABLE: str(setup_path)}
+        below = {
+            **environment,
+            **setup.environment,
+            connect.SETUP_VARIABLE: str(setup_path),
+            keeper.FOLDER_VARIABLE: str(self._folder),
+        }
         self._children = [
             children.Child(name, command, below, clock, directory=setup.directory)
             for name, command in (
@@ -40,6 +46,7 @@ class DeciderAgent:
                 ("manager", [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(file)]),
             )
         ]
+        self._manager = self._children[-1]
         self._ending = threading.Event()
 
     def end_soon(self, *_: object) -> None:
@@ -54,6 +61,9 @@ class DeciderAgent:
             while not self._ending.is_set():
                 for child in self._children:
                     child.keep()
+                # It set the group to 0 and left; any other end is a failure, and it is started again.
+                if self._manager.last_code == 0 and not self._manager.alive():
+                    break
                 self._ending.wait(_TURN)
         finally:
             for child in self._children:
