@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -48,7 +49,7 @@ def _versions() -> dict[str, Any]:
 @click.pass_obj
 def info(state: context.State, sections: tuple[str, ...]) -> None:
     """Show versions, settings and environment; secrets are masked."""
-    gathered = {
+    gathered: dict[str, Callable[[], dict[str, Any]]] = {
         "versions": _versions,
         "settings": settings.items,
         "environment": lambda: {k: v for k, v in sorted(os.environ.items()) if k.startswith(PREFIXES)},

@@ -76,7 +76,7 @@ class LazyGroup(click.Group):
 @click.version_option(_version.__version__, prog_name="simpleflow")
 @context.global_options
 @click.pass_context
-def cli(ctx: click.Context, **given: Any) -> None:
+def cli(ctx: click.Context, /, **given: Any) -> None:
     """Durable workflows in plain Python, on Amazon SWF or on the embedded service.
 
     Without a domain and an endpoint the embedded service is used: no account, no network.

@@ -32,6 +32,7 @@ from . import context, executions, workflow_start
 @click.pass_obj
 def standalone(
     state: context.State,
+    /,
     workflow: str,
     domain: str | None,
     nb_workers: int | None,
@@ -53,7 +54,12 @@ def standalone(
     sys.path.insert(0, os.getcwd())
     cls = runtime.check_workflows([workflow])[0]
     start = workflow_start.request(cls, workflow, **given)
-    worker = {"slots": nb_workers or os.cpu_count() or 1, "heartbeat": heartbeat, "pre": pre, "post": post}
+    worker: dict[str, Any] = {
+        "slots": nb_workers or os.cpu_count() or 1,
+        "heartbeat": heartbeat,
+        "pre": pre,
+        "post": post,
+    }
     runtime.check_worker(runtime.WorkerSpec(task_list="checked", **worker))
     connection = state.connect(domain)
     task_list = f"standalone-{uuid.uuid4().hex}"

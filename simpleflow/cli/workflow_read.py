@@ -130,7 +130,7 @@ def _day(text: str, option: str, *, end: bool) -> int:
 @click.option("--domain", metavar="NAME", help="SWF domain (SWF_DOMAIN).")
 @context.command_options
 @click.pass_obj
-def filter_(state: context.State, name: str | None, domain: str | None, **criteria: Any) -> None:
+def filter_(state: context.State, /, name: str | None, domain: str | None, **criteria: Any) -> None:
     """List the executions that match every criterion."""
     connection = state.connect(domain)
     found = list(select(connection, name or connection.domain, **criteria))

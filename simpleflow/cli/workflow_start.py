@@ -51,6 +51,7 @@ def start_options(function: F) -> F:
 @click.pass_obj
 def start(
     state: context.State,
+    /,
     workflow: str,
     domain: str | None,
     task_list: str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import uuid
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from simpleflow import engine as engines
-from simpleflow.core import clock, decisions, interceptors
+from simpleflow.core import attributes, clock, decisions, interceptors
 from simpleflow.swf import registration
 from simpleflow.swf.transport import base
 
@@ -121,11 +122,10 @@ class Decider:
         for interceptor in self._mounted:
             interceptor.received(received)
         task = self._resolver.task_of(answer)
-        decided = on_engine(lambda: self._engine.decide(task))
+        decided = on_engine(functools.partial(self._engine.decide, task))
         while isinstance(decided, engines.Needs):
             task = self._resolver.resolve(task, decided)
-            again = task
-            decided = on_engine(lambda again=again: self._engine.decide(again))
+            decided = on_engine(functools.partial(self._engine.decide, task))
         if not self._respond(answer, decided):
             on_engine(lambda: self._engine.forget(execution.run_id))
             return False
@@ -174,7 +174,5 @@ class Decider:
             | decisions.StartChildWorkflowExecution
             | decisions.ContinueAsNewWorkflowExecution,
         ):
-            from simpleflow.core import attributes
-
             return msgspec.structs.replace(decision, task_list=attributes.Name(name=name))
         return decision
