@@ -99,13 +99,17 @@ def plan(cluster: str, folder: str | None, as_json: bool) -> None:
     """Show what `up` would change (ec2) and what the manager would do now, and why; change nothing."""
     from simpleflow.nodes import run
 
+    from . import sfnodes_connect
+
     loaded = config.load(cluster)
     stacks = None
     if loaded.config.provider == "ec2":
         from . import sfnodes_ec2
 
         stacks = sfnodes_ec2.plan(loaded, folder)
-    show.plan(run.plan_now(loaded, os.environ), loaded.config, as_json, stacks)
+    show.plan(
+        run.plan_now(loaded, os.environ, sfnodes_connect.transport(loaded.config)), loaded.config, as_json, stacks
+    )
 
 
 @cli.command(name="template")
@@ -212,8 +216,11 @@ def manager(cluster: str, as_json: bool) -> None:
     """Run the manager here, in the foreground (`up` does it for you)."""
     from simpleflow.nodes import run
 
+    from . import sfnodes_connect
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    code = run.manager_of(config.load(cluster), os.environ, os.getcwd()).run()
+    loaded = config.load(cluster)
+    code = run.manager_of(loaded, os.environ, os.getcwd(), sfnodes_connect.transport(loaded.config)).run()
     show.message({"manager": "ended", "code": code}, "", as_json)
     sys.exit(code)
 

@@ -28,6 +28,7 @@ from simpleflow.nodes import (
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 
+from . import sfnodes_connect
 from . import sfnodes_show as show
 
 
@@ -40,8 +41,7 @@ def _builder(cluster: config.ClusterConfig, folder: str | None) -> bundle.Builde
 
 
 def _coordinator(cluster: config.ClusterConfig) -> service.SwfCoordinator:
-    where = paths.ClusterPaths(cluster, os.environ)
-    return service.SwfCoordinator(service.open_transport(where.endpoint, cluster.region), cluster.swf_domain)
+    return service.SwfCoordinator(sfnodes_connect.transport(cluster), cluster.swf_domain)
 
 
 def _follow(steps: Iterator[stack.Step], as_json: bool) -> list[Any]:

@@ -12,6 +12,7 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
+from simpleflow.swf.transport import base as transports
 
 from . import config, control, manager, paths, policy, reconcile, service, setups, stores
 from .providers import base as providers
@@ -51,24 +52,30 @@ def provider_of(cluster: config.ClusterConfig, where: paths.ClusterPaths, direct
 
 
 def reconciler_of(
-    loaded: config.LoadedCluster, environment: Mapping[str, str], directory: str, holder: str
+    loaded: config.LoadedCluster,
+    environment: Mapping[str, str],
+    directory: str,
+    holder: str,
+    transport: transports.Transport,
 ) -> tuple[reconcile.Reconciler, service.SwfCoordinator]:
     """Make the reconciler and the coordinator of a cluster."""
     cluster = loaded.config
     where = paths.ClusterPaths(cluster, environment)
     store = stores.open_store(where.store)
-    coordinator = service.SwfCoordinator(service.open_transport(where.endpoint, cluster.region), cluster.swf_domain)
+    coordinator = service.SwfCoordinator(transport, cluster.swf_domain)
     clock = clocks.RealClock()
     file = control.ControlFile(store, cluster.cluster, holder, clock)
     provider = provider_of(cluster, where, directory)
     return reconcile.Reconciler(cluster, file, provider, store, coordinator, clock), coordinator
 
 
-def manager_of(loaded: config.LoadedCluster, environment: Mapping[str, str], directory: str) -> manager.Manager:
+def manager_of(
+    loaded: config.LoadedCluster, environment: Mapping[str, str], directory: str, transport: transports.Transport
+) -> manager.Manager:
     """Make the manager of a cluster; on process and ssh it keeps the deciders too."""
     cluster = loaded.config
     where = paths.ClusterPaths(cluster, environment)
-    reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name())
+    reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name(), transport)
     coordinator.register_domain()
     if cluster.provider == "ec2":
         return _on_a_decider_machine(cluster, environment, reconciler, coordinator)
@@ -119,7 +126,9 @@ def _on_a_decider_machine(
     return made
 
 
-def plan_now(loaded: config.LoadedCluster, environment: Mapping[str, str]) -> policy.Plan:
+def plan_now(
+    loaded: config.LoadedCluster, environment: Mapping[str, str], transport: transports.Transport
+) -> policy.Plan:
     """The plan that the manager would make now, without acting: documents and lists are only read."""
-    reconciler, _ = reconciler_of(loaded, environment, os.getcwd(), "plan")
+    reconciler, _ = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
     return reconciler.look()

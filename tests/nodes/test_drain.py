@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from simpleflow.nodes import drain, model
+from simpleflow.nodes import control, drain, model
 
 from .world import SimNode, World
 
@@ -90,6 +90,17 @@ class Drains(RuleBasedStateMachine):
         self.world.manager("m1")
 
     @rule(number=st.integers(0, 9))
+    def a_node_is_marked_busy_or_not(self, number: int) -> None:
+        node = self.pick(number)
+        file = self.world.managers["m1"].file
+        if node is not None and control.row_of(file.read(), node.id) is not None:
+            file.replace(control.drain(file.known, node.id, "a person asked", self.world.clock.now()))
+            row = control.row_of(file.known, node.id)
+            assert row is not None
+            assert row.drain is not None
+            self.world.provider.mark(node.id, row.drain)
+
+    @rule(number=st.integers(0, 9))
     def turn_of_a_node(self, number: int) -> None:
         node = self.pick(number)
         if node is not None:
@@ -156,6 +167,8 @@ class Drains(RuleBasedStateMachine):
             world.tick()
         assert sorted(world.done) == sorted(f"t{number}" for number in range(self.added))
         assert not world.living()
+        self.no_task_is_lost_to_a_voluntary_drain()
+        self.every_task_is_somewhere_exactly_once()
 
 
 Drains.TestCase.settings = settings(
