@@ -61,7 +61,7 @@ def rehearse(cluster: str | Path, options: Options, *, say: Say = lambda line: N
         )
     say(f"rehearsal: times divided by {config.REHEARSAL_FACTOR} (preset rehearsal), polls held 3 s")
     begun = time.monotonic()
-    with stages.Stage(Path(cluster), say, fail_boot=2 if options.failed_boot else 0) as stage:
+    with stages.Stage(Path(cluster), fail_boot=2 if options.failed_boot else 0) as stage:
         play = Play(stage, options, say)
         play.all()
         left = [process for process in stage.processes() if _is_node(process)]

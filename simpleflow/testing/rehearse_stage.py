@@ -39,13 +39,10 @@ class Stage:
 
     Args:
         source: the cluster file.
-        say: told what happens, one line at a time.
         fail_boot: number of the worker machine (from 1) whose boot fails; 0 for none.
     """
 
-    def __init__(self, source: Path, say: Callable[[str], None], *, fail_boot: int = 0) -> None:
-        self._source = source
-        self.say = say
+    def __init__(self, source: Path, *, fail_boot: int = 0) -> None:
         self._fail_boot = fail_boot
         self._workers = 0
         self._exits = contextlib.ExitStack()

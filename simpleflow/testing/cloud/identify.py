@@ -120,13 +120,13 @@ def _routes(service: str) -> tuple[_Route, ...]:
 
 def _rest(service: str, method: str, path: str, query: str, headers: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     given = parse_qsl(query, keep_blank_values=True)
-    fixed = {(key, "" if value == "" else value) for key, value in given}
+    fixed = set(given)
     present = {key.lower() for key, _ in given} | set(headers)
     for route in _routes(service):
         match = route.pattern.fullmatch(path or "/")
         if route.method != method or match is None:
             continue
-        if not all(pair in fixed for pair in route.fixed) or not route.required <= present:
+        if not route.fixed <= fixed or not route.required <= present:
             continue
         params: dict[str, Any] = {name: unquote(value) for name, value in zip(route.names, match.groups(), strict=True)}
         params |= {route.querystring[key]: value for key, value in given if key in route.querystring}

@@ -36,7 +36,7 @@ def test_a_stage_that_cannot_be_set_leaves_nothing(monkeypatch: pytest.MonkeyPat
     before, children = leftovers(), set(psutil.Process().children(recursive=True))
     monkeypatch.setattr(rehearse_stage, "_SERVER_START", 0.0)
     with pytest.raises(rehearse_stage.RehearsalFailed, match="did not start"):
-        rehearse_stage.Stage(CLUSTER, print).__enter__()
+        rehearse_stage.Stage(CLUSTER).__enter__()
     assert leftovers() == before
     assert set(psutil.Process().children(recursive=True)) <= children
 
@@ -91,7 +91,7 @@ def test_the_rehearsed_file_is_the_users_own_with_preset_and_coordinator(
 ) -> None:
     from simpleflow.nodes import config
 
-    stage = rehearse_stage.Stage(CLUSTER, print)
+    stage = rehearse_stage.Stage(CLUSTER)
     stage.folder = tmp_path
     stage.swf_url = "http://127.0.0.1:9"
     play = rehearse.Play(stage, rehearse.Options(workflow="w"), print)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ class DoubledStage(rehearse_stage.Stage):
         return FakeSwf(self.folder / "swf")
 
     def _start_server(self) -> None:
-        self.lock = threading.Lock()
+        """SWF is a folder of files here."""
 
     def _machine(self, machine: emulated.Machine) -> emulated.Command:
         real = super()._machine(machine)
@@ -94,7 +93,7 @@ class DoubledStage(rehearse_stage.Stage):
 def test_every_scene_is_played_and_told() -> None:
     said: list[str] = []
     options = rehearse.Options(workflow="stdlib-report")
-    with DoubledStage(CLUSTER, said.append, fail_boot=2) as stage:
+    with DoubledStage(CLUSTER, fail_boot=2) as stage:
         play = rehearse.Play(stage, options, said.append)
         play.all()
         report = rehearse_report.make(stage, play.shown, 1.0, [])
