@@ -108,6 +108,12 @@ class Supervisor(NamedMixin):
                 self._stop.request(Stop.HURRY)
                 self._thread.join(timeout)
 
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until a background supervisor has no child left; return whether that is so."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return self._thread is None or not self._thread.is_alive()
+
     def drain(self) -> None:
         """Ask the children to drain and return at once."""
         self._stop.request(Stop.DRAIN)

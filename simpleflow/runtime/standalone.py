@@ -11,6 +11,7 @@ leaves no process behind, whatever ends the calling process. The children run th
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -101,20 +102,21 @@ def check_workflows(paths: Sequence[str]) -> list[Any]:
 
 def check_worker(spec: WorkerSpec) -> None:
     """Import what a worker is asked to run; raises UsageError naming the module or middleware that is broken."""
-    import importlib
-
     execute.Middleware(spec.pre, spec.post)
     for name in spec.modules:
         try:
             importlib.import_module(name)
-        except ImportError:
-            # A prefix may name a class of a module as well.
-            try:
-                utils.import_from_module(name)
-            except Exception as error:
-                raise _broken(name, error) from error
         except Exception as error:
-            raise _broken(name, error) from error
+            if not _is_attribute(name):  # a prefix may name a class of a module as well
+                raise _broken(name, error) from error
+
+
+def _is_attribute(path: str) -> bool:
+    try:
+        utils.import_from_module(path)
+    except Exception:
+        return False
+    return True
 
 
 def _broken(name: str, error: BaseException) -> errors.UsageError:
