@@ -223,7 +223,11 @@ class Builder:
         return str(self._folders.module("ami.bootstrap").render(recipe, release))
 
     def templates(self) -> Templates:
-        """Make both templates; the same cluster file gives the same text. Raises NodesError for what cannot be."""
+        """Make both templates, once; the same file gives the same text. Raises NodesError for what cannot be."""
+        return self._templates
+
+    @functools.cached_property
+    def _templates(self) -> Templates:
         if DECIDERS in self._cluster.profiles:
             raise errors.NodesError(f"profile '{DECIDERS}': the deciders' machines have this name; choose another")
         files: dict[str, bytes] = {}
