@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from importlib import metadata as package_metadata
 from pathlib import Path
+from pathlib import Path
 
 import msgspec
 
@@ -72,8 +73,13 @@ def reconciler_of(
 def manager_of(
     loaded: config.LoadedCluster, environment: Mapping[str, str], directory: str, transport: transports.Transport
 ) -> manager.Manager:
-    """Make the manager of a cluster; on process and ssh it keeps the deciders too."""
+    """Make the manager of a cluster; on process and ssh it keeps the deciders too.
+
+    Workers and deciders of this machine run in ``directory``, or in the cluster file's ``code.path``.
+    """
     cluster = loaded.config
+    if cluster.code.path:
+        directory = str((Path(loaded.path).parent / cluster.code.path).resolve())
     where = paths.ClusterPaths(cluster, environment)
     reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name(), transport)
     coordinator.register_domain()
