@@ -145,6 +145,7 @@ def test_up_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_up_may_be_cut_off_after_every_event(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
     _cut_up(cluster, builder, every=1)
 
