@@ -54,10 +54,14 @@ def test_the_manager_stays_between_one_and_max(group: ec2.Ec2DeciderGroup) -> No
     assert group.desired() == 1
 
 
-def test_a_group_that_the_boot_guard_stopped_says_so(group: ec2.Ec2DeciderGroup, cloud: emulated.Cloud) -> None:
+def test_a_group_that_the_boot_guard_stopped_says_so(
+    group: ec2.Ec2DeciderGroup, cloud: emulated.Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
     cloud.client("autoscaling").suspend_processes(AutoScalingGroupName=group.name, ScalingProcesses=["Launch"])
-    with pytest.raises(errors.ProviderRefused, match="`sfnodes up` resumes it"):
-        group.ensure_one()
+    group.ensure_one()
+    assert "`sfnodes up` resumes it" in caplog.text
+    assert (group.desired(), group.read().members) == (1, ())
+    group.sleep()
     group.resume()
     group.ensure_one()
     assert len(group.read().members) == 1

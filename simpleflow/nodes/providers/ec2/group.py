@@ -5,6 +5,7 @@ Client and alarm only raise it from 0 to 1; the manager alone sets 1 to max; onl
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ import msgspec
 from simpleflow.nodes import errors
 
 from . import clients, stackinfo
+
+logger = logging.getLogger(__name__)
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,9 +89,12 @@ class Ec2DeciderGroup:
         if size.desired == 0:
             self._set(1)
         if not size.launches:
-            raise errors.ProviderRefused(
-                f"three deciders of '{self._cluster}' in a row did not boot, the group launches no more; "
-                "`sfnodes status` shows why, `sfnodes up` resumes it"
+            # No error: a decider that came up after all must be able to work, and a start is kept until one comes.
+            logger.warning(
+                "three deciders of '%s' in a row did not boot, the group launches no more; `sfnodes status` shows "
+                "why, `sfnodes up` resumes it",
+                self._cluster,
+                extra={"action": "ensure"},
             )
 
     def set(self, wanted: int) -> None:
