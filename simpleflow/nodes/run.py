@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from importlib import metadata as package_metadata
 from pathlib import Path
-from pathlib import Path
 
 import msgspec
 
