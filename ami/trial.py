@@ -36,7 +36,8 @@ SuccessAction=poweroff
 FailureAction=poweroff
 
 [Service]
-Type=oneshot
+# Not oneshot: at a later boot multi-user.target would wait for it, and cloud-init's last stage for that target.
+Type=exec
 StandardOutput=journal+console
 ExecStart=/usr/bin/python3 {_FOLDER}/run.py
 
