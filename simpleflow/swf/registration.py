@@ -1,0 +1,45 @@
+"""Domains and types are registered when first needed; registering twice is no error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from simpleflow.swf import errors
+from simpleflow.swf.transport import base
+
+
+class Registrar:
+    """Register what one domain lacks and remember it for the life of this object. Thread safe.
+
+    Another process may register the same thing at the same moment: what exists already counts as registered.
+    """
+
+    def __init__(self, transport: base.Transport, domain: str) -> None:
+        self._transport = transport
+        self._domain = domain
+        self._known: set[tuple[str, str, str]] = set()
+
+    def ensure_domain(self, retention_days: int) -> None:
+        """Register the domain, whose closed executions are kept for ``retention_days`` if it is new."""
+        request = {"name": self._domain, "workflowExecutionRetentionPeriodInDays": str(retention_days)}
+        self._ensure("RegisterDomain", self._domain, "", request)
+
+    def ensure_workflow(self, name: str, version: str) -> None:
+        """Register one workflow type without defaults."""
+        request = {"domain": self._domain, "name": name, "version": version}
+        self._ensure("RegisterWorkflowType", name, version, request)
+
+    def ensure_activity(self, name: str, version: str) -> None:
+        """Register one activity type without defaults."""
+        request = {"domain": self._domain, "name": name, "version": version}
+        self._ensure("RegisterActivityType", name, version, request)
+
+    def _ensure(self, action: str, name: str, version: str, request: Mapping[str, Any]) -> None:
+        key = (action, name, version)
+        if key in self._known:
+            return
+        with contextlib.suppress(errors.TypeAlreadyExistsFault, errors.DomainAlreadyExistsFault):
+            self._transport.call(action, request)
+        self._known.add(key)
