@@ -1,0 +1,77 @@
+"""What goes into an engine and what comes out: one frozen object each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import decisions, documents, events, types
+
+
+class DecisionTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one PollForDecisionTask returned, and what an earlier ``Needs`` asked for."""
+
+    domain: str
+    workflow_id: str
+    run_id: str
+    #: the registered type
+    workflow_name: str
+    workflow_version: str
+    #: the DecisionTaskStarted event of the last completed decision (0: none), and of this one
+    previous_started_event_id: int
+    started_event_id: int
+    #: in ascending order of their ids; from the first event, or from the one after the previous decision's start
+    events: tuple[events.Event, ...]
+    #: ``events`` begin with the execution's first event
+    complete: bool = False
+    #: pointer of a jumbo value -> its text
+    blobs: Mapping[str, str] = {}
+    #: key of a local activity -> what it returned
+    local: Mapping[str, LocalResult] = {}
+
+
+class LocalActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """A local activity that the caller runs beside the decider."""
+
+    key: str
+    #: the activity's dotted name, and its input envelope as text
+    name: str
+    input: str
+
+
+class LocalResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a local activity ended: ``result`` as JSON text, or ``reason`` (and ``details``) of its failure."""
+
+    result: str | None = None
+    reason: str | None = None
+    details: str | None = None
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the caller can get; it gets it off the engine's thread and calls ``decide`` again with it."""
+
+    #: the whole history, from the first event to this decision's start
+    history: bool = False
+    #: pointers of jumbo values whose text the program reads
+    blobs: tuple[str, ...] = ()
+    local: tuple[LocalActivity, ...] = ()
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one decision task."""
+
+    decisions: tuple[decisions.Decision, ...] = ()
+    #: types to register before the answer is sent: earlier scheduling failed for lack of them
+    types: tuple[types.RegisteredType, ...] = ()
+    #: text for people and tools; None leaves what the last decision said
+    execution_context: str | None = None
+    #: tasks that are scheduled, and those that the program waits to submit, by task list and activity type
+    demand: tuple[documents.TaskCount, ...] = ()
+    #: what to log: divergence with its diff, abandoned tasks, advice; one sentence each
+    diagnostics: tuple[str, ...] = ()
+    #: the program and the history diverged: the diff, as shown to people
+    divergence: str | None = None
+    #: called once the response was acknowledged, with the closing hooks of the workflow; None when nothing closed
+    closed: Any | None = None
