@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
 from simpleflow.core import decisions, documents, events, types
@@ -73,5 +71,3 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     diagnostics: tuple[str, ...] = ()
     #: the program and the history diverged: the diff, as shown to people
     divergence: str | None = None
-    #: called once the response was acknowledged, with the closing hooks of the workflow; None when nothing closed
-    closed: Any | None = None
