@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import errors
+
 from . import default
 
 MODULE_VARIABLE = "SIMPLEFLOW_SETTINGS_MODULE"

@@ -57,7 +57,7 @@ def test_a_missing_settings_module_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="NO_SUCH"):
-        settings.NO_SUCH  # noqa: B018
+        settings.NO_SUCH
 
 
 def test_printing_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
