@@ -6,8 +6,9 @@ import click
 
 from simpleflow import utils
 from simpleflow.core import errors
+from simpleflow.observe import tasklog
 
-from . import context, executions, output, tasklog, workflow_read
+from . import context, executions, output, workflow_read
 
 
 @click.command("task.info")

@@ -11,8 +11,9 @@ import click
 
 from simpleflow import utils
 from simpleflow.core import errors, events, limits
+from simpleflow.observe import tasklog
 
-from . import context, executions, output, tasklog
+from . import context, executions, output
 
 if TYPE_CHECKING:
     from simpleflow.client import connect

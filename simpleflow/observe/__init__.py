@@ -1,1 +1,4 @@
-"""Statistics and dumps of executions."""
+"""What executions did, read from their histories.
+
+tasklog.py   the tasks of one history: when each was scheduled, ran, and how it ended
+"""
