@@ -20,13 +20,13 @@ demo-aws: $(READY)  ## the main job on an emulated AWS account: template, fleets
 	@$(BIN)/python -m examples.rehearsal
 
 test: $(READY)  ## all tests but the slow ones
-	@$(BIN)/python -m pytest
+	@$(BIN)/pytest
 
 test-slow: $(READY)  ## virtual machines, soak, long fuzzing, other people's clients
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/pytest -m slow
 
 check: $(READY)  ## ruff, mypy strict, layers
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q tests/packaging/test_layers.py
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest -q tests/packaging/test_layers.py
 
 ami: $(READY)  ## build, check and boot a machine image here (root, Debian, scripts/ami-setup)
 	@$(BIN)/python -m simpleflow.ami build $(AMI)
