@@ -1,0 +1,64 @@
+"""``make demo``: the main job on a cluster of this machine that starts, and ends, with no node."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simpleflow.core import errors
+
+from . import demo
+
+CLUSTER = Path(__file__).with_name("cluster.yaml")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m examples.stdlib_report", description=__doc__)
+    parser.add_argument("--limit", type=int, metavar="N", help="analyse so many modules only (default: all)")
+    parser.add_argument("--output", type=Path, default=Path("demo-report"), metavar="DIR", help="where the page goes")
+    return parser.parse_args()
+
+
+def environment(folder: Path) -> Mapping[str, str]:
+    """Return this environment without anything that could lead a process of the demo to an account or a service."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SWF_", "SIMPLEFLOW_"))}
+    root = str(Path(__file__).resolve().parents[2])
+    return {
+        **kept,
+        "SIMPLEFLOW_RUNTIME_DIR": str(folder / "run"),
+        "SIMPLEFLOW_DATA_DIR": str(folder / "data"),
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH")))),
+    }
+
+
+def main() -> int:
+    given = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves as Ctrl-C does: with nothing behind it
+    # A folder of its own: a socket's path must be short, and the demo never meets the user's own executions.
+    folder = Path(tempfile.mkdtemp(prefix="simpleflow-demo-"))
+    began = time.monotonic()
+    try:
+        shown: Any = demo.Demo(CLUSTER, environment(folder), limit=given.limit).run()
+        page = demo.write(shown, given.output)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing is left behind", file=sys.stderr)
+        return 130
+    except errors.SimpleflowError as error:
+        print(f"\nthe demo failed: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{time.monotonic() - began:.0f} s in all. The page: {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The main job on a local cluster, watched: what happens is told, and what happened is shown."""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from simpleflow.client import connect
+from simpleflow.core import errors, limits
+from simpleflow.nodes import clusters
+from simpleflow.observe import tasklog
+from simpleflow.runtime import starting, stores
+from simpleflow.swf import errors as swf_errors
+
+from . import report, source, timeline, workflow
+
+#: seconds between two looks, for the whole run, and for the nodes to go when no work is left
+LOOK, RUN, GO = 0.5, 600.0, 90.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a demo showed."""
+
+    result: dict[str, Any]
+    tasks: list[tasklog.Task]
+    cluster: clusters.Status
+
+
+class Demo:
+    """One run. ``limit`` takes fewer modules; what happens goes to stdout, a line for each change."""
+
+    def __init__(self, cluster: Path, environment: Mapping[str, str], *, limit: int | None = None) -> None:
+        self._file = cluster
+        self._environment = environment
+        self._limit = limit
+        self._began = time.monotonic()
+        self._last = ""
+
+    def run(self) -> Shown:
+        """Bring the cluster up, run the workflow, wait until every node is gone, take the cluster down.
+
+        Raises SimpleflowError when the workflow does not complete or a node stays.
+        """
+        self._say("local cluster, preset local: billing period 20 s, decision and heartbeat timeouts 10 s; no node yet")
+        with clusters.running(self._file, self._environment) as cluster:
+            up = cluster.up
+            connection = connect.connect(domain=up.domain, endpoint_url=up.endpoint)
+            execution = self._start(connection, up.task_list)
+            self._wait(cluster, connection, execution)
+            tasks = tasklog.tasks(history(connection, execution))
+            result = self._result(connection, execution)
+            status = self._until_gone(cluster)
+            connection.close()
+        self._say("the cluster is down")
+        return Shown(result=result, tasks=[task for task in tasks if task.kind == "activity"], cluster=status)
+
+    def _say(self, line: str) -> None:
+        if line != self._last:
+            print(f"{time.monotonic() - self._began:6.1f} s  {line}", flush=True)
+            self._last = line
+
+    def _start(self, connection: connect.Connection, task_list: str) -> dict[str, Any]:
+        path = f"{workflow.StdlibReport.__module__}.{workflow.StdlibReport.__qualname__}"
+        asked = starting.request(
+            workflow.StdlibReport,
+            path,
+            {"args": [], "kwargs": {"limit": self._limit}},
+            workflow_id="stdlib-report",
+            task_list=task_list,
+        )
+        run_id = starting.begin(connection.transport, connection.domain, asked)
+        self._say("workflow stdlib-report started; the decider's first decision will ask for nodes")
+        return {"domain": connection.domain, "execution": {"workflowId": "stdlib-report", "runId": run_id}}
+
+    def _wait(self, cluster: clusters.Cluster, connection: connect.Connection, execution: dict[str, Any]) -> None:
+        modules = len(source.modules(self._limit))
+        summaries = math.ceil(modules / workflow.SUMMARY)
+        expected = 1 + modules + summaries + math.ceil(summaries / workflow.MERGE) + 6
+        deadline = time.monotonic() + RUN
+        while time.monotonic() < deadline:
+            try:
+                closed = connection.transport.call("DescribeWorkflowExecution", execution).execution_info.close_status
+                events = list(history(connection, execution))
+            except swf_errors.TransportError:
+                continue  # the supervisor brings the service back
+            counts = collections.Counter(task.state for task in tasklog.tasks(events))
+            self._say(
+                f"{_nodes(cluster.status())}; tasks: {counts['completed']} of about {expected} done, "
+                f"{counts['started']} running, {counts['scheduled']} queued"
+            )
+            if closed:
+                return
+            time.sleep(LOOK)
+        raise errors.SimpleflowError(f"the workflow is still open after {RUN:.0f} s\n{cluster.logs()}")
+
+    def _result(self, connection: connect.Connection, execution: dict[str, Any]) -> dict[str, Any]:
+        last = list(history(connection, execution))[-1]
+        if type(last).__name__ != "WorkflowExecutionCompleted":
+            raise errors.SimpleflowError(f"the workflow ended as {type(last).__name__}: {last}")
+        text = stores.open_store(stores.location(connection.endpoint_url)).load(last.attributes.result)
+        value: dict[str, Any] = json.loads(text)
+        return value
+
+    def _until_gone(self, cluster: clusters.Cluster) -> clusters.Status:
+        deadline = time.monotonic() + GO
+        while time.monotonic() < deadline:
+            status = cluster.status()
+            self._say(f"no work left; {_nodes(status)}")
+            if all(node.ended is not None for node in status.nodes):
+                return status
+            time.sleep(LOOK)
+        raise errors.SimpleflowError(f"nodes stayed for {GO:.0f} s without work: {cluster.status().nodes}")
+
+
+def history(connection: connect.Connection, execution: Mapping[str, Any]) -> Iterator[Any]:
+    """Give every event of a run, page by page."""
+    request = {**execution, "maximumPageSize": limits.PAGE_SIZE}
+    while True:
+        page = connection.transport.call("GetWorkflowExecutionHistory", request)
+        yield from page.events
+        if not page.next_page_token:
+            return
+        request["nextPageToken"] = page.next_page_token
+
+
+def _nodes(status: clusters.Status) -> str:
+    """The nodes in words: '1 small working, 1 large booting'."""
+    counts = collections.Counter((node.profile, node.state) for node in status.nodes if node.ended is None)
+    gone = sum(node.ended is not None for node in status.nodes)
+    parts = [f"{count} {profile} {state}" for (profile, state), count in sorted(counts.items())]
+    if gone:
+        parts.append(f"{gone} gone")
+    return f"nodes: {', '.join(parts) or 'none'}"
+
+
+def _worker(identity: str | None) -> str:
+    """The node's id where there is one, else the worker's process."""
+    try:
+        said = json.loads(identity or "{}")
+    except json.JSONDecodeError:
+        return identity or "unknown"
+    return str(said.get("node") or f"worker {said.get('pid')}")
+
+
+def picture(shown: Shown) -> timeline.Timeline:
+    """Tasks and nodes as the timeline draws them."""
+    tasks = [
+        timeline.Task(
+            id=task.id,
+            name=task.name,
+            worker=_worker(task.worker),
+            scheduled=task.scheduled,
+            started=task.started,
+            ended=task.closed,
+            outcome=task.state,
+        )
+        for task in shown.tasks
+        if task.started is not None and task.closed is not None
+    ]
+    nodes = [
+        timeline.Node(
+            id=node.node,
+            profile=node.profile,
+            launched=node.launched,
+            ready=node.first_poll,
+            marked=node.drained,
+            ended=node.ended,
+            cost=node.cost / 1e6,
+        )
+        for node in shown.cluster.nodes
+    ]
+    return timeline.Timeline(tasks=tasks, nodes=nodes)
+
+
+def write(shown: Shown, folder: Path) -> Path:
+    """Print the tables, write the page, and return its path."""
+    drawn = picture(shown)
+    _print(shown, drawn)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "index.html"
+    text = report.page(
+        shown.result,
+        drawn,
+        python=platform.python_version(),
+        ran_on=f"{len(drawn.tasks)} activity tasks on {len(drawn.nodes)} nodes that a local cluster launched and "
+        "drained; billed by periods of 20 s",
+        currency=shown.cluster.currency,
+    )
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def _print(shown: Shown, drawn: timeline.Timeline) -> None:
+    console, result = Console(), shown.result
+    print(
+        f"\n{result['modules']:,} modules, {result['lines']:,} lines, {result['functions']:,} functions; "
+        f"{len(drawn.tasks)} tasks"
+    )
+    for title, columns, rows in (
+        ("Most imported", ("package", "imported by"), result["most_imported"][:6]),
+        (
+            "Most complex",
+            ("module", "complexity", "lines", "worst function"),
+            [(name, total, lines, f"{worst} ({its})") for total, lines, name, worst, its in result["most_complex"][:6]],
+        ),
+        ("Near-duplicate functions", ("similarity", "lines", "one", "the other"), result["near_duplicates"][:6]),
+        *[(f"Nodes, {caption}", headings, rows) for caption, headings, rows in [report.nodes_table(drawn, "USD")]],
+    ):
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else f"{cell}" for cell in row))
+        console.print(table)
