@@ -81,6 +81,11 @@ class Inline:
         self._numbers = itertools.count(1)
         self._gone: set[str] = set()
 
+    @property
+    def store(self) -> stores.Store:
+        """Where values over a limit lie."""
+        return self._store
+
     # -- which lists there are
 
     def serve(self, task_list: str) -> None:

@@ -23,6 +23,8 @@ from simpleflow.local import inline
 from simpleflow.local.latency import dies, hang, takes
 from simpleflow.runtime import execute
 
+from . import recording, replay
+
 __all__ = ["Environment", "Failed", "Run", "dies", "hang", "takes"]
 
 
@@ -31,6 +33,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     workflow_id: str
     run_id: str
+
+
+class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a closed environment."""
+
+    run: Run
+    events: tuple[Any, ...]
 
 
 class Failed(errors.SimpleflowError):
@@ -49,6 +58,7 @@ class Environment:
 
     With ``virtual_time`` (the default) nothing waits: when nobody can run, time jumps to the next deadline. Order of
     a step: what is due, then decisions, then activities. The same program gives the same history every time.
+    Under pytest its histories are replayed at the end of the test, unless ``replay`` is False.
     """
 
     def __init__(
@@ -59,7 +69,12 @@ class Environment:
         dispatcher: execute.Dispatcher | None = None,
         pre: Sequence[str] = (),
         post: Sequence[str] = (),
+        replay: bool = True,
     ) -> None:
+        self._workflows = list(workflows)
+        self._saved: list[_Saved] | None = None
+        if replay and recording.watched is not None:
+            recording.watched.append(self)
         self._place = inline.Inline(
             virtual_time=virtual_time, workflows=workflows, dispatcher=dispatcher, pre=pre, post=post
         )
@@ -80,6 +95,8 @@ class Environment:
 
     def start(self, workflow: type, *args: Any, **kwargs: Any) -> Run:
         """Start an execution; it is decided and worked when time passes (``wait``, ``advance``, ``step``)."""
+        if workflow not in self._workflows:
+            self._workflows.append(workflow)
         identifier = f"{workflow.name}-{self._place.next_number()}"  # type: ignore[attr-defined]  # Workflow classes have it
         run_id = self._place.start(workflow, {"args": list(args), "kwargs": kwargs}, workflow_id=identifier)
         return Run(workflow_id=identifier, run_id=run_id)
@@ -123,8 +140,38 @@ class Environment:
         """Return every event of a run."""
         return self._place.history(run.workflow_id, run.run_id)
 
+    def verify(self) -> None:
+        """Replay every execution so far, each decision resumed and from the start. Raises testing.replay.Diverged."""
+        for saved in self._executions() if self._saved is None else self._saved:
+            try:
+                replay.verify(
+                    self._workflows,
+                    saved.events,
+                    workflow_id=saved.run.workflow_id,
+                    run_id=saved.run.run_id,
+                    load=self._place.store.load,
+                )
+            except replay.Diverged as error:
+                raise replay.Diverged(f"{saved.run.workflow_id} (run {saved.run.run_id}): {error}") from None
+
+    def _executions(self) -> list[_Saved]:
+        found: list[_Saved] = []
+        for action in ("ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"):
+            request: dict[str, Any] = {"domain": self.connection.domain, "startTimeFilter": {"oldestDate": 0}}
+            while True:
+                page = self.connection.transport.call(action, request)
+                for info in page.execution_infos:
+                    run = Run(workflow_id=info.execution.workflow_id, run_id=info.execution.run_id)
+                    found.append(_Saved(run=run, events=tuple(self.history(run))))
+                if not page.next_page_token:
+                    break
+                request["nextPageToken"] = page.next_page_token
+        return found
+
     def close(self) -> None:
-        self._place.close()
+        if self._saved is None:
+            self._saved = self._executions() if recording.watched is not None else []
+            self._place.close()
 
     def __enter__(self) -> Self:
         return self

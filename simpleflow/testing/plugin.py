@@ -1,15 +1,41 @@
-"""The pytest plugin: fixtures ``environment`` and ``embedded_dirs``. Registered by the package; nothing to import."""
+"""The pytest plugin: fixtures ``environment`` and ``embedded_dirs``. Registered by the package; nothing to import.
+
+At the end of each test that passed, the histories of its environments are replayed: each decision resumed and from
+the start, and compared with what was decided (``Environment(replay=False)`` leaves one out).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from . import recording
+
 if TYPE_CHECKING:
     from .environment import Environment
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Replay what the test's environments recorded; a difference fails the test."""
+    recording.watched = [] if recording.watched is None else recording.watched
+    try:
+        result = yield
+        for environment in recording.watched:
+            environment.verify()
+    finally:
+        recording.watched = None
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Watch from here on: fixtures make environments too."""
+    recording.watched = []
+    return (yield)
 
 
 @pytest.fixture

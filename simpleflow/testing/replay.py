@@ -1,0 +1,249 @@
+"""Replay saved histories against today's code: no network, no credentials, no coordinator.
+
+    outcome = replay(Nightly, events)
+    assert outcome.divergence is None
+
+    def test_old_histories_still_replay() -> None:
+        replay_all("tests/histories")
+
+A history is walked once with one engine that is fed only what is new at each decision, as a decider does it, and its
+last decision is made once more from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from simpleflow import engine as engines
+from simpleflow.core import decisions, errors, events
+from simpleflow.core import payloads as core_payloads
+from simpleflow.runtime import stores
+
+from . import replay_points
+
+__all__ = ["Diverged", "NotReplayable", "Outcome", "Point", "Saved", "read", "replay", "replay_all", "verify"]
+
+Point = replay_points.Point
+
+
+class Diverged(errors.SimpleflowError):
+    """Code and history went different ways; the message holds the diff of each history."""
+
+
+class NotReplayable(errors.SimpleflowError):
+    """A history cannot be replayed here; the message says what is missing."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay found."""
+
+    #: one per decision that the history shows as completed, and one for the decision that is still to be answered
+    points: tuple[Point, ...]
+    #: the two-column diff, history against code; None when they agree
+    divergence: str | None
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """A history from a file. The file may name its execution: ``uuid4()`` and ``random()`` are seeded by its run id."""
+
+    events: tuple[events.Event, ...]
+    workflow_id: str = "replayed"
+    run_id: str = "replayed"
+
+
+class _Execution(msgspec.Struct, rename="camel"):
+    workflow_id: str
+    run_id: str
+
+
+class _File(msgspec.Struct, rename="camel"):
+    events: msgspec.Raw
+    workflow_execution: _Execution | None = None
+
+
+def read(path: str | Path) -> Saved:
+    """Read ``{"events": [...]}`` as GetWorkflowExecutionHistory answers, with or without ``workflowExecution``.
+
+    Raises UsageError, naming the file, when it holds something else.
+    """
+    try:
+        found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
+        decoded = events.decode(bytes(found.events))
+    except msgspec.DecodeError as error:
+        raise errors.UsageError(
+            f'{path} is no history ({error}): it must hold {{"events": [...]}} as GetWorkflowExecutionHistory answers; '
+            "workflow.dump writes it"
+        ) from error
+    if found.workflow_execution is None:
+        return Saved(events=tuple(decoded))
+    return Saved(
+        events=tuple(decoded),
+        workflow_id=found.workflow_execution.workflow_id,
+        run_id=found.workflow_execution.run_id,
+    )
+
+
+def replay(
+    workflow: type | Sequence[type] | None,
+    history: Iterable[events.Event],
+    *,
+    workflow_id: str = "replayed",
+    run_id: str = "replayed",
+    load: Callable[[str], str] | None = None,
+    payloads: core_payloads.Payloads | None = None,
+) -> Outcome:
+    """Make every decision of a history again; nothing is sent, and no closing hook runs.
+
+    Args:
+        workflow: the class, or several (children are of other classes); None: the one that the input names.
+        history: its events, from the first.
+        workflow_id, run_id: of the execution; ``uuid4()`` and ``random()`` depend on the run id.
+        load: returns the text that a pointer of a jumbo value stands for.
+        payloads: how objects become text; as workers and deciders do it when left out.
+    """
+    again = _Replayer(workflow, tuple(history), workflow_id, run_id, load, payloads or stores.payloads())
+    points = tuple(again.resumed())
+    divergence = next((point.divergence for point in points if point.divergence), None)
+    if divergence is None and points:
+        divergence = again.from_scratch(points[-1].started_event_id).divergence
+    return Outcome(points=points, divergence=divergence)
+
+
+def verify(workflow: type | Sequence[type] | None, history: Iterable[events.Event], **options: Any) -> None:
+    """Hold a history against the code, each decision resumed and from the start; options as of ``replay``.
+
+    Raises Diverged when the code goes another way, when a resumed and a re-run evaluation decide differently, or when
+    they decide something else than the history shows.
+    """
+    found = tuple(history)
+    options = {"load": None, "workflow_id": "replayed", "run_id": "replayed", **options}
+    payloads = options.pop("payloads", None) or stores.payloads()
+    again = _Replayer(workflow, found, options["workflow_id"], options["run_id"], options["load"], payloads)
+    recorded = replay_points.recorded(found)
+    for resumed in again.resumed():
+        scratch = again.from_scratch(resumed.started_event_id)
+        where = f"decision started by event {resumed.started_event_id}"
+        for point in (resumed, scratch):
+            if point.divergence:
+                raise Diverged(f"{where}: {point.divergence}")
+        if resumed.decisions != scratch.decisions:
+            raise Diverged(
+                f"{where}: resumed and re-run evaluations decide differently\n"
+                + replay_points.columns("resumed", resumed.decisions, "re-run", scratch.decisions)
+            )
+        if resumed.started_event_id in recorded:
+            made, known = replay_points.keys(resumed.decisions), recorded[resumed.started_event_id]
+            if made != known:
+                raise Diverged(
+                    f"{where}: the code decides something else than the history shows\n"
+                    + replay_points.columns("history", known, "code", made)
+                )
+
+
+def replay_all(directory: str | Path, workflows: Sequence[type] = (), **options: Any) -> dict[Path, Outcome]:
+    """Replay every ``*.json`` of a folder (those beginning with ``_`` left out) and of the folders below it.
+
+    A history belongs to the class of ``workflows`` whose name its workflow type has, else to the class that its input
+    names. Raises Diverged with every diff, after all files were replayed, and UsageError when there is no file.
+    """
+    found = sorted(path for path in Path(directory).rglob("*.json") if not path.name.startswith("_"))
+    if not found:
+        raise errors.UsageError(f"{directory} holds no history (*.json); workflow.dump writes one")
+    by_name = {str(getattr(workflow, "name", workflow.__name__)): workflow for workflow in workflows}
+    outcomes: dict[Path, Outcome] = {}
+    for path in found:
+        saved = read(path)
+        workflow = by_name.get(replay_points.workflow_type(saved.events).name)
+        outcomes[path] = replay(workflow, saved.events, workflow_id=saved.workflow_id, run_id=saved.run_id, **options)
+    diffs = [f"{path}: {outcome.divergence}" for path, outcome in outcomes.items() if outcome.divergence]
+    if diffs:
+        raise Diverged("\n".join(diffs))
+    return outcomes
+
+
+class _Replayer:
+    """One history and the class that it is held against."""
+
+    def __init__(
+        self,
+        workflow: type | Sequence[type] | None,
+        history: tuple[events.Event, ...],
+        workflow_id: str,
+        run_id: str,
+        load: Callable[[str], str] | None,
+        payloads: core_payloads.Payloads,
+    ) -> None:
+        self._workflows = () if workflow is None else (workflow,) if isinstance(workflow, type) else tuple(workflow)
+        self._history = history
+        self._workflow_id, self._run_id = workflow_id, run_id
+        self._load = load
+        self._payloads = payloads
+        self._type = replay_points.workflow_type(history)
+        self._started = replay_points.started(history)
+
+    def _engine(self) -> engines.Engine:
+        return engines.Engine(workflows=self._workflows, payloads=self._payloads)
+
+    def _task(self, previous: int, started: int, first: int) -> engines.DecisionTask:
+        return engines.DecisionTask(
+            domain="replay",
+            workflow_id=self._workflow_id,
+            run_id=self._run_id,
+            workflow_name=self._type.name,
+            workflow_version=self._type.version,
+            previous_started_event_id=previous,
+            started_event_id=started,
+            events=self._history[first:started],
+            complete=first == 0,
+        )
+
+    def resumed(self) -> Iterator[Point]:
+        """Make each decision with one engine that hears only what is new."""
+        engine = self._engine()
+        previous = 0
+        for started in self._started:
+            decided = self._decide(engine, self._task(previous, started, previous))
+            yield replay_points.point(started, decided)
+            # A close is not acknowledged: its hooks belong to the decider that made it.
+            if not any(isinstance(decision, decisions.CLOSING) for decision in decided.decisions):
+                engine.acknowledged(self._run_id, started)
+            previous = started
+
+    def from_scratch(self, started: int) -> Point:
+        """Make one decision with a new engine and the whole history up to it."""
+        previous = max((other for other in self._started if other < started), default=0)
+        return replay_points.point(started, self._decide(self._engine(), self._task(previous, started, 0)))
+
+    def _decide(self, engine: engines.Engine, task: engines.DecisionTask) -> engines.Decided:
+        decided = engine.decide(task)
+        while isinstance(decided, engines.Needs):
+            if decided.history:
+                task = msgspec.structs.replace(task, events=self._history[: task.started_event_id], complete=True)
+            if decided.blobs:
+                task = msgspec.structs.replace(task, blobs={**task.blobs, **self._blobs(decided.blobs)})
+            if decided.local:
+                task = msgspec.structs.replace(task, local={**task.local, **self._local(task, decided.local)})
+            decided = engine.decide(task)
+        return decided
+
+    def _blobs(self, pointers: Iterable[str]) -> dict[str, str]:
+        if self._load is None:
+            raise NotReplayable(
+                f"the program reads the value of {next(iter(pointers))!r}, which lies in a blob store: pass load="
+            )
+        return {pointer: self._load(pointer) for pointer in pointers}
+
+    def _local(
+        self, task: engines.DecisionTask, asked: Sequence[engines.LocalActivity]
+    ) -> dict[str, engines.LocalResult]:
+        known = replay_points.local_results(self._history, task.started_event_id)
+        missing = [activity.key for activity in asked if activity.key not in known]
+        if missing:
+            raise NotReplayable(
+                f"the history holds no result of the local activity {missing[0]!r}, which would run now"
+            )
+        return {activity.key: known[activity.key] for activity in asked}
