@@ -1,0 +1,60 @@
+"""The peers that benchmarks run beside us, each in a virtual environment of its own, made on demand below .bench/."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".bench"
+HERE = Path(__file__).resolve().parent
+
+#: peer -> what pip installs for it
+REQUIREMENTS = {
+    "simpleflow-0.36": ["simpleflow==0.36.*", "setuptools"],
+    "temporal": ["temporalio==1.35.*"],
+}
+#: peer -> the script that its Python runs
+SCRIPTS = {"simpleflow-0.36": "simpleflow_036.py", "temporal": "temporal_replayer.py"}
+
+
+def python_of(peer: str) -> Path | None:
+    """Return the Python that has this peer, installing it the first time; None, said aloud, when it cannot be had."""
+    folder = CACHE / peer
+    python = folder / "bin" / "python"
+    ready = folder / ".ready"
+    wanted = " ".join(REQUIREMENTS[peer])
+    if ready.is_file() and ready.read_text() == wanted:
+        return python
+    CACHE.mkdir(exist_ok=True)
+    try:
+        venv.create(folder, with_pip=True)
+        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *REQUIREMENTS[peer]]
+        subprocess.run(install, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        print(f"peer {peer} cannot be had here, its column stays empty: {said[-1] if said else error}", file=sys.stderr)
+        return None
+    ready.write_text(wanted)
+    return python
+
+
+def measure(python: Path, script: Path, *arguments: str, timeout: float = 600.0) -> dict[str, Any]:
+    """Run a measuring script in a process of its own and return the JSON object that it prints last."""
+    done = subprocess.run(
+        [str(python), str(script), *arguments], check=False, capture_output=True, text=True, timeout=timeout
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def measure_peer(peer: str, *arguments: str) -> dict[str, Any] | None:
+    """As ``measure``, for a peer; None when it cannot be had."""
+    python = python_of(peer)
+    return None if python is None else measure(python, HERE / SCRIPTS[peer], *arguments)
