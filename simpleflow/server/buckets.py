@@ -7,14 +7,12 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Final, Protocol
+from collections.abc import Hashable, Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from simpleflow.core import clock as clocks
-
-from . import errors
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -97,78 +95,79 @@ _KEPT = 10_000
 class Rates(Protocol):
     """Whether a call or a decision may go on, as to how many there were. Called on the service's own thread only."""
 
-    def action(self, action: str) -> None:
-        """Take a token of an action; raises ThrottlingException when there is none."""
+    def take(self, action: str, request: Mapping[str, Any], run_id: str = "") -> bool:
+        """Take a token of an action, and one of its execution where there is such a bucket.
 
-    def execution(self, action: str, run_id: str) -> None:
-        """Take a token of an action on one execution; raises ThrottlingException when there is none."""
+        ``run_id`` names the execution where the request does not (a heartbeat). False: ThrottlingException.
+        """
 
-    def decision(self, decision_type: str) -> bool:
+    def take_decision(self, decision_type: str) -> bool:
         """Take a token of a decision type; False: it fails with its ..._RATE_EXCEEDED cause."""
 
-    def activity(self, domain: str, task_list: str) -> bool:
+    def take_activity(self, domain: str, task_list: str) -> bool:
         """Take a token of a task list for one activity task; False: ACTIVITY_CREATION_RATE_EXCEEDED."""
 
 
 class Unlimited:
     """Rates without a limit."""
 
-    def action(self, action: str) -> None:
-        return None
-
-    def execution(self, action: str, run_id: str) -> None:
-        return None
-
-    def decision(self, decision_type: str) -> bool:
+    def take(self, action: str, request: Mapping[str, Any], run_id: str = "") -> bool:
         return True
 
-    def activity(self, domain: str, task_list: str) -> bool:
+    def take_decision(self, decision_type: str) -> bool:
+        return True
+
+    def take_activity(self, domain: str, task_list: str) -> bool:
         return True
 
 
-class AwsRates:
+_Levels = dict[Hashable, tuple[float, float]]
+
+
+class Buckets:
     """The buckets of one account and region, full at first. Time is the clock's monotonic reading."""
 
     def __init__(self, clock: clocks.Clock) -> None:
         self._clock = clock
         #: key -> (tokens left, when that was so)
-        self._levels: dict[Hashable, tuple[float, float]] = {}
-        self._executions: dict[Hashable, tuple[float, float]] = {}
+        self._levels: _Levels = {}
+        self._executions: _Levels = {}
 
-    def action(self, action: str) -> None:
+    def take(self, action: str, request: Mapping[str, Any], run_id: str = "") -> bool:
         bucket = ACTIONS.get(action)
         if bucket is not None and not self._take(self._levels, action, bucket):
-            raise errors.throttled()
-
-    def execution(self, action: str, run_id: str) -> None:
+            return False
         bucket = EXECUTIONS.get(action)
-        if bucket is not None and not self._take(self._executions, (action, run_id), bucket):
-            raise errors.throttled()
+        return bucket is None or self._take(self._executions, (action, run_id or _execution(request)), bucket)
 
-    def decision(self, decision_type: str) -> bool:
+    def take_decision(self, decision_type: str) -> bool:
         bucket = DECISIONS.get(decision_type)
         return bucket is None or self._take(self._levels, ("decision", decision_type), bucket)
 
-    def activity(self, domain: str, task_list: str) -> bool:
+    def take_activity(self, domain: str, task_list: str) -> bool:
         return self._take(self._executions, (domain, task_list), TASK_LIST)
 
-    def _take(self, levels: dict[Hashable, tuple[float, float]], key: Hashable, bucket: Bucket) -> bool:
+    def _take(self, levels: _Levels, key: Hashable, bucket: Bucket) -> bool:
         now = self._clock.monotonic()
         left, since = levels.get(key, (float(bucket.size), now))
         left = min(bucket.size, left + (now - since) * bucket.refill)
-        if left < 1:
-            levels[key] = (left, now)
-            return False
-        levels[key] = (left - 1, now)
+        taken = left >= 1
+        levels[key] = (left - 1 if taken else left, now)
         if levels is self._executions and len(levels) > _KEPT:
             self._forget(now)
-        return True
+        return taken
 
     def _forget(self, now: float) -> None:
-        """Forget levels that have been full again for long: the slowest of these buckets fills in two seconds."""
+        """Forget levels that are full again: the slowest of these buckets fills in two seconds."""
         self._executions = {key: level for key, level in self._executions.items() if now - level[1] < 2.0}
 
 
+def _execution(request: Mapping[str, Any]) -> Hashable:
+    """What names the execution that a request is about."""
+    execution = request.get("execution") or request
+    return request.get("domain"), execution.get("workflowId"), request.get("taskToken")
+
+
 def of(limits: str, clock: clocks.Clock) -> Rates:
-    """Return the rates that ``--limits`` names: ``aws``, or none for ``data`` and ``none``."""
-    return AwsRates(clock) if limits == "aws" else Unlimited()
+    """Return the rates that ``--limits`` names: buckets for ``aws``, none for ``data`` and ``none``."""
+    return Buckets(clock) if limits == "aws" else Unlimited()

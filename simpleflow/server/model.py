@@ -1,6 +1,6 @@
 """Amazon SWF's service model, read from the data file that botocore installs; botocore itself is not imported.
 
-Only what validation needs is decoded: documentation and everything about answers is skipped.
+Only what validation needs is decoded: documentation and the faults of each action are skipped.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One action: the shape of its request."""
+    """One action: the shape of its request, and of its answer when it has one."""
 
     input: Reference
+    output: Reference | None = None
 
 
 class Model(msgspec.Struct, frozen=True):
