@@ -1,0 +1,108 @@
+"""One client's connection: uvicorn's httptools protocol, with limits on what a slow or broken client may hold.
+
+What is added: a limit on the bytes of a request's head, a time within which a request must be complete, a time after
+which a client that reads nothing is dropped, and the cancellation of a long poll whose client has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from uvicorn.protocols.http import httptools_impl
+
+from . import errors
+
+#: bytes of request line and headers
+HEAD_BYTES: Final = 32_768
+#: seconds from a request's first byte to its last
+REQUEST_SECONDS: Final = 30.0
+#: seconds in which a client must read something of its answer
+STUCK_SECONDS: Final = 60.0
+
+
+class Connection(httptools_impl.HttpToolsProtocol):
+    """A connection that knows how long it has waited for its client."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        #: the task of the poll that is open here; cancelled when the client goes away
+        self.waiting: asyncio.Task[Any] | None = None
+        #: whether the client has gone
+        self.gone = False
+        self._head = 0
+        #: when the request that is still incomplete began; None between requests and while one is worked
+        self._since: float | None = None
+        #: bytes that the client had not read, and since when no fewer
+        self._unread = 0
+        self._unread_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        self._since = self.loop.time()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
+        super().connection_lost(exc)
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._since is None:
+            self._since = self.loop.time()
+        if self._head >= 0:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head > HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(431, f"The head of a request may have at most {HEAD_BYTES} bytes")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["simpleflow.connection"] = self  # type: ignore[typeddict-unknown-key]  # our own application's
+
+    def on_headers_complete(self) -> None:
+        self._head = -1
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        self._head = 0
+        super().on_response_complete()
+
+    def complete(self) -> None:
+        """Say that the whole request was received: its client is not waited for any more."""
+        self._since = None
+
+    async def lose(self) -> None:
+        """Close without an answer, as a broken network would."""
+        self.waiting = asyncio.current_task()
+        self.transport.abort()
+        try:
+            await asyncio.sleep(REQUEST_SECONDS)
+        except asyncio.CancelledError:
+            return
+
+    def look(self, now: float) -> None:
+        """Drop the client when it has been too slow; called about once a second."""
+        if self._since is not None and now - self._since > REQUEST_SECONDS:
+            self._refuse(408, f"A request must be complete within {REQUEST_SECONDS:.0f} s")
+            return
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        elif now - self._unread_since > STUCK_SECONDS:
+            self.transport.abort()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer a request that is not complete, and close."""
+        body = errors.protocol("SerializationException", message).body()
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            head = httptools_impl.STATUS_LINE[status] + b"content-type: application/x-amz-json-1.0\r\n"
+            self.transport.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        self.transport.close()
+
+
+def look_at(connections: Iterable[Any], now: float) -> None:
+    """Look at each of a server's connections."""
+    for connection in list(connections):
+        connection.look(now)
