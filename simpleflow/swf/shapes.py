@@ -1,0 +1,289 @@
+"""What Amazon SWF's 39 actions answer, one Struct each, and how a body becomes one.
+
+Source: the service model (api version 2012-01-25); names are snake_case here and camelCase on the wire. Members that a
+later SWF adds are skipped. A list that is absent is empty, a moment is in epoch seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import attributes, events
+
+_NOBODY = attributes.Execution(workflow_id="", run_id="")
+_NO_TYPE = attributes.Type(name="", version="")
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel"):
+    """Base of all answers and of what stands in them."""
+
+
+class Nothing(Shape):
+    """The answer of actions that say no more than that they were carried out."""
+
+
+# -- domains
+
+
+class DomainInfo(Shape):
+    name: str
+    #: REGISTERED or DEPRECATED
+    status: str
+    description: str | None = None
+    arn: str | None = None
+
+
+class DomainConfiguration(Shape):
+    #: days, or NONE
+    workflow_execution_retention_period_in_days: str
+
+
+class DomainDetail(Shape):
+    domain_info: DomainInfo
+    configuration: DomainConfiguration
+
+
+class DomainInfos(Shape):
+    domain_infos: list[DomainInfo] = []
+    next_page_token: str | None = None
+
+
+class ResourceTag(Shape):
+    key: str
+    value: str | None = None
+
+
+class ResourceTags(Shape):
+    tags: list[ResourceTag] = []
+
+
+# -- types
+
+
+class ActivityTypeInfo(Shape):
+    activity_type: attributes.Type
+    #: REGISTERED or DEPRECATED
+    status: str
+    creation_date: float
+    description: str | None = None
+    deprecation_date: float | None = None
+
+
+class ActivityTypeConfiguration(Shape):
+    """Defaults of the type: seconds as text, or NONE; None where it has none."""
+
+    default_task_start_to_close_timeout: str | None = None
+    default_task_heartbeat_timeout: str | None = None
+    default_task_list: attributes.Name | None = None
+    default_task_priority: str | None = None
+    default_task_schedule_to_start_timeout: str | None = None
+    default_task_schedule_to_close_timeout: str | None = None
+
+
+class ActivityTypeDetail(Shape):
+    type_info: ActivityTypeInfo
+    configuration: ActivityTypeConfiguration
+
+
+class ActivityTypeInfos(Shape):
+    type_infos: list[ActivityTypeInfo] = []
+    next_page_token: str | None = None
+
+
+class WorkflowTypeInfo(Shape):
+    workflow_type: attributes.Type
+    #: REGISTERED or DEPRECATED
+    status: str
+    creation_date: float
+    description: str | None = None
+    deprecation_date: float | None = None
+
+
+class WorkflowTypeConfiguration(Shape):
+    """Defaults of the type: seconds as text, or NONE; None where it has none."""
+
+    default_task_start_to_close_timeout: str | None = None
+    default_execution_start_to_close_timeout: str | None = None
+    default_task_list: attributes.Name | None = None
+    default_task_priority: str | None = None
+    default_child_policy: str | None = None
+    default_lambda_role: str | None = None
+
+
+class WorkflowTypeDetail(Shape):
+    type_info: WorkflowTypeInfo
+    configuration: WorkflowTypeConfiguration
+
+
+class WorkflowTypeInfos(Shape):
+    type_infos: list[WorkflowTypeInfo] = []
+    next_page_token: str | None = None
+
+
+# -- executions
+
+
+class ExecutionInfo(Shape):
+    execution: attributes.Execution
+    workflow_type: attributes.Type
+    start_timestamp: float
+    #: OPEN or CLOSED
+    execution_status: str
+    close_timestamp: float | None = None
+    #: COMPLETED, FAILED, CANCELED, TERMINATED, CONTINUED_AS_NEW or TIMED_OUT; None while it is open
+    close_status: str | None = None
+    parent: attributes.Execution | None = None
+    tag_list: list[str] = []
+    cancel_requested: bool = False
+
+
+class ExecutionInfos(Shape):
+    execution_infos: list[ExecutionInfo] = []
+    next_page_token: str | None = None
+
+
+class ExecutionConfiguration(Shape):
+    task_start_to_close_timeout: str
+    execution_start_to_close_timeout: str
+    task_list: attributes.Name
+    child_policy: str
+    task_priority: str | None = None
+    lambda_role: str | None = None
+
+
+class OpenCounts(Shape):
+    open_activity_tasks: int
+    #: 0 or 1
+    open_decision_tasks: int
+    open_timers: int
+    open_child_workflow_executions: int
+    open_lambda_functions: int = 0
+
+
+class ExecutionDetail(Shape):
+    execution_info: ExecutionInfo
+    execution_configuration: ExecutionConfiguration
+    open_counts: OpenCounts
+    latest_activity_task_timestamp: float | None = None
+    latest_execution_context: str | None = None
+
+
+class History(Shape):
+    events: list[events.Event] = []
+    next_page_token: str | None = None
+
+
+class Count(Shape):
+    count: int
+    #: there are more than ``count``
+    truncated: bool = False
+
+
+class Run(Shape):
+    run_id: str = ""
+
+
+# -- tasks
+
+
+class ActivityTask(Shape):
+    """What a poll brought; an empty ``task_token`` means that it brought nothing, and the rest is empty too."""
+
+    task_token: str = ""
+    activity_id: str = ""
+    started_event_id: int = 0
+    workflow_execution: attributes.Execution = _NOBODY
+    activity_type: attributes.Type = _NO_TYPE
+    input: str | None = None
+
+
+class DecisionTask(Shape):
+    """What a poll brought; an empty ``task_token`` means that it brought nothing, and the rest is empty too."""
+
+    task_token: str = ""
+    started_event_id: int = 0
+    workflow_execution: attributes.Execution = _NOBODY
+    workflow_type: attributes.Type = _NO_TYPE
+    events: list[events.Event] = []
+    next_page_token: str | None = None
+    previous_started_event_id: int = 0
+
+
+class ActivityTaskStatus(Shape):
+    cancel_requested: bool = False
+
+
+#: action -> the Struct of its answer
+RESPONSES: dict[str, type[Shape]] = {
+    "CountClosedWorkflowExecutions": Count,
+    "CountOpenWorkflowExecutions": Count,
+    "CountPendingActivityTasks": Count,
+    "CountPendingDecisionTasks": Count,
+    "DeleteActivityType": Nothing,
+    "DeleteWorkflowType": Nothing,
+    "DeprecateActivityType": Nothing,
+    "DeprecateDomain": Nothing,
+    "DeprecateWorkflowType": Nothing,
+    "DescribeActivityType": ActivityTypeDetail,
+    "DescribeDomain": DomainDetail,
+    "DescribeWorkflowExecution": ExecutionDetail,
+    "DescribeWorkflowType": WorkflowTypeDetail,
+    "GetWorkflowExecutionHistory": History,
+    "ListActivityTypes": ActivityTypeInfos,
+    "ListClosedWorkflowExecutions": ExecutionInfos,
+    "ListDomains": DomainInfos,
+    "ListOpenWorkflowExecutions": ExecutionInfos,
+    "ListTagsForResource": ResourceTags,
+    "ListWorkflowTypes": WorkflowTypeInfos,
+    "PollForActivityTask": ActivityTask,
+    "PollForDecisionTask": DecisionTask,
+    "RecordActivityTaskHeartbeat": ActivityTaskStatus,
+    "RegisterActivityType": Nothing,
+    "RegisterDomain": Nothing,
+    "RegisterWorkflowType": Nothing,
+    "RequestCancelWorkflowExecution": Nothing,
+    "RespondActivityTaskCanceled": Nothing,
+    "RespondActivityTaskCompleted": Nothing,
+    "RespondActivityTaskFailed": Nothing,
+    "RespondDecisionTaskCompleted": Nothing,
+    "SignalWorkflowExecution": Nothing,
+    "StartWorkflowExecution": Run,
+    "TagResource": Nothing,
+    "TerminateWorkflowExecution": Nothing,
+    "UndeprecateActivityType": Nothing,
+    "UndeprecateDomain": Nothing,
+    "UndeprecateWorkflowType": Nothing,
+    "UntagResource": Nothing,
+}
+#: actions that the service holds until there is a task, or for a minute
+POLLS = frozenset({"PollForActivityTask", "PollForDecisionTask"})
+
+_NOTHING = Nothing()
+
+
+class _Events(msgspec.Struct, gc=False):
+    events: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+@functools.cache
+def _decoder(action: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(RESPONSES[action])
+
+
+def decode(action: str, body: bytes) -> Any:
+    """Return the answer that a response body holds; an empty body is an empty answer.
+
+    Raises ``core.events.UnknownEvent`` for an event type of a later SWF, ``msgspec.DecodeError`` for what is no answer
+    of this action.
+    """
+    if RESPONSES[action] is Nothing:
+        return _NOTHING
+    try:
+        return _decoder(action).decode(body or b"{}")
+    except msgspec.ValidationError:
+        if action in ("GetWorkflowExecutionHistory", "PollForDecisionTask"):
+            events.decode(msgspec.json.decode(body, type=_Events).events)
+        raise
