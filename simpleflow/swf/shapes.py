@@ -21,14 +21,14 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel")
     """Base of all answers and of what stands in them."""
 
 
-class Nothing(Shape):
+class Nothing(Shape, frozen=True):
     """The answer of actions that say no more than that they were carried out."""
 
 
 # -- domains
 
 
-class DomainInfo(Shape):
+class DomainInfo(Shape, frozen=True):
     name: str
     #: REGISTERED or DEPRECATED
     status: str
@@ -36,34 +36,34 @@ class DomainInfo(Shape):
     arn: str | None = None
 
 
-class DomainConfiguration(Shape):
+class DomainConfiguration(Shape, frozen=True):
     #: days, or NONE
     workflow_execution_retention_period_in_days: str
 
 
-class DomainDetail(Shape):
+class DomainDetail(Shape, frozen=True):
     domain_info: DomainInfo
     configuration: DomainConfiguration
 
 
-class DomainInfos(Shape):
+class DomainInfos(Shape, frozen=True):
     domain_infos: list[DomainInfo] = []
     next_page_token: str | None = None
 
 
-class ResourceTag(Shape):
+class ResourceTag(Shape, frozen=True):
     key: str
     value: str | None = None
 
 
-class ResourceTags(Shape):
+class ResourceTags(Shape, frozen=True):
     tags: list[ResourceTag] = []
 
 
 # -- types
 
 
-class ActivityTypeInfo(Shape):
+class ActivityTypeInfo(Shape, frozen=True):
     activity_type: attributes.Type
     #: REGISTERED or DEPRECATED
     status: str
@@ -72,7 +72,7 @@ class ActivityTypeInfo(Shape):
     deprecation_date: float | None = None
 
 
-class ActivityTypeConfiguration(Shape):
+class ActivityTypeConfiguration(Shape, frozen=True):
     """Defaults of the type: seconds as text, or NONE; None where it has none."""
 
     default_task_start_to_close_timeout: str | None = None
@@ -83,17 +83,17 @@ class ActivityTypeConfiguration(Shape):
     default_task_schedule_to_close_timeout: str | None = None
 
 
-class ActivityTypeDetail(Shape):
+class ActivityTypeDetail(Shape, frozen=True):
     type_info: ActivityTypeInfo
     configuration: ActivityTypeConfiguration
 
 
-class ActivityTypeInfos(Shape):
+class ActivityTypeInfos(Shape, frozen=True):
     type_infos: list[ActivityTypeInfo] = []
     next_page_token: str | None = None
 
 
-class WorkflowTypeInfo(Shape):
+class WorkflowTypeInfo(Shape, frozen=True):
     workflow_type: attributes.Type
     #: REGISTERED or DEPRECATED
     status: str
@@ -102,7 +102,7 @@ class WorkflowTypeInfo(Shape):
     deprecation_date: float | None = None
 
 
-class WorkflowTypeConfiguration(Shape):
+class WorkflowTypeConfiguration(Shape, frozen=True):
     """Defaults of the type: seconds as text, or NONE; None where it has none."""
 
     default_task_start_to_close_timeout: str | None = None
@@ -113,12 +113,12 @@ class WorkflowTypeConfiguration(Shape):
     default_lambda_role: str | None = None
 
 
-class WorkflowTypeDetail(Shape):
+class WorkflowTypeDetail(Shape, frozen=True):
     type_info: WorkflowTypeInfo
     configuration: WorkflowTypeConfiguration
 
 
-class WorkflowTypeInfos(Shape):
+class WorkflowTypeInfos(Shape, frozen=True):
     type_infos: list[WorkflowTypeInfo] = []
     next_page_token: str | None = None
 
@@ -126,7 +126,7 @@ class WorkflowTypeInfos(Shape):
 # -- executions
 
 
-class ExecutionInfo(Shape):
+class ExecutionInfo(Shape, frozen=True):
     execution: attributes.Execution
     workflow_type: attributes.Type
     start_timestamp: float
@@ -140,12 +140,12 @@ class ExecutionInfo(Shape):
     cancel_requested: bool = False
 
 
-class ExecutionInfos(Shape):
+class ExecutionInfos(Shape, frozen=True):
     execution_infos: list[ExecutionInfo] = []
     next_page_token: str | None = None
 
 
-class ExecutionConfiguration(Shape):
+class ExecutionConfiguration(Shape, frozen=True):
     task_start_to_close_timeout: str
     execution_start_to_close_timeout: str
     task_list: attributes.Name
@@ -154,7 +154,7 @@ class ExecutionConfiguration(Shape):
     lambda_role: str | None = None
 
 
-class OpenCounts(Shape):
+class OpenCounts(Shape, frozen=True):
     open_activity_tasks: int
     #: 0 or 1
     open_decision_tasks: int
@@ -163,7 +163,7 @@ class OpenCounts(Shape):
     open_lambda_functions: int = 0
 
 
-class ExecutionDetail(Shape):
+class ExecutionDetail(Shape, frozen=True):
     execution_info: ExecutionInfo
     execution_configuration: ExecutionConfiguration
     open_counts: OpenCounts
@@ -171,25 +171,25 @@ class ExecutionDetail(Shape):
     latest_execution_context: str | None = None
 
 
-class History(Shape):
+class History(Shape, frozen=True):
     events: list[events.Event] = []
     next_page_token: str | None = None
 
 
-class Count(Shape):
+class Count(Shape, frozen=True):
     count: int
     #: there are more than ``count``
     truncated: bool = False
 
 
-class Run(Shape):
+class Run(Shape, frozen=True):
     run_id: str = ""
 
 
 # -- tasks
 
 
-class ActivityTask(Shape):
+class ActivityTask(Shape, frozen=True):
     """What a poll brought; an empty ``task_token`` means that it brought nothing, and the rest is empty too."""
 
     task_token: str = ""
@@ -200,7 +200,7 @@ class ActivityTask(Shape):
     input: str | None = None
 
 
-class DecisionTask(Shape):
+class DecisionTask(Shape, frozen=True):
     """What a poll brought; an empty ``task_token`` means that it brought nothing, and the rest is empty too."""
 
     task_token: str = ""
@@ -212,7 +212,7 @@ class DecisionTask(Shape):
     previous_started_event_id: int = 0
 
 
-class ActivityTaskStatus(Shape):
+class ActivityTaskStatus(Shape, frozen=True):
     cancel_requested: bool = False
 
 
