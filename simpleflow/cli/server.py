@@ -13,13 +13,39 @@ from . import context, output
 
 
 @click.command("server.start")
-@click.option("--port", type=click.IntRange(1, 65_535), metavar="N", help="Listen on TCP too, for every SWF client.")
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Listen on TCP too (0: a free port).")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs --credentials.")
-@click.option("--credentials", type=click.Path(exists=True, dir_okay=False), help="Verify SigV4 with these keys.")
+@click.option(
+    "--credentials",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Verify SigV4 with the keys of this file, written as ~/.aws/credentials: a [section] per key.",
+)
 @click.option("--db", metavar="PATH|:memory:", help="Default: swf.db in the user's data directory.")
-@click.option("--limits", type=click.Choice(["data", "aws", "none"]), default="data", show_default=True)
+@click.option(
+    "--limits",
+    type=click.Choice(["data", "aws", "none"]),
+    default="data",
+    show_default=True,
+    help="data: lengths and open tasks; aws: the request rates of Amazon SWF too.",
+)
+@click.option(
+    "--synchronous",
+    type=click.Choice(["full", "normal"]),
+    default="full",
+    show_default=True,
+    help="normal is faster; a power cut or a crash of the system may then lose the last commits.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="FAULT",
+    help="For tests: throttle:ACTION:N, lost-response:ACTION:N, slow-disk:SECONDS, full-disk:N, "
+    "clock-jump:SECONDS[:AFTER].",
+)
 @click.option("--reset", is_flag=True, help="Begin with an empty database.")
 @click.option("--detach", is_flag=True, help="Return when it answers, and leave it running.")
+@click.option("--idle", type=click.FloatRange(min=0), hidden=True)
 @context.command_options
 @click.pass_obj
 def start(
@@ -29,13 +55,16 @@ def start(
     credentials: str | None,
     db: str | None,
     limits: str,
+    synchronous: str,
+    faults: tuple[str, ...],
     reset: bool,
     detach: bool,
+    idle: float | None,
 ) -> int:
     """Run the embedded service: on the user's unix socket, and on TCP with --port.
 
     With --port any credentials are accepted, on loopback only; --credentials verifies signatures and allows other
-    addresses.
+    addresses. What it prints when it answers can be given to eval.
     """
     if port is None and (credentials is not None or host != "127.0.0.1"):
         raise errors.UsageError("--host and --credentials are about TCP: give --port as well")
@@ -56,6 +85,9 @@ def start(
         reset=reset,
         detach=detach,
         say=click.echo,
+        synchronous=synchronous,
+        faults=faults,
+        idle=idle,
     )
 
 

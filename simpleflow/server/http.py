@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol
 
@@ -71,6 +72,11 @@ class App:
         self._stopping = False
         self._number = 0
         self._series = os.urandom(10).hex()
+        self._seen = time.monotonic()
+
+    def quiet(self) -> float:
+        """Seconds since a client came last, 0 while one waits."""
+        return 0.0 if self._open else time.monotonic() - self._seen
 
     @property
     def open_polls(self) -> int:
@@ -84,6 +90,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = scope["simpleflow.connection"]
+        self._seen = time.monotonic()
         try:
             answer = await self._answer(scope, receive, connection)
             status, close = 200, False
@@ -165,6 +172,7 @@ class App:
         finally:
             connection.waiting = None
             self._open.discard(name)
+            self._seen = time.monotonic()
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """Read the request's body; raises Fault when it is too long."""

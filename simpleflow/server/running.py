@@ -1,0 +1,183 @@
+"""A server process from its first step to its last: sockets, database, host, HTTP, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import uvloop
+
+from simpleflow import _version
+from simpleflow.core import clock as clocks
+
+from . import auth, faults, host, http, http_server, locks, places, service
+from .store import memory, sqlite
+
+logger = logging.getLogger(__name__)
+
+#: open files that a server with thousands of polls needs
+_FILES = 65_536
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server is run: the options of ``server start``."""
+
+    port: int | None = None
+    host: str = "127.0.0.1"
+    credentials: Path | None = None
+    #: a path, ``:memory:``, or None for the user's
+    database: str | None = None
+    limits: Literal["data", "aws", "none"] = "data"
+    synchronous: Literal["full", "normal"] = "full"
+    reset: bool = False
+    faults: tuple[str, ...] = ()
+    #: seconds after which a server that nobody uses ends; None: never
+    idle: float | None = None
+
+
+class Running:
+    """One server. Made, it has its sockets and its database, or an error was raised and nothing is left."""
+
+    def __init__(self, options: Options, where: places.Places) -> None:
+        self._options = options
+        self._places = where
+        self._faults = faults.Faults(options.faults)
+        real = clocks.RealClock()
+        self._clock: clocks.Clock = faults.JumpingClock(real, self._faults) if self._faults.jumps else real
+        keys = None if options.credentials is None else auth.load(options.credentials, real)
+        self.database = where.database(options.database)
+        self.sockets: list[socket.socket] = []
+        with contextlib.ExitStack() as undo:
+            if options.port is not None:
+                self._keep(http_server.tcp_socket(options.host, options.port), undo)
+            lock = locks.try_hold(where.lock)
+            if lock is None:
+                raise http_server.Listening(
+                    f"another server runs at {where.endpoint}: use it ('simpleflow server status'), stop it "
+                    "('simpleflow server stop'), or set SIMPLEFLOW_RUNTIME_DIR for this one"
+                )
+            undo.callback(os.close, lock)
+            self._keep(http_server.unix_socket(where.socket), undo)
+            undo.callback(where.socket.unlink, missing_ok=True)
+            self._service = service.Service(self._store(), self._clock, limits=options.limits)
+            self._undo = undo.pop_all()
+        self._host = host.Host(self._service, before_commit=self._faults.commit if options.faults else None)
+        self._app = http.App(
+            self._host, keys=keys, provoked=self._faults if options.faults else None, status=self.status
+        )
+        self._server = http_server.Server(self._app, look=self._look)
+        self._since = real.now()
+        #: holds back those who start a server while this one ends because it was idle
+        self._ending: int | None = None
+
+    def _keep(self, made: socket.socket, undo: contextlib.ExitStack) -> None:
+        self.sockets.append(made)
+        undo.callback(made.close)
+
+    def _store(self) -> Any:
+        if self.database is None:
+            return memory.MemoryStore()
+        synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if self._options.synchronous == "normal" else "FULL"
+        return sqlite.open_file(self.database, synchronous=synchronous, fresh=self._options.reset)
+
+    @property
+    def port(self) -> int | None:
+        """The TCP port, None without one."""
+        return next((name[1] for kind, name in http_server.peers(self.sockets) if kind == "tcp"), None)
+
+    def status(self) -> Mapping[str, Any]:
+        """What ``server status`` shows."""
+        port = self.port
+        return {
+            "pid": os.getpid(),
+            "version": _version.__version__,
+            "endpoint": self._places.endpoint,
+            "url": None if port is None else url(self._options.host, port),
+            "database": ":memory:" if self.database is None else str(self.database),
+            "synchronous": None if self.database is None else self._options.synchronous,
+            "limits": self._options.limits,
+            "signed": self._options.credentials is not None,
+            "started": self._since,
+            "open_polls": self._app.open_polls,
+            "open_executions": self._host.busy,
+            "idle_stop": self._options.idle,
+        }
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT, or until idle; calls ``ready`` when requests are answered."""
+        _raise_files()
+        with self._undo:
+            uvloop.run(self._run(ready))
+            if self._ending is not None:
+                self._undo.callback(os.close, self._ending)
+
+    async def _run(self, ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        await self._host.start()
+        try:
+            serving = loop.create_task(self._server.run_on(self.sockets))
+            while not self._server.started and not serving.done():
+                await asyncio.sleep(0.005)
+            if self._server.started:
+                ready()
+            await serving
+        finally:
+            await self._host.stop()
+
+    def _stop(self) -> None:
+        self._server.force_exit = self._server.should_exit
+        self._server.should_exit = True
+
+    def _look(self) -> bool:
+        """Whether an auto-started server shall end: nothing open, nobody came. Then nobody may start one meanwhile."""
+        limit = self._options.idle
+        if limit is None or self._host.busy or self._app.open_polls or self._app.quiet() < limit:
+            return False
+        self._ending = locks.try_hold(self._places.starting)
+        if self._ending is None:
+            return False
+        logger.info("Nothing is open and nobody came for %.0f s: ending.", limit, extra={"action": "idle"})
+        return True
+
+
+def url(address: str, port: int) -> str:
+    """Return the URL of a TCP port."""
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def _raise_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def lines(options: Options, running: Running) -> Iterator[str]:
+    """Give what ``server start`` prints when it answers: comments, and the lines to export."""
+    status = running.status()
+    place = f"pid {status['pid']}, database {status['database']}"
+    yield f"# The embedded service answers at {status['endpoint']} ({place})."
+    if status["synchronous"] == "normal":
+        yield "# --synchronous normal: a power cut may lose the last commits; kill -9 loses nothing."
+    if status["url"] is None:
+        yield "# simpleflow's commands find it by themselves; for other SWF clients start it with --port N."
+        return
+    if options.credentials is None:
+        yield "# Any credentials are accepted, from this machine only: each of its users may start and end workflows."
+        yield "export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1"
+    else:
+        yield f"# Requests to the port must be signed (SigV4) with a key of {options.credentials}."
+        yield "export AWS_DEFAULT_REGION=us-east-1"
+    yield f"export AWS_ENDPOINT_URL_SWF={status['url']}"
