@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "ami": set(),
 }
 #: may import anything; nobody but a root imports cli
-ROOTS = {"cli", "local", "testing", "client.connect", "runtime.standalone", "__main__"}
+ROOTS = {"cli", "local", "testing", "client.connect", "server.local", "runtime.standalone", "__main__"}
 #: importable by every room
 COMMON = {"_version"}
 
