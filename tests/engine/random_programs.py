@@ -1,0 +1,388 @@
+"""Programs and worlds made at random. What a program reads goes into its log, and its log into what it submits next,
+so that any difference in what two evaluations read shows in what they decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from simpleflow import Workflow, canvas, engine, exceptions, futures
+from simpleflow.testing import history as histories
+
+from .driver import act, show
+
+#: names are few, so that equal tasks meet
+ACTS = {
+    "a": act("a"),
+    "b": act("b"),
+    "retried": act("retried", retry=1),
+    "raises": act("raises", raises_on_failure=True),
+    "once": act("once", idempotent=True),
+}
+
+
+class Child(Workflow):
+    name, version, task_list = "child", "1", "decisions"
+
+    def run(self, value: Any) -> Any:
+        return value
+
+
+class Program(Workflow):
+    """Interprets its argument."""
+
+    name, version, task_list = "random", "1", "decisions"
+    strict = False
+
+    def run(self, spec: list[Any]) -> Any:
+        return Interpreter(self, "").block(spec)
+
+
+class Hooked(Program):
+    """The same, with a failure hook that submits, and answers by the attempt."""
+
+    def on_task_failure(self, context: Any) -> Any:
+        if context.attempt_number == 1 and context.task_name == "b":
+            self.submit(ACTS["a"], "hook")
+            return context.decide_retry()
+        if context.task_name == "a":
+            return context.decide_ignore()
+        return context
+
+
+class Async(Program):
+    """Whole programs of ``async def run`` have positional reads only."""
+
+    async def run(self, spec: list[Any]) -> Any:  # type: ignore[override]  # the engine takes both
+        opened: list[Any] = []
+        log: list[Any] = []
+        for place, statement in enumerate(spec):
+            kind, *rest = statement
+            if kind in ("submit", "group", "chain"):
+                opened.append(self.submit(ACTS["a" if kind != "submit" else rest[0]], [place, log]))
+            elif kind == "timer":
+                opened.append(self.submit(self.start_timer(f"t{place}", rest[0])))
+            elif kind == "signal":
+                opened.append(self.submit(self.wait_signal(rest[0], timeout=rest[1])))
+            elif kind in ("any", "all") and opened:
+                when = futures.FIRST_COMPLETED if kind == "any" else futures.ALL_COMPLETED
+                done, pending = await futures.wait(opened, return_when=when)
+                log.append([len(list(done)), len(list(pending))])
+            elif kind in ("flag", "cancel", "branch") and opened:
+                future = opened[rest[0] % len(opened)]
+                log.append(future.finished if kind != "cancel" else future.cancel())
+            elif kind in ("read", "timeout", "then") and opened:
+                try:
+                    log.append(await opened[rest[0] % len(opened)])
+                except Exception as error:
+                    log.append(type(error).__name__)
+            elif kind == "now":
+                log.append([self.now().timestamp(), self.cancel_requested])
+        return log
+
+
+class Interpreter:
+    """Runs statements in one strand of a program."""
+
+    def __init__(self, workflow: Any, path: str) -> None:
+        self.workflow = workflow
+        self.path = path
+        self.opened: list[Any] = []
+        self.log: list[Any] = []
+
+    def block(self, spec: Sequence[Any]) -> list[Any]:
+        for place, (kind, *rest) in enumerate(spec):
+            getattr(self, f"do_{kind}")(f"{self.path}{place}", *rest)
+        return self.log
+
+    def future(self, number: int) -> Any | None:
+        return self.opened[number % len(self.opened)] if self.opened else None
+
+    def several(self, numbers: Sequence[int]) -> list[Any]:
+        found: list[Any] = []
+        for number in numbers:
+            future = self.future(number)
+            if future is not None and future not in found:
+                found.append(future)
+        return found
+
+    @staticmethod
+    def outcome(future: Any) -> Any:
+        try:
+            return future.result
+        except exceptions.TaskCanceled:
+            return "canceled"
+        except Exception as error:
+            return type(error).__name__
+
+    def submit(self, name: str, *args: Any) -> Any:
+        return self.workflow.submit(ACTS[name], *args)
+
+    # --- opening
+
+    def do_submit(self, place: str, name: str, value: int) -> None:
+        self.opened.append(self.submit(name, value, list(self.log[-2:])))
+
+    def do_nested(self, place: str, name: str, number: int) -> None:
+        future = self.future(number)
+        if future is not None:
+            self.opened.append(self.submit(name, [{"deep": future}, 1]))
+
+    def do_timer(self, place: str, seconds: int) -> None:
+        self.opened.append(self.workflow.submit(self.workflow.start_timer(f"t{place}", seconds)))
+
+    def do_signal(self, place: str, name: str, timeout: int | None) -> None:
+        self.opened.append(self.workflow.submit(self.workflow.wait_signal(name, timeout=timeout)))
+
+    def do_child(self, place: str, value: int) -> None:
+        self.opened.append(self.workflow.submit(Child, value))
+
+    def do_then(self, place: str, number: int, name: str) -> None:
+        future = self.future(number)
+        if future is not None:
+            self.opened.append(future.then(lambda value: self.submit(name, 1)))
+
+    def do_map(self, place: str, number: int) -> None:
+        future = self.future(number)
+        if future is not None:
+            self.opened.append(future.map(lambda value: [value, self.workflow.now().timestamp()]))
+
+    def do_group(self, place: str, names: list[str], parallel: int | None) -> None:
+        members = [(ACTS[name], 1) for name in names]
+        self.opened.append(self.workflow.submit(canvas.Group(*members, max_parallel=parallel)))
+
+    def do_chain(self, place: str, names: list[str], send: bool) -> None:
+        members = [(ACTS[name], 1) for name in names]
+        self.opened.append(self.workflow.submit(canvas.Chain(*members, send_result=send)))
+
+    def do_arms(self, place: str, arms: list[list[Any]]) -> None:
+        def arm(number: int) -> Callable[[], Any]:
+            return lambda: Interpreter(self.workflow, f"{place}.{number}.").block(arms[number])
+
+        self.opened.append(futures.gather(*[arm(number) for number in range(len(arms))]))
+
+    # --- waiting
+
+    def do_read(self, place: str, number: int) -> None:
+        future = self.future(number)
+        if future is not None:
+            self.log.append(self.outcome(future))
+
+    def do_any(self, place: str, numbers: list[int]) -> None:
+        self._wait(numbers, return_when=futures.FIRST_COMPLETED)
+
+    def do_all(self, place: str, numbers: list[int]) -> None:
+        self._wait(numbers, return_when=futures.ALL_COMPLETED)
+
+    def do_timeout(self, place: str, number: int, seconds: int) -> None:
+        self._wait([number], timeout=seconds)
+
+    def _wait(self, numbers: list[int], **how: Any) -> None:
+        fs = self.several(numbers)
+        if fs:
+            done, _ = futures.wait(fs, **how)
+            self.log.append([self.opened.index(future) for future in done])
+
+    def do_scope(self, place: str, block: list[Any]) -> None:
+        try:
+            with self.workflow.cancel_scope():
+                self.log.append(Interpreter(self.workflow, f"{place}.").block(block))
+        except exceptions.TaskCanceled:
+            self.log.append(["cancelled", self.workflow.cancel_requested])
+            self.log.append(self.outcome(self.submit("a", "clean-up")))
+
+    # --- reading
+
+    def do_flag(self, place: str, number: int) -> None:
+        future = self.future(number)
+        if future is not None:
+            self.log.append([future.finished, future.state])
+
+    def do_branch(self, place: str, number: int, name: str) -> None:
+        future = self.future(number)
+        if future is not None and not future.done:
+            self.opened.append(self.submit(name, "branch"))
+
+    def do_cancel(self, place: str, number: int) -> None:
+        future = self.future(number)
+        if future is not None:
+            self.log.append(future.cancel())
+
+    def do_now(self, place: str) -> None:
+        self.log.append([self.workflow.now().timestamp(), self.workflow.cancel_requested])
+
+    def do_chance(self, place: str) -> None:
+        self.log.append(str(self.workflow.uuid4()))
+
+
+_number = st.integers(0, 7)
+_name = st.sampled_from(sorted(ACTS))
+_names = st.lists(st.sampled_from(["a", "b", "retried"]), min_size=1, max_size=3)
+_opening = st.one_of(
+    st.tuples(st.just("submit"), _name, st.integers(0, 1)),
+    st.tuples(st.just("nested"), _name, _number),
+    st.tuples(st.just("timer"), st.integers(1, 3)),
+    st.tuples(st.just("signal"), st.sampled_from(["s", "t"]), st.sampled_from([None, 5])),
+    st.tuples(st.just("child"), st.integers(0, 1)),
+    st.tuples(st.just("then"), _number, _name),
+    st.tuples(st.just("map"), _number),
+    st.tuples(st.just("group"), _names, st.sampled_from([None, 1])),
+    st.tuples(st.just("chain"), _names, st.booleans()),
+)
+_reading = st.one_of(
+    st.tuples(st.just("read"), _number),
+    st.tuples(st.just("any"), st.lists(_number, min_size=1, max_size=3)),
+    st.tuples(st.just("all"), st.lists(_number, min_size=1, max_size=3)),
+    st.tuples(st.just("timeout"), _number, st.integers(1, 5)),
+    st.tuples(st.just("flag"), _number),
+    st.tuples(st.just("branch"), _number, _name),
+    st.tuples(st.just("cancel"), _number),
+    st.tuples(st.just("now")),
+    st.tuples(st.just("chance")),
+)
+_flat = st.lists(st.one_of(_opening, _opening, _reading), min_size=1, max_size=4)
+_nesting = st.one_of(
+    st.tuples(st.just("arms"), st.lists(_flat, min_size=1, max_size=2)), st.tuples(st.just("scope"), _flat)
+)
+#: a program begins with two things that are open
+programs = st.builds(
+    lambda first, rest: json.loads(json.dumps([*first, *rest])),
+    st.lists(_opening, min_size=2, max_size=3),
+    st.lists(st.one_of(_opening, _reading, _reading, _nesting), min_size=1, max_size=8),
+)
+#: each number picks what happens next, among what can happen
+worlds = st.lists(st.integers(0, 10_000), min_size=5, max_size=60)
+
+#: how an engine is made; a mutant is another one
+MakeEngine = Callable[[type], engine.Engine]
+
+
+class Difference(AssertionError):
+    """A resumed evaluation and one from the start decided differently."""
+
+
+class World:
+    """One execution of a random program in a random world, decided twice at each point."""
+
+    def __init__(self, workflow: type, spec: Any, numbers: Sequence[int], make: MakeEngine) -> None:
+        self.workflow = workflow
+        self.make = make
+        self.engine = make(workflow)
+        self.history = histories.HistoryBuilder(workflow, {"args": [spec]})
+        self.numbers = iter(numbers)
+        self.signals = 0
+        self.cancelled = False
+        #: decisions that were resumed, of all
+        self.resumed = self.decided = 0
+
+    def play(self) -> None:
+        """Let things happen until the numbers are used up or the execution is closed."""
+        for number in self.numbers:
+            if self.history.open.closed is not None:
+                return
+            happening = self.possible()
+            if not happening:
+                return
+            happening[number % len(happening)]()
+
+    def possible(self) -> list[Callable[[], None]]:
+        built, found = self.history, []
+        if built.decision_waits:
+            # Decisions are likelier than each single event, so that some are alone and some come together.
+            found += [self.decide, self.decide, self.decide, self.lose, self.elsewhere, self.busy]
+        found += self.events()
+        return found
+
+    def events(self) -> list[Callable[[], None]]:
+        built, found = self.history, []
+        for activity_id in built.open.activities:
+            found += [lambda one=activity_id: built.complete_activity(one, "1")] * 2
+            found.append(lambda one=activity_id: built.complete_activity(one, '{"v":2}'))
+            found.append(lambda one=activity_id: built.fail_activity(one))
+            if built.open.activities[activity_id].cancel_requested:
+                found.append(lambda one=activity_id: built.cancel_activity(one))
+        found += [lambda one=timer: built.fire_timer(one) for timer in built.open.timers]
+        for child in built.open.children:
+            found.append(lambda one=child: built.start_child(one) if not built.open.children[one].started else None)
+            found += [lambda one=child: built.complete_child(one, "3"), lambda one=child: built.fail_child(one)]
+        found += [lambda one=outgoing: built.deliver(one) for outgoing in built.open.outgoing]
+        if self.signals < 4:
+            found += [lambda: self.signal("s"), lambda: self.signal("t")]
+        if not self.cancelled:
+            found.append(self.request_cancel)
+        return found
+
+    def signal(self, name: str) -> None:
+        self.signals += 1
+        self.history.signal(name, json.dumps({"args": [self.signals], "kwargs": {}}))
+
+    def request_cancel(self) -> None:
+        self.cancelled = True
+        self.history.request_cancel()
+
+    def next_number(self) -> int:
+        return next(self.numbers, 0)
+
+    # --- decisions
+
+    def decide(self) -> None:
+        self._decide(acknowledge=True)
+
+    def lose(self) -> None:
+        """The response arrives, its acknowledgement does not."""
+        self._decide(acknowledge=False)
+
+    def elsewhere(self) -> None:
+        """Another decider answers, with nothing cached."""
+        self.engine = self.make(self.workflow)
+        self._decide(acknowledge=True)
+
+    def busy(self) -> None:
+        """Something happens while the decision runs."""
+
+        def meanwhile() -> None:
+            happening = self.events()
+            for _ in range(1 + self.next_number() % 2):
+                if happening:
+                    happening[self.next_number() % len(happening)]()
+                    happening = self.events()
+
+        self._decide(acknowledge=True, during=meanwhile)
+
+    def _decide(self, *, acknowledge: bool, during: Callable[[], None] | None = None) -> None:
+        partial = self.history.begin_decision(whole=False, overlap=self.next_number() % 3)
+        whole = self.history.task(whole=True)
+        resumed = self.engine.decide(partial)
+        self.decided += 1
+        if isinstance(resumed, engine.Needs):
+            if not resumed.history:
+                raise Difference(f"the engine needs {resumed}")
+            resumed = self.engine.decide(whole)
+        else:
+            self.resumed += 1
+        scratch = self.make(self.workflow).decide(whole)
+        if not isinstance(resumed, engine.Decided) or not isinstance(scratch, engine.Decided):
+            raise Difference(f"needs after the whole history: {resumed} / {scratch}")
+        if resumed.divergence or scratch.divergence:
+            raise Difference(f"divergence of an unchanged program: {resumed.divergence or scratch.divergence}")
+        if resumed.decisions != scratch.decisions:
+            raise Difference(
+                f"resumed:  {self._text(resumed)}\nfrom the start: {self._text(scratch)}\n"
+                f"at event {whole.started_event_id}"
+            )
+        if during is not None:
+            during()
+        self.history.respond(resumed.decisions)
+        if acknowledge:
+            self.engine.acknowledged(self.history.run_id, whole.started_event_id)
+
+    @staticmethod
+    def _text(decided: engine.Decided) -> str:
+        return "; ".join(
+            f"{line} {getattr(one, 'input', None) or getattr(one, 'result', None) or ''}"
+            for line, one in zip(show(decided.decisions), decided.decisions, strict=True)
+        )

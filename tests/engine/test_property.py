@@ -1,0 +1,46 @@
+"""Random programs x random orders of events x evictions x hand-overs: resumed and re-run evaluations are equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from . import random_programs
+from .driver import new_engine
+
+
+def make(workflow: type) -> Any:
+    return new_engine(workflow, random_programs.Child)
+
+
+def profile(examples: int) -> Any:
+    return settings(
+        max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    )
+
+
+CLASSES = [random_programs.Program, random_programs.Hooked, random_programs.Async]
+
+
+@pytest.mark.parametrize("workflow", CLASSES, ids=lambda cls: cls.__name__)
+def test_resumed_and_re_run_evaluations_decide_the_same(workflow: type) -> None:
+    @profile(150)
+    @given(random_programs.programs, random_programs.worlds)
+    def holds(spec: Any, numbers: list[int]) -> None:
+        random_programs.World(workflow, spec, numbers, make).play()
+
+    holds()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("workflow", CLASSES, ids=lambda cls: cls.__name__)
+def test_resumed_and_re_run_evaluations_decide_the_same_long(workflow: type) -> None:
+    @settings(profile(6_000), derandomize=False)
+    @given(random_programs.programs, random_programs.worlds)
+    def holds(spec: Any, numbers: list[int]) -> None:
+        random_programs.World(workflow, spec, numbers, make).play()
+
+    holds()

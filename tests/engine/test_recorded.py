@@ -1,0 +1,107 @@
+"""At each decision point of the recorded histories our decisions have the types and ids of the real decider's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from simpleflow.cli import main
+from simpleflow.core import errors
+from simpleflow.testing import replay, replay_points
+
+from . import recorded_workflows
+
+HISTORIES = Path(__file__).parents[1] / "histories" / "swf"
+NAMES = sorted(path.stem for path in HISTORIES.glob("[!_]*.json"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decisions_are_those_of_the_real_decider(name: str) -> None:
+    saved = replay.read(HISTORIES / f"{name}.json")
+    outcome = replay.replay(recorded_workflows.BY_FILE[name], saved.events)
+    assert outcome.divergence is None
+    made = {point.started_event_id: replay_points.keys(point.decisions) for point in outcome.points}
+    assert made == replay_points.recorded(saved.events)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_resumed_and_from_the_start(name: str) -> None:
+    replay.verify(recorded_workflows.BY_FILE[name], replay.read(HISTORIES / f"{name}.json").events)
+
+
+def test_results_are_those_of_the_real_run() -> None:
+    for name in ("chain_send_result", "unrequested_signal", "simpleflow_idempotent"):
+        saved = replay.read(HISTORIES / f"{name}.json")
+        last: Any = saved.events[-1].attributes
+        outcome = replay.replay(recorded_workflows.BY_FILE[name], saved.events)
+        said = outcome.points[-1].decisions[-1]["completeWorkflowExecutionDecisionAttributes"]
+        assert said.get("result", "null") == last.result
+
+
+def test_replay_all_replays_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "chain.json").write_bytes((HISTORIES / "chain_send_result.json").read_bytes())
+    (tmp_path / "_ignored.json").write_text("{}")
+    outcomes = replay.replay_all(tmp_path, [recorded_workflows.ChainTest])
+    assert [len(outcome.points) for outcome in outcomes.values()] == [3]
+
+
+def test_replay_all_raises_with_every_diff_after_all_were_replayed(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_bytes((HISTORIES / "chain_send_result.json").read_bytes())
+
+    class Other(recorded_workflows.Base):
+        name = "chaintest"
+        on_divergence = "wait"
+
+        def run(self) -> Any:
+            return self.submit(recorded_workflows.recorded("increment"), 6).result
+
+    with pytest.raises(replay.Diverged, match=r"one.json[^$]*two.json"):
+        replay.replay_all(tmp_path, [Other])
+
+
+def test_what_is_no_history_is_said_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"no": 1}')
+    with pytest.raises(errors.UsageError, match=r"bad.json is no history"):
+        replay.read(tmp_path / "bad.json")
+    with pytest.raises(errors.UsageError, match="holds no history"):
+        replay.replay_all(tmp_path / "nothing")
+
+
+def run_command(*arguments: str) -> Any:
+    return CliRunner().invoke(main.main, ["workflow.replay", *arguments], standalone_mode=False)
+
+
+def test_the_command_prints_one_object_per_decision_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    result = run_command("recorded_workflows.ChainTest", "--history", str(HISTORIES / "chain_send_result.json"))
+    assert not result.return_value, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["startedEventId"] for line in lines] == [3, 9, 15]
+    first = lines[0]["decisions"][0]
+    assert first["decisionType"] == "ScheduleActivityTask"
+    assert (
+        first["scheduleActivityTaskDecisionAttributes"]["activityId"]
+        == f"activity-{recorded_workflows.MODULE}increment-1"
+    )
+    assert lines[2]["decisions"][0]["completeWorkflowExecutionDecisionAttributes"] == {"result": "[6,12]"}
+
+
+def test_the_command_exits_1_with_the_diff_on_a_divergence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other_workflow.py").write_text(
+        "from simpleflow import Workflow, activity\n"
+        "class Other(Workflow):\n"
+        "    name, version, task_list, on_divergence = 'chaintest', 'example', 'decisions', 'wait'\n"
+        "    def run(self):\n"
+        "        return self.submit(activity.with_attributes(name='other', version='1')(print)).result\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = run_command("other_workflow.Other", "--history", str(HISTORIES / "chain_send_result.json"))
+    assert result.return_value == 1
+    assert "increment" in result.stderr
+    assert "other" in result.stderr
