@@ -32,7 +32,7 @@ def python_of(peer: str) -> Path | None:
         return python
     CACHE.mkdir(exist_ok=True)
     try:
-        venv.create(folder, with_pip=True)
+        venv.create(folder, with_pip=True, clear=True, symlinks=True)
         install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *REQUIREMENTS[peer]]
         subprocess.run(install, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
