@@ -65,9 +65,9 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._head = -1
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
+    def on_message_complete(self) -> None:
         self._head = 0
-        super().on_response_complete()
+        super().on_message_complete()
 
     def complete(self) -> None:
         """Say that the whole request was received: its client is not waited for any more."""
@@ -84,7 +84,10 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Drop the client when it has been too slow; called about once a second."""
-        if self._since is not None and now - self._since > REQUEST_SECONDS:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            self._since = None  # a request is worked; what a client sends meanwhile may wait
+        elif self._since is not None and now - self._since > REQUEST_SECONDS:
             self._refuse(408, f"A request must be complete within {REQUEST_SECONDS:.0f} s")
             return
         unread = self.transport.get_write_buffer_size()
