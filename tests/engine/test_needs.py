@@ -1,0 +1,88 @@
+"""``Needs``: what only the caller can get, got off the engine's thread while other executions go on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from simpleflow import Workflow, engine
+from simpleflow.core import decisions
+
+from .driver import Play, act, new_engine
+
+A, B = act("a"), act("b")
+POINTER = "simpleflow+file:///blobs/" + "0" * 64 + " 48213"
+
+
+class Base(Workflow):
+    name, version, task_list = "w", "1", "decisions"
+
+
+class Reads(Base):
+    def run(self) -> Any:
+        return len(self.submit(A).result)
+
+
+class Passes(Base):
+    def run(self) -> Any:
+        self.submit(B, self.submit(A)).result
+
+
+def test_a_jumbo_value_is_asked_for_when_the_program_reads_it() -> None:
+    play = Play(Reads)
+    play.blobs[POINTER] = json.dumps("x" * 48_211)
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.decide()
+    assert {need.blobs for need in play.needs} == {(POINTER,)}
+    assert play.result == 48_211
+
+
+def test_one_that_is_only_passed_on_travels_as_a_reference_and_is_never_loaded() -> None:
+    play = Play(Passes)
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.decide()
+    assert not any(need.blobs for need in play.needs)
+    (made,) = play.last.decisions
+    assert isinstance(made, decisions.ScheduleActivityTask)
+    assert made.input == f'{{"args":[{{"$simpleflow.ref":"{POINTER}"}}],"kwargs":{{}}}}'
+
+
+def test_other_executions_go_on_while_one_waits_for_its_blob() -> None:
+    running = new_engine(Reads)
+    first, second = (Play(Reads, check=False, options={"run_id": f"run-{number}"}) for number in (1, 2))
+    first.engine = second.engine = running
+    for play in (first, second):
+        play.decide()
+    first.history.complete_activity("activity-a-1", POINTER)
+    task = first.history.begin_decision(whole=False)
+    needs = running.decide(task)
+    assert isinstance(needs, engine.Needs)
+    second.complete("activity-a-1", "abc")
+    second.decide()
+    assert second.result == 3
+    decided = running.decide(msgspec.structs.replace(task, blobs={POINTER: '"xy"'}))
+    assert isinstance(decided, engine.Decided)
+    first.history.respond(decided.decisions)
+    assert first.result == 2
+
+
+def test_a_jumbo_value_that_a_re_run_reads_again_is_asked_for_again() -> None:
+    class Twice(Base):
+        def run(self) -> Any:
+            size = len(self.submit(A).result)
+            self.submit(B, size).result
+            return size
+
+    play = Play(Twice)
+    play.blobs[POINTER] = '"four"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.decide()
+    play.evict()
+    play.complete("activity-b-1")
+    play.decide()
+    assert play.result == 4
