@@ -1,0 +1,52 @@
+"""SWF in the same process: the calls go to a service's function, and polls never wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from simpleflow.swf import errors, shapes
+
+
+class InProcess:
+    """A ``base.Transport`` over a function ``call(action, request) -> answer in wire names``. Thread safe as that is.
+
+    A poll that the function does not answer with a mapping but with something to wait for is given to ``withdraw``
+    and comes back empty: in one process it is the caller who lets time pass. What the function raises with ``code``,
+    ``message`` and ``status`` becomes the error of that code.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[str, Mapping[str, Any]], Any],
+        *,
+        withdraw: Callable[[Any], object] = lambda waiter: None,
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._call = call
+        self._withdraw = withdraw
+        self._close = close
+
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        # What is sent is what would be sent: a value that JSON cannot hold, or a later change of it, is found here too.
+        sent = msgspec.json.decode(msgspec.json.encode(request))
+        try:
+            answer = self._call(action, sent)
+        except Exception as error:
+            code = getattr(error, "code", None)
+            if not isinstance(code, str):
+                raise
+            message, status = getattr(error, "message", ""), getattr(error, "status", 400)
+            raise errors.from_answer(action, int(status), code, str(message)) from error
+        if answer is not None and not isinstance(answer, Mapping):
+            self._withdraw(answer)
+            answer = None
+        return shapes.decode(action, msgspec.json.encode(answer) if answer else b"")
+
+    def revoke(self, poll_id: str) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._close()

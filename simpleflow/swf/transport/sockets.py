@@ -1,0 +1,139 @@
+"""HTTP/1.1 over plain sockets, unix or TCP, kept open and reused: the embedded service and local emulators.
+
+urllib3 costs a request of this kind four times more CPU, and cannot speak to a unix socket (bench/wire.py).
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from typing import Any
+
+import httptools
+
+from simpleflow.swf import errors
+
+#: seconds until a connection must stand: the other side is this machine, or near it
+CONNECT_SECONDS = 5.0
+#: connections that are kept while nobody uses them
+IDLE = 64
+_CHUNK = 1 << 18
+
+
+class Sockets:
+    """Posts to one address. Thread safe: each exchange has a connection of its own meanwhile."""
+
+    def __init__(self, address: str | tuple[str, int], *, host: str, path: str, shown: str) -> None:
+        """``address``: a unix socket's path, or host and port; ``host``: the Host header; ``shown``: for errors."""
+        self._address = address
+        self._shown = shown
+        self._first = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n".encode()
+        self._idle: deque[_Connection] = deque()
+        self._closed = False
+
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes]:
+        """Send one request, return status and body. Raises TransportError."""
+        head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._first, head.encode("latin-1"), len(body), body)
+        connection = self._take()
+        try:
+            status, answer, reusable = connection.exchange(request, timeout)
+        except (OSError, httptools.HttpParserError) as error:
+            connection.close()
+            raise errors.TransportError(f"no answer from {self._shown} ({error or type(error).__name__})") from error
+        except BaseException:
+            connection.close()  # an interrupted exchange leaves an answer on the way
+            raise
+        if reusable and not self._closed and len(self._idle) < IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return status, answer
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def __del__(self) -> None:
+        self.close()  # as urllib3's pools do: a forgotten transport leaves no socket open
+
+    def _take(self) -> _Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            if connection.quiet():
+                return connection
+            connection.close()
+        try:
+            return _Connection(self._address)
+        except OSError as error:
+            raise errors.TransportError(
+                f"nobody answers at {self._shown} ({error}): does the service run? See simpleflow server.status"
+            ) from error
+
+
+class _Connection:
+    """One socket, for one exchange at a time."""
+
+    def __init__(self, address: str | tuple[str, int]) -> None:
+        if isinstance(address, str):
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                self._socket.settimeout(CONNECT_SECONDS)
+                self._socket.connect(address)
+            except BaseException:
+                self._socket.close()
+                raise
+        else:
+            self._socket = socket.create_connection(address, CONNECT_SECONDS)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+
+    def quiet(self) -> bool:
+        """Whether the other side has neither closed it nor sent what nobody asked for."""
+        return not self._poll.poll(0)
+
+    def exchange(self, request: bytes, timeout: float) -> tuple[int, bytes, bool]:
+        """Return status, body, and whether the connection may be used again."""
+        deadline = time.monotonic() + timeout
+        self._socket.settimeout(timeout)
+        self._socket.sendall(request)
+        answer = _Answer()
+        parser = answer.parser = httptools.HttpResponseParser(answer)
+        while not answer.complete:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"nothing within {timeout:.0f} s")
+            self._socket.settimeout(left)
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("the connection was closed before the answer")
+            parser.feed_data(data)
+        answer.parser = None
+        return parser.get_status_code(), b"".join(answer.parts), answer.reusable
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _Answer:
+    """Collects what httptools finds."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.complete = False
+        self.reusable = False
+        self.parser: Any = None
+
+    def on_body(self, part: bytes) -> None:
+        self.parts.append(part)
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+        self.reusable = self.parser.should_keep_alive()  # known while the message ends, forgotten afterwards

@@ -1,0 +1,51 @@
+"""HTTPS with urllib3's pool: certificates as botocore checks them, proxies as the environment names them."""
+
+from __future__ import annotations
+
+import urllib.parse
+import urllib.request
+from typing import Any
+
+import urllib3
+
+from simpleflow import _version
+from simpleflow.swf import errors
+
+#: connections that are kept: each open long poll holds one
+POOL = 64
+CONNECT_SECONDS = 10.0
+
+
+class Tls:
+    """Posts to one https URL. Thread safe."""
+
+    def __init__(self, url: str, bundle: str | None = None) -> None:
+        """``bundle`` is the path of a CA bundle, None for the system's."""
+        self._url = url
+        options: dict[str, Any] = {"maxsize": POOL, "cert_reqs": "CERT_REQUIRED"}
+        if bundle is not None:
+            options["ca_certs"] = bundle
+        host = urllib.parse.urlsplit(url).hostname or ""
+        proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
+        self._pool: urllib3.PoolManager = (
+            urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+        )
+
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes]:
+        """Send one request, return status and body. Raises TransportError."""
+        try:
+            answer = self._pool.request(
+                "POST",
+                self._url,
+                body=body,
+                headers={"User-Agent": f"simpleflow/{_version.__version__}", **headers},
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=timeout),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise errors.TransportError(f"no answer from {self._url} ({error})") from error
+        return answer.status, answer.data
+
+    def close(self) -> None:
+        self._pool.clear()
