@@ -18,13 +18,13 @@ from . import model, rules
 #: rule -> texts that certainly satisfy it
 _PATTERNS: dict[rules.Rule, str] = {
     rules.name: r"^(?!arn$)[^:/|\u0000-\u001f\u007f-\u009f]*\Z",
-    rules.trimmed: r"^(?!arn$)[^:/|\s\u0000-\u001f\u007f-\u009f]*\Z",
+    rules.trimmed: r"^(?!arn$)(?!\s)[^:/|\u0000-\u001f\u007f-\u009f]*(?<!\s)\Z",
     rules.seconds: r"^[0-9]{1,7}\Z",
     rules.seconds_if_given: r"^[0-9]{0,7}\Z",
     rules.seconds_or_none: r"^(?:NONE|[0-9]{0,7})\Z",
     rules.days: r"^(?:NONE|[0-8]?[0-9])\Z",
     rules.priority: r"^-?[0-9]{1,9}\Z",
-    rules.tag_text: r"^[\w.:/=+@-]*\Z",
+    rules.tag_text: r"^[\w\s.:/=+@-]*\Z",
 }
 _WIDE = 2**31
 

@@ -77,7 +77,7 @@ def tag_text(value: str) -> str:
     """Keys and values of resource tags, and the tag of a filter."""
     if all(c.isalnum() or c.isspace() or c in _TAG_SYMBOLS for c in value):
         return ""
-    return "Member may contain only unicode letters, digits, whitespace, and the symbols _ . : / = + - @"
+    return "Member must contain only unicode letters, digits, whitespace, and the symbols _ . : / = + - @"
 
 
 #: shape -> rule wherever it is used
