@@ -1,0 +1,266 @@
+"""The service on an asyncio loop: concurrent calls share a commit, and no answer leaves before it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from simpleflow.core import limits
+
+from . import errors, polls, service
+from .store import base, sqlite
+
+_LOG = logging.getLogger(__name__)
+#: seconds between two steps of a clean-up, and between two looks for one
+_CLEAN_STEP: Final = 0.05
+_CLEAN_EVERY: Final = 60.0
+#: seconds until deadlines that could not be fired are tried again
+_RETRY: Final = 1.0
+
+
+class Host:
+    """Owns a Service on the running loop; every method is called on that loop.
+
+    A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop:
+    while it runs nothing else is read, so that what the loop has heard of a client before the commit (that it is
+    gone) counts, and nobody waits for a thread. No call ever waits for more calls to come.
+
+    ``before_commit`` and ``after_commit`` inject faults: the first is called before the store commits (it may sleep,
+    or raise OSError as a full disk does), the second after it (it may raise ``errors.Fault``: the answer is lost).
+    ``poll_seconds`` is how long a poll is held.
+    """
+
+    def __init__(
+        self,
+        owned: service.Service,
+        *,
+        poll_seconds: float = limits.POLL_SECONDS,
+        before_commit: Callable[[], None] | None = None,
+        after_commit: Callable[[], None] | None = None,
+    ) -> None:
+        self.service = owned
+        self.before_commit = before_commit
+        self.after_commit = after_commit
+        #: moment (loop time) of the last call
+        self.last_call = 0.0
+        #: what the check after an unclean stop found; None until it is over, or when none was needed
+        self.problems: list[str] | None = None
+        self._poll_seconds = poll_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        #: answers that wait for the next commit
+        self._group: list[tuple[asyncio.Future[dict[str, Any]], dict[str, Any] | errors.Fault]] = []
+        self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
+        self._pending = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at: float | None = None
+        self._cleaner: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    # -- life
+
+    async def start(self) -> None:
+        """Begin to fire deadlines, those that fell due meanwhile first."""
+        self._loop = asyncio.get_running_loop()
+        self.last_call = self._loop.time()
+        self._arm()
+        self._cleaner = self._loop.call_later(_CLEAN_STEP, self._clean)
+        store = self.service.store
+        if isinstance(store, sqlite.File) and not store.was_clean:
+            threading.Thread(target=self._check, args=(store,), name="swf-check", daemon=True).start()
+
+    async def stop(self) -> None:
+        """End open polls without a task, commit, and close the store. Calls after it are refused."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for handle in (self._alarm, self._cleaner):
+            if handle is not None:
+                handle.cancel()
+        for waiter, future in list(self._polls.items()):
+            self.service.withdraw(waiter)
+            if not future.done():
+                future.set_result(waiter.empty())
+        self._polls.clear()
+        self._commit()
+        await asyncio.sleep(0)
+        self.service.close()
+
+    @property
+    def open_polls(self) -> int:
+        return len(self._polls)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an execution is open."""
+        return not self._stopped and self.service.has_open()
+
+    def _check(self, store: sqlite.File) -> None:
+        try:
+            problems = list(sqlite.quick_check(store.path))
+        except Exception as error:  # a thread has nobody to raise to
+            problems = [f"it cannot be read: {error}"]
+        for problem in problems:
+            _LOG.error("The database %s is damaged: %s; restore a backup", store.path, problem)
+        self.problems = problems
+
+    # -- calls
+
+    async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> dict[str, Any]:
+        """Carry out one action and return its answer once everything that it depends on is durable.
+
+        Raises ``errors.Fault``. Cancelling the awaiting task says that the client is gone: its poll is withdrawn.
+        """
+        loop = self._loop
+        if loop is None or self._stopped:
+            raise errors.unavailable("the service is ending")
+        self.last_call = loop.time()
+        outcome: dict[str, Any] | polls.Waiter | errors.Fault
+        try:
+            outcome = self.service.call(action, request, poll_id=poll_id, hold=True)
+        except errors.Fault as fault:
+            outcome = fault
+        except base.Lost as lost:
+            refused = self._lost(lost)
+            self._arm()
+            raise refused from lost
+        if type(outcome) is polls.Waiter:
+            return await self._poll(loop, outcome)
+        if not self.service.store.dirty:
+            if isinstance(outcome, errors.Fault):
+                raise outcome
+            assert isinstance(outcome, dict)
+            return outcome
+        assert not isinstance(outcome, polls.Waiter)
+        future: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._group.append((future, outcome))
+        self._soon(loop)
+        return await future
+
+    async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
+        future: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._polls[waiter] = future
+        self._soon(loop)
+        timer = loop.call_later(self._poll_seconds, self._expire, waiter)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if self._polls.pop(waiter, None) is not None:
+                self.service.withdraw(waiter)
+
+    def _expire(self, waiter: polls.Waiter) -> None:
+        future = self._polls.get(waiter)
+        if future is not None and not future.done() and self.service.withdraw(waiter):
+            future.set_result(waiter.empty())
+
+    async def revoke(self, poll_id: str) -> bool:
+        """End an open long poll at once, without a task; False when it is not open any more."""
+        waiter = self.service.ledger.polls.named(poll_id)
+        if waiter is None or not self.service.revoke(poll_id):
+            return False
+        future = self._polls.get(waiter)
+        if future is not None and not future.done():
+            future.set_result(waiter.empty())
+        return True
+
+    # -- commits
+
+    def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._pending:
+            self._pending = True
+            loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._pending = False
+        group, self._group = self._group, []
+        woken: list[polls.Waiter] = []
+        try:
+            woken = self.service.settle()
+            if self.service.store.dirty:
+                if self.before_commit is not None:
+                    self.before_commit()
+                self.service.commit()
+                if self.after_commit is not None:
+                    self.after_commit()
+        except Exception as error:
+            self._group = group
+            fault = self._lost(error, woken)
+            if not isinstance(error, base.Lost | errors.Fault | OSError):
+                _LOG.exception("A commit failed: %s", fault)
+            if not self._stopped:
+                self._arm()
+            return
+        for future, outcome in group:
+            if future.done():
+                continue
+            if isinstance(outcome, errors.Fault):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        for waiter in woken:
+            future = self._polls[waiter]
+            if not future.done() and waiter.answer is not None:
+                future.set_result(waiter.answer)
+        if not self._stopped:
+            self._arm()
+
+    def _lost(self, error: Exception, woken: list[polls.Waiter] | None = None) -> errors.Fault:
+        """Undo the group and refuse everybody in it; return the fault."""
+        if not isinstance(error, errors.Fault):
+            self.service.undo()
+        fault = error if isinstance(error, errors.Fault) else errors.unavailable(f"nothing could be stored: {error}")
+        group, self._group = self._group, []
+        futures = [future for future, _ in group]
+        futures += [self._polls[waiter] for waiter in woken or () if waiter in self._polls]
+        for future in futures:
+            if not future.done():
+                future.set_exception(fault)
+        if self._polls and not self._stopped and self._loop is not None:
+            self._soon(self._loop)
+        return fault
+
+    # -- time
+
+    def _arm(self) -> None:
+        """Have deadlines fired when the next is due."""
+        assert self._loop is not None
+        due = self.service.soonest
+        if due == self._alarm_at and (self._alarm is None) == (due is None):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = due
+        if due is not None:
+            # a wall clock that is set back or forward is noticed within a minute
+            wait = min(max(due - self.service.clock.now(), 0.0), 60.0)
+            self._alarm = self._loop.call_later(wait, self._fire)
+
+    def _fire(self) -> None:
+        assert self._loop is not None
+        self._alarm = self._alarm_at = None
+        try:
+            self.service.fire_due(hold=True)
+        except Exception as error:
+            _LOG.exception("Deadlines could not be fired; they will be tried again")
+            self._lost(error)
+            self._alarm_at = self.service.soonest
+            self._alarm = self._loop.call_later(_RETRY, self._fire)
+            return
+        if self.service.store.dirty:
+            self._soon(self._loop)
+        self._arm()
+
+    def _clean(self) -> None:
+        assert self._loop is not None
+        more = False
+        try:
+            more = self.service.clean()
+        except base.Lost as lost:
+            self._lost(lost)
+        if self.service.store.dirty:
+            self._soon(self._loop)
+        self._cleaner = self._loop.call_later(_CLEAN_STEP if more else _CLEAN_EVERY, self._clean)

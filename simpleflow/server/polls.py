@@ -1,0 +1,75 @@
+"""Open long polls: who waits on which task list, in the order in which they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+#: the store's table behind each kind of poll
+TABLES: Final = {"PollForDecisionTask": "states", "PollForActivityTask": "items"}
+
+
+class Waiter:
+    """A long poll that has no task yet.
+
+    ``answer`` is set when it is woken: a task, or nothing. Whoever holds it may answer only after the commit.
+    """
+
+    __slots__ = ("answer", "place", "poll_id", "request")
+
+    def __init__(self, place: tuple[str, str], request: Mapping[str, Any], poll_id: str | None) -> None:
+        #: table and task list
+        self.place = place
+        self.request = request
+        self.poll_id = poll_id
+        self.answer: dict[str, Any] | None = None
+
+    def empty(self) -> dict[str, Any]:
+        """The answer of a poll that got no task."""
+        if self.place[0] == "states":
+            return {"taskToken": "", "startedEventId": 0, "previousStartedEventId": 0}
+        return {"taskToken": "", "startedEventId": 0}
+
+
+class Polls:
+    """The waiters of one service."""
+
+    def __init__(self) -> None:
+        #: a dict keeps the order, and lets one in the middle go
+        self._waiting: dict[tuple[str, str], dict[Waiter, None]] = {}
+        self._named: dict[str, Waiter] = {}
+        self.open = 0
+
+    def add(self, waiter: Waiter) -> None:
+        self._waiting.setdefault(waiter.place, {})[waiter] = None
+        if waiter.poll_id is not None:
+            self._named[waiter.poll_id] = waiter
+        self.open += 1
+
+    def remove(self, waiter: Waiter) -> bool:
+        """Let a waiter go; False when it was gone."""
+        line = self._waiting.get(waiter.place)
+        if line is None or waiter not in line:
+            return False
+        del line[waiter]
+        if not line:
+            del self._waiting[waiter.place]
+        if waiter.poll_id is not None and self._named.get(waiter.poll_id) is waiter:
+            del self._named[waiter.poll_id]
+        self.open -= 1
+        return True
+
+    def named(self, poll_id: str) -> Waiter | None:
+        return self._named.get(poll_id)
+
+    def first(self, place: tuple[str, str]) -> Waiter | None:
+        """Who has waited longest on a task list."""
+        line = self._waiting.get(place)
+        return next(iter(line)) if line else None
+
+    def count(self, place: tuple[str, str]) -> int:
+        return len(self._waiting.get(place, ()))
+
+    def lists(self) -> Iterable[tuple[str, str]]:
+        """Task lists on which somebody waits."""
+        return list(self._waiting)

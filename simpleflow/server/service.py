@@ -1,0 +1,287 @@
+"""The embedded service: every action of Amazon SWF over a store and a clock. No I/O but the store's, no waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from simpleflow.core import clock as clocks
+
+from . import (
+    activity_tasks,
+    closing,
+    decision_tasks,
+    decisions,
+    domains,
+    errors,
+    executions,
+    history,
+    ledger,
+    polls,
+    quotas,
+    retention,
+    timers,
+    tokens,
+    types,
+    validation,
+    visibility,
+)
+from . import state as states
+from .store import base
+
+_Action = Callable[[ledger.Ledger, Mapping[str, Any]], dict[str, Any]]
+
+_ACTIONS: Final[dict[str, _Action]] = {
+    "CountClosedWorkflowExecutions": visibility.count_closed,
+    "CountOpenWorkflowExecutions": visibility.count_open,
+    "CountPendingActivityTasks": visibility.count_activity_tasks,
+    "CountPendingDecisionTasks": visibility.count_decision_tasks,
+    "DeprecateDomain": domains.deprecate,
+    "DescribeDomain": domains.describe,
+    "DescribeWorkflowExecution": executions.describe,
+    "GetWorkflowExecutionHistory": history.get,
+    "ListClosedWorkflowExecutions": visibility.list_closed,
+    "ListDomains": domains.list_,
+    "ListOpenWorkflowExecutions": visibility.list_open,
+    "ListTagsForResource": domains.list_tags,
+    "RecordActivityTaskHeartbeat": activity_tasks.heartbeat,
+    "RegisterDomain": domains.register,
+    "RequestCancelWorkflowExecution": executions.request_cancel,
+    "RespondActivityTaskCanceled": activity_tasks.respond_canceled,
+    "RespondActivityTaskCompleted": activity_tasks.respond_completed,
+    "RespondActivityTaskFailed": activity_tasks.respond_failed,
+    "RespondDecisionTaskCompleted": decisions.respond_completed,
+    "SignalWorkflowExecution": executions.signal,
+    "StartWorkflowExecution": executions.start,
+    "TagResource": domains.tag,
+    "TerminateWorkflowExecution": executions.terminate,
+    "UndeprecateDomain": domains.undeprecate,
+    "UntagResource": domains.untag,
+    **types.actions(),
+}
+_HAND_OUT: Final[dict[str, Callable[[ledger.Ledger, int, Mapping[str, Any]], dict[str, Any] | None]]] = {
+    "states": decision_tasks.hand_out,
+    "items": activity_tasks.hand_out,
+}
+#: deadlines that one step of fire_due fires at most
+_AT_ONCE: Final = 200
+#: seconds between two looks for executions whose retention is over
+_CLEAN_EVERY: Final = 60.0
+
+
+class Service:
+    """One embedded SWF. Every method is called on one thread and returns at once.
+
+    ``call`` carries out one action and, unless ``hold`` is set, hands tasks to pollers and commits. With ``hold`` the
+    caller (``host.Host``) does both for several calls together, by ``settle`` and ``commit``, and gives no answer
+    before. A call that is refused (``errors.Fault``) has changed nothing. When the store fails, ``base.Lost`` is
+    raised: everything since the last commit is undone, in the store and in memory, and none of it may be answered.
+
+    ``limits``: "data" enforces sizes and open tasks; "aws" adds Amazon's rates; "none" neither.
+    ``names``: run ids are made from this text and a count, for tests that want the same ones each time.
+    """
+
+    def __init__(
+        self,
+        store: base.Store,
+        clock: clocks.Clock,
+        *,
+        limits: quotas.Kind = "data",
+        region: str = "us-east-1",
+        account: str = "123456789012",
+        names: str | None = None,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        quota = quotas.Quotas(limits, clock)
+        self._rates = quota.rates if limits == "aws" else None
+        self.ledger = ledger.Ledger(store, clock, quota, arn=f"arn:aws:swf:{region}:{account}:", names=names)
+        self._cleaned = clock.monotonic()
+
+    # -- calls
+
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, hold: bool = False
+    ) -> dict[str, Any] | polls.Waiter:
+        """Carry out one action with SWF's own names; return its answer, or the Waiter of a poll without a task.
+
+        Events in answers are ``msgspec.Raw``: each one event's JSON. ``poll_id`` names a long poll for ``revoke``.
+        """
+        request = validation.check(action, request)
+        book = self.ledger
+        if self._rates is not None and not self._rates.take(action, request, tokens.run_of(request)):
+            raise errors.throttled()
+        book.begin()
+        answer: dict[str, Any] | polls.Waiter
+        try:
+            if action in polls.TABLES:
+                answer = self._poll(action, request, poll_id)
+            else:
+                answer = _ACTIONS[action](book, request)
+            book.finish()
+        except base.Lost:
+            book.forget()
+            raise
+        except BaseException:
+            book.drop()
+            raise
+        if not hold:
+            self.settle()
+            self.commit()
+            if type(answer) is polls.Waiter and answer.answer is not None:
+                return answer.answer
+        return answer
+
+    def _poll(self, action: str, request: Mapping[str, Any], poll_id: str | None) -> dict[str, Any] | polls.Waiter:
+        book = self.ledger
+        book.domain(request["domain"])
+        if request.get("nextPageToken"):
+            position = tokens.page(book, action, request)
+            assert position is not None
+            return decision_tasks.more(book, request, position)
+        place = (polls.TABLES[action], f"{request['domain']}/{request['taskList']['name']}")
+        limit = book.limit.pollers
+        if limit is not None and book.polls.count(place) >= limit:
+            raise errors.modelled("LimitExceededFault", f"{limit} pollers wait on {place[1]}, which is the limit")
+        waiter = polls.Waiter(place, request, poll_id)
+        book.polls.add(waiter)
+        book.ready[place] = None
+        return waiter
+
+    # -- the group of calls that one commit makes durable
+
+    def settle(self) -> list[polls.Waiter]:
+        """Hand waiting tasks to pollers, first come, first served; return the pollers that got one."""
+        book = self.ledger
+        woken: list[polls.Waiter] = []
+        try:
+            while book.ready:
+                place = next(iter(book.ready))
+                del book.ready[place]
+                waiting = book.polls.count(place)
+                if not waiting:
+                    continue
+                wanted = min(waiting, _AT_ONCE)
+                keys = book.store.heads(*place, wanted)
+                for key in keys:
+                    waiter = book.polls.first(place)
+                    assert waiter is not None
+                    answer = _HAND_OUT[place[0]](book, key, waiter.request)
+                    if answer is None:
+                        continue
+                    waiter.answer = answer
+                    book.polls.remove(waiter)
+                    woken.append(waiter)
+                book.finish()
+                if len(keys) == wanted and book.polls.count(place):
+                    book.ready[place] = None
+        except BaseException:
+            self.undo()
+            raise
+        return woken
+
+    def commit(self) -> None:
+        """Make everything since the last commit durable."""
+        try:
+            self.store.commit()
+        except base.Lost:
+            self.ledger.forget()
+            raise
+
+    def undo(self) -> None:
+        self.store.rollback()
+        self.ledger.forget()
+
+    # -- polls
+
+    def revoke(self, poll_id: str) -> bool:
+        """End an open long poll: its waiter has the empty answer. False when it is not open any more."""
+        waiter = self.ledger.polls.named(poll_id)
+        if waiter is None:
+            return False
+        waiter.answer = waiter.empty()
+        return self.withdraw(waiter)
+
+    def withdraw(self, waiter: polls.Waiter) -> bool:
+        """Let go of a poll whose client is gone or whose time is over; False when it was woken before."""
+        return self.ledger.polls.remove(waiter)
+
+    @property
+    def open_polls(self) -> int:
+        return self.ledger.polls.open
+
+    # -- time
+
+    def next_deadline(self) -> float | None:
+        """The moment (epoch seconds) at which something is due next."""
+        self.ledger.soonest = self.store.next_due()
+        return self.ledger.soonest
+
+    @property
+    def soonest(self) -> float | None:
+        """Nothing is due before this moment; cheaper than ``next_deadline``, and perhaps too early."""
+        return self.ledger.soonest
+
+    def fire_due(self, *, hold: bool = False) -> bool:
+        """Fire what is due, the oldest first, and clean up from time to time; return whether anything was due."""
+        book = self.ledger
+        book.begin()
+        if self.clock.monotonic() - self._cleaned >= _CLEAN_EVERY:
+            self.clean()
+        if book.soonest is None or book.soonest > book.now:
+            return False
+        try:
+            fired = self._fire()
+        except BaseException:
+            self.undo()
+            raise
+        self.next_deadline()
+        if fired and not hold:
+            self.settle()
+            self.commit()
+        return fired
+
+    def _fire(self) -> bool:
+        book, mask = self.ledger, (1 << base.EVENT_BITS) - 1
+        rows = [(due, key, 0) for due, key in book.store.due("states", book.now, _AT_ONCE)]
+        rows += [(due, key >> base.EVENT_BITS, key & mask) for due, key in book.store.due("items", book.now, _AT_ONCE)]
+        fired = False
+        for _, key, event_id in sorted(rows)[:_AT_ONCE]:
+            run = book.by_key(key)
+            if run is None:
+                continue
+            if event_id:
+                item = run.items.get(event_id)
+                if type(item) is states.Timer and item.due <= book.now:
+                    timers.fire(run, item)
+                elif type(item) is states.Activity and (due := item.due) is not None and due <= book.now:
+                    activity_tasks.time_out(run, item)
+                else:
+                    continue
+            elif run.state.expires <= book.now:
+                closing.time_out(book, run)
+            elif run.state.decision_due is not None and run.state.decision_due <= book.now:
+                decision_tasks.time_out(run)
+            else:
+                continue
+            fired = True
+            book.finish()
+        return fired
+
+    def clean(self) -> bool:
+        """Forget a part of what is older than its domain's retention; return whether more is left to forget."""
+        self._cleaned = self.clock.monotonic()
+        self.ledger.begin()
+        more = retention.clean(self.ledger)
+        if more:
+            self._cleaned -= _CLEAN_EVERY
+        return more
+
+    def has_open(self) -> bool:
+        """Whether an execution is open in any domain."""
+        return any(self.ledger.count_open(name) for name in self.ledger.domains)
+
+    def close(self) -> None:
+        """Commit what is written and close the store."""
+        self.commit()
+        self.store.close()

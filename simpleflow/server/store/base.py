@@ -1,0 +1,174 @@
+"""The seam to durable rows. The state machines above it know no SQL; what is below it knows no events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from simpleflow.core import errors
+
+#: bits of a row's key that hold the event id; the rest is the execution's key
+EVENT_BITS = 16
+
+
+#: between two tags of a row and around all of them
+_TAG = "\x1f"
+
+
+def join_tags(tags: Iterable[str]) -> str:
+    """Return the tags of an execution as one text in which each can be found."""
+    return "".join(f"{_TAG}{tag}{_TAG}" for tag in tags)
+
+
+class StoreError(errors.SimpleflowError):
+    """A database that cannot be used as it is; the message says what to do."""
+
+
+class Lost(Exception):
+    """A write or a commit failed: everything since the last commit is undone, nothing of it may be answered."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What ListOpen, ListClosed and the counts look for."""
+
+    domain: str
+    #: open executions, or closed ones
+    open: bool
+    #: which moment the bounds and the order are about
+    by_close: bool = False
+    oldest: float = 0.0
+    latest: float | None = None
+    workflow_id: str | None = None
+    type_name: str | None = None
+    type_version: str | None = None
+    tag: str | None = None
+    status: str | None = None
+    #: oldest first; SWF's own order is newest first
+    ascending: bool = False
+    #: go on behind this (moment, key)
+    after: tuple[float, int] | None = None
+    limit: int = 1000
+
+
+class Found(NamedTuple):
+    """One execution as the lists show it."""
+
+    key: int
+    config: bytes
+    started: float
+    closed: float | None
+    status: str | None
+    cancel_requested: int
+
+
+class Store(Protocol):
+    """Rows of domains, types, executions, their open items and their events.
+
+    One thread uses a store. Writes belong to one transaction that begins with the first of them; ``commit`` makes
+    them durable, ``rollback`` undoes them all. A write or commit that fails raises ``Lost`` after undoing the
+    transaction. Bodies are opaque bytes.
+    """
+
+    #: whether writes wait for a commit
+    dirty: bool
+    #: of this database alone: what signs its page tokens
+    secret: bytes
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    # -- domains and types
+
+    def domains(self) -> list[tuple[str, bytes]]: ...
+
+    def put_domain(self, name: str, body: bytes) -> None: ...
+
+    def get_type(self, domain: str, kind: str, name: str, version: str) -> bytes | None: ...
+
+    def put_type(self, domain: str, kind: str, name: str, version: str, deprecated: bool, body: bytes) -> None: ...
+
+    def delete_type(self, domain: str, kind: str, name: str, version: str) -> None: ...
+
+    def types(
+        self,
+        domain: str,
+        kind: str,
+        deprecated: bool,
+        *,
+        name: str | None = None,
+        after: tuple[str, str] | None = None,
+        descending: bool = False,
+        limit: int = 1000,
+    ) -> list[tuple[str, str, bytes]]:
+        """Name, version and body, in the order of names and versions."""
+
+    def count_types(self, domain: str, kind: str) -> int: ...
+
+    # -- executions
+
+    def last_key(self) -> int: ...
+
+    def open_key(self, domain: str, workflow_id: str) -> int | None:
+        """The open run of a workflow id."""
+
+    def count_open(self, domain: str) -> int: ...
+
+    def load(self, key: int) -> tuple[bytes, bytes | None, bytes | None, float | None, str | None] | None:
+        """Config, state while open, final state once closed, when and how it closed."""
+
+    def add_execution(self, row: Sequence[object]) -> None:
+        """key, domain, workflow_id, run_id, started, type_name, type_version, tags, config."""
+
+    def close_execution(self, key: int, closed: float, status: str, final: bytes) -> None:
+        """Keep how it ended, and drop its state and its open items."""
+
+    def set_cancel_requested(self, key: int) -> None: ...
+
+    def add_state(self, row: Sequence[object]) -> None:
+        """key, body, due, list, rank, seq."""
+
+    def put_state(self, key: int, body: bytes, due: float | None, task_list: str | None, rank: int, seq: int) -> None:
+        """Replace the state of an open execution."""
+
+    # -- open items (activities, timers, children) and events; their keys are execution key and event id
+
+    def items(self, execution: int) -> list[tuple[int, bytes]]: ...
+
+    def add_items(self, rows: Iterable[Sequence[object]]) -> None:
+        """Rows of key, body, due, list, rank, seq; one that exists is replaced."""
+
+    def delete_items(self, keys: Iterable[int]) -> None: ...
+
+    def add_events(self, rows: Iterable[tuple[int, bytes]]) -> None: ...
+
+    def event(self, key: int) -> bytes: ...
+
+    def events(self, first: int, last: int, *, descending: bool = False, limit: int = 1000) -> list[bytes]:
+        """Bodies of the events with keys from first to last."""
+
+    # -- queues and deadlines
+
+    def heads(self, table: str, task_list: str, limit: int) -> list[int]:
+        """Keys of the waiting tasks of a list, in the order in which they are handed out. Tables: states, items."""
+
+    def count_waiting(self, table: str, task_list: str) -> int: ...
+
+    def due(self, table: str, now: float, limit: int) -> list[tuple[float, int]]: ...
+
+    def next_due(self) -> float | None: ...
+
+    # -- visibility and retention
+
+    def find(self, query: Query) -> list[Found]: ...
+
+    def count(self, query: Query) -> int: ...
+
+    def expired(self, domain: str, closed_before: float, limit: int) -> list[int]: ...
+
+    def forget(self, key: int, limit: int) -> bool:
+        """Delete at most ``limit`` events of a closed execution; return True when nothing of it is left."""

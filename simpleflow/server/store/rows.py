@@ -1,0 +1,284 @@
+"""Store over one SQLite connection: every statement that the service makes."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from . import base
+
+_R = TypeVar("_R")
+
+#: tables that have task lists and deadlines
+_TABLES: Final = ("states", "items")
+# The table is not a value that SQLite could bind.
+_HEADS: Final = {t: f"SELECT key FROM {t} WHERE list=? ORDER BY rank, seq LIMIT ?" for t in _TABLES}  # noqa: S608  own
+_COUNT: Final = {t: f"SELECT count(*) FROM {t} WHERE list=?" for t in _TABLES}  # noqa: S608  own
+_DUE: Final = {
+    t: f"SELECT due, key FROM {t} WHERE due IS NOT NULL AND due<=? ORDER BY due, key LIMIT ?"  # noqa: S608  own
+    for t in _TABLES
+}
+_NEXT: Final = {t: f"SELECT min(due) FROM {t} WHERE due IS NOT NULL" for t in _TABLES}  # noqa: S608  own
+
+
+def _undone(method: Callable[..., _R]) -> Callable[..., _R]:
+    """Undo the transaction when a write of it fails: an error may have undone a part already."""
+
+    def write(self: Rows, *arguments: Any) -> _R:
+        try:
+            if not self.dirty:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self.dirty = True
+            return method(self, *arguments)
+        except sqlite3.Error as error:
+            self.rollback()
+            raise base.Lost(str(error)) from error
+
+    return write
+
+
+class Rows:
+    """``base.Store``. The connection is in autocommit mode: transactions begin and end here."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self.dirty = False
+        row = self._execute("SELECT value FROM meta WHERE name='secret'").fetchone()
+        if row is None:
+            row = (secrets.token_bytes(16),)
+            self._execute("INSERT INTO meta VALUES('secret', ?)", row)
+        self.secret: bytes = row[0]
+
+    # -- transactions
+
+    def commit(self) -> None:
+        if not self.dirty:
+            return
+        try:
+            self._execute("COMMIT")
+        except sqlite3.Error as error:
+            self.rollback()
+            raise base.Lost(str(error)) from error
+        self.dirty = False
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._execute("ROLLBACK")
+        self.dirty = False
+
+    def close(self) -> None:
+        self.rollback()
+        self._connection.close()
+
+    # -- domains and types
+
+    def domains(self) -> list[tuple[str, bytes]]:
+        return self._execute("SELECT name, body FROM domains").fetchall()
+
+    @_undone
+    def put_domain(self, name: str, body: bytes) -> None:
+        self._execute("INSERT OR REPLACE INTO domains VALUES(?, ?)", (name, body))
+
+    def get_type(self, domain: str, kind: str, name: str, version: str) -> bytes | None:
+        row = self._execute(
+            "SELECT body FROM types WHERE domain=? AND kind=? AND name=? AND version=?", (domain, kind, name, version)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    @_undone
+    def put_type(self, domain: str, kind: str, name: str, version: str, deprecated: bool, body: bytes) -> None:
+        self._execute(
+            "INSERT OR REPLACE INTO types VALUES(?, ?, ?, ?, ?, ?)", (domain, kind, name, version, deprecated, body)
+        )
+
+    @_undone
+    def delete_type(self, domain: str, kind: str, name: str, version: str) -> None:
+        self._execute(
+            "DELETE FROM types WHERE domain=? AND kind=? AND name=? AND version=?", (domain, kind, name, version)
+        )
+
+    def types(
+        self,
+        domain: str,
+        kind: str,
+        deprecated: bool,
+        *,
+        name: str | None = None,
+        after: tuple[str, str] | None = None,
+        descending: bool = False,
+        limit: int = 1000,
+    ) -> list[tuple[str, str, bytes]]:
+        way, sign = ("DESC", "<") if descending else ("ASC", ">")
+        words = "SELECT name, version, body FROM types WHERE domain=? AND kind=? AND deprecated=?"
+        values: list[Any] = [domain, kind, deprecated]
+        if name is not None:
+            words += " AND name=?"
+            values.append(name)
+        if after is not None:
+            words += f" AND (name, version) {sign} (?, ?)"
+            values += after
+        words += f" ORDER BY name {way}, version {way} LIMIT ?"
+        return self._execute(words, (*values, limit)).fetchall()
+
+    def count_types(self, domain: str, kind: str) -> int:
+        return int(self._execute("SELECT count(*) FROM types WHERE domain=? AND kind=?", (domain, kind)).fetchone()[0])
+
+    # -- executions
+
+    def last_key(self) -> int:
+        return int(self._execute("SELECT max(key) FROM executions").fetchone()[0] or 0)
+
+    def open_key(self, domain: str, workflow_id: str) -> int | None:
+        row = self._execute(
+            "SELECT key FROM executions WHERE domain=? AND workflow_id=? AND closed IS NULL", (domain, workflow_id)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def count_open(self, domain: str) -> int:
+        row = self._execute("SELECT count(*) FROM executions WHERE domain=? AND closed IS NULL", (domain,)).fetchone()
+        return int(row[0])
+
+    def load(self, key: int) -> tuple[bytes, bytes | None, bytes | None, float | None, str | None] | None:
+        row: tuple[bytes, bytes | None, bytes | None, float | None, str | None] | None = self._execute(
+            "SELECT config, body, final, closed, status FROM executions LEFT JOIN states USING(key) WHERE key=?", (key,)
+        ).fetchone()
+        return row
+
+    @_undone
+    def add_execution(self, row: Sequence[Any]) -> None:
+        self._execute(
+            "INSERT INTO executions(key, domain, workflow_id, run_id, started, type_name, type_version, tags, config) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+
+    @_undone
+    def close_execution(self, key: int, closed: float, status: str, final: bytes) -> None:
+        self._execute("UPDATE executions SET closed=?, status=?, final=? WHERE key=?", (closed, status, final, key))
+        self._execute("DELETE FROM states WHERE key=?", (key,))
+        first = key << base.EVENT_BITS
+        self._execute("DELETE FROM items WHERE key BETWEEN ? AND ?", (first, first | (1 << base.EVENT_BITS) - 1))
+
+    @_undone
+    def set_cancel_requested(self, key: int) -> None:
+        self._execute("UPDATE executions SET cancel=1 WHERE key=?", (key,))
+
+    @_undone
+    def add_state(self, row: Sequence[Any]) -> None:
+        self._execute("INSERT INTO states VALUES(?, ?, ?, ?, ?, ?)", row)
+
+    @_undone
+    def put_state(self, key: int, body: bytes, due: float | None, task_list: str | None, rank: int, seq: int) -> None:
+        self._execute(
+            "UPDATE states SET body=?, due=?, list=?, rank=?, seq=? WHERE key=?",
+            (body, due, task_list, rank, seq, key),
+        )
+
+    # -- open items and events
+
+    def items(self, execution: int) -> list[tuple[int, bytes]]:
+        first = execution << base.EVENT_BITS
+        return self._execute(
+            "SELECT key, body FROM items WHERE key BETWEEN ? AND ? ORDER BY key",
+            (first, first | (1 << base.EVENT_BITS) - 1),
+        ).fetchall()
+
+    @_undone
+    def add_items(self, rows: Iterable[Sequence[Any]]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO items VALUES(?, ?, ?, ?, ?, ?)", rows)
+
+    @_undone
+    def delete_items(self, keys: Iterable[int]) -> None:
+        self._connection.executemany("DELETE FROM items WHERE key=?", [(key,) for key in keys])
+
+    @_undone
+    def add_events(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        self._connection.executemany("INSERT INTO events VALUES(?, ?)", rows)
+
+    def event(self, key: int) -> bytes:
+        body: bytes = self._execute("SELECT body FROM events WHERE key=?", (key,)).fetchone()[0]
+        return body
+
+    def events(self, first: int, last: int, *, descending: bool = False, limit: int = 1000) -> list[bytes]:
+        way = "DESC" if descending else "ASC"
+        words = f"SELECT body FROM events WHERE key BETWEEN ? AND ? ORDER BY key {way} LIMIT ?"  # noqa: S608  two words
+        rows = self._execute(words, (first, last, limit))
+        return [body for (body,) in rows]
+
+    # -- queues and deadlines
+
+    def heads(self, table: str, task_list: str, limit: int) -> list[int]:
+        return [key for (key,) in self._execute(_HEADS[table], (task_list, limit))]
+
+    def count_waiting(self, table: str, task_list: str) -> int:
+        return int(self._execute(_COUNT[table], (task_list,)).fetchone()[0])
+
+    def due(self, table: str, now: float, limit: int) -> list[tuple[float, int]]:
+        return self._execute(_DUE[table], (now, limit)).fetchall()
+
+    def next_due(self) -> float | None:
+        moments = [row[0] for table in _TABLES if (row := self._execute(_NEXT[table]).fetchone())[0] is not None]
+        return min(moments, default=None)
+
+    # -- visibility and retention
+
+    def find(self, query: base.Query) -> list[base.Found]:
+        where, values = _where(query)
+        moment = "closed" if query.by_close else "started"
+        way, sign = ("ASC", ">") if query.ascending else ("DESC", "<")
+        if query.after is not None:
+            where += f" AND ({moment}, key) {sign} (?, ?)"
+            values += query.after
+        words = f"SELECT key, config, started, closed, status, cancel FROM executions WHERE {where}"  # noqa: S608  own
+        rows = self._execute(f"{words} ORDER BY {moment} {way}, key {way} LIMIT ?", (*values, query.limit))
+        return [base.Found(*row) for row in rows]
+
+    def count(self, query: base.Query) -> int:
+        where, values = _where(query)
+        words = f"SELECT count(*) FROM executions WHERE {where}"  # noqa: S608  words of _where, values bound
+        return int(self._execute(words, values).fetchone()[0])
+
+    def expired(self, domain: str, closed_before: float, limit: int) -> list[int]:
+        rows = self._execute(
+            "SELECT key FROM executions WHERE domain=? AND closed IS NOT NULL AND closed<=? ORDER BY closed LIMIT ?",
+            (domain, closed_before, limit),
+        )
+        return [key for (key,) in rows]
+
+    @_undone
+    def forget(self, key: int, limit: int) -> bool:
+        first = key << base.EVENT_BITS
+        last = first | (1 << base.EVENT_BITS) - 1
+        deleted = self._execute(
+            "DELETE FROM events WHERE key IN (SELECT key FROM events WHERE key BETWEEN ? AND ? LIMIT ?)",
+            (first, last, limit),
+        ).rowcount
+        if deleted == limit:
+            return False
+        self._execute("DELETE FROM executions WHERE key=?", (key,))
+        return True
+
+
+def _where(query: base.Query) -> tuple[str, list[Any]]:
+    moment = "closed" if query.by_close else "started"
+    where = f"domain=? AND closed IS {'' if query.open else 'NOT '}NULL AND {moment}>=?"
+    values: list[Any] = [query.domain, query.oldest]
+    if query.latest is not None:
+        where += f" AND {moment}<=?"
+        values.append(query.latest)
+    for column, value in (
+        ("workflow_id", query.workflow_id),
+        ("type_name", query.type_name),
+        ("type_version", query.type_version),
+        ("status", query.status),
+    ):
+        if value is not None:
+            where += f" AND {column}=?"
+            values.append(value)
+    if query.tag is not None:
+        where += " AND instr(tags, ?)"
+        values.append(base.join_tags([query.tag]))
+    return where, values
