@@ -86,6 +86,11 @@ class Record:
                 )
             )
 
+    def clear(self) -> None:
+        """Forget every call so far; the next one has number 1."""
+        with self._lock:
+            self._calls.clear()
+
     def __iter__(self) -> Iterator[Call]:
         with self._lock:
             return iter(tuple(self._calls))

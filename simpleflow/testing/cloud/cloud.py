@@ -223,6 +223,19 @@ class Cloud:
         """Move a virtual clock forward; boots, alarms and notices on the way happen in order."""
         self._line.advance(seconds)
 
+    def forget(self) -> None:
+        """Forget instances, calls, planned faults, tokens and sold-out pools, for tests that share an account.
+
+        Stacks, buckets, roles and templates stay, and so does a group's size: set it to 0 first.
+        """
+        with self._lock:
+            self.instances.forget()
+            self.faults.clear()
+            self.tokens.forget()
+            self.capacity.restock()
+            self.record.clear()
+            self._rights.clear()
+
     def excess(self) -> list[rights.Excess]:
         """The calls that roles made so far and that their policies, as they were then, did not allow."""
         return self._rights.excess()

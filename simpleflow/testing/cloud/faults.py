@@ -76,6 +76,11 @@ class Faults:
             self._faults.append(fault)
         return fault
 
+    def clear(self) -> None:
+        """Forget what was planned and has not struck yet."""
+        with self._lock:
+            self._faults.clear()
+
     def strike(self, request: calls.Request) -> bool:
         """Raise the refusal planned for this call; returns True when its answer is to be lost."""
         if request.via:

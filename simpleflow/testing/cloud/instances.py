@@ -308,6 +308,11 @@ class Instances:
         """The machine's log so far."""
         return instance.machine.log() if instance.machine is not None else instance.last_log
 
+    def forget(self) -> None:
+        """Stop every machine and forget every instance, as if there had never been one."""
+        self.close()
+        self._all.clear()
+
     def close(self) -> None:
         """Stop every machine, at once."""
         for instance in self._all.values():

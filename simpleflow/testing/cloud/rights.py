@@ -50,6 +50,11 @@ class Rights:
         if request.service == "iam" and request.action in _CHANGES:
             self._judge()
 
+    def clear(self) -> None:
+        """Forget every judgement, as the record forgets its calls."""
+        self._judged = 0
+        self._counted.clear()
+
     def statements(self, role: str) -> list[Mapping[str, Any]]:
         """Every statement of a role's inline and attached policies; a role that is not there has none."""
         iam = self._client("iam")

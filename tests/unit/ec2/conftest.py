@@ -7,7 +7,7 @@ import botocore.config
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config
+from simpleflow.nodes import bundle, config, stack
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
@@ -58,6 +58,30 @@ def cloud() -> Iterator[emulated.Cloud]:
     """The emulated account with this machine's clock, so that signatures have its dates."""
     with emulated.Cloud(group_pause=0.05, patience=5.0) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def standing(builder: bundle.Builder) -> Iterator[emulated.Cloud]:
+    """One account for a module, with the cluster up; ``fresh`` makes it as new before each test."""
+    with emulated.Cloud(group_pause=0.05, patience=5.0) as opened:
+        made = CloudClients(opened)
+        shared = accounts.Account(made, formation.Formation(made, pause=0.02))
+        for _ in stack.up(config.loads(CLUSTER), shared, builder, lambda: CODE):
+            pass
+        yield opened
+
+
+@pytest.fixture
+def fresh(standing: emulated.Cloud) -> emulated.Cloud:
+    """The shared account without instances, calls and faults; its group at 0."""
+    scaling = standing.client("autoscaling")
+    for group in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]:
+        name, members = group["AutoScalingGroupName"], [each["InstanceId"] for each in group["Instances"]]
+        scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0)
+        if members:
+            scaling.set_instance_protection(AutoScalingGroupName=name, InstanceIds=members, ProtectedFromScaleIn=False)
+    standing.forget()
+    return standing
 
 
 @pytest.fixture

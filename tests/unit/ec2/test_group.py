@@ -6,21 +6,21 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import bundle, config, control, errors, stack
+from simpleflow.nodes import control, errors
 from simpleflow.nodes.providers import ec2
-from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import leave
 from simpleflow.testing import cloud as emulated
-from tests.unit.ec2.conftest import CODE, CloudClients
+from tests.unit.ec2.conftest import CloudClients
 from tests.unit.ec2.doubles import MemoryStore
 
 
 @pytest.fixture
-def group(
-    cluster: config.ClusterConfig, account: accounts.Account, builder: bundle.Builder, made: CloudClients
-) -> ec2.Ec2DeciderGroup:
-    for _ in stack.up(cluster, account, builder, lambda: CODE):
-        pass
+def cloud(fresh: emulated.Cloud) -> emulated.Cloud:
+    return fresh
+
+
+@pytest.fixture
+def group(made: CloudClients) -> ec2.Ec2DeciderGroup:
     return ec2.Ec2DeciderGroup("demo", made)
 
 

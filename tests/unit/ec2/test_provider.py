@@ -9,17 +9,15 @@ import msgspec
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, errors, stack, tags
+from simpleflow.nodes import config, errors, stack, tags
 from simpleflow.nodes.providers import base, ec2
-from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CODE, CloudClients
 
 
-@pytest.fixture(autouse=True)
-def _stack(cluster: config.ClusterConfig, account: accounts.Account, builder: bundle.Builder) -> None:
-    for _ in stack.up(cluster, account, builder, lambda: CODE):
-        pass
+@pytest.fixture
+def cloud(fresh: emulated.Cloud) -> emulated.Cloud:
+    return fresh
 
 
 def spec(attempt: str = "demo-a1", units: int = 1, profile: str = "small", **more: Any) -> base.LaunchSpec:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, stack
+from simpleflow.nodes import bundle, config
 from simpleflow.nodes.providers import base, ec2
-from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import stackinfo
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CODE, CloudClients
@@ -27,10 +26,13 @@ UNSEEN = {
 
 
 @pytest.fixture
-def up(cluster: config.ClusterConfig, account: accounts.Account, builder: bundle.Builder) -> stackinfo.StackInfo:
-    for _ in stack.up(cluster, account, builder, lambda: CODE):
-        pass
-    return stackinfo.read(account.clients, "demo")
+def cloud(fresh: emulated.Cloud) -> emulated.Cloud:
+    return fresh
+
+
+@pytest.fixture
+def up(cloud: emulated.Cloud) -> stackinfo.StackInfo:
+    return stackinfo.read(CloudClients(cloud), "demo")
 
 
 def role_named(cloud: emulated.Cloud, part: str) -> str:
