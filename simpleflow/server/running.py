@@ -85,7 +85,7 @@ class Running:
 
     def _store(self) -> Any:
         if self.database is None:
-            return memory.MemoryStore()
+            return memory.open_memory()
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if self._options.synchronous == "normal" else "FULL"
         return sqlite.open_file(self.database, synchronous=synchronous, fresh=self._options.reset)
 
@@ -108,7 +108,7 @@ class Running:
             "signed": self._options.credentials is not None,
             "started": self._since,
             "open_polls": self._app.open_polls,
-            "open_executions": self._host.busy,
+            "busy": self._host.busy,
             "idle_stop": self._options.idle,
         }
 
