@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from simpleflow.core import types
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
@@ -35,6 +36,14 @@ class Registrar:
         """Register one activity type without defaults."""
         request = {"domain": self._domain, "name": name, "version": version}
         self._ensure("RegisterActivityType", name, version, request)
+
+    def ensure(self, needed: Iterable[types.RegisteredType]) -> None:
+        """Register activity types and workflow types; stops at the first that the service refuses."""
+        for each in needed:
+            if each.kind == "activity":
+                self.ensure_activity(each.name, each.version)
+            else:
+                self.ensure_workflow(each.name, each.version)
 
     def _ensure(self, action: str, name: str, version: str, request: Mapping[str, Any]) -> None:
         key = (action, name, version)

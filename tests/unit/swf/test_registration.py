@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from simpleflow.core import types
 from simpleflow.swf import errors, registration
 
 
@@ -38,6 +39,19 @@ def test_each_type_is_registered_once(error: Exception | None) -> None:
         registrar.ensure_activity("w", "1")
     kind = {"domain": "d", "name": "w", "version": "1"}
     assert transport.calls == [("RegisterWorkflowType", kind), ("RegisterActivityType", kind)]
+
+
+def test_what_a_decision_needs_is_registered_once() -> None:
+    transport = Recorder()
+    registrar = registration.Registrar(transport, "d")
+    needed = [
+        types.RegisteredType(kind="workflow", name="w", version="1"),
+        types.RegisteredType(kind="activity", name="a", version="2"),
+    ]
+    registrar.ensure(iter(needed))
+    registrar.ensure(needed)
+    assert [action for action, _ in transport.calls] == ["RegisterWorkflowType", "RegisterActivityType"]
+    assert transport.calls[1][1] == {"domain": "d", "name": "a", "version": "2"}
 
 
 def test_a_domain_that_exists_is_registered() -> None:
