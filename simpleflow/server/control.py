@@ -9,6 +9,7 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -109,18 +110,18 @@ def stop() -> bool:
     found = status()
     if found is None:
         return False
-    process = None
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(found["pid"])
         process.terminate()
-    try:
-        if process is not None:
-            process.wait(_STOP)
-    except psutil.TimeoutExpired as error:
-        raise ServerError(
-            f"the server (pid {found['pid']}) did not end within {_STOP:.0f} s: a second SIGTERM ends it without "
-            "waiting for its calls"
-        ) from error
+        limit = time.monotonic() + _STOP
+        # Not Process.wait: init may take seconds to reap what has ended.
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > limit:
+                raise ServerError(
+                    f"the server (pid {found['pid']}) did not end within {_STOP:.0f} s: a second SIGTERM ends it "
+                    "without waiting for its calls"
+                )
+            time.sleep(0.01)
     return True
 
 

@@ -1,0 +1,293 @@
+"""Starting, finding and ending the server: real processes, in folders of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import msgspec
+import psutil
+import pytest
+import skin_rig
+
+from simpleflow.server import control, http_server, locks, places
+
+pytestmark = pytest.mark.needs_processes
+
+
+class Home:
+    """One user's folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SWF_", "SIMPLEFLOW_"))}
+        self.environment = {
+            **kept,
+            "SIMPLEFLOW_RUNTIME_DIR": str(folder / "run"),
+            "SIMPLEFLOW_DATA_DIR": str(folder / "data"),
+        }
+        self.places = places.Places(self.environment)
+        self.running: list[subprocess.Popen[str]] = []
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(words), env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def command(self, words: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "simpleflow.cli.main", "server", *words]
+
+    def foreground(self, *words: str) -> subprocess.Popen[str]:
+        """Start a server in the foreground; returns when it has printed that it answers."""
+        command = self.command(("start", *words))
+        made = subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.running.append(made)
+        assert made.stdout is not None
+        line = made.stdout.readline()
+        assert line.startswith("# The embedded service answers at unix://"), line
+        return made
+
+    def call(self, action: str, **request: object) -> bytes:
+        """Call one action over the unix socket."""
+        body = msgspec.json.encode(request)
+        with socket.socket(socket.AF_UNIX) as made:
+            made.connect(str(self.places.socket))
+            made.sendall(skin_rig.head(f"SimpleWorkflowService.{action}", len(body), "Connection: close\r\n") + body)
+            status, _, answer = skin_rig.parse(skin_rig.receive(made))
+        assert status == 200, answer
+        return answer
+
+    def close(self) -> None:
+        for each in self.running:
+            if each.poll() is None:
+                each.kill()
+            each.communicate()
+        for each in psutil.process_iter():
+            try:
+                mine = each.environ().get("SIMPLEFLOW_DATA_DIR") == str(self.folder / "data")
+            except psutil.Error:
+                continue
+            if mine:
+                each.kill()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    made = Home(tmp_path)
+    for name in ("SIMPLEFLOW_RUNTIME_DIR", "SIMPLEFLOW_DATA_DIR"):
+        monkeypatch.setenv(name, made.environment[name])
+    yield made
+    made.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        return int(made.getsockname()[1])
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def until_gone(pid: int, seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not gone(pid):
+        assert time.monotonic() < limit, "the server still runs"
+        time.sleep(0.02)
+
+
+def test_detached_from_start_to_stop(home: Home) -> None:
+    assert home.run("status").returncode == 1
+    assert home.run("stop").returncode == 1
+    done = home.run("start", "--detach", "--port", "0")
+    assert (done.returncode, done.stderr) == (0, "")
+    match = re.search(r"^export AWS_ENDPOINT_URL_SWF=(http://127\.0\.0\.1:\d+)$", done.stdout, re.MULTILINE)
+    assert match, done.stdout
+    assert "Any credentials are accepted, from this machine only" in done.stdout
+    assert "export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1" in done.stdout
+    assert all(line.startswith(("#", "export ")) for line in done.stdout.splitlines()), "made for eval"
+    client = boto3.client(
+        "swf",
+        endpoint_url=match[1],
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    client.register_domain(name="kept", workflowExecutionRetentionPeriodInDays="1")
+    client.close()
+    status = control.status()
+    assert status is not None
+    assert status["url"] == match[1]
+    assert home.run("status").stdout.count("\n") > 5
+    assert home.places.socket.stat().st_mode & 0o777 == 0o600
+    assert home.places.runtime.stat().st_mode & 0o777 == 0o700
+    other = home.run("start")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "another server runs at unix://" in other.stderr
+    target = home.folder / "copy.db"
+    assert home.run("backup", str(target)).returncode == 0
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    copy.close()
+    assert home.run("backup", str(target)).returncode == 64
+    assert home.run("check").returncode == 0
+    assert home.run("stop").returncode == 0
+    assert gone(status["pid"])
+    assert not home.places.socket.exists()
+    assert control.status() is None
+    assert home.run("check").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_foreground_ends_in_order(home: Home, number: signal.Signals) -> None:
+    made = home.foreground("--db", ":memory:")
+    made.send_signal(number)
+    assert made.wait(10) == 0
+    assert made.communicate()[1] == ""
+    assert not home.places.socket.exists()
+    assert not (home.places.data / "swf.db").exists()
+
+
+def test_a_port_in_use_leaves_nothing(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for how in ([], ["--detach"]):
+            done = home.run("start", "--port", port, *how)
+            assert (done.returncode, done.stdout) == (1, "")
+            message = f"Error: port {port} on 127.0.0.1 is in use: choose another with --port, or end what uses it\n"
+            assert done.stderr == message
+    assert not home.places.socket.exists()
+    assert not (home.places.data / "swf.db").exists()
+
+
+def test_a_database_that_another_server_has_and_one_that_is_newer(home: Home) -> None:
+    home.foreground()
+    port = str(free_port())
+    database = str(home.places.data / "swf.db")
+    home.environment["SIMPLEFLOW_RUNTIME_DIR"] = str(home.folder / "other")
+    for extra in ([], ["--reset"]):
+        done = home.run("start", "--port", port, "--db", database, *extra)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "is open in another server" in done.stderr
+    assert not (home.folder / "other" / "swf.sock").exists()
+    assert control.status() is not None, "the first one goes on"
+    newer = home.folder / "newer.db"
+    assert home.run("backup", str(newer)).returncode == 0
+    with sqlite3.connect(newer) as made:
+        made.execute("PRAGMA user_version = 999")
+    made.close()
+    done = home.run("start", "--port", port, "--db", str(newer))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "written by a newer simpleflow" in done.stderr
+    with http_server.tcp_socket("127.0.0.1", int(port)):
+        pass
+    home.foreground("--db", str(newer), "--reset", "--port", port)
+    with sqlite3.connect(newer) as made:
+        assert made.execute("PRAGMA user_version").fetchone()[0] < 999
+    made.close()
+
+
+def test_what_died_is_started_again(home: Home) -> None:
+    first = home.foreground()
+    first.kill()
+    first.wait()
+    assert home.places.socket.exists()
+    assert control.status() is None
+    home.foreground()
+    assert control.status() is not None
+
+
+def test_ten_commands_that_need_it_start_one(home: Home) -> None:
+    code = "from simpleflow.server import control; print(control.ensure(), control.status()['pid'])"
+    made = [
+        subprocess.Popen([sys.executable, "-c", code], env=home.environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(10)
+    ]
+    said = {each.communicate(timeout=60)[0] for each in made}
+    assert [each.returncode for each in made] == [0] * 10
+    assert len(said) == 1
+    endpoint, pid = said.pop().split()
+    assert endpoint == home.places.endpoint
+    assert not gone(int(pid))
+    assert control.stop()
+    assert not control.stop()
+
+
+def test_an_idle_one_ends_and_one_with_work_does_not(home: Home) -> None:
+    control.ensure(idle=1.0)
+    status = control.status()
+    assert status is not None
+    with locks.held(home.places.starting):  # somebody is about to use it
+        time.sleep(1.5)
+        assert not gone(status["pid"])
+    until_gone(status["pid"], 5)
+    assert not home.places.socket.exists()
+    control.ensure(idle=1.0)
+    status = control.status()
+    assert status is not None
+    home.call("RegisterDomain", name="d", workflowExecutionRetentionPeriodInDays="1")
+    home.call("RegisterWorkflowType", domain="d", name="w", version="1")
+    kind = {"name": "w", "version": "1"}
+    times = {"executionStartToCloseTimeout": "600", "taskStartToCloseTimeout": "60", "childPolicy": "TERMINATE"}
+    home.call("StartWorkflowExecution", domain="d", workflowId="x", workflowType=kind, taskList={"name": "l"}, **times)
+    time.sleep(2.2)
+    assert not gone(status["pid"]), "an execution is open"
+    home.call("TerminateWorkflowExecution", domain="d", workflowId="x")
+    until_gone(status["pid"], 5)
+
+
+def test_a_failing_start_of_a_needed_server_says_why(home: Home) -> None:
+    home.places.data.mkdir(parents=True)
+    (home.places.data / "swf.db").write_text("this is no database, but a text of some length" * 100)
+    with pytest.raises(control.ServerError, match="is no database of the embedded service"):
+        control.ensure()
+    assert not home.places.socket.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--host", "0.0.0.0", "--port", "9000"],
+        ["--credentials", "/nowhere", "--port", "9000"],
+        ["--limits", "some"],
+        ["--fault", "nothing"],
+        ["--port", "70000"],
+        ["--synchronous", "off"],
+    ],
+)
+def test_usage(home: Home, words: list[str]) -> None:
+    done = home.run("start", *words)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "Traceback" not in done.stderr
+    assert not home.places.socket.exists()
+
+
+def test_a_socket_path_that_is_too_long_or_no_socket(tmp_path: Path) -> None:
+    with pytest.raises(http_server.Listening, match="SIMPLEFLOW_RUNTIME_DIR"):
+        http_server.unix_socket(tmp_path / ("x" * 120))
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(http_server.Listening, match="is no socket"):
+        http_server.unix_socket(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_places_follow_the_environment() -> None:
+    own = places.Places({"SIMPLEFLOW_RUNTIME_DIR": "/r", "SIMPLEFLOW_DATA_DIR": "/d"})
+    assert (own.endpoint, str(own.database(None))) == ("unix:///r/swf.sock", "/d/swf.db")
+    xdg = places.Places({"XDG_RUNTIME_DIR": "/r", "XDG_DATA_HOME": "/d"})
+    assert (str(xdg.socket), str(xdg.data)) == ("/r/simpleflow/swf.sock", "/d/simpleflow")
+    bare = places.Places({})
+    assert bare.runtime.name == f"simpleflow-{os.getuid()}"
+    assert own.database(":memory:") is None
