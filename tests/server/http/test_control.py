@@ -226,15 +226,15 @@ def test_ten_commands_that_need_it_start_one(home: Home) -> None:
 
 
 def test_an_idle_one_ends_and_one_with_work_does_not(home: Home) -> None:
-    control.ensure(idle=1.0)
+    control.ensure(idle=0.4)
     status = control.status()
     assert status is not None
     with locks.held(home.places.starting):  # somebody is about to use it
-        time.sleep(1.5)
+        time.sleep(1.3)
         assert not gone(status["pid"])
     until_gone(status["pid"], 5)
     assert not home.places.socket.exists()
-    control.ensure(idle=1.0)
+    control.ensure(idle=0.4)
     status = control.status()
     assert status is not None
     home.call("RegisterDomain", name="d", workflowExecutionRetentionPeriodInDays="1")
@@ -242,7 +242,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: Home) -> None:
     kind = {"name": "w", "version": "1"}
     times = {"executionStartToCloseTimeout": "600", "taskStartToCloseTimeout": "60", "childPolicy": "TERMINATE"}
     home.call("StartWorkflowExecution", domain="d", workflowId="x", workflowType=kind, taskList={"name": "l"}, **times)
-    time.sleep(2.2)
+    time.sleep(1.5)
     assert not gone(status["pid"]), "an execution is open"
     home.call("TerminateWorkflowExecution", domain="d", workflowId="x")
     until_gone(status["pid"], 5)
