@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 #: seconds between two steps of a clean-up, and between two looks for one
 _CLEAN_STEP: Final = 0.05
 _CLEAN_EVERY: Final = 60.0
-#: seconds until deadlines that could not be fired are tried again
+#: seconds until what the store refused is tried again
 _RETRY: Final = 1.0
 
 
@@ -57,6 +57,7 @@ class Host:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at: float | None = None
         self._cleaner: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
 
     # -- life
@@ -76,7 +77,7 @@ class Host:
         if self._stopped:
             return
         self._stopped = True
-        for handle in (self._alarm, self._cleaner):
+        for handle in (self._alarm, self._cleaner, self._retry):
             if handle is not None:
                 handle.cancel()
         for waiter, future in list(self._polls.items()):
@@ -142,6 +143,8 @@ class Host:
     async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._polls[waiter] = future
+        # a cancelled task runs only later: a commit that comes before it must know
+        waiter.gone = future.done
         self._soon(loop)
         timer = loop.call_later(self._poll_seconds, self._expire, waiter)
         try:
@@ -175,10 +178,13 @@ class Host:
 
     def _commit(self) -> None:
         self._pending = False
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         group, self._group = self._group, []
         woken: list[polls.Waiter] = []
         try:
-            woken = self.service.settle()
+            self.service.settle(woken)
             if self.service.store.dirty:
                 if self.before_commit is not None:
                     self.before_commit()
@@ -218,8 +224,9 @@ class Host:
         for future in futures:
             if not future.done():
                 future.set_exception(fault)
-        if self._polls and not self._stopped and self._loop is not None:
-            self._soon(self._loop)
+        if self._polls and not self._stopped and self._retry is None and self._loop is not None:
+            # others may still wait for the tasks that this group had taken
+            self._retry = self._loop.call_later(_RETRY, self._commit)
         return fault
 
     # -- time

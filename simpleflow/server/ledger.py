@@ -39,6 +39,8 @@ class Ledger:
         self._names = names
         #: executions that the call changed
         self.dirty: dict[int, execution.Execution] = {}
+        #: executions that the call began, which the store does not know yet
+        self._begun: dict[tuple[str, str], execution.Execution] = {}
         #: deliveries to other executions, in order; they are carried out at the end of the call
         self.outbox: collections.deque[Callable[[], None]] = collections.deque()
         #: task lists on which a task began to wait: (table, list)
@@ -70,22 +72,26 @@ class Ledger:
             for changed in self.dirty.values():
                 self._write(changed)
             self.dirty.clear()
+            self._begun.clear()
             while len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
 
     def drop(self) -> None:
         """Forget what a call that failed had changed in memory; nothing of it was written."""
-        for key in self.dirty:
-            self._cache.pop(key, None)
-        self.dirty.clear()
+        if self.dirty:
+            for key in self.dirty:
+                self._cache.pop(key, None)
+            self.dirty.clear()
+            self._begun.clear()
+            self._open.clear()
         self.outbox.clear()
-        self._open.clear()
 
     def forget(self) -> None:
         """Forget everything that memory holds of the store, after its transaction was undone."""
         self._cache.clear()
         self._types.clear()
         self.dirty.clear()
+        self._begun.clear()
         self.outbox.clear()
         self.ready = dict.fromkeys(self.polls.lists())
         self._read()
@@ -177,7 +183,7 @@ class Ledger:
             expires=round(self.now + int(made.execution_timeout), 3),
         )
         created = execution.Execution(self, key, made, state, created=True)
-        self._cache[key] = self.dirty[key] = created
+        self._cache[key] = self.dirty[key] = self._begun[made.domain, made.workflow_id] = created
         self._open[made.domain] = self.count_open(made.domain) + 1
         return created
 
@@ -223,10 +229,9 @@ class Ledger:
         """The open execution of a workflow id, of one run when it is named."""
         if run_id:
             return self.by_run(domain, workflow_id, run_id)
-        # within a call that has not been written yet, the store does not know what was started or closed
-        for changed in self.dirty.values():
-            if not changed.ended() and changed.config.workflow_id == workflow_id and changed.config.domain == domain:
-                return changed
+        begun = self._begun.get((domain, workflow_id))
+        if begun is not None and not begun.ended():
+            return begun
         key = self.store.open_key(domain, workflow_id)
         return None if key is None else self.by_key(key)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import collections
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 #: the store's table behind each kind of poll
 TABLES: Final = {"PollForDecisionTask": "states", "PollForActivityTask": "items"}
+
+
+def _never() -> bool:
+    return False
 
 
 class Waiter:
@@ -15,7 +20,7 @@ class Waiter:
     ``answer`` is set when it is woken: a task, or nothing. Whoever holds it may answer only after the commit.
     """
 
-    __slots__ = ("answer", "place", "poll_id", "request")
+    __slots__ = ("answer", "gone", "place", "poll_id", "request")
 
     def __init__(self, place: tuple[str, str], request: Mapping[str, Any], poll_id: str | None) -> None:
         #: table and task list
@@ -23,6 +28,8 @@ class Waiter:
         self.request = request
         self.poll_id = poll_id
         self.answer: dict[str, Any] | None = None
+        #: tells whether the client left before it was withdrawn
+        self.gone: Callable[[], bool] = _never
 
     def empty(self) -> dict[str, Any]:
         """The answer of a poll that got no task."""
@@ -35,13 +42,13 @@ class Polls:
     """The waiters of one service."""
 
     def __init__(self) -> None:
-        #: a dict keeps the order, and lets one in the middle go
-        self._waiting: dict[tuple[str, str], dict[Waiter, None]] = {}
+        #: in order, and one in the middle may go
+        self._waiting: dict[tuple[str, str], collections.OrderedDict[Waiter, None]] = {}
         self._named: dict[str, Waiter] = {}
         self.open = 0
 
     def add(self, waiter: Waiter) -> None:
-        self._waiting.setdefault(waiter.place, {})[waiter] = None
+        self._waiting.setdefault(waiter.place, collections.OrderedDict())[waiter] = None
         if waiter.poll_id is not None:
             self._named[waiter.poll_id] = waiter
         self.open += 1
@@ -63,9 +70,13 @@ class Polls:
         return self._named.get(poll_id)
 
     def first(self, place: tuple[str, str]) -> Waiter | None:
-        """Who has waited longest on a task list."""
-        line = self._waiting.get(place)
-        return next(iter(line)) if line else None
+        """Who has waited longest on a task list, and is still there."""
+        while line := self._waiting.get(place):
+            waiter = next(iter(line))
+            if not waiter.gone():
+                return waiter
+            self.remove(waiter)
+        return None
 
     def count(self, place: tuple[str, str]) -> int:
         return len(self._waiting.get(place, ()))

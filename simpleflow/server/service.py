@@ -150,10 +150,9 @@ class Service:
 
     # -- the group of calls that one commit makes durable
 
-    def settle(self) -> list[polls.Waiter]:
-        """Hand waiting tasks to pollers, first come, first served; return the pollers that got one."""
+    def settle(self, woken: list[polls.Waiter] | None = None) -> None:
+        """Hand waiting tasks to pollers, first come, first served; ``woken`` gets the pollers that got one."""
         book = self.ledger
-        woken: list[polls.Waiter] = []
         try:
             while book.ready:
                 place = next(iter(book.ready))
@@ -165,20 +164,21 @@ class Service:
                 keys = book.store.heads(*place, wanted)
                 for key in keys:
                     waiter = book.polls.first(place)
-                    assert waiter is not None
+                    if waiter is None:
+                        break
                     answer = _HAND_OUT[place[0]](book, key, waiter.request)
                     if answer is None:
                         continue
                     waiter.answer = answer
                     book.polls.remove(waiter)
-                    woken.append(waiter)
+                    if woken is not None:
+                        woken.append(waiter)
                 book.finish()
                 if len(keys) == wanted and book.polls.count(place):
                     book.ready[place] = None
         except BaseException:
             self.undo()
             raise
-        return woken
 
     def commit(self) -> None:
         """Make everything since the last commit durable."""
@@ -189,6 +189,7 @@ class Service:
             raise
 
     def undo(self) -> None:
+        """Forget everything since the last commit, in the store and in memory."""
         self.store.rollback()
         self.ledger.forget()
 
