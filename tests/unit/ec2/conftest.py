@@ -48,6 +48,15 @@ class CloudClients:
         return self._made[service, retries]
 
 
+class DirectClients(CloudClients):
+    """The same without a socket, where nothing of HTTP is shown."""
+
+    def get(self, service: str, *, retries: bool = True) -> Any:
+        if (service, retries) not in self._made:
+            self._made[service, retries] = self._cloud.client(service)
+        return self._made[service, retries]
+
+
 @pytest.fixture
 def cluster() -> config.ClusterConfig:
     return config.loads(CLUSTER)

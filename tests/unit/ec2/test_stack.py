@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,19 +17,25 @@ from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
 from simpleflow.testing import cloud as emulated
-from tests.unit.ec2.conftest import CODE, CloudClients
+from tests.unit.ec2.conftest import CODE, CloudClients, DirectClients
 from tests.unit.ec2.doubles import Drainer, MemoryStore
 
 
 class World:
     """One account with everything that the commands are made from; fresh objects for every command."""
 
-    def __init__(self, cluster: config.ClusterConfig, builder: bundle.Builder, cloud: emulated.Cloud) -> None:
+    def __init__(
+        self,
+        cluster: config.ClusterConfig,
+        builder: bundle.Builder,
+        cloud: emulated.Cloud,
+        made: CloudClients | None = None,
+    ) -> None:
         self.cluster = cluster
         self.builder = builder
         self.cloud = cloud
         self.store = MemoryStore()
-        self.made = CloudClients(cloud)
+        self.made = made or CloudClients(cloud)
 
     @property
     def account(self) -> accounts.Account:
@@ -124,14 +130,31 @@ def _points(steps: list[str], every: int) -> list[int]:
     return points
 
 
-def _cut_up(cluster: config.ClusterConfig, builder: bundle.Builder, every: int) -> None:
-    with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
-        world = World(cluster, builder, cloud)
+Opens = Callable[[], tuple[emulated.Cloud, type[CloudClients]]]
+
+
+def _still() -> tuple[emulated.Cloud, type[CloudClients]]:
+    """An account whose time stands still: stacks are complete when their call returns, and cuts are cheap."""
+    return emulated.Cloud(clock=clocks.VirtualClock(time.time()), group_pause=0.05, patience=5.0), DirectClients
+
+
+def _moving() -> tuple[emulated.Cloud, type[CloudClients]]:
+    """An account whose stacks are made while the command looks on: a cut leaves them in the middle."""
+    return emulated.Cloud(group_pause=0.05, patience=5.0), CloudClients
+
+
+def _cut_up(
+    cluster: config.ClusterConfig, builder: bundle.Builder, opens: Opens, points: Callable[[list[str]], list[int]]
+) -> None:
+    opened, clients = opens()
+    with opened as cloud:
+        world = World(cluster, builder, cloud, clients(cloud))
         steps = names(world.up())
         wanted = world.state()
-    for point in _points(steps, every):
-        with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
-            world = World(cluster, builder, cloud)
+    for point in points(steps):
+        opened, clients = opens()
+        with opened as cloud:
+            world = World(cluster, builder, cloud, clients(cloud))
             cut = world.up()
             for _ in itertools.islice(cut, point):
                 pass
@@ -141,20 +164,30 @@ def _cut_up(cluster: config.ClusterConfig, builder: bundle.Builder, every: int) 
 
 
 def test_up_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
-    _cut_up(cluster, builder, every=90)
+    _cut_up(cluster, builder, _still, lambda steps: _points(steps, every=90))
+
+
+def test_up_may_be_cut_off_while_a_stack_is_made(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+    def middle(steps: list[str]) -> list[int]:
+        """In the middle of each stack's events."""
+        events = [[n for n, name in enumerate(steps, 1) if name.startswith(f"{one}/")] for one in ("demo-base", "demo")]
+        return [each[len(each) // 2] for each in events]
+
+    _cut_up(cluster, builder, _moving, middle)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_up_may_be_cut_off_after_every_event(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
-    _cut_up(cluster, builder, every=1)
+    _cut_up(cluster, builder, _moving, lambda steps: _points(steps, every=1))
 
 
 def _busy_cluster(cluster: config.ClusterConfig, builder: bundle.Builder, cloud: emulated.Cloud) -> World:
-    world = World(cluster, builder, cloud)
+    world = World(cluster, builder, cloud, DirectClients(cloud))
     names(world.up())
     launch(world, 2, "demo-a")
     ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
+    cloud.advance(1.0)
     return world
 
 
@@ -180,14 +213,14 @@ def test_down_takes_everything_that_costs_and_keeps_the_data(world: World) -> No
 
 
 def test_down_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
-    with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
+    with _still()[0] as cloud:
         world = _busy_cluster(cluster, builder, cloud)
         steps = names(world.down(purge=True))
         wanted = world.state()
     assert wanted[0] == {}
     points = _points(steps, every=200)
     # One account serves several cuts: after each the cluster is made again.
-    with emulated.Cloud(group_pause=0.05, patience=5.0) as cloud:
+    with _still()[0] as cloud:
         for point in points:
             world = _busy_cluster(cluster, builder, cloud)
             cut = world.down(purge=True)
