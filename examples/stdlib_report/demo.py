@@ -15,11 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from simpleflow.client import connect
+from simpleflow.client import connect, starting
 from simpleflow.core import errors, limits
 from simpleflow.nodes import clusters
 from simpleflow.observe import tasklog
-from simpleflow.runtime import starting, stores
+from simpleflow.runtime import stores
 from simpleflow.swf import errors as swf_errors
 
 from . import report, source, timeline, workflow

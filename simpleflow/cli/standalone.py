@@ -12,10 +12,11 @@ from typing import Any
 import click
 
 from simpleflow import log, settings
+from simpleflow.client import executions
 from simpleflow.process import titles
 from simpleflow.runtime import standalone as runtime
 
-from . import context, executions, workflow_start
+from . import context, outcomes, workflow_start
 
 
 @click.command("standalone")
@@ -72,9 +73,9 @@ def standalone(
             group.worker(task_list=task_list, **worker)
             closed = executions.wait(connection, execution, progress=_progress if shown else None)
         except BaseException:
-            executions.terminate(connection, execution, reason="standalone was interrupted")
+            outcomes.end(connection, execution, reason="standalone was interrupted")
             raise
-    return executions.report(connection, closed)
+    return outcomes.report(connection, closed)
 
 
 def _progress(counts: Any, begun: float) -> None:

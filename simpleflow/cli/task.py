@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from simpleflow import utils
+from simpleflow.client import executions
 from simpleflow.core import errors
 from simpleflow.observe import tasklog
 
-from . import context, executions, output, workflow_read
+from . import context, outcomes, output, workflow_read
 
 
 @click.command("task.info")
@@ -25,7 +26,7 @@ def info(state: context.State, words: tuple[str, ...], domain: str | None, run_i
     *place, task_id = words
     target = context.target(place, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    run = executions.find(connection, target)
+    run = outcomes.find(connection, target)
     found = [task for task in tasklog.tasks(executions.history(connection, run)) if task.id == task_id]
     if not found:
         raise errors.SimpleflowError(f"{run.workflow_id} has no task {task_id!r}: see workflow.tasks {run.workflow_id}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from simpleflow.client import executions
 from simpleflow.core import errors, limits
-from simpleflow.swf import errors as swf_errors
 
-from . import context, executions, workflow_read
+from . import context, outcomes, workflow_read
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
@@ -42,7 +42,7 @@ def _meant(
     if words:
         if tag or type_name:
             raise errors.UsageError("an id and --tag or --type exclude each other: give one of them")
-        yield executions.find(connection, context.target(words, domain_first=True, domain=domain, run_id=run_id))
+        yield outcomes.find(connection, context.target(words, domain_first=True, domain=domain, run_id=run_id))
         return
     if not (tag or type_name):
         raise errors.UsageError("no execution named: give WORKFLOW_ID, --tag or --type")
@@ -57,23 +57,12 @@ def _meant(
         )
 
 
-def _act(connection: connect.Connection, action: str, run: executions.Run, **more: Any) -> None:
-    request = {"domain": run.domain, "workflowId": run.workflow_id, "runId": run.run_id, **more}
-    try:
-        connection.transport.call(action, request)
-    except swf_errors.UnknownResourceFault as error:
-        raise errors.SimpleflowError(
-            f"no open execution {run.workflow_id!r} (run {run.run_id}) in domain {run.domain!r} ({error}): "
-            "see workflow.list"
-        ) from error
-
-
 def _each(
     connection: connect.Connection, runs: Iterator[executions.Run], *, dry_run: bool, action: str, **more: Any
 ) -> None:
     for run in list(runs):
         if not dry_run:
-            _act(connection, action, run, **more)
+            executions.act(connection, action, run, **more)
         click.echo(f"{run.workflow_id} {run.run_id}")
 
 
@@ -90,8 +79,8 @@ def terminate(
     """Terminate an open execution and its children at once; nothing of it runs any more."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    run = executions.find(connection, target)
-    _act(connection, "TerminateWorkflowExecution", run, reason=reason[: limits.REASON], childPolicy="TERMINATE")
+    run = outcomes.find(connection, target)
+    executions.terminate(connection, run, reason=reason)
 
 
 @click.command("workflow.restart")
@@ -104,7 +93,7 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
     """Terminate an execution if it is open, and start it again with the same input, tags and settings."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    run = executions.find(connection, target)
+    run = outcomes.find(connection, target)
     answer = executions.describe(connection, run)
     started: Any = next(iter(executions.history(connection, run)))
     said = started.attributes
@@ -121,7 +110,7 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
         "childPolicy": said.child_policy,
     }
     if answer.execution_info.execution_status == "OPEN":
-        executions.terminate(connection, run, reason="workflow.restart")
+        outcomes.end(connection, run, reason="workflow.restart")
     fresh = connection.transport.call(
         "StartWorkflowExecution", {key: value for key, value in asked.items() if value is not None}
     )
@@ -199,9 +188,7 @@ def wait(
     out, 3 canceled."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    return executions.report(
-        connection, executions.wait(connection, executions.find(connection, target), timeout=timeout)
-    )
+    return outcomes.report(connection, executions.wait(connection, outcomes.find(connection, target), timeout=timeout))
 
 
 @click.command("workflow.result")
@@ -214,8 +201,8 @@ def result(state: context.State, words: tuple[str, ...], domain: str | None, run
     """Print the result of a closed execution; exit code as for workflow.wait, 1 while it is open."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    run = executions.find(connection, target)
+    run = outcomes.find(connection, target)
     shown = executions.describe(connection, run).execution_info
     if shown.execution_status == "OPEN":
         raise errors.SimpleflowError(f"{run.workflow_id} {run.run_id} is open: use workflow.wait")
-    return executions.report(connection, executions.outcome(connection, run, shown.close_status))
+    return outcomes.report(connection, executions.outcome(connection, run, shown.close_status))

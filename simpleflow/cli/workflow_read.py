@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simpleflow import utils
+from simpleflow.client import executions
 from simpleflow.core import errors, events, limits
 from simpleflow.observe import tasklog
 
-from . import context, executions, output
+from . import context, outcomes, output
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
@@ -39,7 +40,7 @@ def info(state: context.State, words: tuple[str, ...], domain: str | None, run_i
     """Show an execution."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    run = executions.find(connection, target)
+    run = outcomes.find(connection, target)
     answer = executions.describe(connection, run)
     shown = answer.execution_info
     started = next(iter(executions.history(connection, run))).attributes  # type: ignore[attr-defined]  # all have it
@@ -208,7 +209,7 @@ def history(
     """Show every event of an execution."""
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    run = executions.find(connection, target)
+    run = outcomes.find(connection, target)
     found = list(executions.history(connection, run, reverse=reverse_order))
     if kind == "cooked":
         _tasks(state, found, None)
@@ -268,7 +269,7 @@ def tasks(
     """List the tasks of an execution, in the order in which they were scheduled."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    _tasks(state, list(executions.history(connection, executions.find(connection, target))), nb_tasks)
+    _tasks(state, list(executions.history(connection, outcomes.find(connection, target))), nb_tasks)
 
 
 @click.command("workflow.profile")
@@ -284,7 +285,7 @@ def profile(
     """Show how long each task waited and ran, the longest first, and its share of the execution's time."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
-    found = list(executions.history(connection, executions.find(connection, target)))
+    found = list(executions.history(connection, outcomes.find(connection, target)))
     total = max(found[-1].timestamp - found[0].timestamp, 1e-9)
     rows = []
     for task in tasklog.tasks(found):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from simpleflow.client import executions, inputs, starting
 from simpleflow.core import errors, interceptors
-from simpleflow.runtime import inputs, starting
 from simpleflow.runtime import standalone as runtime
 
-from . import context, executions
+from . import context, outcomes
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
@@ -92,7 +92,7 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
         run = begin(place.connection, asked)
         click.echo(f"{run.workflow_id} {run.run_id}", err=True)
         place.run_until_closed(run.workflow_id, run.run_id)
-        return executions.report(place.connection, executions.wait(place.connection, run))
+        return outcomes.report(place.connection, executions.wait(place.connection, run))
 
 
 def request(

@@ -1,1 +1,22 @@
-"""Start, look at, signal and end executions on any backend."""
+"""Start, signal, cancel, terminate and await executions, on any backend.
+
+connect.py      which service: embedded, an endpoint, Amazon SWF
+client.py       Client: one connection, every verb
+executions.py   runs: found, awaited, acted on, described
+starting.py     the request that starts a workflow class
+inputs.py       its arguments as people write them
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Client", "Failed"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import client  # it needs the authors' modules; connect.py, which processes use, does not
+
+        return getattr(client, name)
+    raise AttributeError(name)

@@ -16,10 +16,10 @@ from typing import Any, Self
 
 from simpleflow import dispatch, utils
 from simpleflow import engine as engines
-from simpleflow.client import connect
+from simpleflow.client import connect, starting
 from simpleflow.core import clock, errors, interceptors
 from simpleflow.process import signals
-from simpleflow.runtime import decider, execute, failures, needs, starting, stores, values
+from simpleflow.runtime import beside, decider, execute, failures, needs, stores, values
 from simpleflow.server import local as local_service
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base
@@ -65,7 +65,13 @@ class Inline:
             transport,
             engines.Engine(workflows=workflows, payloads=payloads),
             decider.Options(domain=DOMAIN, task_list="inline", identity="inline"),
-            resolver=needs.Resolver(transport, domain=DOMAIN, load=store.load),
+            resolver=needs.Resolver(
+                transport,
+                domain=DOMAIN,
+                load=store.load,
+                local=beside.Beside(payloads=payloads, store=store, dispatcher=dispatcher).run,
+            ),
+            store=store,
             time=self.clock,
         )
         self._executor = execute.Executor(
@@ -195,7 +201,7 @@ class Inline:
                 real_time.sleep(max(0.0, min(min(moments) - self.clock.now(), 0.5)))
 
     def start(self, cls: Any, envelope: Mapping[str, Any], **options: Any) -> str:
-        """Start an execution of a workflow class; ``options`` as of ``runtime.starting.request``. Return its run id."""
+        """Start an execution of a workflow class; ``options`` as of ``client.starting.request``. Return its run id."""
         asked = starting.request(cls, utils.full_object_name(cls), envelope, **options)
         return starting.begin(self._transport, DOMAIN, asked)
 

@@ -9,14 +9,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
 from simpleflow import engine as engines
-from simpleflow.core import attributes, clock, decisions, interceptors
+from simpleflow.core import clock, decisions, interceptors, limits
 from simpleflow.swf import registration
 from simpleflow.swf.transport import base
 
-from . import calls, needs
+from . import calls, execute, needs, outgoing, stores
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,6 +63,7 @@ class Decider:
         options: Options,
         *,
         resolver: needs.Resolver,
+        store: execute.Store | None = None,
         mounted: Sequence[interceptors.DeciderInterceptor] = (),
         time: clock.Clock | None = None,
     ) -> None:
@@ -72,6 +71,7 @@ class Decider:
         self._transport = transport
         self._engine = engine
         self._resolver = resolver
+        self._store = store or stores.open_store(None)
         self._mounted = tuple(mounted)
         self._time = time or clock.RealClock()
         self._draining = False
@@ -92,7 +92,7 @@ class Decider:
         self._draining = True
 
     def poll(self, task_list: str, poll_id: str | None = None) -> Any | None:
-        """Poll one list; return the answer, or None when it brought no task. Raises SwfError."""
+        """Poll one list; return the answer with all of its events, or None when it brought no task. Raises SwfError."""
         request: dict[str, Any] = {
             "domain": self.options.domain,
             "taskList": {"name": task_list},
@@ -101,7 +101,7 @@ class Decider:
         if task_list == self.options.sticky_list:
             request["startAtPreviousStartedEvent"] = True
         answer = self._transport.call("PollForDecisionTask", request, poll_id=poll_id)
-        return answer if answer.task_token else None
+        return self._resolver.whole(answer, request) if answer.task_token else None
 
     def handle(self, answer: Any, *, on_engine: OnEngine = _inline) -> bool:
         """Decide one task and respond; return whether the response was acknowledged.
@@ -126,11 +126,25 @@ class Decider:
         while isinstance(decided, engines.Needs):
             task = self._resolver.resolve(task, decided)
             decided = on_engine(functools.partial(self._engine.decide, task))
-        if not self._respond(answer, decided):
+        for sentence in decided.diagnostics:
+            logger.warning("%s %s: %s", execution.workflow_id, execution.run_id, sentence)
+        refused = False
+        try:
+            sent = tuple(
+                outgoing.offloaded(outgoing.overridden(each, self.options.override_list), self._store)
+                for each in decided.decisions
+            )
+        except ValueError as error:
+            logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
+            sent, refused = outgoing.ending(error), True
+        acknowledged = self._respond(answer, decided, sent)
+        if acknowledged and not refused:
+            on_engine(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
+        else:
             on_engine(lambda: self._engine.forget(execution.run_id))
+        if not acknowledged:
             return False
-        on_engine(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
-        closed = any(isinstance(decision, decisions.CLOSING) for decision in decided.decisions)
+        closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
         outcome = interceptors.DecisionAnswered(
             execution=execution,
             started_event_id=answer.started_event_id,
@@ -142,14 +156,15 @@ class Decider:
             interceptor.answered(outcome)
         return True
 
-    def _respond(self, answer: Any, decided: engines.Decided) -> bool:
+    def _respond(self, answer: Any, decided: engines.Decided, sent: Sequence[decisions.Decision]) -> bool:
         self._types.ensure(decided.types)
         request: dict[str, Any] = {
             "taskToken": answer.task_token,
-            "decisions": [decisions.to_wire(self._overridden(decision)) for decision in decided.decisions],
+            "decisions": [decisions.to_wire(decision) for decision in sent],
         }
         if decided.execution_context is not None:
-            request["executionContext"] = decided.execution_context
+            # It is for people: what does not fit is not worth a blob.
+            request["executionContext"] = decided.execution_context[: limits.DATA]
         if self.options.sticky_list is not None:
             # Without the timeout the list would hold for good; a drain gives the original one back.
             if self._draining:
@@ -165,14 +180,3 @@ class Decider:
             time=self._time,
             patience=PATIENCE,
         )
-
-    def _overridden(self, decision: decisions.Decision) -> decisions.Decision:
-        name = self.options.override_list
-        if name is not None and isinstance(
-            decision,
-            decisions.ScheduleActivityTask
-            | decisions.StartChildWorkflowExecution
-            | decisions.ContinueAsNewWorkflowExecution,
-        ):
-            return msgspec.structs.replace(decision, task_list=attributes.Name(name=name))
-        return decision

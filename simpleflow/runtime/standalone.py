@@ -26,7 +26,7 @@ from simpleflow.client import connect
 from simpleflow.core import errors, interceptors
 from simpleflow.process import Stop, Supervisor, lifeline, titles
 
-from . import decider, execute, frames, identity, lanes, needs, status, stores, watchdog, worker
+from . import beside, decider, execute, frames, identity, lanes, needs, status, stores, watchdog, worker
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,9 +132,10 @@ def run_decider(
     """Run one decider in this process and on this thread until ``stop`` says so."""
     connection = spec.place.connect()
     store = stores.open_store(stores.location(connection.endpoint_url))
+    payloads = stores.payloads()
     step = decider.Decider(
         connection.transport,
-        engines.Engine(workflows=check_workflows(spec.workflows), payloads=stores.payloads()),
+        engines.Engine(workflows=check_workflows(spec.workflows), payloads=payloads),
         decider.Options(
             domain=connection.domain,
             task_list=spec.task_list,
@@ -142,7 +143,13 @@ def run_decider(
             sticky_list=decider.sticky_name(spec.task_list) if spec.sticky else None,
             override_list=spec.override_list,
         ),
-        resolver=needs.Resolver(connection.transport, domain=connection.domain, load=store.load),
+        resolver=needs.Resolver(
+            connection.transport,
+            domain=connection.domain,
+            load=store.load,
+            local=beside.Beside(payloads=payloads, store=store).run,
+        ),
+        store=store,
         mounted=mounted,
     )
     dog = watchdog.Watchdog(spec.watchdog) if spec.watchdog > 0 else None

@@ -1,37 +1,12 @@
-"""Values over SWF's limits: a field becomes a pointer to a blob whose key is the digest of its content.
-
-The wire forms are pinned in docs/reference/formats.md: ``simpleflow+s3://BUCKET/[DIR/]DIGEST SIZE`` for a whole field,
-``{"$simpleflow.ref": POINTER}`` inside arguments.
-"""
+"""How deciders and workers turn objects into text, and where values over SWF's limits go, by the settings."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 from simpleflow import settings
-from simpleflow.core import errors
 from simpleflow.core import payloads as core_payloads
-from simpleflow.data import blobs, converter
-from simpleflow.data.blobs import base
+from simpleflow.data import converter, jumbo
 
-#: key of a reference inside arguments
-REFERENCE = "$simpleflow.ref"
-#: bytes of the largest value that is taken
-LARGEST = 5 << 20
-_POINTER = re.compile(r"simpleflow\+(?P<url>(?:s3|file)://\S*)/(?P<digest>[0-9a-f]{64}) (?P<size>\d+)")
-
-
-class ValueTooLarge(errors.SimpleflowError, ValueError):
-    """A value is over a limit and there is nowhere to put it; the message names field, size, limit and setting."""
-
-
-class BrokenReference(errors.SimpleflowError):
-    """A pointer leads to nothing, or to something else than what was stored."""
+Store = jumbo.Store
 
 
 def payloads() -> core_payloads.Payloads:
@@ -39,82 +14,11 @@ def payloads() -> core_payloads.Payloads:
     return converter.Converter()
 
 
-class Store:
-    """Puts values over a limit into a blob store, and gets them back. Thread safe as the blob store is.
-
-    ``location`` is ``BUCKET[/DIR]``, ``s3://BUCKET[/DIR]``, ``file:///FOLDER``, or None: then values over a limit are
-    refused, while pointers of others can still be followed.
-    """
-
-    def __init__(self, location: str | None, *, opener: Callable[[str], base.BlobStore] = blobs.open_store) -> None:
-        self._url = None if not location else location if "://" in location else f"s3://{location}"
-        self._opener = opener
-        self._opened: dict[str, base.BlobStore] = {}
-
-    def offload(self, text: str, *, field: str, limit: int) -> str:
-        """Return the text itself, or the pointer to it when it has more than ``limit`` characters.
-
-        Raises ValueTooLarge without a store, or over five MiB.
-        """
-        if len(text) <= limit:
-            return text
-        content = text.encode()
-        if self._url is None:
-            raise ValueTooLarge(
-                f"{field} holds {len(text)} characters, over SWF's limit of {limit}: return less, or set "
-                "SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket (or file:///FOLDER) where such values go"
-            )
-        if len(content) > LARGEST:
-            raise ValueTooLarge(
-                f"{field} holds {len(content)} bytes, over the {LARGEST} that are taken: store it yourself and return "
-                "its name"
-            )
-        digest = hashlib.sha256(content).hexdigest()
-        self._open(self._url).put(digest, content)  # equal content has an equal key: a second put changes nothing
-        return f"simpleflow+{self._url.rstrip('/')}/{digest} {len(content)}"
-
-    def load(self, text: str) -> str:
-        """Return what a text stands for: itself, or what its pointer leads to. Raises BrokenReference."""
-        found = _POINTER.fullmatch(text) if text.startswith("simpleflow+") else None
-        if found is None:
-            return text
-        got = self._open(found["url"]).get(found["digest"])
-        if got is None:
-            raise BrokenReference(f"{text!r} leads to nothing: was the blob deleted, or is another store meant?")
-        content = got[0]
-        if hashlib.sha256(content).hexdigest() != found["digest"]:
-            raise BrokenReference(f"the content of {text!r} is not what was stored: its digest differs")
-        return content.decode()
-
-    def resolve(self, value: Any) -> Any:
-        """Return a decoded value with each reference object in it replaced by the value that it refers to."""
-        if isinstance(value, dict):
-            if set(value) == {REFERENCE}:
-                return payloads().decode(self.load(value[REFERENCE]))
-            return {key: self.resolve(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.resolve(item) for item in value]
-        return value
-
-    def _open(self, url: str) -> base.BlobStore:
-        if url not in self._opened:
-            self._opened[url] = self._opener(url)
-        return self._opened[url]
-
-
-def open_store(location: str | None) -> Store:
+def open_store(location: str | None) -> jumbo.Store:
     """Return the store of a location; nothing is opened before the first value needs it."""
-    return Store(location)
+    return jumbo.Store(location)
 
 
 def location(endpoint_url: str | None) -> str | None:
-    """Return where large values go: the setting, else a folder beside the embedded service's database, else nowhere."""
-    if settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET:
-        return settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET
-    if endpoint_url is None or not endpoint_url.startswith("unix:"):
-        return None
-    folder = settings.SIMPLEFLOW_DATA_DIR
-    if not folder:
-        home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        folder = str(Path(home) / "simpleflow")
-    return f"file://{Path(folder).absolute()}/blobs"
+    """Return where large values go for the service at this endpoint."""
+    return jumbo.location(settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET, settings.SIMPLEFLOW_DATA_DIR, endpoint_url)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, engine, futures, utils
+from simpleflow.client import starting
 from simpleflow.core import clock
-from simpleflow.runtime import decider, needs, starting, stores
+from simpleflow.runtime import decider, needs, stores
 from simpleflow.server import local
 
 from .driver import act

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from simpleflow import engine as engines
 from simpleflow.core import attributes, clock, decisions, documents, interceptors
 from simpleflow.process import Stop
-from simpleflow.runtime import decider, lanes, needs
-from simpleflow.swf import errors
+from simpleflow.runtime import decider, lanes, needs, stores
+from simpleflow.swf import errors, shapes
 
 OPTIONS = decider.Options(domain="d", task_list="shared", identity="{}", sticky_list="mine")
 SCHEDULE = decisions.ScheduleActivityTask(
@@ -25,14 +27,21 @@ def event(number: int) -> SimpleNamespace:
     return SimpleNamespace(id=number)
 
 
-def polled(token: str = "t1", *, run: str = "run", page: str | None = None, started: int = 3) -> SimpleNamespace:
-    return SimpleNamespace(
+def polled(
+    token: str = "t1",
+    *,
+    run: str = "run",
+    page: str | None = None,
+    previous: int = 0,
+    numbers: Sequence[int] = (1, 2, 3),
+) -> shapes.DecisionTask:
+    return shapes.DecisionTask(
         task_token=token,
-        workflow_execution=SimpleNamespace(workflow_id="wf", run_id=run),
-        workflow_type=SimpleNamespace(name="W", version="1"),
-        previous_started_event_id=0,
-        started_event_id=started,
-        events=[event(1), event(2)],
+        workflow_execution=attributes.Execution(workflow_id="wf", run_id=run),
+        workflow_type=attributes.Type(name="W", version="1"),
+        previous_started_event_id=previous,
+        started_event_id=max(numbers),
+        events=[event(number) for number in numbers],  # type: ignore[misc]  # their ids are enough here
         next_page_token=page,
     )
 
@@ -43,22 +52,32 @@ class FakeSwf:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.tasks: list[Any] = []
-        self.pages: dict[str | None, SimpleNamespace] = {}
+        self.pages: dict[str | None, Any] = {}
         self.failing: list[Exception] = []
         self.revoked = threading.Event()
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         self.calls.append((action, dict(request)))
         if action == "PollForDecisionTask":
+            if "nextPageToken" in request:
+                return self.page(request["nextPageToken"])
             if self.tasks:
                 return self.tasks.pop(0)
             self.revoked.wait(5)
             return SimpleNamespace(task_token="")
         if action == "GetWorkflowExecutionHistory":
-            return self.pages[request.get("nextPageToken")]
+            return self.page(request.get("nextPageToken"))
         if action == "RespondDecisionTaskCompleted" and self.failing:
             raise self.failing.pop(0)
         return None
+
+    def page(self, token: str | None) -> Any:
+        found = self.pages[token]
+        if isinstance(found, list):  # first failures, then the page
+            found = found.pop(0) if len(found) > 1 else found[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def revoke(self, poll_id: str) -> bool:
         self.revoked.set()
@@ -77,12 +96,18 @@ class FakeEngine:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.log: list[Any] = []
+        self.tasks: list[Any] = []
         self.threads: set[int] = set()
 
     def decide(self, task: Any) -> Any:
         self.threads.add(threading.get_ident())
         self.log.append(("decide", [e.id for e in task.events]))
+        self.tasks.append(task)
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    @property
+    def complete(self) -> list[bool]:
+        return [task.complete for task in self.tasks]
 
     def acknowledged(self, run_id: str, started_event_id: int) -> None:
         self.threads.add(threading.get_ident())
@@ -96,8 +121,16 @@ def decided(**fields: Any) -> Any:
     return engines.Decided(**{"decisions": (SCHEDULE,), **fields})
 
 
-def make(swf: FakeSwf, engine: FakeEngine, options: decider.Options = OPTIONS, **more: Any) -> decider.Decider:
-    resolver = needs.Resolver(swf, domain="d", load=lambda pointer: f"loaded {pointer}")
+def make(
+    swf: FakeSwf,
+    engine: FakeEngine,
+    options: decider.Options = OPTIONS,
+    local: needs.RunLocal | None = None,
+    **more: Any,
+) -> decider.Decider:
+    resolver = needs.Resolver(
+        swf, domain="d", load=lambda pointer: f"loaded {pointer}", local=local, wait=lambda seconds: None
+    )
     return decider.Decider(
         swf,
         engine,  # type: ignore[arg-type]  # a double
@@ -108,14 +141,83 @@ def make(swf: FakeSwf, engine: FakeEngine, options: decider.Options = OPTIONS, *
     )
 
 
-def test_all_pages_are_fetched_before_the_engine_is_asked() -> None:
+def page(*numbers: int, token: str | None = None) -> SimpleNamespace:
+    return SimpleNamespace(events=[event(number) for number in numbers], next_page_token=token)
+
+
+def test_all_pages_come_from_the_poll_before_the_engine_is_asked() -> None:
     swf, engine = FakeSwf(), FakeEngine(decided())
-    swf.pages = {
-        "p2": SimpleNamespace(events=[event(3)], next_page_token="p3"),
-        "p3": SimpleNamespace(events=[event(4)], next_page_token=None),
-    }
-    assert make(swf, engine).handle(polled(page="p2"))
-    assert engine.log[0] == ("decide", [1, 2, 3, 4])
+    swf.tasks = [polled(page="p2")]
+    swf.pages = {"p2": [errors.TransportError("no answer"), page(4, token="p3")], "p3": page(5)}
+    step = make(swf, engine)
+    answer = step.poll("mine")
+    assert step.handle(answer)
+    assert engine.log[0] == ("decide", [1, 2, 3, 4, 5])
+    assert engine.complete == [True]
+    polls = [request for action, request in swf.calls if action == "PollForDecisionTask"]
+    assert [request.pop("nextPageToken", None) for request in polls] == [None, "p2", "p2", "p3"]
+    assert all(request == polls[0] for request in polls)
+
+
+def test_a_sticky_poll_hands_on_what_followed_the_previous_decision() -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    make(swf, engine).handle(polled(previous=3, numbers=(3, 4, 5, 6)))
+    assert engine.log[0] == ("decide", [4, 5, 6])
+    assert engine.complete == [False]
+
+
+def test_a_history_that_lags_is_read_again_and_joined_with_what_the_poll_brought() -> None:
+    swf, engine = FakeSwf(), FakeEngine(engines.Needs(history=True), decided())
+    swf.pages = {None: [page(1, 2), page(1, 2, 3, 4)]}
+    make(swf, engine).handle(polled(previous=3, numbers=(4, 5, 6)))
+    assert engine.log[1] == ("decide", [1, 2, 3, 4, 5, 6])
+    assert engine.complete == [False, True]
+    swf.pages = {None: page(1, 2)}
+    with pytest.raises(needs.HistoryGap, match="before 6"):
+        make(swf, FakeEngine(engines.Needs(history=True))).handle(polled(previous=3, numbers=(4, 5, 6)))
+
+
+def test_blobs_and_local_activities_are_got_for_the_engine() -> None:
+    ran: list[str] = []
+
+    def local(activity: engines.LocalActivity, task: engines.DecisionTask) -> engines.LocalResult:
+        ran.append(activity.name)
+        return engines.LocalResult(result=f'"{activity.key}"')
+
+    wanted = tuple(engines.LocalActivity(key=key, name=f"m.{key}", input="{}") for key in ("a", "b"))
+    swf = FakeSwf()
+    engine = FakeEngine(engines.Needs(blobs=("p1",), local=wanted), engines.Needs(local=wanted[:1]), decided())
+    make(swf, engine, local=local).handle(polled())
+    task = engine.tasks[-1]
+    assert task.blobs == {"p1": "loaded p1"}
+    assert {key: ended.result for key, ended in task.local.items()} == {"a": '"a"', "b": '"b"'}
+    assert sorted(ran) == ["m.a", "m.a", "m.b"]
+
+
+def test_values_over_a_limit_are_put_away_when_the_answer_is_sent(tmp_path: Path) -> None:
+    swf, long = FakeSwf(), "x" * 40_000
+    closing = decisions.CompleteWorkflowExecution(result=long)
+    store = stores.open_store(f"file://{tmp_path}")
+    engine = FakeEngine(decided(decisions=(closing,)))
+    make(swf, engine, store=store).handle(polled())
+    ((sent,),) = [response["decisions"] for response in swf.responses()]
+    pointer = sent["completeWorkflowExecutionDecisionAttributes"]["result"]
+    assert pointer.startswith(f"simpleflow+file://{tmp_path}/")
+    assert store.load(pointer) == long
+    assert engine.log[-1][0] == "acknowledged"
+
+
+def test_a_value_that_fits_nowhere_fails_the_execution_and_says_so() -> None:
+    swf = FakeSwf()
+    scheduled = msgspec.structs.replace(SCHEDULE, input="x" * 40_000)
+    engine = FakeEngine(decided(decisions=(SCHEDULE, scheduled)))
+    make(swf, engine).handle(polled())
+    ((sent,),) = [response["decisions"] for response in swf.responses()]
+    failed = sent["failWorkflowExecutionDecisionAttributes"]
+    for words in ("input of ScheduleActivityTask 'activity-a-1'", "40000", "32768", "SIMPLEFLOW_JUMBO_FIELDS_BUCKET"):
+        assert words in failed["details"]
+    assert len(failed["reason"]) <= 256
+    assert engine.log[-1] == ("forget", "run")
 
 
 def test_the_engine_hears_of_an_acknowledged_response_only() -> None:
@@ -125,9 +227,9 @@ def test_the_engine_hears_of_an_acknowledged_response_only() -> None:
     swf.failing = [errors.UnknownResourceFault("gone")]
     assert not step.handle(polled("t2", run="run2"))
     assert [entry[:2] for entry in engine.log] == [
-        ("decide", [1, 2]),
+        ("decide", [1, 2, 3]),
         ("acknowledged", "run"),
-        ("decide", [1, 2]),
+        ("decide", [1, 2, 3]),
         ("forget", "run2"),
     ]
 
@@ -138,13 +240,6 @@ def test_a_lost_answer_is_repeated_until_the_token_is_unknown(monkeypatch: pytes
     swf.failing = [errors.TransportError("no answer"), errors.ThrottlingException("slow down")]
     assert make(swf, engine).handle(polled())
     assert len(swf.responses()) == 3
-
-
-def test_the_whole_history_is_read_up_to_this_decision() -> None:
-    swf, engine = FakeSwf(), FakeEngine(engines.Needs(history=True), decided())
-    swf.pages = {None: SimpleNamespace(events=[event(n) for n in range(1, 6)], next_page_token=None)}
-    make(swf, engine).handle(polled())
-    assert engine.log[1] == ("decide", [1, 2, 3])
 
 
 def test_sticky_responses_name_list_and_timeout_and_a_drain_gives_the_original_back() -> None:

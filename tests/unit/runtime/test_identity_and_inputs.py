@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from simpleflow import settings
+from simpleflow.client import inputs
 from simpleflow.core import errors
-from simpleflow.runtime import identity, inputs
+from simpleflow.runtime import identity
 
 
 @pytest.fixture(autouse=True)

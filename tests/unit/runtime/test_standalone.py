@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from simpleflow.client import starting
 from simpleflow.core import errors, interceptors
-from simpleflow.runtime import standalone, starting
+from simpleflow.runtime import standalone
 from simpleflow.swf import errors as swf_errors
 
 

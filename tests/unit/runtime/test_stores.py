@@ -8,6 +8,7 @@ import pytest
 
 from simpleflow import settings
 from simpleflow.core import errors
+from simpleflow.data import jumbo
 from simpleflow.data.blobs import base
 from simpleflow.runtime import stores
 
@@ -60,7 +61,7 @@ def test_without_a_store_the_error_names_field_size_limit_and_setting(opened: di
 
 def test_over_five_mebibytes_is_refused(opened: dict[str, Memory]) -> None:
     with pytest.raises(ValueError, match="store it yourself"):
-        open_in(opened, "b").offload("x" * (stores.LARGEST + 1), field="result", limit=10)
+        open_in(opened, "b").offload("x" * (jumbo.LARGEST + 1), field="result", limit=10)
 
 
 def test_a_changed_or_missing_blob_is_found_out(opened: dict[str, Memory]) -> None:

@@ -1,27 +1,29 @@
-"""Find, wait for, end and describe executions; what several commands share."""
+"""Find, wait for, act on and describe executions: what the client and the command line share."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
-from simpleflow import utils
 from simpleflow.core import errors, events, limits
 from simpleflow.swf import errors as swf_errors
 
-from . import context
-
-if TYPE_CHECKING:
-    from simpleflow.client import connect
+from . import connect
 
 #: seconds between two looks at an execution, growing from the first to the last
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 #: a year: the retention period is at most 90 days
 LONG_AGO_DAYS = 366
+
+
+class StillOpen(errors.SimpleflowError):
+    """The run was not closed in time."""
+
+
+class NotOpen(errors.SimpleflowError):
+    """The run is closed, or there is none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,19 +54,19 @@ class Closed:
     details: str | None = None
 
 
-def find(connection: connect.Connection, target: context.Target) -> Run:
+def find(connection: connect.Connection, workflow_id: str, run_id: str | None = None, domain: str | None = None) -> Run:
     """Return the run that is meant; without a run id the open one, else the latest closed one.
 
-    Raises SimpleflowError when there is none.
+    ``domain`` replaces the connection's. Raises SimpleflowError when there is none.
     """
-    domain = target.domain or connection.domain
-    if target.run_id is not None:
-        return Run(domain=domain, workflow_id=target.workflow_id, run_id=target.run_id)
+    domain = domain or connection.domain
+    if run_id is not None:
+        return Run(domain=domain, workflow_id=workflow_id, run_id=run_id)
     since = {"oldestDate": int(time.time()) - LONG_AGO_DAYS * 86_400}
     request = {
         "domain": domain,
         "startTimeFilter": since,
-        "executionFilter": {"workflowId": target.workflow_id},
+        "executionFilter": {"workflowId": workflow_id},
         "maximumPageSize": 1,
     }
     for action in ("ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"):
@@ -73,7 +75,7 @@ def find(connection: connect.Connection, target: context.Target) -> Run:
             found = infos[0].execution
             return Run(domain=domain, workflow_id=found.workflow_id, run_id=found.run_id)
     raise errors.SimpleflowError(
-        f"no execution {target.workflow_id!r} in domain {domain!r}: look with workflow.list (add --status closed), or "
+        f"no execution {workflow_id!r} in domain {domain!r}: look with workflow.list (add --status closed), or "
         "name another --domain or --backend"
     )
 
@@ -108,14 +110,14 @@ def wait(
 ) -> Closed:
     """Look at a run until it is closed, following those that continue it; a service that restarts is waited for.
 
-    Raises SimpleflowError after ``timeout`` seconds.
+    Raises StillOpen after ``timeout`` seconds.
     """
     begun = time.monotonic()
     pause, last = FIRST_LOOK, None
     while True:
         try:
             answer = describe(connection, run)
-        except (swf_errors.TransportError, swf_errors.ThrottlingException):
+        except (swf_errors.TransportError, swf_errors.ThrottlingException, swf_errors.ServiceFailure):
             answer = None
         if answer is not None and answer.execution_info.execution_status == "CLOSED":
             closed = outcome(connection, run, answer.execution_info.close_status)
@@ -127,8 +129,8 @@ def wait(
         if answer is not None and progress is not None and answer.open_counts != last:
             last = answer.open_counts
             progress(last, begun)
-        if timeout is not None and time.monotonic() - begun > timeout:
-            raise errors.SimpleflowError(f"{run.workflow_id} {run.run_id} is still open after {timeout:g} s")
+        if timeout is not None and time.monotonic() - begun >= timeout:
+            raise StillOpen(f"{run.workflow_id} {run.run_id} is still open after {timeout:g} s")
         time.sleep(pause)
         pause = min(pause * 1.5, LAST_LOOK)
 
@@ -148,47 +150,18 @@ def outcome(connection: connect.Connection, run: Run, status: str) -> Closed:
     )
 
 
-def terminate(connection: connect.Connection, run: Run, *, reason: str) -> None:
-    """Terminate a run; one that is closed already is left alone."""
+def act(connection: connect.Connection, action: str, run: Run, **more: Any) -> None:
+    """Signal, cancel or terminate an open run. Raises NotOpen."""
+    request = {"domain": run.domain, "workflowId": run.workflow_id, "runId": run.run_id, **more}
     try:
-        connection.transport.call(
-            "TerminateWorkflowExecution",
-            {
-                "domain": run.domain,
-                "workflowId": run.workflow_id,
-                "runId": run.run_id,
-                "reason": reason,
-                "childPolicy": "TERMINATE",
-            },
-        )
-    except swf_errors.UnknownResourceFault:
-        return
-    except swf_errors.SwfError as error:
-        click.echo(f"{run.workflow_id} could not be terminated ({error}): use workflow.terminate", err=True)
+        connection.transport.call(action, request)
+    except swf_errors.UnknownResourceFault as error:
+        raise NotOpen(
+            f"no open execution {run.workflow_id!r} (run {run.run_id}) in domain {run.domain!r} ({error}): "
+            "see workflow.list"
+        ) from error
 
 
-def report(connection: connect.Connection, closed: Closed) -> int:
-    """Print a result on stdout, or how the run ended on stderr; return the exit code."""
-    if closed.status == "COMPLETED":
-        if closed.result is not None:
-            click.echo(_loaded(connection, closed.result))
-        return 0
-    click.echo(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
-    for text in (closed.reason, closed.details):
-        if text:
-            click.echo(_readable(text), err=True)
-    return context.EXIT_CODES[closed.status]
-
-
-def _loaded(connection: connect.Connection, text: str) -> str:
-    from simpleflow.runtime import stores
-
-    return stores.open_store(stores.location(connection.endpoint_url)).load(text)
-
-
-def _readable(text: str) -> str:
-    """Failure details as their traceback; other text as it is."""
-    value = utils.json_loads_or_raw(text)
-    if isinstance(value, dict) and value.get("traceback"):
-        return str(value["traceback"]).rstrip()
-    return text
+def terminate(connection: connect.Connection, run: Run, *, reason: str) -> None:
+    """Terminate a run with its children. Raises NotOpen."""
+    act(connection, "TerminateWorkflowExecution", run, reason=reason[: limits.REASON], childPolicy="TERMINATE")

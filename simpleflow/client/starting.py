@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-from simpleflow import settings, utils
+from simpleflow import settings
 from simpleflow.core import errors, interceptors, limits
+from simpleflow.data import converter
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf import registration
 from simpleflow.swf.transport import base
+
+_converter = converter.Converter()
+
+
+class StartOptions(TypedDict, total=False):
+    """What a start may say of itself; what it leaves out comes from the class, then from the settings."""
+
+    workflow_id: str | None
+    #: seconds of the whole run, and of one decision
+    execution_timeout: int | None
+    decision_tasks_timeout: int | None
+    #: at most five
+    tags: Sequence[str] | None
+    #: of its decisions
+    task_list: str | None
 
 
 def request(
@@ -33,7 +49,7 @@ def request(
     args, kwargs = envelope["args"], envelope["kwargs"]
     whole = {**envelope, "__extra": {**envelope.get("__extra", {}), "class": path}}
     try:
-        text = utils.json_dumps(whole, sort_keys=True, ensure_ascii=False)
+        text = _converter.encode(whole)
     except TypeError as error:
         raise errors.UsageError(f"{source} cannot be serialised: {error}") from error
     if len(text) > limits.DATA:

@@ -1,0 +1,140 @@
+"""The client: start executions, talk to them, wait for their results, on any backend.
+
+with Client() as client:                      # the embedded service; Client(domain="prod") is Amazon SWF
+    run = client.start(jobs.Nightly, 7)
+    client.signal(run, "go", {"fast": True})
+    print(client.result(run, timeout=600))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from simpleflow import settings, utils
+from simpleflow import workflow as workflows
+from simpleflow.core import errors, events, interceptors, limits
+from simpleflow.data import converter, jumbo
+
+from . import connect, executions, starting
+
+
+class Failed(errors.SimpleflowError):
+    """The execution closed as something else than completed; the message says how."""
+
+    def __init__(self, closed: executions.Closed) -> None:
+        reason = f": {closed.reason}" if closed.reason else ""
+        super().__init__(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}{reason}")
+        #: FAILED, CANCELED, TERMINATED or TIMED_OUT
+        self.status = closed.status
+        self.reason = closed.reason
+        self.details = closed.details
+
+
+class Client:
+    """One connection to one domain. Thread safe. A context manager."""
+
+    def __init__(
+        self,
+        connection: connect.Connection | None = None,
+        *,
+        domain: str | None = None,
+        backend: str | None = None,
+        endpoint_url: str | None = None,
+        mounted: Sequence[interceptors.ClientInterceptor] = (),
+    ) -> None:
+        """Use a connection, or open the one that ``connect.connect`` picks. ``mounted`` stand around each start."""
+        self._connection = connection or connect.connect(domain, backend, endpoint_url)
+        self._mounted = tuple(mounted)
+        self._payloads = converter.Converter()
+
+    @property
+    def domain(self) -> str:
+        return self._connection.domain
+
+    def start(
+        self,
+        workflow: type[workflows.Workflow],
+        /,
+        *args: Any,
+        options: starting.StartOptions | None = None,
+        **kwargs: Any,
+    ) -> executions.Run:
+        """Start an execution of a workflow class with these arguments.
+
+        What ``options`` does not say comes from the class, then from the settings. Raises UsageError when the
+        arguments cannot be serialised, SimpleflowError when an execution of that id is open.
+        """
+        envelope = {"args": list(args), "kwargs": kwargs}
+        asked = starting.request(
+            workflow, utils.full_object_name(workflow), envelope, **(options or starting.StartOptions())
+        )
+        return self.begin(asked)
+
+    def begin(self, asked: Mapping[str, Any]) -> executions.Run:
+        """Start the execution of a StartWorkflowExecution request without its domain."""
+        run_id = starting.begin(self._connection.transport, self.domain, asked, mounted=self._mounted)
+        return executions.Run(domain=self.domain, workflow_id=asked["workflowId"], run_id=run_id)
+
+    def find(self, workflow_id: str, run_id: str | None = None) -> executions.Run:
+        """Return the run of that id: the open one, else the latest. Raises SimpleflowError."""
+        return executions.find(self._connection, workflow_id, run_id)
+
+    def signal(self, run: executions.Run, name: str, value: Any = None) -> None:
+        """Send a signal; its input is the value as JSON, none for None. Raises executions.NotOpen."""
+        more: dict[str, Any] = {"signalName": name}
+        if value is not None:
+            more["input"] = self._store.offload(
+                self._payloads.encode(value), field=f"input of signal {name!r}", limit=limits.DATA
+            )
+        executions.act(self._connection, "SignalWorkflowExecution", run, **more)
+
+    def cancel(self, run: executions.Run) -> None:
+        """Request the cancellation; the workflow decides what follows. Raises executions.NotOpen."""
+        executions.act(self._connection, "RequestCancelWorkflowExecution", run)
+
+    def terminate(self, run: executions.Run, reason: str = "terminated by a client") -> None:
+        """End it with its children at once. Raises executions.NotOpen."""
+        executions.terminate(self._connection, run, reason=reason)
+
+    def describe(self, run: executions.Run) -> Any:
+        """Return DescribeWorkflowExecution's answer (``swf.shapes.ExecutionDetail``)."""
+        return executions.describe(self._connection, run)
+
+    def history(self, run: executions.Run, *, reverse: bool = False) -> Iterator[events.Base]:
+        """Give every event, page by page."""
+        return executions.history(self._connection, run, reverse=reverse)
+
+    def wait(self, run: executions.Run, timeout: float | None = None) -> executions.Closed:
+        """Wait until it, or the last run that continues it, is closed; return how. Raises
+        executions.StillOpen after ``timeout`` seconds."""
+        return executions.wait(self._connection, run, timeout=timeout)
+
+    def result(self, run: executions.Run, timeout: float | None = None) -> Any:
+        """Wait for the end and return what the workflow returned. ``timeout=0`` does not wait.
+
+        Raises Failed when it did not complete, executions.StillOpen when it is open after ``timeout`` seconds.
+        """
+        closed = self.wait(run, timeout)
+        if closed.status != "COMPLETED":
+            raise Failed(closed)
+        return None if closed.result is None else self._payloads.decode(self._store.load(closed.result))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _store(self) -> jumbo.Store:
+        place = jumbo.location(
+            settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET, settings.SIMPLEFLOW_DATA_DIR, self._connection.endpoint_url
+        )
+        return jumbo.Store(place)
