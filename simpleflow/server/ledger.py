@@ -49,13 +49,13 @@ class Ledger:
         self._types: dict[tuple[str, str, str, str], states.Type] = {}
         #: no deadline is due before this moment; None: there is none
         self.soonest: float | None = None
-        self._seq = 0
         self._read()
 
     def _read(self) -> None:
         self.domains = {name: states.decode_domain(body) for name, body in self.store.domains()}
         self._open: dict[str, int] = {}
         self._last_key = self.store.last_key()
+        self._seq = self.store.last_seq()
         self.soonest = self.store.next_due()
 
     # -- one call

@@ -62,7 +62,7 @@ def test_previous_started_event_and_start_there() -> None:
     world.complete(world.work())
     task = world.poll(startAtPreviousStartedEvent=True)
     assert task["previousStartedEventId"] == 3
-    assert [bytes(e)[:12] for e in task["events"]][0] == b'{"eventId":3'
+    assert next(bytes(e)[:12] for e in task["events"]) == b'{"eventId":3'
     assert len(task["events"]) == task["startedEventId"] - 2
     assert run["runId"] == task["workflowExecution"]["runId"]
 

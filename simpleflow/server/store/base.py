@@ -113,6 +113,9 @@ class Store(Protocol):
 
     def last_key(self) -> int: ...
 
+    def last_seq(self) -> int:
+        """The highest place that a task holds in its list."""
+
     def open_key(self, domain: str, workflow_id: str) -> int | None:
         """The open run of a workflow id."""
 

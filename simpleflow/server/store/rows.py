@@ -20,6 +20,7 @@ _DUE: Final = {
     t: f"SELECT due, key FROM {t} WHERE due IS NOT NULL AND due<=? ORDER BY due, key LIMIT ?"  # noqa: S608  own
     for t in _TABLES
 }
+_SEQ: Final = {t: f"SELECT max(seq) FROM {t} WHERE list IS NOT NULL" for t in _TABLES}  # noqa: S608  own
 _NEXT: Final = {t: f"SELECT min(due) FROM {t} WHERE due IS NOT NULL" for t in _TABLES}  # noqa: S608  own
 
 
@@ -130,6 +131,9 @@ class Rows:
 
     def last_key(self) -> int:
         return int(self._execute("SELECT max(key) FROM executions").fetchone()[0] or 0)
+
+    def last_seq(self) -> int:
+        return max(self._execute(_SEQ[table]).fetchone()[0] or 0 for table in _TABLES)
 
     def open_key(self, domain: str, workflow_id: str) -> int | None:
         row = self._execute(

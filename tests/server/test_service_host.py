@@ -1,0 +1,224 @@
+"""The host: shared commits, answers held until them, polls on a loop, deadlines that fire by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_world import DOMAIN, World
+
+from simpleflow.core import clock as clocks
+from simpleflow.server import errors, host, service
+from simpleflow.server.store import memory, sqlite
+
+Story = Callable[[host.Host], Awaitable[None]]
+
+
+def play(story: Story, *, store: Any = None, **options: Any) -> None:
+    """Run a story on a host whose store holds what World prepares."""
+
+    async def run() -> None:
+        opened = store or memory.open_memory()
+        World(opened)
+        hosted = host.Host(service.Service(opened, clocks.RealClock()), **options)
+        await hosted.start()
+        try:
+            await story(hosted)
+        finally:
+            await hosted.stop()
+
+    asyncio.run(run())
+
+
+async def start(hosted: host.Host, workflow_id: str = "one", **more: Any) -> str:
+    request = {"domain": DOMAIN, "workflowId": workflow_id, "workflowType": {"name": "w", "version": "1"}, **more}
+    run_id: str = (await hosted.call("StartWorkflowExecution", request))["runId"]
+    return run_id
+
+
+def poll(hosted: host.Host, **more: Any) -> asyncio.Task[dict[str, Any]]:
+    request = {"domain": DOMAIN, "taskList": {"name": "d"}}
+    return asyncio.ensure_future(hosted.call("PollForDecisionTask", request, **more))
+
+
+async def turns(count: int = 3) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_concurrent_calls_share_a_commit(tmp_path: Path) -> None:
+    commits: list[int] = []
+
+    async def story(hosted: host.Host) -> None:
+        await asyncio.gather(*(start(hosted, str(n)) for n in range(20)))
+        assert len(commits) == 1
+        await start(hosted, "later")
+        assert len(commits) == 2
+
+    play(story, store=sqlite.open_file(tmp_path / "swf.db"), before_commit=lambda: commits.append(1))
+
+
+def test_a_read_waits_for_the_commit_of_what_it_shows() -> None:
+    order: list[str] = []
+
+    async def story(hosted: host.Host) -> None:
+        async def read() -> None:
+            request = {"domain": DOMAIN, "startTimeFilter": {"oldestDate": 0}}
+            found = await hosted.call("CountOpenWorkflowExecutions", request)
+            order.append(f"read {found['count']}")
+
+        await asyncio.gather(start(hosted), read())
+        assert order == ["commit", "read 1"]
+
+    play(story, before_commit=lambda: order.append("commit"))
+
+
+def test_a_refusal_that_depends_on_the_group_waits_too() -> None:
+    order: list[str] = []
+
+    async def story(hosted: host.Host) -> None:
+        first, second = await asyncio.gather(start(hosted), start(hosted), return_exceptions=True)
+        assert isinstance(first, str)
+        assert isinstance(second, errors.Fault)
+        assert order == ["commit"]
+
+    play(story, before_commit=lambda: order.append("commit"))
+
+
+def test_a_failed_commit_answers_nobody_and_keeps_nothing() -> None:
+    broken = [True]
+
+    def full() -> None:
+        if broken[0]:
+            raise OSError(28, "No space left on device")
+
+    async def story(hosted: host.Host) -> None:
+        task = poll(hosted)
+        await turns()
+        answers = await asyncio.gather(start(hosted), start(hosted, "two"), return_exceptions=True)
+        assert [getattr(answer, "status", None) for answer in answers] == [503, 503]
+        with pytest.raises(errors.Fault, match="nothing could be stored"):
+            await task  # it had been given the task of a start that is gone
+        broken[0] = False
+        again = poll(hosted)
+        await start(hosted)
+        assert (await again)["workflowExecution"]["workflowId"] == "one"
+
+    play(story, before_commit=full)
+
+
+def test_a_lost_answer_is_kept() -> None:
+    lost = [True]
+
+    def after() -> None:
+        if lost.pop() if lost else False:
+            raise errors.unavailable("the answer was lost")
+
+    async def story(hosted: host.Host) -> None:
+        with pytest.raises(errors.Fault):
+            await start(hosted)
+        with pytest.raises(errors.Fault, match="AlreadyStarted"):
+            await start(hosted)
+
+    play(story, after_commit=after)
+
+
+def test_a_poll_is_woken_held_and_revoked() -> None:
+    async def story(hosted: host.Host) -> None:
+        first, second = poll(hosted), poll(hosted, poll_id="p")
+        await turns()
+        assert hosted.open_polls == 2
+        await start(hosted)
+        assert (await first)["workflowExecution"]["workflowId"] == "one"
+        assert await hosted.revoke("p")
+        assert (await second)["taskToken"] == ""
+        assert not await hosted.revoke("p")
+        assert hosted.open_polls == 0
+        third = poll(hosted)
+        assert (await third)["taskToken"] == ""  # its time is over
+
+    play(story, poll_seconds=0.05)
+
+
+def test_a_poller_that_left_before_the_commit_gets_no_task() -> None:
+    async def story(hosted: host.Host) -> None:
+        waiting = poll(hosted)
+        await turns()
+        begun = asyncio.ensure_future(start(hosted))
+        await asyncio.sleep(0)  # the call is carried out, its commit comes next
+        waiting.cancel()
+        run_id = await begun
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        execution = {"workflowId": "one", "runId": run_id}
+        history = await hosted.call("GetWorkflowExecutionHistory", {"domain": DOMAIN, "execution": execution})
+        assert len(history["events"]) == 2
+        assert (await poll(hosted))["taskToken"]
+
+    play(story)
+
+
+def test_deadlines_fire_by_themselves() -> None:
+    async def story(hosted: host.Host) -> None:
+        await start(hosted)
+        task = await poll(hosted)
+        timer = {"timerId": "t", "startToFireTimeout": "0"}
+        decisions = [{"decisionType": "StartTimer", "startTimerDecisionAttributes": timer}]
+        await hosted.call("RespondDecisionTaskCompleted", {"taskToken": task["taskToken"], "decisions": decisions})
+        task = await asyncio.wait_for(poll(hosted), 5)
+        assert b"TimerFired" in bytes(task["events"][-3])
+
+    play(story)
+
+
+def test_a_stop_ends_polls_and_refuses_calls() -> None:
+    async def story(hosted: host.Host) -> None:
+        waiting = poll(hosted)
+        await turns()
+        assert not hosted.busy
+        await hosted.stop()
+        assert (await waiting)["taskToken"] == ""
+        with pytest.raises(errors.Fault, match="ending"):
+            await start(hosted)
+
+    play(story)
+
+
+def test_a_thousand_open_polls_are_cheap() -> None:
+    async def story(hosted: host.Host) -> None:
+        tasks = [poll(hosted) for _ in range(1000)]
+        await turns()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for n in range(100):
+            await start(hosted, str(n))
+        assert loop.time() - begun < 2
+        await turns()
+        done = [task for task in tasks if task.done()]
+        assert len(done) == 100
+        assert done == tasks[:100]
+
+    play(story)
+
+
+def test_after_an_unclean_stop_the_database_is_checked_beside_the_work(tmp_path: Path) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+    World(store)
+    store._connection.close()
+    store._lock.close()
+
+    async def story() -> None:
+        hosted = host.Host(service.Service(sqlite.open_file(tmp_path / "swf.db"), clocks.RealClock()))
+        await hosted.start()
+        await start(hosted)
+        for _ in range(200):
+            if hosted.problems is not None:
+                break
+            await asyncio.sleep(0.01)
+        assert hosted.problems == []
+        await hosted.stop()
+
+    asyncio.run(story())
