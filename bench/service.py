@@ -1,0 +1,253 @@
+"""The embedded service over HTTP: requests per second, growth, memory, start; beside moto and the bare HTTP server.
+
+No-op activities: start, schedule, poll, complete, seven calls an execution, from one client process with 1, 4 and 8
+connections. All servers in each round, the same executions on each, medians over the rounds; CPU is that of the
+server's process, per request. moto's cost grows with every execution it was ever given: it gets a fresh server for each
+number of clients, once (about a minute).
+
+    python bench/service.py [--rounds 3] [--quick] [--open 100000] [--big GB]
+
+``--big 5`` fills the database up to 5 GB before its start is measured (minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import _swf_client
+import _swf_servers
+import _table
+
+CLIENTS = (1, 4, 8)
+#: executions worked in one measurement
+LIVES = 600
+NAMES = {
+    "raw": "uvicorn alone",
+    "memory": "ours, in memory",
+    "full": "ours, SQLite FULL",
+    "normal": "ours, SQLite NORMAL",
+    "moto": "moto's server",
+}
+MAKE: dict[str, Callable[[Path], _swf_servers.Server]] = {
+    "raw": _swf_servers.raw,
+    "memory": lambda folder: _swf_servers.ours(folder, database=":memory:"),
+    "full": lambda folder: _swf_servers.ours(folder, database="full.db"),
+    "normal": lambda folder: _swf_servers.ours(folder, database="normal.db", synchronous="normal"),
+    "moto": _swf_servers.moto,
+}
+
+
+Figures = dict[tuple[str, int], list[float]]
+
+
+def rates(folder: Path, rounds: int, scale: float) -> bool:
+    """Compare the servers; return whether the goals are met."""
+    speed: Figures = {}
+    cpu: Figures = {}
+    lives = int(LIVES * scale)
+
+    def measure(kind: str, server: _swf_servers.Server, turn: int, count: int) -> None:
+        client = _swf_client.Client(server.where)
+
+        def life(each: int, number: int) -> _swf_client.Life:
+            return _swf_client.no_op(f"w-{turn}-{count}-{number}", f"l-{each}")
+
+        before = server.cpu()
+        took = client.run(count, lives, life)
+        if turn:
+            speed.setdefault((kind, count), []).append(client.calls / took)
+            cpu.setdefault((kind, count), []).append((server.cpu() - before) / client.calls)
+
+    servers = {kind: make(folder) for kind, make in MAKE.items() if kind != "moto"}
+    try:
+        for kind, server in servers.items():
+            if kind != "raw":
+                _swf_client.register(_swf_client.Client(server.where))
+        for turn in range(rounds + 1):  # the first one warms up
+            for place, count in enumerate(CLIENTS):
+                for kind, server in servers.items():
+                    measure(kind, server, turn, count)
+                if turn == 1 + place % rounds:
+                    other = MAKE["moto"](folder)
+                    try:
+                        _swf_client.register(_swf_client.Client(other.where))
+                        measure("moto", other, turn, count)
+                    finally:
+                        other.stop()
+    finally:
+        for server in servers.values():
+            server.stop()
+    found = {key: statistics.median(values) for key, values in speed.items()}
+    costs = {key: statistics.median(values) for key, values in cpu.items()}
+    rows = [
+        [
+            NAMES[kind],
+            *(f"{found[kind, count]:,.0f}" for count in CLIENTS),
+            *(_table.seconds(costs[kind, count]) for count in CLIENTS),
+        ]
+        for kind in MAKE
+    ]
+    headings = ["requests/s", *(f"{n} clients" for n in CLIENTS), *(f"CPU at {n}" for n in CLIENTS)]
+    _table.show("start, schedule, poll, complete of no-op activities", headings, rows)
+    goals: list[tuple[str, float, float]] = []
+    for count in CLIENTS:
+        goals.append((f"in memory / moto, {count} clients", found["memory", count] / found["moto", count], 50.0))
+    for count in CLIENTS:
+        goals.append((f"FULL / moto, {count} clients", found["full", count] / found["moto", count], 50.0))
+    for count in CLIENTS:
+        goals.append((f"in memory / uvicorn alone, {count} clients", found["memory", count] / found["raw", count], 0.3))
+    goals.append(("FULL / in memory, 8 clients", found["full", 8] / found["memory", 8], 0.5))
+    _table.show(
+        "goals",
+        ["ratio", "measured", "goal", ""],
+        [[name, f"{value:.2f}", f">= {goal}", _table.verdict(value >= goal)] for name, value, goal in goals],
+    )
+    return all(value >= goal for _, value, goal in goals)
+
+
+def per_call(client: _swf_client.Client, count: int, make: Callable[[int, int], _swf_client.Life]) -> float:
+    """Seconds per call of some lives on one connection."""
+    client.calls = 0
+    took = client.run(1, count, make)
+    return took / client.calls
+
+
+def growth_of_events(folder: Path, last: int) -> tuple[float, float]:
+    """Seconds per call at the first events of an execution, and at its last."""
+    server = _swf_servers.ours(folder, database="events.db")
+    try:
+        client = _swf_client.Client(server.where)
+        _swf_client.register(client)
+        client.call("StartWorkflowExecution", **_swf_client.start_request("long", "long"))
+        poll = client.call("PollForDecisionTask", domain=_swf_client.DOMAIN, taskList={"name": "long"})
+        token = _swf_client._token(poll).taskToken
+        client.call("RespondDecisionTaskCompleted", taskToken=token, decisions=[])
+        rounds = 200
+
+        def sample() -> float:
+            return statistics.median(
+                per_call(client, rounds // 5, lambda each, number: _swf_client.signalled("long", "long"))
+                for _ in range(5)
+            )
+
+        first = sample()
+        # five events a round: signalled, scheduled, started, completed, marker
+        client.run(1, last // 5 - 2 * rounds, lambda each, number: _swf_client.signalled("long", "long"))
+        return first, sample()
+    finally:
+        server.stop()
+
+
+def growth_of_open(folder: Path, last: int) -> tuple[float, float, float]:
+    """Seconds per call with few and with many open executions; megabytes of the server with 10,000."""
+    server = _swf_servers.ours(folder, database="open.db")
+    try:
+        client = _swf_client.Client(server.where)
+        _swf_client.register(client)
+
+        def sample(name: str) -> float:
+            return statistics.median(
+                per_call(client, 100, lambda each, number, k=k: _swf_client.no_op(f"{name}-{k}-{number}", "own"))
+                for k in range(5)
+            )
+
+        def fill(begin: int, end: int) -> None:
+            client.run(8, end - begin, lambda each, number: _swf_client.started(f"open-{begin + number}", "waiting"))
+
+        first = sample("first")
+        fill(0, min(10_000, last))
+        memory = server.memory()
+        fill(min(10_000, last), last)
+        return first, sample("last"), memory
+    finally:
+        server.stop()
+
+
+def fill_up(folder: Path, gigabytes: float) -> None:
+    """Write long signals until the database of open executions is so big."""
+    server = _swf_servers.ours(folder, database="open.db", synchronous="normal")
+    try:
+        client = _swf_client.Client(server.where)
+        text = "x" * 32_000
+        number = 0
+
+        def long_signals(each: int, index: int) -> _swf_client.Life:
+            for _ in range(20):
+                name = f"open-{(number + index) % 1000}"
+                request = {"domain": _swf_client.DOMAIN, "workflowId": name, "signalName": "s", "input": text}
+                yield "SignalWorkflowExecution", request
+
+        while (folder / "open.db").stat().st_size < gigabytes * 1e9:
+            client.run(8, 500, long_signals)
+            number += 500
+    finally:
+        server.stop()
+
+
+def start_of(folder: Path) -> tuple[float, float]:
+    """Seconds until the database of open executions is served again, and a call on it answered; its gigabytes."""
+    size = sum(each.stat().st_size for each in folder.glob("open.db*")) / 1e9
+    began = time.perf_counter()
+    server = _swf_servers.ours(folder, database="open.db")
+    try:
+        _swf_client.Client(server.where).call(
+            "CountPendingDecisionTasks", domain=_swf_client.DOMAIN, taskList={"name": "waiting"}
+        )
+        return time.perf_counter() - began, size
+    finally:
+        server.stop()
+
+
+def growth(folder: Path, events: int, opened: int, gigabytes: float) -> bool:
+    first, last = growth_of_events(folder, events)
+    few, many, memory = growth_of_open(folder, opened)
+    if gigabytes:
+        fill_up(folder, gigabytes)
+    start, size = start_of(folder)
+    rows = [
+        [
+            f"a call at event 1 / {events:,}",
+            _table.seconds(first),
+            _table.seconds(last),
+            "<= 1.5 x",
+            last / first <= 1.5,
+        ],
+        [f"a call with 0 / {opened:,} open", _table.seconds(few), _table.seconds(many), "<= 1.5 x", many / few <= 1.5],
+        ["memory with 10,000 open executions", "", f"{memory:.0f} MB", "< 150 MB", memory < 150],
+        [f"start with {opened:,} open, {size:.1f} GB", "", _table.seconds(start), "< 10 s", start < 10],
+    ]
+    _table.show(
+        "growth and size (SQLite FULL, 1 client)",
+        ["", "first", "last", "goal", ""],
+        [[*map(str, row[:4]), _table.verdict(bool(row[4]))] for row in rows],
+    )
+    return all(bool(row[4]) for row in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything: to see that it runs")
+    parser.add_argument("--open", type=int, default=None, help="open executions (default 100,000)")
+    parser.add_argument("--big", type=float, default=0.0, metavar="GB", help="size of the database that is started")
+    parser.add_argument("--only", choices=["rates", "growth"])
+    given = parser.parse_args()
+    scale = 0.1 if given.quick else 1.0
+    opened = given.open or int(100_000 * scale)
+    good = True
+    with tempfile.TemporaryDirectory(prefix="simpleflow-bench-") as name:
+        if given.only != "growth":
+            good = rates(Path(name), given.rounds, scale) and good
+        if given.only != "rates":
+            good = growth(Path(name), int(20_000 * scale), opened, given.big) and good
+    return 0 if good or given.quick else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
