@@ -69,8 +69,15 @@ class Ledger:
         while self.outbox:
             self.outbox.popleft()()
         if self.dirty:
-            for changed in self.dirty.values():
-                self._write(changed)
+            try:
+                for changed in self.dirty.values():
+                    self._write(changed)
+            except base.Lost:
+                raise
+            except Exception as error:
+                # a part of the call is written: with what it shares its transaction with, it has to go
+                self.store.rollback()
+                raise base.Lost(repr(error)) from error
             self.dirty.clear()
             self._begun.clear()
             while len(self._cache) > CACHED:

@@ -34,8 +34,10 @@ class File(rows.Rows):
         """Mark the end as orderly, empty the write-ahead log and let others open the file."""
         try:
             self.rollback()
-            self._execute("UPDATE meta SET value=1 WHERE name='clean'")
-            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # a full disk keeps the mark away: the next server will check the file, which is right
+            with contextlib.suppress(sqlite3.Error):
+                self._execute("UPDATE meta SET value=1 WHERE name='clean'")
+                self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._connection.close()
             self._lock.close()
@@ -106,6 +108,7 @@ def _prepare(connection: sqlite3.Connection, place: Path, lock: IO[bytes], synch
     execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     execute("PRAGMA journal_size_limit = 67108864")
     execute("PRAGMA temp_store = MEMORY")
+    execute("PRAGMA cache_size = -16000")
     execute("PRAGMA busy_timeout = 5000")
     migrate(connection, found)
     row = execute("SELECT value FROM meta WHERE name='clean'").fetchone()
