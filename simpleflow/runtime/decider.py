@@ -138,13 +138,13 @@ class Decider:
             logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
             sent, refused = outgoing.ending(error), True
         acknowledged = self._respond(answer, decided, sent)
-        if acknowledged and not refused:
+        closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
+        if acknowledged and not refused and (not closed or self._really_closed(execution)):
             on_engine(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
         else:
             on_engine(lambda: self._engine.forget(execution.run_id))
         if not acknowledged:
             return False
-        closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
         outcome = interceptors.DecisionAnswered(
             execution=execution,
             started_event_id=answer.started_event_id,
@@ -155,6 +155,21 @@ class Decider:
         for interceptor in reversed(self._mounted):
             interceptor.answered(outcome)
         return True
+
+    def _really_closed(self, execution: interceptors.Execution) -> bool:
+        """Whether hooks of the closed workflow may run: a closing decision fails when an event arrived meanwhile.
+
+        Asks the service only when there are such hooks.
+        """
+        asks = getattr(self._engine, "has_closing_hooks", None)
+        if asks is None or not asks(execution.run_id):
+            return True
+        request = {
+            "domain": execution.domain,
+            "execution": {"workflowId": execution.workflow_id, "runId": execution.run_id},
+        }
+        answer = self._transport.call("DescribeWorkflowExecution", request)
+        return bool(answer.execution_info.execution_status == "CLOSED")
 
     def _respond(self, answer: Any, decided: engines.Decided, sent: Sequence[decisions.Decision]) -> bool:
         self._types.ensure(decided.types)

@@ -1,0 +1,98 @@
+"""Workflows and activities that the integration tests run; every process imports them by name."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from simpleflow import Workflow, activity, futures
+
+
+@activity.with_attributes(version="1", task_list="work")
+def double(number: int) -> int:
+    return number * 2
+
+
+@activity.with_attributes(version="1", task_list="work")
+def text_of(size: int) -> str:
+    return "x" * size
+
+
+@activity.with_attributes(version="1", task_list="work")
+def nothing_serialisable() -> object:
+    return object()
+
+
+@activity.with_attributes(version="1", task_list="work", heartbeat_timeout=10)
+def slow(seconds: float, folder: str) -> float:
+    """Leave a file that says it began, then sleep."""
+    with open(os.path.join(folder, f"began-{os.getpid()}-{time.time()}"), "w"):
+        time.sleep(seconds)
+    return seconds
+
+
+class Base(Workflow):
+    version = "1"
+    task_list = "decisions"
+    execution_timeout = 600
+    decision_tasks_timeout = 10
+
+
+class Doubles(Base):
+    """A fan-out, then a sum."""
+
+    name = "doubles"
+
+    def run(self, count: int = 3) -> int:
+        return sum(futures.wait(*[self.submit(double, number) for number in range(count)]))
+
+
+class Waits(Base):
+    """Waits for a signal and returns its input."""
+
+    name = "waits"
+
+    def run(self) -> Any:
+        return self.submit(self.wait_signal("go")).result
+
+
+class Naps(Base):
+    """Sleeps an hour."""
+
+    name = "naps"
+    execution_timeout = 7200
+
+    def run(self) -> str:
+        self.submit(self.start_timer("nap", 3600)).result
+        return "slept"
+
+
+class Fails(Base):
+    name = "fails"
+
+    def run(self) -> None:
+        self.fail("on purpose", "with details")
+
+
+class Long(Base):
+    """Its result, and one of its arguments, are over SWF's limit."""
+
+    name = "long"
+
+    def run(self, size: int = 40_000) -> str:
+        return str(self.submit(text_of, size).result)
+
+
+class Unserialisable(Base):
+    name = "unserialisable"
+
+    def run(self) -> Any:
+        return self.submit(nothing_serialisable).result
+
+
+class BadArguments(Base):
+    name = "bad-arguments"
+
+    def run(self) -> Any:
+        return self.submit(double, object()).result

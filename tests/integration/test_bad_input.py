@@ -1,0 +1,106 @@
+"""Bad input: one clear message, a non-zero exit, nothing half done."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+from conftest import Place
+
+pytestmark = pytest.mark.needs_processes
+FLOWS = "integration_flows"
+
+
+def refused(place: Place, *argv: str, code: int, words: tuple[str, ...]) -> str:
+    """Run a command that must fail with one message that holds these words; return stderr."""
+    ended = place.run(*argv, timeout=90)
+    assert ended.returncode == code, f"{ended.returncode}\n{ended.stdout}\n{ended.stderr}\n{place.logs()}"
+    assert "Traceback (most recent call last)" not in ended.stderr
+    for word in words:
+        assert word in ended.stderr, ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize("command", ["workflow.start", "standalone"])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["no.such.module.Workflow"], ("no.such.module.Workflow", "package.module.ClassName")),
+        ([f"{FLOWS}.NoSuchClass"], ("NoSuchClass",)),
+        ([f"{FLOWS}.double"], ("not a subclass of simpleflow.Workflow",)),
+        ([f"{FLOWS}.Doubles", "-i", "[1"], ("--input", "JSON")),
+        ([f"{FLOWS}.Doubles", "-i", '{"count": 3}'], ('"kwargs"', "count")),
+        ([f"{FLOWS}.Doubles", "--input-file", "missing.json"], ("missing.json",)),
+        ([f"{FLOWS}.Doubles", "-i", json.dumps(["x" * 40_000])], ("32768",)),
+    ],
+)
+def test_what_cannot_be_started_starts_nothing(
+    place: Place, command: str, argv: list[str], words: tuple[str, ...]
+) -> None:
+    refused(place, command, *argv, code=64, words=words)
+    assert not (place.folder / "data").exists(), "a service was started for nothing"
+
+
+def test_arguments_and_results_that_cannot_be_serialised_fail_the_workflow(place: Place) -> None:
+    said = refused(place, "standalone", f"{FLOWS}.BadArguments", "-W", "1", code=1, words=("args[0]", "object"))
+    assert "double" in said
+    refused(place, "standalone", f"{FLOWS}.Unserialisable", "-W", "1", code=1, words=("nothing_serialisable",))
+
+
+def test_a_worker_that_imports_a_broken_module_takes_no_task(place: Place) -> None:
+    Path(place.folder, "broken_on_import.py").write_text("raise RuntimeError('no licence')\n")
+    refused(place, "worker.start", "--modules", "broken_on_import", code=64, words=("broken_on_import", "no licence"))
+    refused(place, "decider.start", "broken_on_import.W", code=64, words=("broken_on_import.W", "no licence"))
+    refused(
+        place,
+        "worker.start",
+        "--middleware-pre-execution",
+        "nowhere.f",
+        code=64,
+        words=("--middleware-pre-execution", "nowhere.f"),
+    )
+    assert not (place.folder / "data").exists()
+
+
+def test_a_port_in_use_is_named(place: Place) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for detach in ([], ["--detach"]):
+            refused(place, "server.start", "--port", port, *detach, code=1, words=(port, "in use"))
+    assert place.run("server.status").returncode == 1
+
+
+def test_a_database_of_a_newer_version_is_left_alone(place: Place) -> None:
+    place.ok("server.start", "--detach")
+    place.ok("server.stop")
+    (path,) = (place.folder / "data").glob("*.db")
+    with sqlite3.connect(path) as database:
+        tables = [name for (name,) in database.execute("select name from sqlite_master where type='table'")]
+        (version,) = database.execute("pragma user_version").fetchone()
+        assert version > 0, tables
+        database.execute(f"pragma user_version={version + 1}")
+    database.close()
+    before = path.read_bytes()
+    for argv in (["server.start"], ["workflow.start", f"{FLOWS}.Doubles"]):
+        refused(place, *argv, code=1, words=("newer", path.name))
+    assert path.read_bytes() == before
+
+
+def test_an_unknown_execution_is_an_error_of_every_command(place: Place) -> None:
+    for command in ("workflow.info", "workflow.wait", "workflow.result", "workflow.terminate", "workflow.tasks"):
+        refused(place, command, "nobody", code=1, words=("nobody", "workflow.list"))
+
+
+def test_an_open_workflow_id_is_not_started_twice(place: Place) -> None:
+    place.ok("workflow.start", f"{FLOWS}.Waits", "--workflow-id", "w")
+    refused(place, "workflow.start", f"{FLOWS}.Waits", "--workflow-id", "w", code=1, words=("'w' is open",))
+
+
+def test_amazon_without_credentials_names_the_embedded_service(place: Place) -> None:
+    place.env |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(place.folder)}
+    refused(place, "workflow.list", "-d", "prod", code=1, words=("credentials", "--backend embedded"))

@@ -1,0 +1,75 @@
+"""kill -9 in mid-run: nothing is lost, and the result is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+from conftest import Place, eventually
+
+pytestmark = pytest.mark.needs_processes
+REPORT = "examples.stdlib_report.workflow.StdlibReport"
+#: 20 modules, and timeouts of 10 s
+ARGUMENTS = ("-i", '{"kwargs":{"limit":20,"ranges":2}}', "--decision-tasks-timeout", "10")
+
+
+def children(process: int) -> list[psutil.Process]:
+    return psutil.Process(process).children(recursive=True)
+
+
+def kill_decider(place: Place, decider: int, worker: int) -> None:
+    """The supervised decider process; its supervisor starts another."""
+    (found,) = children(decider)
+    found.send_signal(signal.SIGKILL)
+
+
+def kill_worker(place: Place, decider: int, worker: int) -> None:
+    """A whole worker with its runners; another is started."""
+    os.kill(worker, signal.SIGKILL)
+    place.spawn("worker.start", "-t", "light", "-N", "1")
+
+
+def kill_runners(place: Place, decider: int, worker: int) -> None:
+    """The processes that run the tasks: their tasks fail within a second and are retried."""
+    for found in children(worker):
+        found.send_signal(signal.SIGKILL)
+
+
+def kill_service(place: Place, decider: int, worker: int) -> None:
+    os.kill(place.server_pid(), signal.SIGKILL)
+    eventually(lambda: place.run("server.status").returncode != 0)
+    place.ok("server.start", "--detach")
+
+
+@pytest.fixture(scope="module")
+def expected() -> str:
+    import subprocess
+    import sys
+
+    from conftest import ROOT
+
+    argv = [sys.executable, "-m", "simpleflow", "workflow.start", REPORT, "--local", *ARGUMENTS]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=ROOT, check=True).stdout
+
+
+@pytest.mark.parametrize("kill", [kill_decider, kill_worker, kill_runners, kill_service], ids=lambda f: f.__name__)
+def test_a_killed_process_changes_nothing(place: Place, kill: Callable[[Place, int, int], None], expected: str) -> None:
+    place.ok("server.start", "--detach")
+    decider = place.spawn("decider.start", REPORT)
+    worker = place.spawn("worker.start", "-t", "light", "-N", "1")
+    place.spawn("worker.start", "-t", "heavy", "-N", "1")
+    workflow_id, _ = place.ok("workflow.start", REPORT, "--workflow-id", "r", *ARGUMENTS).split()
+
+    def done() -> int:
+        tasks = json.loads(place.ok("workflow.tasks", workflow_id, "--format", "json"))
+        return sum(task["state"] == "completed" for task in tasks)
+
+    eventually(lambda: done() >= 3)
+    kill(place, decider.pid, worker.pid)
+    assert done() < 26, "the kill came after the end: it shows nothing"
+    printed = place.ok("workflow.wait", workflow_id, "--timeout", "60", timeout=90)
+    assert json.loads(printed) == json.loads(expected)

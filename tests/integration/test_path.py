@@ -1,0 +1,101 @@
+"""The whole path with real processes: service, decider, workers, commands."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+from conftest import Place, eventually
+
+pytestmark = pytest.mark.needs_processes
+FLOWS = "integration_flows"
+REPORT = "examples.stdlib_report.workflow.StdlibReport"
+
+
+def started(place: Place, *argv: str) -> tuple[str, str]:
+    workflow_id, run_id = place.ok("workflow.start", *argv).split()
+    return workflow_id, run_id
+
+
+def test_commands_start_the_service_and_show_what_runs(place: Place) -> None:
+    place.spawn("decider.start", f"{FLOWS}.Doubles")
+    place.spawn("worker.start", "-t", "work", "-N", "2")
+    begun = place.run("workflow.start", f"{FLOWS}.Doubles", "-i", "[4]", "--workflow-id", "d1", "--tags", "a,b")
+    assert begun.returncode == 0, begun.stderr
+    assert "using the embedded service" in begun.stderr
+    _, run_id = begun.stdout.split()
+    assert place.ok("workflow.wait", "d1") == "12"
+    assert place.ok("workflow.result", "d1", "--run-id", run_id) == "12"
+    info = json.loads(place.ok("workflow.info", "d1", "--format", "json"))
+    assert (info["status"], info["tag_list"], info["input"]["args"]) == ("COMPLETED", "a,b", [4])
+    tasks = json.loads(place.ok("workflow.tasks", "d1", "--format", "json"))
+    assert [task["state"] for task in tasks] == ["completed"] * 4
+    assert {task["type"] for task in tasks} == {f"{FLOWS}.double"}
+    history = json.loads(place.ok("--format", "json", "workflow.history", "d1", run_id))["events"]
+    assert history[0]["eventType"] == "WorkflowExecutionStarted"
+    assert history[-1]["eventType"] == "WorkflowExecutionCompleted"
+    listed = json.loads(place.ok("workflow.list", "--status", "closed", "--format", "json"))
+    assert [(row["workflow_id"], row["run_id"]) for row in listed] == [("d1", run_id)]
+    assert json.loads(place.ok("workflow.list", "--format", "json")) == []
+
+
+def test_signals_cancellations_and_terminations_reach_the_workflow(place: Place) -> None:
+    place.spawn("decider.start")
+    for name in ("s", "c", "t"):
+        started(place, f"{FLOWS}.Waits", "--workflow-id", name)
+    place.ok("workflow.signal", "go", "s", "-i", '{"fast":true}')
+    assert json.loads(place.ok("workflow.wait", "s")) == {"fast": True}
+    place.ok("workflow.cancel", "c")
+    ended = place.run("workflow.wait", "c")
+    assert (ended.returncode, "canceled" in ended.stderr) == (3, True), ended.stderr
+    place.ok("workflow.terminate", "t", "--reason", "enough")
+    ended = place.run("workflow.result", "t")
+    assert ended.returncode == 1
+    assert "enough" in ended.stderr
+    assert place.run("workflow.terminate", "t").returncode == 1
+    started(place, f"{FLOWS}.Fails", "--workflow-id", "f")
+    ended = place.run("workflow.wait", "f")
+    assert ended.returncode == 1
+    assert "on purpose" in ended.stderr
+    started(place, f"{FLOWS}.Naps", "--workflow-id", "n", "--execution-timeout", "1")
+    assert place.run("workflow.wait", "n").returncode == 2
+
+
+def test_the_same_example_gives_the_same_result_at_every_distance(place: Place) -> None:
+    argv = ("-i", '{"kwargs":{"limit":20,"ranges":2}}')
+    local = json.loads(place.ok("workflow.start", REPORT, "--local", *argv))
+    assert local["modules"] == 20
+    standalone = json.loads(place.ok("standalone", REPORT, "-W", "2", *argv))
+    assert standalone == local
+    place.spawn("decider.start", REPORT)
+    for task_list in ("light", "heavy"):
+        place.spawn("worker.start", "-t", task_list, "-N", "1", "--modules", "examples.stdlib_report")
+    started(place, REPORT, "--workflow-id", "r", *argv)
+    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "60", timeout=90)) == local
+
+
+def test_virtual_time_lets_an_hour_pass_at_once(place: Place) -> None:
+    begun = time.monotonic()
+    assert place.ok("workflow.start", f"{FLOWS}.Naps", "--local", "--virtual-time") == '"slept"'
+    assert time.monotonic() - begun < 15
+
+
+def test_values_over_the_limit_travel_beside_the_embedded_service(place: Place) -> None:
+    assert place.ok("standalone", f"{FLOWS}.Long", "-W", "1") == json.dumps("x" * 40_000)
+    assert list((place.folder / "data" / "blobs").iterdir())
+
+
+def test_sigterm_drains_and_leaves_nothing(place: Place) -> None:
+    decider = place.spawn("decider.start", f"{FLOWS}.Doubles")
+    worker = place.spawn("worker.start", "-t", "work", "-N", "2")
+    started(place, f"{FLOWS}.Doubles", "--workflow-id", "d")
+    assert place.ok("workflow.wait", "d") == "6"
+    for process in (decider, worker):
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert time.monotonic() - begun < 5  # the open polls were revoked, not waited for
+    assert place.ok("server.stop") == ""
+    assert eventually(lambda: place.run("server.status").returncode == 1)

@@ -1,0 +1,135 @@
+"""Every verb of the client, against a service in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simpleflow import settings, workflow
+from simpleflow.client import Client, Failed, connect, executions
+from simpleflow.core import errors, interceptors
+from simpleflow.server import local
+
+
+class Nightly(workflow.Workflow):
+    name, version, task_list = "nightly", "1", "decisions"
+
+    def run(self, *args: Any, **kwargs: Any) -> None: ...
+
+
+@pytest.fixture
+def connection() -> Iterator[connect.Connection]:
+    service = local.open_memory(domain="d")
+    yield connect.Connection(transport=local.transport(service), domain="d", endpoint_url=None)
+    service.close()
+
+
+@pytest.fixture
+def client(connection: connect.Connection) -> Client:
+    return Client(connection)
+
+
+def decide(connection: connect.Connection, *decisions: dict[str, Any]) -> Any:
+    """Answer the decision task that waits, as a decider would."""
+    task = connection.transport.call("PollForDecisionTask", {"domain": "d", "taskList": {"name": "decisions"}})
+    request = {"taskToken": task.task_token, "decisions": list(decisions)}
+    connection.transport.call("RespondDecisionTaskCompleted", request)
+    return task
+
+
+def complete(result: str) -> dict[str, Any]:
+    return {
+        "decisionType": "CompleteWorkflowExecution",
+        "completeWorkflowExecutionDecisionAttributes": {"result": result},
+    }
+
+
+def test_a_start_says_what_the_class_and_the_options_say(client: Client, connection: connect.Connection) -> None:
+    run = client.start(Nightly, 7, options={"workflow_id": "n", "tags": ["a"], "execution_timeout": 60}, deep=True)
+    assert run == client.find("n") == executions.Run(domain="d", workflow_id="n", run_id=run.run_id)
+    shown = client.describe(run)
+    assert shown.execution_info.tag_list == ["a"]
+    assert shown.execution_configuration.execution_start_to_close_timeout == "60"
+    started: Any = next(client.history(run))
+    assert started.attributes.input == ('{"__extra":{"class":"test_client.Nightly"},"args":[7],"kwargs":{"deep":true}}')
+    with pytest.raises(errors.SimpleflowError, match="'n' is open"):
+        client.start(Nightly, options={"workflow_id": "n"})
+    with pytest.raises(errors.UsageError, match=r"args\[0\]"):
+        client.start(Nightly, object())
+
+
+def test_a_result_is_awaited_and_decoded(client: Client, connection: connect.Connection) -> None:
+    run = client.start(Nightly)
+    with pytest.raises(executions.StillOpen):
+        client.result(run, timeout=0)
+    threading.Timer(0.1, decide, (connection, complete('{"rows":[1,2]}'))).start()
+    assert client.result(run, timeout=10) == {"rows": [1, 2]}
+    assert client.wait(run).status == "COMPLETED"
+
+
+def test_a_result_over_the_limit_is_fetched(client: Client, connection: connect.Connection, tmp_path: Path) -> None:
+    settings.put_setting("SIMPLEFLOW_JUMBO_FIELDS_BUCKET", f"file://{tmp_path}")
+    try:
+        run = client.start(Nightly)
+        client.signal(run, "big", "x" * 40_000)
+        task = decide(connection)
+        (signaled,) = [e for e in task.events if type(e).__name__ == "WorkflowExecutionSignaled"]
+        assert signaled.attributes.input.startswith(f"simpleflow+file://{tmp_path}/")
+        client.signal(run, "again")
+        decide(connection, complete(signaled.attributes.input))
+        assert client.result(run, timeout=5) == "x" * 40_000
+    finally:
+        settings.reload()
+
+
+def test_signals_cancellations_and_terminations(client: Client, connection: connect.Connection) -> None:
+    run = client.start(Nightly)
+    client.signal(run, "go", {"fast": True})
+    client.signal(run, "plain")
+    client.cancel(run)
+    found: list[Any] = list(client.history(run))
+    assert [e.attributes.input for e in found if type(e).__name__ == "WorkflowExecutionSignaled"] == [
+        '{"fast":true}',
+        None,
+    ]
+    assert type(next(client.history(run, reverse=True))).__name__ == "WorkflowExecutionCancelRequested"
+    client.terminate(run, "enough")
+    with pytest.raises(Failed, match="terminated: enough") as caught:
+        client.result(run)
+    assert caught.value.status == "TERMINATED"
+    for act in (client.terminate, client.cancel, lambda run: client.signal(run, "late")):
+        with pytest.raises(executions.NotOpen, match=r"workflow\.list"):
+            act(run)
+    with pytest.raises(errors.SimpleflowError, match="no execution 'nobody'"):
+        client.find("nobody")
+
+
+def test_a_run_that_continues_as_new_is_followed(client: Client, connection: connect.Connection) -> None:
+    run = client.start(Nightly)
+    decide(
+        connection,
+        {"decisionType": "ContinueAsNewWorkflowExecution", "continueAsNewWorkflowExecutionDecisionAttributes": {}},
+    )
+    decide(connection, complete("3"))
+    begun = time.monotonic()
+    assert client.result(run, timeout=10) == 3
+    assert time.monotonic() - begun < 5
+
+
+def test_interceptors_stand_around_the_start(connection: connect.Connection) -> None:
+    seen: list[Any] = []
+
+    class Mounted:
+        def before_start(self, call: interceptors.StartCall) -> None:
+            seen.append(call.workflow_id)
+
+        def after_start(self, call: interceptors.StartCall, run_id: str) -> None:
+            seen.append(run_id)
+
+    run = Client(connection, mounted=[Mounted()]).start(Nightly)
+    assert seen == [run.workflow_id, run.run_id]
