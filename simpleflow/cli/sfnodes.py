@@ -108,7 +108,10 @@ def plan(cluster: str, folder: str | None, as_json: bool) -> None:
 
         stacks = sfnodes_ec2.plan(loaded, folder)
     show.plan(
-        run.plan_now(loaded, os.environ, sfnodes_connect.transport(loaded.config)), loaded.config, as_json, stacks
+        run.plan_now(loaded, os.environ, sfnodes_connect.transport_or_silence(loaded.config)),
+        loaded.config,
+        as_json,
+        stacks,
     )
 
 
@@ -232,9 +235,6 @@ def agent(arguments: tuple[str, ...]) -> None:
     from simpleflow.nodes.agent import __main__ as agent_main
 
     sys.exit(agent_main.main(list(arguments)))
-
-
-cli.add_command(sfnodes_rehearse.rehearse)
 
 
 cli.add_command(sfnodes_rehearse.rehearse)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from simpleflow.client import connect
 from simpleflow.nodes import config, paths
+from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
 
 
@@ -18,3 +21,29 @@ def transport(cluster: config.ClusterConfig) -> transports.Transport:
         domain=cluster.swf_domain, backend=None if endpoint else "swf", endpoint_url=endpoint or None
     )
     return opened.transport
+
+
+class Silence:
+    """A coordinator that does not answer (transports.Transport): every call raises what its first one raised."""
+
+    def __init__(self, error: swf_errors.TransportError) -> None:
+        self._error = error
+
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        """Raise it."""
+        raise self._error
+
+    def revoke(self, poll_id: str) -> bool:
+        """Nothing is open."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to drop."""
+
+
+def transport_or_silence(cluster: config.ClusterConfig) -> transports.Transport:
+    """For what only looks: a coordinator that is away, as before the first `up`, is a warning and no error."""
+    try:
+        return transport(cluster)
+    except swf_errors.TransportError as error:
+        return Silence(error)

@@ -67,9 +67,9 @@ class Child:
         self._died = now
         self.deaths += 1
         self._process = None
-        logger.warning(
-            "%s ended with %s after %.1f s", self.name, _outcome(code), lived, extra={"action": "child_ended"}
-        )
+        level = logging.WARNING if code else logging.INFO
+        said = (self.name, _outcome(code), lived)
+        logger.log(level, "%s ended with %s after %.1f s", *said, extra={"action": "child_ended"})
         return False
 
     def keep(self) -> bool:

@@ -25,7 +25,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import config, cost, demand, errors, lifeline, model, paths, stores, supervisor
+from . import config, cost, demand, errors, lifeline, model, paths, run, stores, supervisor
 from .providers.process import provider as process_module
 from .providers.process import records
 
@@ -110,13 +110,13 @@ class Cluster:
         """Start the supervisor, detached, and wait until the manager runs.
 
         With ``tied`` it ends, at once, when this process ends, whatever ends it. ``directory`` is where workers and
-        deciders run (default: here). Raises UsageError when the cluster is up already, NodesError after ``timeout``.
+        deciders run (default: here). Raises UsageError when the cluster is up already or its file names what is not
+        here (a folder, a provider), NodesError after ``timeout``.
         """
         if self.is_up:
-            raise core_errors.UsageError(
-                f"cluster '{self.config.cluster}' is already up (supervisor {self._pid()}); "
-                f"`sfnodes status {self.loaded.path}` shows it, `sfnodes down {self.loaded.path}` ends it"
-            )
+            raise self._already_up()
+        run.code_directory(self.loaded, directory or os.getcwd())
+        run.factory_of(self.config)
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         reader, writer = os.pipe() if tied else (None, None)
         command = [sys.executable, "-m", "simpleflow.nodes.supervise", self.loaded.path]
@@ -137,24 +137,47 @@ class Cluster:
         if reader is not None:
             os.close(reader)
             self._tie = writer
-        limit = time.monotonic() + timeout
-        while time.monotonic() < limit:
+        try:
+            self._wait_until_up(self._process, time.monotonic() + timeout, log_path)
+        except BaseException:
+            # Only our own supervisor is ended: of two that started at once the other one holds the cluster.
+            if self._process.poll() is None:
+                self.take_down(hurry=True)
+            self._forget_process()
+            raise
+
+    def _wait_until_up(self, process: subprocess.Popen[bytes], limit: float, log_path: Path) -> None:
+        while time.monotonic() < limit and process.poll() is None:
             with contextlib.suppress(core_errors.UsageError):
-                if self.up.manager is not None:
+                if self.up.pid == process.pid and self.up.manager is not None:
                     return
-            if self._process.poll() is not None:
-                break
             time.sleep(0.05)
-        self.take_down(hurry=True)
+        if process.poll() == supervisor.ALREADY_UP:
+            raise self._already_up()
         raise errors.NodesError(
             f"cluster '{self.config.cluster}' did not come up; the end of {log_path}:\n{_tail(log_path)}"
         )
 
-    def _pid(self) -> int | str:
+    def _already_up(self) -> core_errors.UsageError:
+        return core_errors.UsageError(
+            f"cluster '{self.config.cluster}' is already up (supervisor {self._pid() or 'starting'}); "
+            f"`sfnodes status {self.loaded.path}` shows it, `sfnodes down {self.loaded.path}` ends it"
+        )
+
+    def _pid(self) -> int | None:
+        """The supervisor's; None until it said so."""
         try:
             return msgspec.json.decode(self.paths.up.read_bytes(), type=supervisor.Up).pid
         except (OSError, msgspec.DecodeError):
-            return "starting"
+            return None
+
+    def _forget_process(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        if self._tie is not None:
+            os.close(self._tie)
+            self._tie = None
 
     def take_down(self, *, hurry: bool = False, timeout: float | None = None) -> bool:
         """Drain and end everything; True when it is gone. ``hurry`` does not wait for running tasks.
@@ -163,23 +186,19 @@ class Cluster:
         """
         if not self.is_up and not hurry:
             raise core_errors.UsageError(f"cluster '{self.config.cluster}' is not up: there is nothing to take down")
-        pid = self._process.pid if self._process is not None else self._pid()
-        if isinstance(pid, int) and self.is_up:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT if hurry else signal.SIGTERM)
         limit = None if timeout is None else time.monotonic() + timeout
-        while self.is_up:
-            if self._process is not None:
-                self._process.poll()
+        asked = False
+        # A supervisor of our own may not hold the lock yet: it is asked all the same.
+        while self.is_up if self._process is None else self._process.poll() is None:
+            pid = self._process.pid if self._process is not None else self._pid()
+            if pid is not None and not asked:
+                asked = True
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT if hurry else signal.SIGTERM)
             if limit is not None and time.monotonic() > limit:
                 return False
             time.sleep(0.05)
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
-        if self._tie is not None:
-            os.close(self._tie)
-            self._tie = None
+        self._forget_process()
         return True
 
     def purge(self) -> None:

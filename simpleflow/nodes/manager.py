@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 _QUEUE_PER_DECIDER = 10
 #: seconds that deciders get to end
 _FAREWELL = 10.0
+#: seconds between two looks at what wakes the manager before its time
+_LOOK = 0.1
 
 
 class Keeper(Protocol):
@@ -105,7 +108,10 @@ class Manager:
         deciders: Keeper | None,
         ending_file: Path | None = None,
         resume_file: Path | None = None,
+        wakers: Sequence[Path] = (),
     ) -> None:
+        """``wakers``: files and folders of this machine whose change begins a pass at once (deciders' documents)."""
+        self._wakers = (*wakers, *(() if ending_file is None else (ending_file,)))
         self._ending_file = ending_file
         self._resume_file = resume_file
         self._stopping = False
@@ -126,6 +132,7 @@ class Manager:
         reconciler = self._reconciler
         try:
             while not self._stopping and not self._finished():
+                before = self._changes()
                 self._read_ending()
                 reconciler.resume = self._resume_file is not None and self._resume_file.exists()
                 reconciler.run_pass()
@@ -133,13 +140,30 @@ class Manager:
                     self._resume_file.unlink(missing_ok=True)
                 if reconciler.leading and self._deciders is not None:
                     self._keep_deciders()
-                self._wake.wait(reconciler.times.loop)
-                self._wake.clear()
+                self._rest(before)
         finally:
             if self._deciders is not None:
                 self._deciders.end(1.0 if reconciler.hurry else _FAREWELL)
             self._release()
         return 0
+
+    def _rest(self, before: tuple[int, ...]) -> None:
+        """Wait until the next pass is due, or something changed since ``before``."""
+        limit = time.monotonic() + self._reconciler.times.loop
+        while not self._wake.is_set() and (left := limit - time.monotonic()) > 0:
+            self._wake.wait(min(left, _LOOK))
+            if self._changes() != before:
+                return
+
+    def _changes(self) -> tuple[int, ...]:
+        """When each waker changed last; 0 for one that is not there."""
+        found = []
+        for each in self._wakers:
+            try:
+                found.append(each.stat().st_mtime_ns)
+            except OSError:
+                found.append(0)
+        return tuple(found)
 
     def _read_ending(self) -> None:
         """The supervisor says by a file that the cluster goes down: it outlives this process."""

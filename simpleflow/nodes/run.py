@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock as clocks
+from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.swf.transport import base as transports
 
@@ -39,16 +40,37 @@ def provider_of(cluster: config.ClusterConfig, where: paths.ClusterPaths, direct
         },
         folder=str(where.folder),
     )
+    return factory_of(cluster)(context)
+
+
+def factory_of(cluster: config.ClusterConfig) -> providers.Factory:
+    """What makes the provider that the cluster file names; raises UsageError for one that is not installed."""
     if cluster.provider in _BUILT_IN:
         built_in: providers.Factory = importlib.import_module(_BUILT_IN[cluster.provider]).create
-        return built_in(context)
+        return built_in
     for point in package_metadata.entry_points(group="simpleflow.node_providers", name=cluster.provider):
         plugged: providers.Factory = point.load()
-        return plugged(context)
+        return plugged
     raise core_errors.UsageError(
         f"provider '{cluster.provider}' is not installed; write provider: process, ec2 or ssh, or install the package "
         "that brings it (entry point group simpleflow.node_providers)"
     )
+
+
+def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
+    """Where workers and deciders of this machine run: the file's ``code.path``, else ``directory``.
+
+    Raises UsageError for a path that is no folder.
+    """
+    if not loaded.config.code.path:
+        return directory
+    chosen = (Path(loaded.path).parent / loaded.config.code.path).resolve()
+    if not chosen.is_dir():
+        raise core_errors.UsageError(
+            f"{loaded.path}: code.path '{loaded.config.code.path}' is no folder ({chosen}); write one that exists, "
+            "relative to the cluster file"
+        )
+    return str(chosen)
 
 
 def reconciler_of(
@@ -77,8 +99,7 @@ def manager_of(
     Workers and deciders of this machine run in ``directory``, or in the cluster file's ``code.path``.
     """
     cluster = loaded.config
-    if cluster.code.path:
-        directory = str((Path(loaded.path).parent / cluster.code.path).resolve())
+    directory = code_directory(loaded, directory)
     where = paths.ClusterPaths(cluster, environment)
     reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name(), transport)
     coordinator.register_domain()
@@ -95,7 +116,10 @@ def manager_of(
         where.logs,
         clocks.RealClock(),
     )
-    return manager.Manager(reconciler, coordinator, deciders, where.ending, where.resume)
+    wakers = []
+    if where.store.startswith("file://"):
+        wakers.append(Path(where.store.removeprefix("file://")) / documents.DEMAND_PREFIX)
+    return manager.Manager(reconciler, coordinator, deciders, where.ending, where.resume, wakers)
 
 
 def _on_a_decider_machine(

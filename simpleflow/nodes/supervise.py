@@ -8,7 +8,7 @@ import os
 import sys
 
 from . import config
-from .supervisor import Supervisor
+from . import supervisor as supervisors
 
 
 def main(arguments: list[str]) -> int:
@@ -19,10 +19,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        supervisor = Supervisor(config.load(options.cluster), os.environ, os.getcwd(), options.tie)
+        supervisor = supervisors.Supervisor(config.load(options.cluster), os.environ, os.getcwd(), options.tie)
     except BlockingIOError:
         sys.stderr.write(f"{options.cluster}: the cluster is already up; `sfnodes status` shows it\n")
-        return 64
+        return supervisors.ALREADY_UP
     return supervisor.run()
 
 

@@ -35,6 +35,8 @@ _TURN = 0.2
 _HURRY = 8.0
 #: seconds for the rest of the cluster's processes when everything else has ended
 _SWEEP = 2.0
+#: exit code of a supervisor whose cluster has one already
+ALREADY_UP = 64
 
 
 class Up(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,12 @@ class Supervisor:
         self._lifeline = lifeline.Lifeline(self._paths.lifeline)
         self._clock = clocks.RealClock()
         self._metadata = process_provider.MetadataServer(str(self._folder))
-        below = {**environment, "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder)}
+        # A process title overwrites the environment that others see, and by that the cluster finds what is its own.
+        below = {
+            **environment,
+            "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
+            "SIMPLEFLOW_DISABLE_SETPROCTITLE": "1",
+        }
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         self._manager = children.Child(
             "manager",

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from simpleflow.cli import sfnodes
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, lifeline
+from simpleflow.nodes import clusters, lifeline, policy
 
 
 @pytest.fixture
@@ -46,6 +46,51 @@ def test_validate_shows_every_problem_once_and_stops_there(home: Path) -> None:
         "c.yaml:3: task list 'l' names profile 'c', which does not exist; add it below 'profiles'",
     ]
     assert not (home.parent / "data").exists()
+
+
+BAD = "cluster: x\nprofiles: {a: {}}\ntask_lists: {l: {profile: a, max: 1, slot: 2}}\n"
+COMMANDS = ["validate", "plan", "template", "up", "status", "down", "logs", "manager"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_names_the_line_of_a_typo_and_does_nothing(home: Path, command: str) -> None:
+    (home / "c.yaml").write_text(BAD)
+    done = run(command, "c.yaml")
+    assert done.exit_code == 64
+    assert done.stderr == "c.yaml:3: unknown key 'task_lists.l.slot'; did you mean 'slots'?\n"
+    assert (done.stdout, sorted(home.parent.rglob("*"))) == ("", [home, home / "c.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("provider: teleport", "provider 'teleport' is not installed; write provider: process, ec2 or ssh"),
+        ("code: {path: nowhere}", "code.path 'nowhere' is no folder"),
+    ],
+)
+def test_up_refuses_what_is_not_on_this_machine_before_anything_starts(home: Path, change: str, said: str) -> None:
+    run("init")
+    text = (home / "cluster.yaml").read_text()
+    key = change.partition(":")[0]
+    lines = [line for line in text.splitlines() if not line.startswith(f"{key}:")]
+    (home / "cluster.yaml").write_text("\n".join([*lines, change, ""]))
+    done = run("up")
+    assert done.exit_code == 64
+    assert said in done.stderr
+    assert not (home.parent / "data").exists()
+
+
+def test_the_json_of_commands_that_only_look(home: Path) -> None:
+    run("init", "--name", "demo")
+    config = json.loads(run("validate", "--json").stdout)
+    assert set(config) == {"cluster", "valid", "config"}
+    assert json.loads(run("logs", "--json").stdout) == {}
+    status = json.loads(run("status", "--json").stdout)
+    assert tuple(status) == clusters.Status.__struct_fields__
+    assert status["demand"] == {"heavy": {"foreseen": 0, "scheduled": 0}, "light": {"foreseen": 0, "scheduled": 0}}
+    plan = json.loads(run("plan", "--json").stdout)
+    assert (plan["cluster"], tuple(plan["nodes"])) == ("demo", policy.Plan.__struct_fields__)
+    assert not (home.parent / "data").exists(), "looking makes nothing"
 
 
 def test_down_without_up_and_up_of_a_cluster_that_is_up(home: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from simpleflow.core import documents
-from simpleflow.nodes import config, status
+from simpleflow.nodes import clusters, config, policy, status, supervisor
 from simpleflow.nodes.providers import base
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md").read_text()
@@ -104,3 +104,23 @@ def test_the_states_of_a_node_are_those_of_the_page() -> None:
 def test_the_providers_protocol_is_that_of_the_page() -> None:
     text = block("python", after="### NodeProvider")
     assert set(re.findall(r"def (\w+)", text)) == {name for name in vars(base.NodeProvider) if not name.startswith("_")}
+
+
+def test_the_json_of_commands_is_that_of_the_page() -> None:
+    table = PART[PART.index("### `sfnodes … --json`") :]
+    rows = {line.split("|")[1].strip(" `"): line.split("|", 2)[2] for line in table.splitlines() if "| `" in line[:4]}
+    names = re.compile(r'"(\w+)"')
+    assert names.findall(rows["status"].partition('"nodes":[{')[0]) == list(clusters.Status.__struct_fields__)[:9]
+    of_a_node = re.search(r'"nodes":\[\{(.*?)\}\]', rows["status"])
+    assert of_a_node is not None
+    assert names.findall(of_a_node[1]) == list(clusters.NodeStatus.__struct_fields__)
+    assert names.findall(rows["up"]) == list(supervisor.Up.__struct_fields__)
+    of_a_plan = re.search(r'"nodes":\{(.*)\}', rows["plan"])
+    assert of_a_plan is not None
+    assert [name for name in names.findall(of_a_plan[1]) if name in policy.Plan.__struct_fields__] == list(
+        policy.Plan.__struct_fields__
+    )
+    for name, kind in (("launches", policy.Launch), ("keeps", policy.Item), ("extensions", policy.Extension)):
+        found = re.search(rf'"{name}":\[\{{(.*?)\}}', of_a_plan[1])
+        assert found is not None
+        assert names.findall(found[1]) == list(kind.__struct_fields__), name

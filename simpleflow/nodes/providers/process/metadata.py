@@ -19,6 +19,8 @@ from . import records
 
 #: longest life of a token, seconds
 TOKEN_LIFE = 21600
+#: seconds between two looks of the serving thread whether it shall stop
+_STOP_LOOK = 0.1
 
 
 class MetadataServer:
@@ -41,7 +43,9 @@ class MetadataServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metadata", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_STOP_LOOK,), name="metadata", daemon=True
+        )
 
     @property
     def url(self) -> str:

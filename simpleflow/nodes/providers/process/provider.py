@@ -33,8 +33,6 @@ class ProcessProvider:
         self._setups = setups
         self._nodes = self._folder / "nodes"
         self._attempts = self._folder / "attempts"
-        for each in (self._nodes, self._attempts):
-            each.mkdir(parents=True, exist_ok=True)
         #: processes that this one began, to be reaped
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -118,7 +116,7 @@ class ProcessProvider:
         begun = time.time()
         self._children = [child for child in self._children if child.poll() is None]
         found = []
-        for path in sorted(self._nodes.iterdir()):
+        for path in sorted(self._nodes.iterdir()) if self._nodes.exists() else ():
             folder = records.NodeFolder(path)
             record = folder.record()
             if record is not None:
@@ -181,6 +179,7 @@ class ProcessProvider:
         return records.NodeFolder(path)
 
     def _lock(self, attempt: str) -> Path:
+        self._attempts.mkdir(parents=True, exist_ok=True)
         return self._attempts / f"{attempt}.lock"
 
     def _metadata_endpoint(self) -> str:
