@@ -12,27 +12,27 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="ca
     """Base of all: decoded from SWF's camelCase; attributes that a later SWF adds are skipped."""
 
 
-class Name(Attributes):
+class Name(Attributes, frozen=True):
     """A task list."""
 
     name: str
 
 
-class Type(Attributes):
+class Type(Attributes, frozen=True):
     """An activity type or workflow type."""
 
     name: str
     version: str
 
 
-class Execution(Attributes):
+class Execution(Attributes, frozen=True):
     """One run of a workflow."""
 
     workflow_id: str
     run_id: str
 
 
-class WorkflowExecutionStarted(Attributes):
+class WorkflowExecutionStarted(Attributes, frozen=True):
     child_policy: str
     task_list: Name
     workflow_type: Type
@@ -47,39 +47,39 @@ class WorkflowExecutionStarted(Attributes):
     lambda_role: str | None = None
 
 
-class WorkflowExecutionCancelRequested(Attributes):
+class WorkflowExecutionCancelRequested(Attributes, frozen=True):
     external_workflow_execution: Execution | None = None
     external_initiated_event_id: int = 0
     cause: str | None = None
 
 
-class WorkflowExecutionCompleted(Attributes):
+class WorkflowExecutionCompleted(Attributes, frozen=True):
     result: str | None = None
     decision_task_completed_event_id: int = 0
 
 
-class CompleteWorkflowExecutionFailed(Attributes):
+class CompleteWorkflowExecutionFailed(Attributes, frozen=True):
     cause: str
     decision_task_completed_event_id: int = 0
 
 
-class WorkflowExecutionFailed(Attributes):
+class WorkflowExecutionFailed(Attributes, frozen=True):
     reason: str | None = None
     details: str | None = None
     decision_task_completed_event_id: int = 0
 
 
-class WorkflowExecutionTimedOut(Attributes):
+class WorkflowExecutionTimedOut(Attributes, frozen=True):
     timeout_type: str
     child_policy: str
 
 
-class WorkflowExecutionCanceled(Attributes):
+class WorkflowExecutionCanceled(Attributes, frozen=True):
     details: str | None = None
     decision_task_completed_event_id: int = 0
 
 
-class WorkflowExecutionContinuedAsNew(Attributes):
+class WorkflowExecutionContinuedAsNew(Attributes, frozen=True):
     new_execution_run_id: str
     task_list: Name
     child_policy: str
@@ -93,26 +93,26 @@ class WorkflowExecutionContinuedAsNew(Attributes):
     lambda_role: str | None = None
 
 
-class WorkflowExecutionTerminated(Attributes):
+class WorkflowExecutionTerminated(Attributes, frozen=True):
     child_policy: str
     reason: str | None = None
     details: str | None = None
     cause: str | None = None
 
 
-class DecisionTaskScheduled(Attributes):
+class DecisionTaskScheduled(Attributes, frozen=True):
     task_list: Name
     task_priority: str | None = None
     start_to_close_timeout: str | None = None
     schedule_to_start_timeout: str | None = None
 
 
-class DecisionTaskStarted(Attributes):
+class DecisionTaskStarted(Attributes, frozen=True):
     scheduled_event_id: int
     identity: str | None = None
 
 
-class DecisionTaskCompleted(Attributes):
+class DecisionTaskCompleted(Attributes, frozen=True):
     scheduled_event_id: int
     execution_context: str | None = None
     started_event_id: int = 0
@@ -120,13 +120,13 @@ class DecisionTaskCompleted(Attributes):
     task_list_schedule_to_start_timeout: str | None = None
 
 
-class DecisionTaskTimedOut(Attributes):
+class DecisionTaskTimedOut(Attributes, frozen=True):
     timeout_type: str
     scheduled_event_id: int
     started_event_id: int = 0
 
 
-class ActivityTaskScheduled(Attributes):
+class ActivityTaskScheduled(Attributes, frozen=True):
     activity_type: Type
     activity_id: str
     task_list: Name
@@ -140,95 +140,95 @@ class ActivityTaskScheduled(Attributes):
     heartbeat_timeout: str | None = None
 
 
-class ScheduleActivityTaskFailed(Attributes):
+class ScheduleActivityTaskFailed(Attributes, frozen=True):
     activity_type: Type
     activity_id: str
     cause: str
     decision_task_completed_event_id: int = 0
 
 
-class ActivityTaskCompleted(Attributes):
+class ActivityTaskCompleted(Attributes, frozen=True):
     scheduled_event_id: int
     result: str | None = None
     started_event_id: int = 0
 
 
-class ActivityTaskFailed(Attributes):
+class ActivityTaskFailed(Attributes, frozen=True):
     scheduled_event_id: int
     reason: str | None = None
     details: str | None = None
     started_event_id: int = 0
 
 
-class ActivityTaskTimedOut(Attributes):
+class ActivityTaskTimedOut(Attributes, frozen=True):
     timeout_type: str
     scheduled_event_id: int
     started_event_id: int = 0
     details: str | None = None
 
 
-class ActivityTaskCanceled(Attributes):
+class ActivityTaskCanceled(Attributes, frozen=True):
     scheduled_event_id: int
     details: str | None = None
     started_event_id: int = 0
     latest_cancel_requested_event_id: int = 0
 
 
-class ActivityTaskCancelRequested(Attributes):
+class ActivityTaskCancelRequested(Attributes, frozen=True):
     activity_id: str
     decision_task_completed_event_id: int = 0
 
 
-class RequestCancelActivityTaskFailed(Attributes):
+class RequestCancelActivityTaskFailed(Attributes, frozen=True):
     activity_id: str
     cause: str
     decision_task_completed_event_id: int = 0
 
 
-class WorkflowExecutionSignaled(Attributes):
+class WorkflowExecutionSignaled(Attributes, frozen=True):
     signal_name: str
     input: str | None = None
     external_workflow_execution: Execution | None = None
     external_initiated_event_id: int = 0
 
 
-class MarkerRecorded(Attributes):
+class MarkerRecorded(Attributes, frozen=True):
     marker_name: str
     details: str | None = None
     decision_task_completed_event_id: int = 0
 
 
-class RecordMarkerFailed(Attributes):
+class RecordMarkerFailed(Attributes, frozen=True):
     marker_name: str
     cause: str
     decision_task_completed_event_id: int = 0
 
 
-class TimerStarted(Attributes):
+class TimerStarted(Attributes, frozen=True):
     timer_id: str
     start_to_fire_timeout: str
     control: str | None = None
     decision_task_completed_event_id: int = 0
 
 
-class StartTimerFailed(Attributes):
+class StartTimerFailed(Attributes, frozen=True):
     timer_id: str
     cause: str
     decision_task_completed_event_id: int = 0
 
 
-class TimerFired(Attributes):
+class TimerFired(Attributes, frozen=True):
     timer_id: str
     started_event_id: int = 0
 
 
-class TimerCanceled(Attributes):
+class TimerCanceled(Attributes, frozen=True):
     timer_id: str
     started_event_id: int = 0
     decision_task_completed_event_id: int = 0
 
 
-class StartChildWorkflowExecutionInitiated(Attributes):
+class StartChildWorkflowExecutionInitiated(Attributes, frozen=True):
     workflow_id: str
     workflow_type: Type
     task_list: Name
@@ -243,7 +243,7 @@ class StartChildWorkflowExecutionInitiated(Attributes):
     lambda_role: str | None = None
 
 
-class StartChildWorkflowExecutionFailed(Attributes):
+class StartChildWorkflowExecutionFailed(Attributes, frozen=True):
     workflow_type: Type
     cause: str
     workflow_id: str
@@ -252,13 +252,13 @@ class StartChildWorkflowExecutionFailed(Attributes):
     control: str | None = None
 
 
-class ChildWorkflowExecutionStarted(Attributes):
+class ChildWorkflowExecutionStarted(Attributes, frozen=True):
     workflow_execution: Execution
     workflow_type: Type
     initiated_event_id: int
 
 
-class ChildWorkflowExecutionCompleted(Attributes):
+class ChildWorkflowExecutionCompleted(Attributes, frozen=True):
     workflow_execution: Execution
     workflow_type: Type
     initiated_event_id: int
@@ -266,7 +266,7 @@ class ChildWorkflowExecutionCompleted(Attributes):
     started_event_id: int = 0
 
 
-class ChildWorkflowExecutionFailed(Attributes):
+class ChildWorkflowExecutionFailed(Attributes, frozen=True):
     workflow_execution: Execution
     workflow_type: Type
     initiated_event_id: int
@@ -275,7 +275,7 @@ class ChildWorkflowExecutionFailed(Attributes):
     started_event_id: int = 0
 
 
-class ChildWorkflowExecutionTimedOut(Attributes):
+class ChildWorkflowExecutionTimedOut(Attributes, frozen=True):
     workflow_execution: Execution
     workflow_type: Type
     timeout_type: str
@@ -283,7 +283,7 @@ class ChildWorkflowExecutionTimedOut(Attributes):
     started_event_id: int = 0
 
 
-class ChildWorkflowExecutionCanceled(Attributes):
+class ChildWorkflowExecutionCanceled(Attributes, frozen=True):
     workflow_execution: Execution
     workflow_type: Type
     initiated_event_id: int
@@ -291,14 +291,14 @@ class ChildWorkflowExecutionCanceled(Attributes):
     started_event_id: int = 0
 
 
-class ChildWorkflowExecutionTerminated(Attributes):
+class ChildWorkflowExecutionTerminated(Attributes, frozen=True):
     workflow_execution: Execution
     workflow_type: Type
     initiated_event_id: int
     started_event_id: int = 0
 
 
-class SignalExternalWorkflowExecutionInitiated(Attributes):
+class SignalExternalWorkflowExecutionInitiated(Attributes, frozen=True):
     workflow_id: str
     signal_name: str
     run_id: str | None = None
@@ -307,7 +307,7 @@ class SignalExternalWorkflowExecutionInitiated(Attributes):
     control: str | None = None
 
 
-class SignalExternalWorkflowExecutionFailed(Attributes):
+class SignalExternalWorkflowExecutionFailed(Attributes, frozen=True):
     workflow_id: str
     cause: str
     initiated_event_id: int
@@ -316,19 +316,19 @@ class SignalExternalWorkflowExecutionFailed(Attributes):
     control: str | None = None
 
 
-class ExternalWorkflowExecutionSignaled(Attributes):
+class ExternalWorkflowExecutionSignaled(Attributes, frozen=True):
     workflow_execution: Execution
     initiated_event_id: int
 
 
-class RequestCancelExternalWorkflowExecutionInitiated(Attributes):
+class RequestCancelExternalWorkflowExecutionInitiated(Attributes, frozen=True):
     workflow_id: str
     run_id: str | None = None
     decision_task_completed_event_id: int = 0
     control: str | None = None
 
 
-class LambdaFunctionScheduled(Attributes):
+class LambdaFunctionScheduled(Attributes, frozen=True):
     id: str
     name: str
     control: str | None = None
@@ -337,37 +337,37 @@ class LambdaFunctionScheduled(Attributes):
     decision_task_completed_event_id: int = 0
 
 
-class LambdaFunctionStarted(Attributes):
+class LambdaFunctionStarted(Attributes, frozen=True):
     scheduled_event_id: int
 
 
-class LambdaFunctionCompleted(Attributes):
+class LambdaFunctionCompleted(Attributes, frozen=True):
     scheduled_event_id: int
     started_event_id: int = 0
     result: str | None = None
 
 
-class LambdaFunctionFailed(Attributes):
+class LambdaFunctionFailed(Attributes, frozen=True):
     scheduled_event_id: int
     started_event_id: int = 0
     reason: str | None = None
     details: str | None = None
 
 
-class LambdaFunctionTimedOut(Attributes):
+class LambdaFunctionTimedOut(Attributes, frozen=True):
     scheduled_event_id: int
     started_event_id: int = 0
     timeout_type: str | None = None
 
 
-class ScheduleLambdaFunctionFailed(Attributes):
+class ScheduleLambdaFunctionFailed(Attributes, frozen=True):
     id: str
     name: str
     cause: str
     decision_task_completed_event_id: int = 0
 
 
-class StartLambdaFunctionFailed(Attributes):
+class StartLambdaFunctionFailed(Attributes, frozen=True):
     scheduled_event_id: int = 0
     cause: str | None = None
     message: str | None = None

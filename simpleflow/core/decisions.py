@@ -16,7 +16,7 @@ class Base(msgspec.Struct, frozen=True, kw_only=True, gc=False, rename="camel", 
     """One decision; the class name is SWF's decision type. Durations are seconds as decimal text, or ``NONE``."""
 
 
-class ScheduleActivityTask(Base):
+class ScheduleActivityTask(Base, frozen=True):
     activity_type: a.Type
     activity_id: str
     control: str | None = None
@@ -29,24 +29,24 @@ class ScheduleActivityTask(Base):
     heartbeat_timeout: str | None = None
 
 
-class RequestCancelActivityTask(Base):
+class RequestCancelActivityTask(Base, frozen=True):
     activity_id: str
 
 
-class CompleteWorkflowExecution(Base):
+class CompleteWorkflowExecution(Base, frozen=True):
     result: str | None = None
 
 
-class FailWorkflowExecution(Base):
+class FailWorkflowExecution(Base, frozen=True):
     reason: str | None = None
     details: str | None = None
 
 
-class CancelWorkflowExecution(Base):
+class CancelWorkflowExecution(Base, frozen=True):
     details: str | None = None
 
 
-class ContinueAsNewWorkflowExecution(Base):
+class ContinueAsNewWorkflowExecution(Base, frozen=True):
     input: str | None = None
     execution_start_to_close_timeout: str | None = None
     task_list: a.Name | None = None
@@ -57,22 +57,22 @@ class ContinueAsNewWorkflowExecution(Base):
     workflow_type_version: str | None = None
 
 
-class RecordMarker(Base):
+class RecordMarker(Base, frozen=True):
     marker_name: str
     details: str | None = None
 
 
-class StartTimer(Base):
+class StartTimer(Base, frozen=True):
     timer_id: str
     start_to_fire_timeout: str
     control: str | None = None
 
 
-class CancelTimer(Base):
+class CancelTimer(Base, frozen=True):
     timer_id: str
 
 
-class SignalExternalWorkflowExecution(Base):
+class SignalExternalWorkflowExecution(Base, frozen=True):
     workflow_id: str
     signal_name: str
     run_id: str | None = None
@@ -80,13 +80,13 @@ class SignalExternalWorkflowExecution(Base):
     control: str | None = None
 
 
-class RequestCancelExternalWorkflowExecution(Base):
+class RequestCancelExternalWorkflowExecution(Base, frozen=True):
     workflow_id: str
     run_id: str | None = None
     control: str | None = None
 
 
-class StartChildWorkflowExecution(Base):
+class StartChildWorkflowExecution(Base, frozen=True):
     workflow_type: a.Type
     workflow_id: str
     control: str | None = None

@@ -22,241 +22,241 @@ class Base(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="event
     timestamp: float = msgspec.field(name="eventTimestamp")
 
 
-class WorkflowExecutionStarted(Base):
+class WorkflowExecutionStarted(Base, frozen=True):
     attributes: a.WorkflowExecutionStarted = msgspec.field(name="workflowExecutionStartedEventAttributes")
 
 
-class WorkflowExecutionCancelRequested(Base):
+class WorkflowExecutionCancelRequested(Base, frozen=True):
     attributes: a.WorkflowExecutionCancelRequested = msgspec.field(
         name="workflowExecutionCancelRequestedEventAttributes"
     )
 
 
-class WorkflowExecutionCompleted(Base):
+class WorkflowExecutionCompleted(Base, frozen=True):
     attributes: a.WorkflowExecutionCompleted = msgspec.field(name="workflowExecutionCompletedEventAttributes")
 
 
-class CompleteWorkflowExecutionFailed(Base):
+class CompleteWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.CompleteWorkflowExecutionFailed = msgspec.field(name="completeWorkflowExecutionFailedEventAttributes")
 
 
-class WorkflowExecutionFailed(Base):
+class WorkflowExecutionFailed(Base, frozen=True):
     attributes: a.WorkflowExecutionFailed = msgspec.field(name="workflowExecutionFailedEventAttributes")
 
 
-class FailWorkflowExecutionFailed(Base):
+class FailWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.CompleteWorkflowExecutionFailed = msgspec.field(name="failWorkflowExecutionFailedEventAttributes")
 
 
-class WorkflowExecutionTimedOut(Base):
+class WorkflowExecutionTimedOut(Base, frozen=True):
     attributes: a.WorkflowExecutionTimedOut = msgspec.field(name="workflowExecutionTimedOutEventAttributes")
 
 
-class WorkflowExecutionCanceled(Base):
+class WorkflowExecutionCanceled(Base, frozen=True):
     attributes: a.WorkflowExecutionCanceled = msgspec.field(name="workflowExecutionCanceledEventAttributes")
 
 
-class CancelWorkflowExecutionFailed(Base):
+class CancelWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.CompleteWorkflowExecutionFailed = msgspec.field(name="cancelWorkflowExecutionFailedEventAttributes")
 
 
-class WorkflowExecutionContinuedAsNew(Base):
+class WorkflowExecutionContinuedAsNew(Base, frozen=True):
     attributes: a.WorkflowExecutionContinuedAsNew = msgspec.field(name="workflowExecutionContinuedAsNewEventAttributes")
 
 
-class ContinueAsNewWorkflowExecutionFailed(Base):
+class ContinueAsNewWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.CompleteWorkflowExecutionFailed = msgspec.field(
         name="continueAsNewWorkflowExecutionFailedEventAttributes"
     )
 
 
-class WorkflowExecutionTerminated(Base):
+class WorkflowExecutionTerminated(Base, frozen=True):
     attributes: a.WorkflowExecutionTerminated = msgspec.field(name="workflowExecutionTerminatedEventAttributes")
 
 
-class DecisionTaskScheduled(Base):
+class DecisionTaskScheduled(Base, frozen=True):
     attributes: a.DecisionTaskScheduled = msgspec.field(name="decisionTaskScheduledEventAttributes")
 
 
-class DecisionTaskStarted(Base):
+class DecisionTaskStarted(Base, frozen=True):
     attributes: a.DecisionTaskStarted = msgspec.field(name="decisionTaskStartedEventAttributes")
 
 
-class DecisionTaskCompleted(Base):
+class DecisionTaskCompleted(Base, frozen=True):
     attributes: a.DecisionTaskCompleted = msgspec.field(name="decisionTaskCompletedEventAttributes")
 
 
-class DecisionTaskTimedOut(Base):
+class DecisionTaskTimedOut(Base, frozen=True):
     attributes: a.DecisionTaskTimedOut = msgspec.field(name="decisionTaskTimedOutEventAttributes")
 
 
-class ActivityTaskScheduled(Base):
+class ActivityTaskScheduled(Base, frozen=True):
     attributes: a.ActivityTaskScheduled = msgspec.field(name="activityTaskScheduledEventAttributes")
 
 
-class ScheduleActivityTaskFailed(Base):
+class ScheduleActivityTaskFailed(Base, frozen=True):
     attributes: a.ScheduleActivityTaskFailed = msgspec.field(name="scheduleActivityTaskFailedEventAttributes")
 
 
-class ActivityTaskStarted(Base):
+class ActivityTaskStarted(Base, frozen=True):
     attributes: a.DecisionTaskStarted = msgspec.field(name="activityTaskStartedEventAttributes")
 
 
-class ActivityTaskCompleted(Base):
+class ActivityTaskCompleted(Base, frozen=True):
     attributes: a.ActivityTaskCompleted = msgspec.field(name="activityTaskCompletedEventAttributes")
 
 
-class ActivityTaskFailed(Base):
+class ActivityTaskFailed(Base, frozen=True):
     attributes: a.ActivityTaskFailed = msgspec.field(name="activityTaskFailedEventAttributes")
 
 
-class ActivityTaskTimedOut(Base):
+class ActivityTaskTimedOut(Base, frozen=True):
     attributes: a.ActivityTaskTimedOut = msgspec.field(name="activityTaskTimedOutEventAttributes")
 
 
-class ActivityTaskCanceled(Base):
+class ActivityTaskCanceled(Base, frozen=True):
     attributes: a.ActivityTaskCanceled = msgspec.field(name="activityTaskCanceledEventAttributes")
 
 
-class ActivityTaskCancelRequested(Base):
+class ActivityTaskCancelRequested(Base, frozen=True):
     attributes: a.ActivityTaskCancelRequested = msgspec.field(name="activityTaskCancelRequestedEventAttributes")
 
 
-class RequestCancelActivityTaskFailed(Base):
+class RequestCancelActivityTaskFailed(Base, frozen=True):
     attributes: a.RequestCancelActivityTaskFailed = msgspec.field(name="requestCancelActivityTaskFailedEventAttributes")
 
 
-class WorkflowExecutionSignaled(Base):
+class WorkflowExecutionSignaled(Base, frozen=True):
     attributes: a.WorkflowExecutionSignaled = msgspec.field(name="workflowExecutionSignaledEventAttributes")
 
 
-class MarkerRecorded(Base):
+class MarkerRecorded(Base, frozen=True):
     attributes: a.MarkerRecorded = msgspec.field(name="markerRecordedEventAttributes")
 
 
-class RecordMarkerFailed(Base):
+class RecordMarkerFailed(Base, frozen=True):
     attributes: a.RecordMarkerFailed = msgspec.field(name="recordMarkerFailedEventAttributes")
 
 
-class TimerStarted(Base):
+class TimerStarted(Base, frozen=True):
     attributes: a.TimerStarted = msgspec.field(name="timerStartedEventAttributes")
 
 
-class StartTimerFailed(Base):
+class StartTimerFailed(Base, frozen=True):
     attributes: a.StartTimerFailed = msgspec.field(name="startTimerFailedEventAttributes")
 
 
-class TimerFired(Base):
+class TimerFired(Base, frozen=True):
     attributes: a.TimerFired = msgspec.field(name="timerFiredEventAttributes")
 
 
-class TimerCanceled(Base):
+class TimerCanceled(Base, frozen=True):
     attributes: a.TimerCanceled = msgspec.field(name="timerCanceledEventAttributes")
 
 
-class CancelTimerFailed(Base):
+class CancelTimerFailed(Base, frozen=True):
     attributes: a.StartTimerFailed = msgspec.field(name="cancelTimerFailedEventAttributes")
 
 
-class StartChildWorkflowExecutionInitiated(Base):
+class StartChildWorkflowExecutionInitiated(Base, frozen=True):
     attributes: a.StartChildWorkflowExecutionInitiated = msgspec.field(
         name="startChildWorkflowExecutionInitiatedEventAttributes"
     )
 
 
-class StartChildWorkflowExecutionFailed(Base):
+class StartChildWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.StartChildWorkflowExecutionFailed = msgspec.field(
         name="startChildWorkflowExecutionFailedEventAttributes"
     )
 
 
-class ChildWorkflowExecutionStarted(Base):
+class ChildWorkflowExecutionStarted(Base, frozen=True):
     attributes: a.ChildWorkflowExecutionStarted = msgspec.field(name="childWorkflowExecutionStartedEventAttributes")
 
 
-class ChildWorkflowExecutionCompleted(Base):
+class ChildWorkflowExecutionCompleted(Base, frozen=True):
     attributes: a.ChildWorkflowExecutionCompleted = msgspec.field(name="childWorkflowExecutionCompletedEventAttributes")
 
 
-class ChildWorkflowExecutionFailed(Base):
+class ChildWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.ChildWorkflowExecutionFailed = msgspec.field(name="childWorkflowExecutionFailedEventAttributes")
 
 
-class ChildWorkflowExecutionTimedOut(Base):
+class ChildWorkflowExecutionTimedOut(Base, frozen=True):
     attributes: a.ChildWorkflowExecutionTimedOut = msgspec.field(name="childWorkflowExecutionTimedOutEventAttributes")
 
 
-class ChildWorkflowExecutionCanceled(Base):
+class ChildWorkflowExecutionCanceled(Base, frozen=True):
     attributes: a.ChildWorkflowExecutionCanceled = msgspec.field(name="childWorkflowExecutionCanceledEventAttributes")
 
 
-class ChildWorkflowExecutionTerminated(Base):
+class ChildWorkflowExecutionTerminated(Base, frozen=True):
     attributes: a.ChildWorkflowExecutionTerminated = msgspec.field(
         name="childWorkflowExecutionTerminatedEventAttributes"
     )
 
 
-class SignalExternalWorkflowExecutionInitiated(Base):
+class SignalExternalWorkflowExecutionInitiated(Base, frozen=True):
     attributes: a.SignalExternalWorkflowExecutionInitiated = msgspec.field(
         name="signalExternalWorkflowExecutionInitiatedEventAttributes"
     )
 
 
-class SignalExternalWorkflowExecutionFailed(Base):
+class SignalExternalWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.SignalExternalWorkflowExecutionFailed = msgspec.field(
         name="signalExternalWorkflowExecutionFailedEventAttributes"
     )
 
 
-class ExternalWorkflowExecutionSignaled(Base):
+class ExternalWorkflowExecutionSignaled(Base, frozen=True):
     attributes: a.ExternalWorkflowExecutionSignaled = msgspec.field(
         name="externalWorkflowExecutionSignaledEventAttributes"
     )
 
 
-class RequestCancelExternalWorkflowExecutionInitiated(Base):
+class RequestCancelExternalWorkflowExecutionInitiated(Base, frozen=True):
     attributes: a.RequestCancelExternalWorkflowExecutionInitiated = msgspec.field(
         name="requestCancelExternalWorkflowExecutionInitiatedEventAttributes"
     )
 
 
-class RequestCancelExternalWorkflowExecutionFailed(Base):
+class RequestCancelExternalWorkflowExecutionFailed(Base, frozen=True):
     attributes: a.SignalExternalWorkflowExecutionFailed = msgspec.field(
         name="requestCancelExternalWorkflowExecutionFailedEventAttributes"
     )
 
 
-class ExternalWorkflowExecutionCancelRequested(Base):
+class ExternalWorkflowExecutionCancelRequested(Base, frozen=True):
     attributes: a.ExternalWorkflowExecutionSignaled = msgspec.field(
         name="externalWorkflowExecutionCancelRequestedEventAttributes"
     )
 
 
-class LambdaFunctionScheduled(Base):
+class LambdaFunctionScheduled(Base, frozen=True):
     attributes: a.LambdaFunctionScheduled = msgspec.field(name="lambdaFunctionScheduledEventAttributes")
 
 
-class LambdaFunctionStarted(Base):
+class LambdaFunctionStarted(Base, frozen=True):
     attributes: a.LambdaFunctionStarted = msgspec.field(name="lambdaFunctionStartedEventAttributes")
 
 
-class LambdaFunctionCompleted(Base):
+class LambdaFunctionCompleted(Base, frozen=True):
     attributes: a.LambdaFunctionCompleted = msgspec.field(name="lambdaFunctionCompletedEventAttributes")
 
 
-class LambdaFunctionFailed(Base):
+class LambdaFunctionFailed(Base, frozen=True):
     attributes: a.LambdaFunctionFailed = msgspec.field(name="lambdaFunctionFailedEventAttributes")
 
 
-class LambdaFunctionTimedOut(Base):
+class LambdaFunctionTimedOut(Base, frozen=True):
     attributes: a.LambdaFunctionTimedOut = msgspec.field(name="lambdaFunctionTimedOutEventAttributes")
 
 
-class ScheduleLambdaFunctionFailed(Base):
+class ScheduleLambdaFunctionFailed(Base, frozen=True):
     attributes: a.ScheduleLambdaFunctionFailed = msgspec.field(name="scheduleLambdaFunctionFailedEventAttributes")
 
 
-class StartLambdaFunctionFailed(Base):
+class StartLambdaFunctionFailed(Base, frozen=True):
     attributes: a.StartLambdaFunctionFailed = msgspec.field(name="startLambdaFunctionFailedEventAttributes")
 
 

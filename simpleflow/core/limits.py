@@ -37,6 +37,9 @@ DECISIONS = 100
 HISTORY_EVENTS = 25_000
 #: open activities, timers, children of one execution
 OPEN_ACTIVITIES = 1_000
+#: activities that an execution opens at first when more than one response's worth are ready, then twice as many each
+#: time: a coordinator with a low quota of its own refuses each task beyond it with an event
+FIRST_ACTIVITIES = 28
 OPEN_TIMERS = 1_000
 OPEN_CHILDREN = 1_000
 #: open executions, types and domains

@@ -1,0 +1,200 @@
+"""Activities: functions and classes that workers run.
+
+    @activity.with_attributes(task_list="render", retry=2, raises_on_failure=True)
+    def render(scene: str, frame: int) -> str: ...
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from simpleflow import registry, settings
+from simpleflow.core import errors
+from simpleflow.engine import calls, failures, strands
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+#: seconds as a number or as decimal text; None or 0: the key is left out
+Timeout = int | float | str | None
+
+#: the task says nothing about its priority: the workflow's holds
+PRIORITY_NOT_SET: Any = calls.UNSET
+RetryPolicy = failures.RetryPolicy
+_KEEP: Any = object()
+
+
+class Activity(Generic[P, R]):
+    """A callable with what the coordinator must know of it. Calling it outside a workflow runs it, for unit tests."""
+
+    def __init__(
+        self,
+        callable: Callable[P, R],
+        name: str | None = None,
+        version: str | None = None,
+        task_list: str | None = None,
+        retry: int | failures.RetryPolicy = 0,
+        raises_on_failure: bool = False,
+        start_to_close_timeout: Timeout = None,
+        schedule_to_close_timeout: Timeout = None,
+        schedule_to_start_timeout: Timeout = None,
+        heartbeat_timeout: Timeout = None,
+        task_priority: Any = PRIORITY_NOT_SET,
+        idempotent: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._callable = callable
+        self._name = name
+        self.version = version
+        self.task_list = task_list
+        self.retry = retry
+        self.raises_on_failure = raises_on_failure
+        self.task_start_to_close_timeout = start_to_close_timeout
+        self.task_schedule_to_close_timeout = schedule_to_close_timeout
+        self.task_schedule_to_start_timeout = schedule_to_start_timeout
+        self.task_heartbeat_timeout = heartbeat_timeout
+        self.task_priority = task_priority
+        self.idempotent = idempotent
+        self.meta = dict(meta) if meta else None
+        self.__doc__ = getattr(callable, "__doc__", None)
+        self.name = self._full_name()
+        self.register()
+
+    def _full_name(self) -> str:
+        if self._name is not None:
+            return self._name
+        target: Any = self._callable
+        own = target.__dict__.get("name") if isinstance(target, type) else getattr(target, "name", None)
+        if isinstance(own, str):
+            return own
+        named = target if hasattr(target, "__qualname__") else type(target)
+        module = getattr(target, "__module__", None) or named.__module__
+        return f"{module}.{getattr(named, '__name__', type(target).__name__)}"
+
+    @property
+    def callable(self) -> Callable[P, R]:
+        return self._callable
+
+    @property
+    def context(self) -> Any:
+        """What the worker told the callable about the task that it runs now."""
+        return getattr(self._callable, "context", None)
+
+    def register(self) -> None:
+        registry.registry.register(self)
+
+    def propagate_attribute(self, attr: str, val: Any) -> None:
+        """Set one of the attributes."""
+        if not hasattr(self, attr):
+            raise errors.Misuse(f"an activity has no attribute {attr!r}")
+        setattr(self, attr, val)
+
+    def options(
+        self,
+        *,
+        task_list: str | None = _KEEP,
+        version: str | None = _KEEP,
+        retry: int | failures.RetryPolicy = _KEEP,
+        raises_on_failure: bool = _KEEP,
+        start_to_close_timeout: Timeout = _KEEP,
+        schedule_to_close_timeout: Timeout = _KEEP,
+        schedule_to_start_timeout: Timeout = _KEEP,
+        heartbeat_timeout: Timeout = _KEEP,
+        task_priority: Any = _KEEP,
+        idempotent: bool | None = _KEEP,
+        meta: Mapping[str, Any] | None = _KEEP,
+    ) -> Activity[P, R]:
+        """Return a copy for one submission: ``submit(render.options(task_list="gpu"), scene)``."""
+        given = {
+            "task_list": task_list,
+            "version": version,
+            "retry": retry,
+            "raises_on_failure": raises_on_failure,
+            "task_start_to_close_timeout": start_to_close_timeout,
+            "task_schedule_to_close_timeout": schedule_to_close_timeout,
+            "task_schedule_to_start_timeout": schedule_to_start_timeout,
+            "task_heartbeat_timeout": heartbeat_timeout,
+            "task_priority": task_priority,
+            "idempotent": idempotent,
+            "meta": meta,
+        }
+        other = copy.copy(self)
+        for name, value in given.items():
+            if value is not _KEEP:
+                setattr(other, name, value)
+        return other
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it; inside ``run()`` return what can be submitted instead: ``self.submit(Foo(bar))``."""
+        if strands.current() is not None:
+            from simpleflow import task
+
+            bound: Any = task.ActivityTask(self, *args, **kwargs)
+            return bound  # type: ignore[no-any-return]  # typed as what a unit test gets
+        target: Any = self._callable
+        if isinstance(target, type):
+            instance: Any = target(*args, **kwargs)
+            result: R = instance.execute()
+            if hasattr(instance, "post_execute"):
+                instance.post_execute()
+            return result
+        called: R = target(*args, **kwargs)
+        return called
+
+    def __repr__(self) -> str:
+        return f"Activity(name={self.name}, version={self.version}, task_list={self.task_list}, retry={self.retry})"
+
+
+class Decorator:
+    """What ``with_attributes`` returns: makes an Activity of a function or a class."""
+
+    def __init__(self, attributes: Mapping[str, Any]) -> None:
+        self._attributes = attributes
+
+    @overload
+    def __call__(self, target: type[Any]) -> Activity[..., Any]: ...
+
+    @overload
+    def __call__(self, target: Callable[P, R]) -> Activity[P, R]: ...
+
+    def __call__(self, target: Any) -> Activity[Any, Any]:
+        return Activity(target, **self._attributes)
+
+
+def with_attributes(
+    name: str | None = None,
+    version: str | None = settings.ACTIVITY_DEFAULT_VERSION,
+    task_list: str | None = settings.ACTIVITY_DEFAULT_TASK_LIST,
+    task_priority: Any = PRIORITY_NOT_SET,
+    retry: int | failures.RetryPolicy = 0,
+    raises_on_failure: bool = False,
+    start_to_close_timeout: Timeout = settings.ACTIVITY_START_TO_CLOSE_TIMEOUT,
+    schedule_to_close_timeout: Timeout = settings.ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT,
+    schedule_to_start_timeout: Timeout = settings.ACTIVITY_SCHEDULE_TO_START_TIMEOUT,
+    heartbeat_timeout: Timeout = settings.ACTIVITY_HEARTBEAT_TIMEOUT,
+    idempotent: bool | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Decorator:
+    """Make an activity of a function, or of a class with ``execute()``. Timeouts in seconds.
+
+    ``raises_on_failure``: a failure that the workflow does not handle fails it; without, ``result`` is None and
+    ``exception`` tells. ``idempotent``: equal arguments are one task. ``meta`` travels with the input.
+    """
+    return Decorator(
+        {
+            "name": name,
+            "version": version,
+            "task_list": task_list,
+            "task_priority": task_priority,
+            "retry": retry,
+            "raises_on_failure": raises_on_failure,
+            "start_to_close_timeout": start_to_close_timeout,
+            "schedule_to_close_timeout": schedule_to_close_timeout,
+            "schedule_to_start_timeout": schedule_to_start_timeout,
+            "heartbeat_timeout": heartbeat_timeout,
+            "idempotent": idempotent,
+            "meta": meta,
+        }
+    )

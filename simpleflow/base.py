@@ -1,0 +1,36 @@
+"""What ``Workflow.submit`` accepts."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any
+
+from simpleflow.engine import futures
+
+if TYPE_CHECKING:
+    from simpleflow import workflow
+
+
+class Submittable(abc.ABC):
+    """Something that one submission turns into one future."""
+
+    @abc.abstractmethod
+    def submit_to(self, executor: Any, *, priority: Any = None, raises: bool | None = None) -> futures.Future[Any]:
+        """Submit it to the engine; ``priority`` and ``raises`` override what it declares."""
+
+    def propagate_attribute(self, attr: str, val: Any) -> None:
+        """Set an attribute on what it runs, where that has one."""
+        if hasattr(self, attr):
+            setattr(self, attr, val)
+
+
+class SubmittableContainer(abc.ABC):
+    """Something that is made of submissions: a group, a chain, a step."""
+
+    @abc.abstractmethod
+    def submit(self, workflow: workflow.Workflow) -> futures.Future[Any]:
+        """Submit what it is made of."""
+
+    @abc.abstractmethod
+    def propagate_attribute(self, attr: str, val: Any) -> None:
+        """Set an attribute on everything that it is made of."""

@@ -1,0 +1,139 @@
+"""Child workflows, and what is read from Workflow classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from simpleflow.core import attributes, decisions, types
+
+from . import calls, futures, identity, records
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+class ChildCall(calls.TaskCall):
+    """One child workflow execution."""
+
+    __slots__ = ("_given_id", "_task_list", "arguments", "cls", "priority", "type_name")
+
+    kind = "workflow"
+    cap = "workflow"
+
+    def __init__(
+        self,
+        evaluation: evaluations.Evaluation,
+        cls: Any,
+        branch: identity.Branch,
+        *,
+        raises: bool,
+        priority: Any,
+        task_list: str | None,
+        arguments: tuple[Sequence[Any], Mapping[str, Any]],
+    ) -> None:
+        super().__init__(evaluation, cls.name, getattr(cls, "retry", 0), branch, raises)
+        self.cls = cls
+        self.priority = priority
+        self.arguments = arguments
+        self.type_name = f"{cls.__module__}.{cls.__qualname__}"
+        self._task_list = task_list
+        evaluation.children[self.seq] = self
+
+    @property
+    def book(self) -> records.Book:
+        return self.evaluation.ledger.children
+
+    @property
+    def history_name(self) -> str:
+        return self.type_name
+
+    def _got(self, getter: str) -> Any:
+        args, kwargs = self.arguments
+        return got(self.cls, getter, self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs))
+
+    def own_id(self) -> str | None:
+        given = self._got("get_workflow_id")
+        if given:
+            return identity.fitting(str(given))
+        if getattr(self.cls, "idempotent", False):
+            return identity.fitting(self._prefix() + identity.md5(self.text))
+        return None
+
+    def _prefix(self) -> str:
+        return identity.child_prefix(self.name, self.evaluation.workflow_id, self.evaluation.run_id)
+
+    def new_id(self) -> str:
+        return identity.fitting(f"{self._prefix()}{self.book.next_number(self.type_name)}")
+
+    def _close_record(self) -> None:
+        super()._close_record()
+        self.evaluation.children.pop(self.seq, None)
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        done = super().cancel(future)
+        if self.done:
+            self.evaluation.children.pop(self.seq, None)
+        return done
+
+    def decision(self) -> decisions.Decision | None:
+        if self.done:
+            return None
+        if not self.id:
+            self.id = self.new_id()
+        if self.record is None:
+            self.record = self.book.emitted(self, self.id, self.type_name)
+            self.record.watched = self.watched
+        cls = self.cls
+        task_list = self._task_list or self._got("get_task_list") or getattr(cls, "task_list", None)
+        return decisions.StartChildWorkflowExecution(
+            workflow_type=attributes.Type(name=self.type_name, version=str(cls.version)),
+            workflow_id=self.id,
+            control=self.control,
+            input=self.wire_input(),
+            execution_start_to_close_timeout=calls.seconds(getattr(cls, "execution_timeout", None))
+            or self.evaluation.started.execution_start_to_close_timeout,
+            task_list=attributes.Name(name=task_list or self.evaluation.started.task_list.name),
+            task_priority=self.evaluation.priority_of(self.priority, cls),
+            task_start_to_close_timeout=calls.seconds(getattr(cls, "decision_tasks_timeout", None))
+            or self.evaluation.started.task_start_to_close_timeout,
+            child_policy=getattr(cls, "child_policy", None) or "TERMINATE",
+            tag_list=self._tags(),
+        )
+
+    def _tags(self) -> tuple[str, ...] | None:
+        tags = self._got("get_tag_list")
+        if tags is None:
+            tags = getattr(self.cls, "tag_list", None)
+        if tags is not None and tags is getattr(self.cls, "INHERIT_TAG_LIST", None):
+            tags = self.evaluation.started.tag_list
+        if isinstance(tags, str):
+            tags = tags.split(",")
+        return tuple(str(tag) for tag in tags or () if tag is not None) or None
+
+    def cancel_decision(self) -> decisions.Decision:
+        run_id = self.record.run_id if self.record is not None else None
+        return decisions.RequestCancelExternalWorkflowExecution(workflow_id=self.id, run_id=run_id)
+
+    def missing_type(self) -> types.RegisteredType | None:
+        if not self.type_missing:
+            return None
+        self.type_missing = False
+        return types.RegisteredType(kind="workflow", name=self.type_name, version=str(self.cls.version))
+
+    @property
+    def declared_timeout(self) -> Mapping[str, Any]:
+        return {"START_TO_CLOSE": getattr(self.cls, "execution_timeout", None)}
+
+
+def got(cls: Any, getter: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call an optional getter of a Workflow class: classmethod, staticmethod and plain function alike."""
+    function = getattr(cls, getter, None)
+    if function is None:
+        return None
+    for base in cls.__mro__:
+        if getter in vars(base):
+            if isinstance(vars(base)[getter], staticmethod | classmethod):
+                return function(*args, **kwargs)
+            return function(cls, *args, **kwargs)
+    return function(*args, **kwargs)

@@ -1,0 +1,119 @@
+"""The end of a decision: limits, divergence, closing decisions, execution context, demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simpleflow.core import decisions, limits
+
+from . import contract, divergence, futures, hooks, ledger, outbox
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+#: names in the execution context, at most
+SHOWN = 20
+#: share of the events of a history at which its length is warned of
+WARN_AT = 0.8
+
+
+def decide(
+    evaluation: evaluations.Evaluation, bounds: outbox.Bounds, *, complete: bool
+) -> tuple[contract.Decided, hooks.Outcome | None]:
+    """Return the answer, and how the execution ends by it if it does. ``complete``: the whole history was replayed."""
+    book = evaluation.ledger
+    if complete:
+        difference = divergence.check(evaluation)
+        if difference is not None:
+            verdict = divergence.answer(evaluation, difference)
+            if verdict is not None:
+                return verdict
+    outcome = evaluation.outcome
+    if outcome is None and not evaluation.ledger.arrived and evaluation.refused_cancel and complete:
+        hooks.CancelRequest(evaluation).ask()
+        outcome = evaluation.outcome
+    evaluation.hooks.call("after_replay", evaluation.hooks.history())
+    if outcome is not None:
+        evaluation.hooks.before_close(outcome)
+        evaluation.warn_of_abandoned()
+    if outcome is not None and outcome.alone:
+        batch = outbox.Batch()
+    else:
+        batch = evaluation.outbox.take(book, bounds, closing=outcome is not None, most=_most(evaluation))
+    decided = batch.decisions
+    if outcome is not None and not batch.wake_up:
+        decided.append(outcome.decision)
+        closed: hooks.Outcome | None = outcome
+    else:
+        closed = None
+        if not book.wake_up_open:
+            if book.throttle.waiting and len(evaluation.outbox):
+                decided.append(outbox.wake_up(book.throttle.delay))
+            elif batch.wake_up:
+                decided.append(outbox.wake_up())
+        _report(evaluation, batch)
+    answer = contract.Decided(
+        decisions=tuple(decided),
+        types=tuple(batch.types),
+        execution_context=None if closed is not None else context(evaluation),
+        demand=evaluation.demand.rows() if closed is None else (),
+        diagnostics=tuple(evaluation.diagnostics),
+    )
+    evaluation.diagnostics = []
+    return answer, closed
+
+
+def _most(evaluation: evaluations.Evaluation) -> int:
+    return int(getattr(evaluation.cls, "max_open_activity_count", None) or 0)
+
+
+def _report(evaluation: evaluations.Evaluation, batch: outbox.Batch) -> None:
+    book = evaluation.ledger
+    events = book.last_id
+    if events > limits.HISTORY_EVENTS * WARN_AT:
+        evaluation.advise(
+            f"the history has {events} of {limits.HISTORY_EVENTS} events: SWF terminates the execution there; continue "
+            "as new when self.should_continue_as_new says so"
+        )
+    if batch.decisions or book.activities.open or book.children.open or book.timers.open:
+        return
+    if evaluation.signals.is_empty() and not book.wake_up_open and not len(evaluation.outbox):
+        evaluation.advise(
+            "the workflow is blocked and nothing of it is open, no task, child, timer or wait for a signal: only a "
+            "signal or a cancel request will ever wake it"
+        )
+
+
+def context(evaluation: evaluations.Evaluation, **more: Any) -> str | None:
+    """Return the execution context when it changed; blank when there is nothing to say any more."""
+    said: dict[str, Any] = dict(more)
+    waiting = evaluation.signals.waiting()
+    if waiting:
+        said["waiting_signals"] = waiting[:SHOWN]
+    blocked = blocked_on(evaluation)
+    if blocked:
+        said["blocked_on"] = blocked
+    text = msgspec.json.encode(said, order="sorted").decode() if said else ""
+    book: ledger.Ledger = evaluation.ledger
+    if text == (book.last_context or ""):
+        return None
+    book.last_context = text
+    return text
+
+
+def blocked_on(evaluation: evaluations.Evaluation) -> list[str]:
+    """Return ids of what strands wait for."""
+    found: dict[str, None] = {}
+    for strand in evaluation.strands:
+        if strand.wait is None:
+            continue
+        for future in strand.wait.futures:
+            if future._kind == futures.OPEN:
+                name = getattr(future._source, "id", "")
+                if name:
+                    found[name] = None
+                    if len(found) >= SHOWN:
+                        return list(found)
+    return list(found)

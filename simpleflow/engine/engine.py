@@ -1,0 +1,238 @@
+"""The engine: decision tasks in, decisions out. A function of its input but for what it remembers to save work."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simpleflow.core import errors, payloads
+
+from . import cache, closing, contract, evaluation, hooks, inputs, ledger, outbox
+
+#: executions that are kept suspended, and their bytes
+CACHED = 1_000
+CACHED_BYTES = 256 << 20
+
+
+class Engine:
+    """Decides. Every call on the thread that made it.
+
+    ``workflows`` are known by their name, or by ``module.Class``; others are loaded by the class that the execution's
+    input names. ``offloads``: the caller replaces values over SWF's limits by pointers before it sends a response;
+    without, they are refused where the program makes them. ``cached`` and ``cached_bytes`` bound what is kept of
+    suspended executions; losing them costs time, never correctness.
+    """
+
+    def __init__(
+        self,
+        workflows: Sequence[type] = (),
+        payloads: payloads.Payloads | None = None,
+        *,
+        offloads: bool = False,
+        bounds: outbox.Bounds | None = None,
+        cached: int = CACHED,
+        cached_bytes: int = CACHED_BYTES,
+    ) -> None:
+        if payloads is None:
+            raise errors.Misuse("an engine needs payloads: simpleflow.data.converter.Converter() for example")
+        self._payloads = payloads
+        self._offloads = offloads
+        self._bounds = bounds or outbox.Bounds()
+        self._cache = cache.Cache(cached, cached_bytes)
+        self._classes: dict[str, type] = {}
+        for cls in workflows:
+            self._classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
+            self._classes.setdefault(getattr(cls, "name", cls.__name__), cls)
+
+    # -- the contract
+
+    def decide(self, task: contract.DecisionTask) -> contract.Decided | contract.Needs:
+        """Answer one decision task, or say what must be there to answer it."""
+        try:
+            return self._decide(task)
+        except hooks.NeedHistory:
+            self._cache.evict(task.run_id)
+            return contract.Needs(history=True)
+
+    def acknowledged(self, run_id: str, started_event_id: int) -> None:
+        """The service took the answer to this decision: what was suspended by it may be resumed.
+
+        Closing hooks run here, and what they raise comes out.
+        """
+        entry = self._cache.get(run_id)
+        if entry is None or entry.answered != started_event_id:
+            return
+        entry.acknowledged = started_event_id
+        if entry.outcome is not None:
+            outcome, seen = entry.outcome, entry.seen
+            entry.outcome = None
+            try:
+                if seen is not None:
+                    entry.evaluation.hooks.after_close(outcome, seen)
+            finally:
+                self._cache.evict(run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Drop what is suspended of this run: its answer was refused, or it goes elsewhere."""
+        self._cache.evict(run_id)
+
+    def query(
+        self, task: contract.DecisionTask, method: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any | contract.Needs:
+        """Call a method of the instance where ``run()`` is blocked, or ended. Decides nothing.
+
+        ``task`` holds the whole history. Raises Misuse when the class has no such method, and what it raises.
+        """
+        if not task.events or task.events[0].id != 1:
+            return contract.Needs(history=True)
+        replay = self._evaluation(task, read_only=True)
+        try:
+            replay.begin(task)
+            replay.blobs.update(task.blobs)
+            replay.local_results.update(task.local)
+            needs = replay.advance()
+            if needs is not None and not needs.local:
+                return needs
+            function = getattr(replay.instance, method, None)
+            if not callable(function):
+                raise errors.Misuse(f"{replay.cls.__name__} has no method {method!r} to query")
+            return function(*args, **(kwargs or {}))
+        finally:
+            replay.kill()
+
+    # -- for those who watch
+
+    @property
+    def suspended(self) -> int:
+        """Executions that are kept."""
+        return len(self._cache)
+
+    @property
+    def suspended_bytes(self) -> int:
+        return self._cache.bytes
+
+    @property
+    def immortal(self) -> int:
+        """Evicted evaluations that would not end, and were dropped."""
+        return self._cache.immortal
+
+    # -- how
+
+    def _decide(self, task: contract.DecisionTask) -> contract.Decided | contract.Needs:
+        entry = self._cache.get(task.run_id)
+        replayed = False
+        if entry is not None and entry.working_on != task.started_event_id:
+            entry = self._resumed(task, entry)
+            if isinstance(entry, contract.Needs):
+                return entry
+        if entry is None:
+            if not task.events or task.events[0].id != 1:
+                return contract.Needs(history=True)
+            entry = cache.Entry(self._evaluation(task))
+            entry.evaluation.begin(task)
+            replayed = True
+        running = entry.evaluation
+        entry.working_on = task.started_event_id
+        running.task = task
+        if task.blobs:
+            running.blobs.update(task.blobs)
+        if task.local:
+            running.local_results.update(task.local)
+        try:
+            needs = running.advance()
+            if needs is not None:
+                self._cache.put(task.run_id, entry)
+                return needs
+            complete = running.submitted is not None
+            decided, entry.outcome = closing.decide(running, self._bounds, complete=complete)
+        except BaseException:
+            running.kill()
+            self._cache.evict(task.run_id)
+            raise
+        running.submitted = None
+        running.blobs.clear()
+        running.local_results.clear()
+        self._suspend(task, entry, decided)
+        return decided
+
+    def _resumed(self, task: contract.DecisionTask, entry: cache.Entry) -> cache.Entry | contract.Needs | None:
+        """Return the entry with the new events booked; None when it must be re-run; Needs when events are missing."""
+        suspended = entry.evaluation
+        previous = task.previous_started_event_id
+        usable = entry.working_on == 0 and entry.acknowledged == entry.answered == previous and not suspended.single_use
+        if usable and suspended.ledger.missing_before(task.events):
+            return contract.Needs(history=True)
+        if usable:
+            try:
+                suspended.resume(task)
+            except ledger.Foreign:
+                usable = False
+        if not usable or suspended.ledger.stale:
+            self._cache.evict(task.run_id)
+            return None
+        return entry
+
+    def _suspend(self, task: contract.DecisionTask, entry: cache.Entry, decided: contract.Decided) -> None:
+        running = entry.evaluation
+        entry.working_on = 0
+        entry.answered = task.started_event_id
+        if entry.outcome is not None:
+            wanted = running.hooks.has("after_closed") or running.hooks.has("on_completed")
+            entry.seen = running.hooks.history() if wanted else None
+            if entry.seen is not None and not entry.seen.events:
+                entry.seen = None
+        elif running.gave_up or decided.divergence is not None or hooks.reruns(running.cls):
+            running.single_use = True
+        running.task = _without_events(task)
+        if running.single_use:
+            running.kill()
+        self._cache.put(task.run_id, entry)
+
+    def _evaluation(self, task: contract.DecisionTask, *, read_only: bool = False) -> evaluation.Evaluation:
+        return evaluation.Evaluation(
+            self._class_of(task), task, self._payloads, offloads=self._offloads, read_only=read_only
+        )
+
+    def _class_of(self, task: contract.DecisionTask) -> type:
+        started: Any = task.events[0].attributes
+        path = inputs.class_path(started.input)
+        for name in (path, task.workflow_name):
+            if name is not None and name in self._classes:
+                return self._classes[name]
+        path = path or task.workflow_name
+        try:
+            found = load(path)
+        except ImportError as error:
+            raise errors.UsageError(
+                f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported ({error}): start the "
+                "decider with package.module.Class, in a folder or with a PYTHONPATH where it is found"
+            ) from error
+        self._classes[path] = found
+        return found
+
+
+def load(path: str) -> type:
+    """Import ``package.module.Class``. Raises ImportError."""
+    parts = path.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:cut])
+        try:
+            found: Any = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+                continue
+            raise
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        if isinstance(found, type):
+            return found
+        raise ImportError(f"module {name} has no class {'.'.join(parts[cut:])}")
+    raise ImportError(f"{path!r} is no module.Class")
+
+
+def _without_events(task: contract.DecisionTask) -> contract.DecisionTask:
+    # A suspended execution must not hold its history.
+    import msgspec
+
+    return msgspec.structs.replace(task, events=(), blobs={}, local={})

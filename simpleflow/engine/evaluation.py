@@ -1,0 +1,439 @@
+"""One evaluation of a workflow: ``run()`` of a fresh instance, fed with what has happened, one settlement at a time.
+
+A full replay and a resumed one are the same code: the first is fed everything, the second what is new.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from greenlet import GreenletExit
+
+from simpleflow.core import errors, limits, payloads
+
+from . import (
+    calls,
+    contract,
+    demand,
+    derived,
+    futures,
+    hooks,
+    identity,
+    inputs,
+    ledger,
+    local,
+    markers,
+    outbox,
+    signals,
+    slots,
+    strands,
+    timers,
+)
+
+
+class Evaluation:
+    """The engine's side of one ``run()``; also what a Workflow instance knows as its ``executor``."""
+
+    def __init__(
+        self,
+        cls: Any,
+        task: contract.DecisionTask,
+        coder: payloads.Payloads,
+        *,
+        offloads: bool = False,
+        read_only: bool = False,
+    ) -> None:
+        self.cls = cls
+        self.payloads = coder
+        self.domain = task.domain
+        self.workflow_id = task.workflow_id
+        self.run_id = task.run_id
+        self.workflow_name = task.workflow_name
+        self.workflow_version = task.workflow_version
+        #: values over a limit are replaced by pointers before a response is sent: by the caller
+        self.offloads = offloads
+        self.read_only = read_only
+        self.ledger = ledger.Ledger()
+        self.outbox = outbox.Outbox()
+        self.signals = signals.Queue(self)
+        self.ordinals = identity.Ordinals()
+        self.ready: deque[Callable[[], object]] = deque()
+        #: exceptions that nobody has read, in order -> a future that holds it
+        self.unread: dict[BaseException, futures.Future[Any]] = {}
+        self.open_timers: dict[str, timers.TimerCall] = {}
+        self.timer_counts: dict[str, int] = {}
+        self.marker_calls: dict[tuple[str, str], markers.MarkerCall] = {}
+        self.shared: dict[tuple[str, str], calls.TaskCall] = {}
+        self.children: dict[int, Any] = {}
+        self.patches: set[str] = set()
+        self.demand = demand.Demand(self)
+        self.diagnostics: list[str] = []
+        #: the event delivered last; whole-history reads raise the floor of positional ones above it
+        self.position = 0
+        self.floor = 0
+        #: a whole-history read was answered
+        self.observed = False
+        self.dead = False
+        self.strict: Any = None
+        self.current: strands.Strand | None = None
+        self.strands: dict[strands.Strand, None] = {}
+        #: blobs whose text is known, and those that a strand waits for
+        self.blobs: dict[str, str] = {}
+        self.missing_blobs: dict[str, None] = {}
+        self.hungry: strands.Strand | None = None
+        self.local_results: dict[str, contract.LocalResult] = {}
+        self.local_open: dict[str, Any] = {}
+        #: how it ended: None while it runs or is blocked
+        self.outcome: hooks.Outcome | None = None
+        #: raise ExecutionBlocked was the program's own: only a re-run goes on
+        self.gave_up = False
+        #: something was read that is not followed: the next decision re-runs
+        self.single_use = False
+        self.task = task
+        self.root = identity.Branch()
+        self.hooks = hooks.Hooks(self)
+        self.seed = task.run_id
+        self._seq = 0
+        self.asynchronous = inspect.iscoroutinefunction(cls.run)
+        self.ledger.on_signal = self.signals
+        self.ledger.activities.finder = self.ledger.children.finder = self._find_submission
+        self.ledger.on_cancel = hooks.CancelRequest(self)
+        self.instance: Any = None
+        self.scopes: Any = None
+        self.input_extra: Mapping[str, Any] = {}
+        #: a cancel request was taken up by a scope; the class refused one
+        self.cancelling = False
+        self.refused_cancel = False
+        #: what a complete replay submitted, for the diff; None once it was compared
+        self.submitted: list[tuple[str, Any]] | None = []
+        self._advised: set[str] = set()
+        self.main: strands.Strand | None = None
+
+    def _find_submission(self, record: Any) -> bool:
+        """A refused task names only its type: it was the first of that type that waits to be sent."""
+        book = self.ledger.activities if self.ledger.activities.by_id.get(record.id) is record else self.ledger.children
+        call = self.outbox.first(book.kind, record.name)
+        if call is None:
+            return False
+        book.claim_refused(record)
+        call.record, call.id, record.call = record, record.id, call
+        return True
+
+    # -- life
+
+    def begin(self, task: contract.DecisionTask) -> None:
+        """Book the whole history and let ``run()`` go up to where it first blocks."""
+        self.task = task
+        self.ledger.fold(task.events, task.started_event_id)
+        started = self.ledger.started_event
+        if started is None:
+            raise errors.Misuse("the history does not begin with WorkflowExecutionStarted")
+        self.position = started.id
+        self.started = started.attributes
+        self.main = strands.Strand(self, self.root, self._run, None)
+        self.strands[self.main] = None
+        self.ready.append(self.main.resume)
+
+    def resume(self, task: contract.DecisionTask) -> None:
+        """Book what is new. Raises ``ledger.Foreign`` when another program decided meanwhile."""
+        self.task = task
+        self.ledger.begin_resume()
+        self.ledger.fold(task.events, task.started_event_id)
+
+    def _run(self) -> Any:
+        arguments = inputs.of(self)
+        self.seed = arguments.seed or self.run_id
+        self.input_extra = arguments.extra
+        self.instance = self.cls(self)
+        self.hooks.before_replay()
+        value = self.instance.run(*arguments.args, **arguments.kwargs)
+        if inspect.iscoroutine(value):
+            assert self.main is not None
+            value = self.main.drive(value)
+        return self._result_text(value)
+
+    def _result_text(self, value: Any) -> str:
+        """Encode what ``run()`` returned; futures in it stand for their results, which are waited for."""
+        found: list[futures.Future[Any]] = []
+        text = self.payloads.encode(slots.find(value, found))
+        if found:
+            waiting = tuple(future for future in found if future._kind == futures.OPEN)
+            if waiting:
+                self.block(waiting, len(waiting))
+            texts = []
+            for future in found:
+                if future._kind in (futures.FAILED, futures.CANCELED):
+                    future._outcome()
+                texts.append(future._slot())
+            text = slots.Template(text, len(found), self.payloads).fill(texts)
+        self.check_length("result", text, limits.DATA, f"workflow {self.workflow_name}")
+        return text
+
+    def advance(self) -> contract.Needs | None:
+        """Deliver what arrived, one by one, each after all that the one before set off. Return what is missing."""
+        ready = self.ready
+        arrived = self.ledger.arrived
+        if self.hungry is not None:
+            strand, self.hungry = self.hungry, None
+            self.missing_blobs.clear()
+            strand.resume()
+        while self.outcome is None:
+            while ready:
+                ready.popleft()()
+                if self.outcome is not None:
+                    return None
+                if self.hungry is not None:
+                    return contract.Needs(blobs=tuple(self.missing_blobs))
+            if not arrived:
+                if self.local_open:
+                    needs = self._run_locals()
+                    if needs is not None:
+                        return needs
+                    continue
+                break
+            target, event = arrived.popleft()
+            self.position = event.id
+            target.deliver(event)
+        return None
+
+    def _run_locals(self) -> contract.Needs | None:
+        """Nothing else can go on: local activities that have a result settle, the others are asked for."""
+        return local.settle(self)
+
+    def kill(self) -> bool:
+        """End every strand; return whether all of them ended."""
+        self.dead = True
+        self.ready.clear()
+        self.ledger.arrived.clear()
+        gone = [strand.kill() for strand in list(self.strands)]
+        self.strands.clear()
+        return all(gone)
+
+    def check_alive(self) -> None:
+        """Every call of the program comes by here: a dead one must not go on."""
+        if self.dead:
+            raise GreenletExit
+        if self.current is None:
+            if self.read_only:
+                raise errors.Misuse("a query only reads: it cannot submit or cancel")
+            raise errors.Misuse("nothing can be submitted outside run() and its callbacks")
+
+    # -- strands
+
+    @property
+    def branch(self) -> identity.Branch:
+        return self.root if self.current is None else self.current.branch
+
+    def spawn(
+        self, branch: identity.Branch, function: Callable[[], Any], future: futures.Future[Any], scope: Any = None
+    ) -> strands.Strand:
+        """Make a strand; whoever queues its ``resume`` starts it."""
+        strand = strands.Strand(self, branch, function, future, scope)
+        self.strands[strand] = None
+        return strand
+
+    def strand_ended(self, strand: strands.Strand, value: Any, error: BaseException | None) -> None:
+        self.strands.pop(strand, None)
+        if strand is not self.main:
+            assert strand.future is not None
+            if isinstance(error, errors.ExecutionBlocked):
+                self.gave_up = True  # of this branch; a re-run asks it again
+            elif isinstance(error, errors.TaskCanceled):
+                strand.future._cancel(error.details)
+            elif error is not None:
+                strand.future._fail(error)
+            else:
+                strand.future._complete(value)
+            return
+        if isinstance(error, errors.ExecutionBlocked):
+            self.gave_up = True
+        elif error is not None:
+            self.outcome = self.hooks.failed(error)
+        else:
+            self.outcome = self.hooks.returned(value)
+
+    def waiting_for(self, waited: tuple[futures.Future[Any], ...], count: int) -> futures.Wait:
+        """Subscribe the current strand to these futures: it goes on once ``count`` of them are settled."""
+        self.check_alive()
+        assert self.current is not None
+        wait = futures.Wait(self.current, waited, count)
+        for future in waited:
+            if future._callbacks is None and future._kind == futures.OPEN:
+                future._callbacks = [wait]
+            else:
+                future._subscribe(wait)
+        return wait
+
+    def block_on(self, future: futures.Future[Any]) -> None:
+        """Block the current strand until the future is settled."""
+        strand = self.current
+        if self.dead:
+            raise GreenletExit
+        if strand is None:
+            raise errors.ExecutionBlocked
+        if self.asynchronous and strand.driven:
+            raise errors.Misuse("in async def run write 'await future' where it may not be done, not future.result")
+        strand.block(self.waiting_for((future,), 1))
+
+    def block(self, waited: tuple[futures.Future[Any], ...], count: int) -> None:
+        """Block the current strand until so many of these are settled; stale subscriptions are taken back."""
+        if self.dead:
+            raise GreenletExit
+        if self.current is None:
+            raise errors.ExecutionBlocked
+        wait = self.waiting_for(waited, count)
+        self.current.block(wait)
+        if count < len(waited):
+            for future in waited:
+                future._unsubscribe(wait)
+
+    # -- values
+
+    def value_of(self, text: str) -> Any:
+        """Return the value of a result text; a jumbo value's text is asked of the caller first."""
+        if text.startswith(slots.POINTER):
+            text = self.load(text)
+        return self.payloads.decode(text)
+
+    def load(self, pointer: str) -> str:
+        while pointer not in self.blobs:
+            strand = self.current
+            if self.dead:
+                raise GreenletExit
+            if strand is None:
+                raise errors.Misuse(f"{pointer!r} was not fetched: read it in run() first")
+            self.missing_blobs[pointer] = None
+            self.hungry = strand
+            strand.block(None)
+        return self.blobs[pointer]
+
+    def slot_text(self, text: str | None) -> str:
+        return slots.slot_text(text, self.payloads)
+
+    def settled_values(self, value: Any) -> Any:
+        """Return the value with settled futures replaced by their results."""
+        if isinstance(value, futures.Future):
+            return value.result
+        if isinstance(value, list | tuple):
+            return [self.settled_values(item) for item in value]
+        if isinstance(value, Mapping):
+            return {key: self.settled_values(item) for key, item in value.items()}
+        return value
+
+    def check_length(self, field: str, text: str, limit: int, of: str) -> None:
+        if len(text) > limit and not (self.offloads and field in ("input", "result", "details")):
+            raise errors.ValueTooLong(
+                f"{field} of {of} holds {len(text)} characters, over SWF's limit of {limit}: pass less, or set "
+                "SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket (or file:///FOLDER) where such values go"
+            )
+
+    # -- positional reads
+
+    def place(self) -> int:
+        return self.ledger.decisions.at(max(self.position, self.floor))
+
+    def started_as_of(self) -> int:
+        """The DecisionTaskStarted event that positional reads speak of."""
+        return self.ledger.decisions.started[self.place()]
+
+    def completed_as_of(self) -> int:
+        return self.ledger.decisions.completed[self.place()]
+
+    def timestamp_as_of(self) -> float:
+        return self.ledger.decisions.timestamps[self.place()]
+
+    def answering(self) -> bool:
+        """Whether this position belongs to the decision that is being answered now."""
+        return self.completed_as_of() == ledger.NOW
+
+    def raise_floor(self, event_id: int) -> None:
+        """A whole-history read was answered by this settlement."""
+        if event_id > self.position:
+            self.floor = max(self.floor, event_id)
+
+    def state_of(self, future: futures.Future[Any]) -> str:
+        state: str = future._source.state(future)
+        return state
+
+    # -- submitting: what is common
+
+    def next_seq(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    def advise(self, sentence: str) -> None:
+        """Have a sentence logged with this decision, once in the life of this evaluation."""
+        if sentence not in self._advised:
+            self._advised.add(sentence)
+            self.diagnostics.append(sentence)
+
+    def note(self, kind: str, call: Any) -> None:
+        if self.submitted is not None:
+            self.submitted.append((kind, call))
+
+    def task_list_of(self, activity: Any) -> str | None:
+        name: str | None = activity.task_list
+        return name
+
+    def priority_of(self, given: Any, declared: Any) -> str | None:
+        """Return the priority of a submission: what was given, else the task's own, else the workflow's."""
+        for priority in (given, getattr(declared, "task_priority", calls.UNSET), getattr(self.cls, "task_priority", None)):
+            if priority is not calls.UNSET:
+                return None if priority is None else str(priority)
+        return None
+
+    def end(self, outcome: hooks.Outcome) -> None:
+        """Close the execution; the strand that calls never goes on."""
+        self.outcome = outcome
+        assert self.current is not None
+        while True:
+            self.current.block(None)
+
+    def cancel_everything(self) -> None:
+        """Ask for the cancellation of every open task, child and timer."""
+        for book in (self.ledger.activities, self.ledger.children):
+            for record in list(book.by_id.values()):
+                call = record.call
+                if call is not None and not call.done:
+                    for future in list(call.futures):
+                        if future._kind == futures.OPEN:
+                            call.cancel(future)
+        for timer in list(self.open_timers.values()):
+            timer.cancel(timer.future)
+        self.outbox.drop_tasks()
+
+    def warn_of_abandoned(self) -> None:
+        """Log what a finished run leaves behind."""
+        left = [
+            record.id
+            for book in (self.ledger.activities, self.ledger.children)
+            for record in book.by_id.values()
+            if record.call is not None and not record.call.done and record.call.futures
+        ]
+        if left and self.outcome is not None and self.outcome.status == "completed":
+            shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+            self.diagnostics.append(f"run() returned and abandons {len(left)} unfinished: {shown}")
+
+    def propagate(self, event: Any) -> None:
+        """Hand a signal on to open children and the parent, unless it came from there or says no."""
+        signals.propagate(self, event)
+
+    def retry_timer(self, task_id: str, attempt: int, delay: float, control: str) -> futures.Future[Any]:
+        """Return the future of the timer before another attempt."""
+        name = f"__simpleflow_task_{task_id}" + (f"-{attempt}" if attempt > 1 else "")
+        return self.timer(identity.fitting(name), delay, control if len(control) <= limits.DATA else None)
+
+    def timer(self, timer_id: str, delay: Any, control: str | None = None) -> futures.Future[Any]:
+        return timers.TimerCall(self, timer_id, delay, control).future
+
+    # -- callbacks
+
+    def then(self, source: futures.Future[Any], function: Callable[[Any], Any]) -> futures.Future[Any]:
+        """Return the future of ``function(result)``, called once the source completed."""
+        return derived.then(self, source, function)
+
+    def when_done(self, source: futures.Future[Any], function: Callable[[Any], Any]) -> None:
+        derived.when_done(self, source, function)

@@ -1,0 +1,207 @@
+"""``on_task_failure``: what the hook is told of a failure, and what it may decide."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from simpleflow.core import errors
+
+from . import failures, futures
+
+if TYPE_CHECKING:
+    from . import calls, hooks
+
+
+class Decision(Enum):
+    """What becomes of a failed task."""
+
+    none = 0
+    abort = 1
+    ignore = 2
+    retry_now = 3
+    retry_later = 4
+    cancel = 5
+    handled = 6
+
+
+class TaskFailureContext:
+    """One failure of one task. The hook calls at most one ``decide_...``; none leaves it to the task's own retry."""
+
+    Decision = Decision
+
+    def __init__(
+        self,
+        a_task: Any,
+        event: Any,
+        future: futures.Future[Any] | None,
+        exception_class: type[BaseException],
+        history: Any = None,
+    ) -> None:
+        self.a_task = a_task
+        self.event = event
+        self.future = future
+        self.exception_class = exception_class
+        self.history = history
+        self.decision = Decision.none
+        #: seconds before a ``retry_later``
+        self.retry_wait_timeout: float | None = None
+        #: the exception that stands for the failure
+        self.exception: BaseException | None = None
+        #: attempts so far beyond the first
+        self.retry_count = 0
+        #: DecisionTaskStarted of the decision that sees the failure, DecisionTaskCompleted before it; 0: none
+        self.current_started_decision_id = 0
+        self.last_completed_decision_id = 0
+        self.id: str = ""
+
+    @property
+    def attempt_number(self) -> int:
+        """1 for the first attempt."""
+        return self.retry_count + 1
+
+    @property
+    def task_name(self) -> str | None:
+        name = getattr(self.a_task, "name", None)
+        return name if name is None else str(name)
+
+    @property
+    def payload(self) -> Any:
+        """The activity, or the Workflow class."""
+        return getattr(self.a_task, "payload", None)
+
+    @property
+    def reason(self) -> str | None:
+        return getattr(self.exception, "reason", None) or getattr(self.exception, "timeout_type", None)
+
+    @property
+    def details(self) -> str | None:
+        return getattr(self.exception, "details", None)
+
+    def _said(self, key: str) -> str | None:
+        value = failures.details_of(self.details).get(key)
+        return None if value is None else str(value)
+
+    @property
+    def task_error(self) -> str | None:
+        """Name of the exception in the worker."""
+        return self._said("error")
+
+    @property
+    def task_error_type(self) -> str | None:
+        return self._said("error_type")
+
+    @property
+    def task_message(self) -> str | None:
+        return self._said("message")
+
+    def decide_abort(self) -> TaskFailureContext:
+        """Fail the task, whatever retries it has left."""
+        self.decision = Decision.abort
+        return self
+
+    def decide_ignore(self) -> TaskFailureContext:
+        """Finish the task with the result None."""
+        self.decision = Decision.ignore
+        return self
+
+    def decide_cancel(self) -> TaskFailureContext:
+        """Settle the task as cancelled."""
+        self.decision = Decision.cancel
+        return self
+
+    def decide_retry(self, retry_wait_timeout: float = 0) -> TaskFailureContext:
+        """Schedule it again, at once or after so many seconds."""
+        self.decision = Decision.retry_later if retry_wait_timeout > 0 else Decision.retry_now
+        self.retry_wait_timeout = retry_wait_timeout
+        return self
+
+    def decide_handled(self, a_task: Any, future: futures.Future[Any] | None = None) -> TaskFailureContext:
+        """Let another task, or its future, take the place of this one."""
+        self.a_task = a_task
+        self.future = future
+        self.decision = Decision.handled
+        return self
+
+    def __repr__(self) -> str:
+        return f"<TaskFailureContext {self.id} attempt {self.attempt_number}: {self.exception!r}, {self.decision.name}>"
+
+
+class FailedTask:
+    """The failed task as the hook sees it."""
+
+    __slots__ = ("args", "id", "name", "payload")
+
+    def __init__(self, call: calls.TaskCall) -> None:
+        self.id = call.id
+        self.payload = getattr(call, "activity", None) or getattr(call, "cls", None)
+        self.name = call.name
+        self.args = call.text
+
+    def __repr__(self) -> str:
+        return f"<task {self.id}>"
+
+
+def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> None:
+    """Ask the hook, and do what it decides. Once per failure, as of the failure's event."""
+    evaluation = call.evaluation
+    context = TaskFailureContext(FailedTask(call), event, call.futures[0], type(error), owner.history())
+    context.exception = error
+    context.id = call.id
+    context.retry_count = call.attempts - 1
+    context.current_started_decision_id = evaluation.started_as_of()
+    context.last_completed_decision_id = evaluation.ledger.decisions.last_completed(evaluation.position)
+    branch = f"hook(on_task_failure,{call.id},{call.attempts})"
+    returned = owner.call("on_task_failure", context, branch=branch)
+    if isinstance(returned, TaskFailureContext):
+        context = returned
+    match context.decision:
+        case Decision.none:
+            call.apply_policy(error)
+        case Decision.abort:
+            call._finish_failed(error)
+        case Decision.ignore:
+            call._finish_text(None)
+        case Decision.cancel:
+            call._close_record()
+            for future in call.futures:
+                future._cancel()
+        case Decision.retry_now:
+            call.failed += 1
+            call.again()
+        case Decision.retry_later:
+            call.failed += 1
+            call.again(context.retry_wait_timeout or 0)
+        case Decision.handled:
+            _replace(evaluation, call, context, branch)
+
+
+def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: str) -> None:
+    other = context.future
+    if other is None or other in call.futures:
+        if not hasattr(context.a_task, "submit_to"):
+            raise errors.Misuse("decide_handled() takes a task that can be submitted, or the future of one")
+        from . import identity
+        from .hooks import HookStrand
+
+        before = evaluation.current
+        evaluation.current = HookStrand(evaluation, identity.Branch(branch), tuple, None)
+        try:
+            other = context.a_task.submit_to(evaluation)
+        finally:
+            evaluation.current = before
+    call._close_record()
+    source: futures.Future[Any] = other
+
+    def settled() -> None:
+        for future in call.futures:
+            if source._kind == futures.FAILED:
+                future._fail(source._content)
+            elif source._kind == futures.CANCELED:
+                future._cancel(source._content)
+            else:
+                future._text, future._content = source._text, source._content
+                if future._kind == futures.OPEN:
+                    future._settle(source._kind)
+
+    source._subscribe(settled)

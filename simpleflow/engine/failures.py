@@ -1,0 +1,127 @@
+"""How tasks fail: exceptions from events, and when a failed task is scheduled again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simpleflow.core import errors, events
+
+from . import identity
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+#: what to do about a refusal that does not pass by itself
+ADVICE: Mapping[str, str] = {
+    "ACTIVITY_TYPE_DEPRECATED": "the activity type is deprecated: give the activity another version",
+    "WORKFLOW_TYPE_DEPRECATED": "the workflow type is deprecated: give the workflow another version",
+    "ACTIVITY_ID_ALREADY_IN_USE": "an open task has this id: get_task_id() must differ for tasks that run at once",
+    "WORKFLOW_ALREADY_RUNNING": "an execution of this id is open: get_workflow_id() must differ for those at once",
+    "DEFAULT_TASK_LIST_UNDEFINED": "the activity names no task_list and its type has no default: name one",
+    "DEFAULT_START_TO_CLOSE_TIMEOUT_UNDEFINED": "give the activity a start_to_close_timeout",
+    "DEFAULT_SCHEDULE_TO_CLOSE_TIMEOUT_UNDEFINED": "give the activity a schedule_to_close_timeout",
+    "DEFAULT_SCHEDULE_TO_START_TIMEOUT_UNDEFINED": "give the activity a schedule_to_start_timeout",
+    "DEFAULT_HEARTBEAT_TIMEOUT_UNDEFINED": "give the activity a heartbeat_timeout",
+    "OPERATION_NOT_PERMITTED": "the decider's IAM policy does not allow this decision: simpleflow doctor shows it",
+}
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a failed task is scheduled again.
+
+    ``jitter`` is a share of each delay (0.2: up to a fifth more), derived from the run id and not random, so that a
+    re-run waits as long.
+    """
+
+    #: attempts in all, the first included
+    max_attempts: int = 3
+    #: seconds before the second attempt
+    initial: float = 0
+    #: each delay is so many times the one before
+    backoff: float = 2.0
+    #: seconds of the longest delay
+    maximum: float = 3600
+    jitter: float = 0
+    #: names of exceptions (``ValueError``, ``package.Error``) or classes; empty: all
+    retry_on: tuple[str | type, ...] = ()
+    give_up_on: tuple[str | type, ...] = ()
+
+    def wants(self, error: BaseException) -> bool:
+        names = names_of(error)
+        if any(_spelled(entry) & names for entry in self.give_up_on):
+            return False
+        return not self.retry_on or any(_spelled(entry) & names for entry in self.retry_on)
+
+    def delay(self, failed: int, share: float) -> float:
+        """Seconds before the next attempt, after so many failures; ``share`` in [0, 1) chooses within the jitter."""
+        plain = min(self.maximum, self.initial * self.backoff ** (failed - 1))
+        return plain * (1 + self.jitter * share)
+
+
+def _spelled(entry: str | type) -> set[str]:
+    if isinstance(entry, str):
+        return {entry}
+    return {entry.__name__, f"{entry.__module__}.{entry.__qualname__}"}
+
+
+def names_of(error: BaseException) -> set[str]:
+    """Return the names that an error goes by: of the exception in the worker, and of ours."""
+    names = {type(error).__name__}
+    if isinstance(error, errors.TimeoutError):
+        names.add(error.timeout_type)
+    if isinstance(error, errors.TaskFailed):
+        said = details_of(error.details)
+        names |= {str(said[key]) for key in ("error", "error_type") if said.get(key)}
+    return names
+
+
+def details_of(details: str | None) -> Mapping[str, Any]:
+    """Return the failure details that a worker of ours wrote, {} for any other text."""
+    if not details:
+        return {}
+    try:
+        said = msgspec.json.decode(details)
+    except msgspec.DecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def of_event(name: str, event: Any, timeouts: Mapping[str, Any]) -> BaseException:
+    """Return the exception that an event of a task or child workflow stands for."""
+    error = _of_event(name, event, timeouts)
+    error.task_name = name
+    return error
+
+
+def _of_event(name: str, event: Any, timeouts: Mapping[str, Any]) -> errors.ExecutionFailure:
+    kind = type(event)
+    said = event.attributes
+    if kind is events.ActivityTaskTimedOut or kind is events.ChildWorkflowExecutionTimedOut:
+        return errors.TimeoutError(said.timeout_type, timeouts.get(said.timeout_type))
+    if kind is events.ChildWorkflowExecutionTerminated:
+        return errors.TaskTerminated(f"child workflow {said.workflow_execution.workflow_id} was terminated")
+    return errors.TaskFailed(name, said.reason, said.details)
+
+
+def budget(retry: Any) -> int:
+    """Return how many failures are answered by another attempt."""
+    if isinstance(retry, RetryPolicy):
+        return retry.max_attempts - 1
+    return int(retry or 0)
+
+
+def next_delay(
+    retry: Any, failed: int, error: BaseException, evaluation: evaluations.Evaluation, task_id: str
+) -> float | None:
+    """Return the seconds before the next attempt, None when there is none. ``failed`` counts this failure."""
+    if failed > budget(retry):
+        return None
+    if not isinstance(retry, RetryPolicy):
+        return 0
+    if not retry.wants(error):
+        return None
+    share = int(identity.digest(f"{evaluation.seed}\n{task_id}\n{failed}")[:12], 16) / (1 << 48)
+    return retry.delay(failed, share)

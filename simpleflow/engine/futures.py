@@ -1,0 +1,267 @@
+"""What a submission returns: a value that is there, or will be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+
+from simpleflow.core import errors
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+    from . import strands
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+U = TypeVar("U")
+
+PENDING = "PENDING"
+RUNNING = "RUNNING"
+CANCELLED = "CANCELLED"
+FINISHED = "FINISHED"
+
+#: what a future holds: nothing yet, text that was not parsed yet, a value, an exception, its cancellation
+OPEN, TEXT, VALUE, FAILED, CANCELED = range(5)
+_NO_POSITION = -1
+
+
+class Source(Protocol):
+    """What settles a future. Each kind of submission is one."""
+
+    def identity(self) -> str:
+        """``kind:name:digest:ordinal``: names the branches of callbacks."""
+
+    def state(self, future: Future[Any]) -> str:
+        """State of a future that is not settled yet, as reads of its flags see it."""
+
+    def cancel(self, future: Future[Any]) -> bool:
+        """Request the cancellation; False when it is too late. The future settles itself."""
+
+
+class Future(Generic[T_co]):
+    """A value that is there, or will be. ``result`` and ``exception`` block the decision, not a thread.
+
+    In ``async def run`` write ``await future``.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_at",
+        "_callbacks",
+        "_content",
+        "_evaluation",
+        "_kind",
+        "_raises",
+        "_source",
+        "_text",
+        "_thens",
+    )
+
+    def __init__(self, evaluation: evaluations.Evaluation | None, source: Any, raises: bool = True) -> None:
+        self._evaluation = evaluation
+        self._source = source
+        self._raises = raises
+        self._kind = OPEN
+        #: unparsed result; kept beside the value, which the program may change
+        self._text: str | None = None
+        self._content: Any = None
+        #: called when it settles, in order of registration
+        self._callbacks: list[Callable[[], object]] | None = None
+        #: callbacks registered with ``then`` and its kind
+        self._thens = 0
+        #: the event that settled it
+        self._at = _NO_POSITION
+
+    @classmethod
+    def settled(cls, value: Any = None, error: BaseException | None = None, *, raises: bool = True) -> Future[Any]:
+        """Return a future outside any evaluation that is done already."""
+        future: Future[Any] = cls(None, None, raises)
+        future._kind, future._content = (VALUE, value) if error is None else (FAILED, error)
+        return future
+
+    # -- what the program reads
+
+    @property
+    def result(self) -> T_co:
+        """The value; blocks until it is there.
+
+        Raises what the task failed with (None is returned instead when it was submitted with
+        ``raises_on_failure=False``), and TaskCanceled when it was cancelled.
+        """
+        if self._kind == OPEN:
+            self._wait()
+        return self._outcome()
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What the task failed with, None when it completed; blocks until either is known."""
+        if self._kind == OPEN:
+            self._wait()
+        if self._kind == FAILED:
+            self._read_error()
+            return self._content  # type: ignore[no-any-return]  # holds an exception in this state
+        return errors.TaskCanceled(self._content) if self._kind == CANCELED else None
+
+    @property
+    def state(self) -> str:
+        """PENDING, RUNNING, CANCELLED or FINISHED."""
+        if self._kind == OPEN:
+            return PENDING if self._evaluation is None else self._evaluation.state_of(self)
+        return CANCELLED if self._kind == CANCELED else FINISHED
+
+    @property
+    def pending(self) -> bool:
+        return self.state == PENDING
+
+    @property
+    def running(self) -> bool:
+        return self.state == RUNNING
+
+    @property
+    def finished(self) -> bool:
+        return self.state == FINISHED
+
+    @property
+    def cancelled(self) -> bool:
+        return self.state == CANCELLED
+
+    @property
+    def done(self) -> bool:
+        return self.state in (FINISHED, CANCELLED)
+
+    def cancel(self) -> bool:
+        """Request the cancellation of the task and settle as cancelled; return False when it was done before."""
+        if self._kind == CANCELED:
+            return True
+        if self._kind != OPEN or self._evaluation is None:
+            return False
+        self._evaluation.check_alive()
+        return bool(self._source.cancel(self))
+
+    # -- composing
+
+    def then(self, function: Callable[[T_co], Any]) -> Future[Any]:
+        """Call ``function(result)`` once it completed; the returned future has what it returns.
+
+        The function may submit and wait; it has a branch of its own. A future that it returns is waited for. Without
+        success it is not called, and the returned future ends as this one.
+        """
+        return self._needs_evaluation().then(self, function)
+
+    def map(self, function: Callable[[T_co], U]) -> Future[U]:
+        """Return a future of ``function(result)``: ``page.map(lambda p: p["links"])`` as an argument, for example."""
+        return self._needs_evaluation().then(self, function)
+
+    def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
+        """Call ``function(future)`` once it is settled in any way. It may submit; it never runs inside this call."""
+        self._needs_evaluation().when_done(self, function)
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        if self._kind == OPEN:
+            yield self._needs_evaluation().waiting_for((self,), 1)
+        return self._outcome()
+
+    def __repr__(self) -> str:
+        names = ("open", "completed", "completed", "failed", "cancelled")
+        return f"<{type(self).__name__} {names[self._kind]}>"
+
+    # -- what the engine does
+
+    def _needs_evaluation(self) -> evaluations.Evaluation:
+        if self._evaluation is None:
+            raise errors.Misuse("this future was made outside an evaluation: it is done, use its result directly")
+        return self._evaluation
+
+    def _wait(self) -> None:
+        if self._evaluation is None:
+            raise errors.ExecutionBlocked
+        self._evaluation.block_on(self)
+
+    def _outcome(self) -> Any:
+        kind = self._kind
+        if kind == VALUE:
+            return self._content
+        if kind == TEXT:
+            self._content = None if self._text is None else self._needs_evaluation().value_of(self._text)
+            self._kind = VALUE
+            return self._content
+        if kind == FAILED:
+            self._read_error()
+            if self._raises:
+                raise self._content
+            return None
+        self._raise_canceled()
+
+    def _raise_canceled(self) -> NoReturn:
+        raise errors.TaskCanceled(self._content)
+
+    def _read_error(self) -> None:
+        if self._evaluation is not None:
+            self._evaluation.unread.pop(self._content, None)
+
+    def _subscribe(self, callback: Callable[[], object]) -> None:
+        """Have ``callback()`` queued when this settles; at once when it is settled."""
+        if self._kind != OPEN:
+            self._needs_evaluation().ready.append(callback)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    def _unsubscribe(self, callback: Callable[[], object]) -> None:
+        if self._callbacks is not None and callback in self._callbacks:
+            self._callbacks.remove(callback)
+
+    def _complete_with_text(self, text: str | None) -> None:
+        if self._kind == OPEN:
+            self._text = text
+            self._settle(TEXT)
+
+    def _complete(self, value: Any) -> None:
+        if self._kind == OPEN:
+            self._content = value
+            self._settle(VALUE)
+
+    def _fail(self, error: BaseException, *, unread: bool = True) -> None:
+        if self._kind == OPEN:
+            self._content = error
+            if unread and self._raises and self._evaluation is not None:
+                self._evaluation.unread[error] = self
+            self._settle(FAILED)
+
+    def _cancel(self, details: str | None = None) -> None:
+        if self._kind == OPEN:
+            self._content = details
+            self._settle(CANCELED)
+
+    def _settle(self, kind: int) -> None:
+        self._kind = kind
+        evaluation = self._evaluation
+        if evaluation is not None:
+            self._at = evaluation.position
+            if self._callbacks is not None:
+                evaluation.ready.extend(self._callbacks)
+                self._callbacks = None
+
+    def _slot(self) -> str:
+        """The text that enters a slot; only of a future that completed, or failed without raising."""
+        evaluation = self._needs_evaluation()
+        if self._kind == TEXT or self._text is not None:
+            return evaluation.slot_text(self._text)
+        return evaluation.payloads.encode(self._content) if self._kind == VALUE else "null"
+
+
+class Wait:
+    """One strand that waits until enough futures are settled. Queued once by each of them."""
+
+    __slots__ = ("futures", "remaining", "strand")
+
+    def __init__(self, strand: strands.Strand, futures: tuple[Future[Any], ...], remaining: int) -> None:
+        self.strand = strand
+        self.futures = futures
+        self.remaining = remaining
+
+    def __call__(self) -> None:
+        self.remaining -= 1
+        if self.remaining <= 0 and self.strand.wait is self:
+            self.strand.resume()

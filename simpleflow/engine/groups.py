@@ -1,0 +1,384 @@
+"""Futures of groups and chains: they go on by callbacks, whatever the program does meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from simpleflow.core import errors
+
+from . import futures, identity
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+#: submits one member, with further arguments
+Member = Callable[..., futures.Future[Any]]
+
+
+class GroupFuture(futures.Future[Any]):
+    """Future of members side by side. Its result is the list of theirs; what they raise comes as AggregateException."""
+
+    kind = "group"
+
+    def __init__(
+        self,
+        activities: Sequence[Any],
+        workflow: Any,
+        max_parallel: int | None = None,
+        bubbles_exception_on_failure: bool = True,
+    ) -> None:
+        executor = workflow.executor
+        self._local = not hasattr(executor, "ledger")
+        super().__init__(None if self._local else executor, self, bubbles_exception_on_failure)
+        self.activities = list(activities)
+        self.max_parallel = max_parallel
+        self.bubbles_exception_on_failure = bubbles_exception_on_failure
+        #: of the members that were submitted, in their order
+        self.futures: list[futures.Future[Any]] = []
+        self._members: list[Member] = []
+        self._branch = identity.Branch()
+        self._seen: set[int] = set()
+        self._stops = False
+        self._stopped = False
+        self._starting: set[int] = set()
+        self._scope: Any = None
+
+    # -- life
+
+    def start(self, members: list[Member], *, stops: bool) -> Self:
+        """Submit what may go now. ``stops``: the first failure cancels the others."""
+        self._members = members
+        self._stops = stops
+        if self._local:
+            self.futures = [member() for member in members]
+            self._seen = set(range(len(members)))
+            self._finish()
+            return self
+        evaluation = self._needs_evaluation()
+        evaluation.check_alive()
+        strand = evaluation.current
+        assert strand is not None
+        self._scope = strand.scope
+        self._branch = strand.branch.step(self.kind)
+        outer = strand.branch
+        try:
+            while len(self.futures) < self._wanted():
+                strand.branch = self._branch.child(len(self.futures))
+                self._hold(self._members[len(self.futures)](*self._more()))
+        finally:
+            strand.branch = outer
+        self._go_on()
+        return self
+
+    def _wanted(self) -> int:
+        """How many members should be submitted by now."""
+        if self._stopped:
+            return len(self.futures)
+        if self.max_parallel is None:
+            return len(self._members)
+        return min(len(self._members), len(self._seen) + self.max_parallel)
+
+    def _more(self) -> tuple[Any, ...]:
+        """Further arguments of the next member."""
+        return ()
+
+    def _hold(self, future: futures.Future[Any]) -> None:
+        place = len(self.futures)
+        self.futures.append(future)
+        if future._kind == futures.OPEN:
+            future._subscribe(_Settled(self, place))
+        else:
+            self._note(place)
+
+    def settled(self, place: int) -> None:
+        if place not in self._seen:
+            self._note(place)
+            self._go_on()
+
+    def _note(self, place: int) -> None:
+        self._seen.add(place)
+        future = self.futures[place]
+        if future._kind == futures.FAILED and self._stops and not self._stopped:
+            self._stopped = True
+            for other in self.futures:
+                if other._kind == futures.OPEN:
+                    other._source.cancel(other)
+
+    def _go_on(self) -> None:
+        if self._kind != futures.OPEN:
+            return
+        if len(self.futures) < self._wanted():
+            place = len(self.futures)
+            if place in self._starting:
+                return
+            self._starting.add(place)
+            evaluation = self._needs_evaluation()
+            # A strand of its own: a FuncGroup's function may wait.
+            member, more = self._members[place], self._more()
+            inner: futures.Future[Any] = futures.Future(evaluation, _Ignored(), False)
+            evaluation.spawn(self._branch.child(place), lambda: self._start_later(member, more), inner).resume()
+            return
+        if len(self._seen) == len(self.futures):
+            self._finish()
+
+    def _start_later(self, member: Member, more: tuple[Any, ...]) -> None:
+        try:
+            future = member(*more)
+        except Exception as error:
+            future = futures.Future(self._evaluation, _Ignored())
+            future._fail(error)
+        self._hold(future)
+        self._go_on()
+
+    def _finish(self) -> None:
+        if self._kind != futures.OPEN:
+            return
+        exceptions: list[BaseException | None] = [self._error_of(future) for future in self.futures]
+        exceptions += [None] * (len(self._members) - len(self.futures))
+        if any(exception is not None for exception in exceptions):
+            for exception in exceptions:
+                self._read(exception)
+            if self.bubbles_exception_on_failure:
+                self._fail(errors.AggregateException(exceptions))
+                return
+            self._partial = self._results()
+            self._errors: BaseException | None = errors.AggregateException(exceptions)
+            self._content = self._errors
+            self._settle(futures.FAILED)
+            return
+        self._complete(self._results())
+
+    def _read(self, exception: BaseException | None) -> None:
+        if exception is None or self._evaluation is None:
+            return
+        self._evaluation.unread.pop(exception, None)
+        if isinstance(exception, errors.AggregateException):
+            for inner in exception.exceptions:
+                self._read(inner)
+
+    @staticmethod
+    def _error_of(future: futures.Future[Any]) -> BaseException | None:
+        if future._kind == futures.FAILED:
+            content: BaseException = future._content
+            return content
+        return errors.TaskCanceled(future._content) if future._kind == futures.CANCELED else None
+
+    def _results(self) -> list[Any]:
+        found: list[Any] = []
+        for future in self.futures:
+            if future._kind == futures.FAILED and isinstance(future, GroupFuture):
+                found.append(future._results())
+            elif future._kind in (futures.TEXT, futures.VALUE):
+                found.append(_Later(future))
+            else:
+                found.append(None)
+        return found + [None] * (len(self._members) - len(self.futures))
+
+    def _outcome(self) -> Any:
+        if self._kind == futures.VALUE and self._content and any(type(v) is _Later for v in self._content):
+            # Parsed only when read; a member's jumbo value may have to be fetched.
+            self._content = [_value(entry) for entry in self._content]
+        if self._kind == futures.FAILED and not self._raises:
+            self._read_error()
+            return [_value(entry) for entry in self._results()]
+        return super()._outcome()
+
+    def _slot(self) -> str:
+        texts = []
+        for future in self.futures:
+            texts.append(future._slot() if future._kind in (futures.TEXT, futures.VALUE) else "null")
+        texts += ["null"] * (len(self._members) - len(self.futures))
+        return f"[{','.join(texts)}]"
+
+    # -- as the source of itself
+
+    def identity(self) -> str:
+        return self._branch.path
+
+    def cancel_members(self) -> None:
+        self._stopped = True
+        for future in self.futures:
+            if future._kind == futures.OPEN:
+                future._source.cancel(future)
+
+    def state_of_open(self) -> str:
+        """State while it is open: a whole-history read first goes over what happened to its own members."""
+        evaluation = self._needs_evaluation()
+        if not evaluation.asynchronous:
+            self._advance(evaluation)
+        if self._kind != futures.OPEN:
+            return futures.FINISHED
+        states = [future.state for future in self.futures]
+        if all(state in (futures.FINISHED, futures.CANCELLED) for state in states) and len(states) == len(
+            self._members
+        ):
+            return futures.FINISHED
+        if any(state == futures.RUNNING for state in states):
+            return futures.RUNNING
+        started = any(state in (futures.FINISHED, futures.CANCELLED) for state in states)
+        return futures.RUNNING if started else futures.PENDING
+
+    def _advance(self, evaluation: evaluations.Evaluation) -> None:
+        evaluation.observed = True
+        again = True
+        while again and self._kind == futures.OPEN:
+            again = False
+            mine = {id(future) for future in self._leaves()}
+            for entry in list(evaluation.ledger.arrived):
+                target, event = entry
+                call = getattr(target, "call", None)
+                if call is None or not any(id(future) in mine for future in getattr(call, "futures", ())):
+                    continue
+                evaluation.ledger.arrived.remove(entry)
+                before = evaluation.position
+                evaluation.position = event.id
+                try:
+                    target.deliver(event)
+                finally:
+                    evaluation.position = before
+                evaluation.raise_floor(event.id)
+                self._catch_up()
+                again = True
+                break
+
+    def _catch_up(self) -> None:
+        for place, future in enumerate(list(self.futures)):
+            if isinstance(future, GroupFuture) and future._kind == futures.OPEN:
+                future._catch_up()
+            if future._kind != futures.OPEN:
+                self.settled(place)
+
+    def _leaves(self) -> list[futures.Future[Any]]:
+        found: list[futures.Future[Any]] = []
+        for future in self.futures:
+            if isinstance(future, GroupFuture):
+                found += future._leaves()
+            elif future._kind == futures.OPEN:
+                found.append(future)
+        return found
+
+    # -- what programs read
+
+    @property
+    def state(self) -> str:
+        if self._kind == futures.OPEN:
+            return self.state_of_open()
+        return super().state
+
+    @property
+    def count_finished_activities(self) -> int:
+        """How many members are finished, as far as the whole history says."""
+        evaluation = self._evaluation
+        if evaluation is not None and self._kind == futures.OPEN and not evaluation.asynchronous:
+            self._advance(evaluation)
+        return sum(1 for future in self.futures if future.finished)
+
+    @property
+    def partial_result(self) -> list[Any]:
+        """The results so far, None for unfinished members, as far as the whole history says."""
+        evaluation = self._evaluation
+        if evaluation is not None and self._kind == futures.OPEN and not evaluation.asynchronous:
+            self._advance(evaluation)
+        found: list[Any] = []
+        for future in self.futures:
+            if isinstance(future, GroupFuture):
+                found.append(future.partial_result)
+            else:
+                settled = future._kind in (futures.TEXT, futures.VALUE)
+                found.append(future._outcome() if settled else None)
+                if not settled and future._kind == futures.OPEN:
+                    future.finished  # noqa: B018 - follows it: the program may read this list again
+        return found + [None] * (len(self._members) - len(self.futures))
+
+    def cancel(self, future: Any = None) -> bool:
+        """Cancel the members that are open."""
+        if self._kind == futures.CANCELED:
+            return True
+        if self._kind != futures.OPEN:
+            return False
+        if future is None:
+            self._needs_evaluation().check_alive()
+        self.cancel_members()
+        self._cancel()
+        return True
+
+
+class ChainFuture(GroupFuture):
+    """Future of members one after the other."""
+
+    kind = "chain"
+
+    def __init__(
+        self,
+        activities: Sequence[Any],
+        workflow: Any,
+        max_parallel: int | None = None,
+        bubbles_exception_on_failure: bool = True,
+        send_result: bool = False,
+        break_on_failure: bool = True,
+    ) -> None:
+        super().__init__(activities, workflow, max_parallel, bubbles_exception_on_failure)
+        self.send_result = send_result
+        self.break_on_failure = break_on_failure
+
+    def _wanted(self) -> int:
+        if self._stopped:
+            return len(self.futures)
+        return min(len(self._members), len(self._seen) + 1)
+
+    def _more(self) -> tuple[Any, ...]:
+        if self.send_result and self.futures:
+            return (self.futures[-1],)
+        return ()
+
+    def _note(self, place: int) -> None:
+        super()._note(place)
+        future = self.futures[place]
+        failed = future._kind in (futures.FAILED, futures.CANCELED)
+        if failed and self.break_on_failure:
+            self._stopped = True
+
+
+class _Settled:
+    """Tells a group that a member is settled."""
+
+    __slots__ = ("_group", "_place")
+
+    def __init__(self, group: GroupFuture, place: int) -> None:
+        self._group = group
+        self._place = place
+
+    def __call__(self) -> None:
+        self._group.settled(self._place)
+
+
+class _Ignored:
+    """Source of a future that nobody reads."""
+
+    __slots__ = ()
+
+    def identity(self) -> str:
+        return "member"
+
+    def state(self, future: futures.Future[Any]) -> str:
+        return futures.PENDING
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        return False
+
+
+class _Later:
+    """A member's value that was not read yet."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: futures.Future[Any]) -> None:
+        self._future = future
+
+    def value(self) -> Any:
+        return self._future._outcome()
+
+
+def _value(entry: Any) -> Any:
+    return entry.value() if type(entry) is _Later else entry

@@ -1,0 +1,221 @@
+"""The hooks of a Workflow class, and how an evaluation ends."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simpleflow.core import decisions, errors, events, history, limits
+
+from . import futures, identity, strands
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+_HOOKS = (
+    "before_replay",
+    "after_replay",
+    "after_closed",
+    "on_failure",
+    "on_completed",
+    "on_canceled",
+    "should_cancel",
+    "on_task_failure",
+)
+#: a class that overrides one of these is re-run at each decision, unless it says ``resumable = True``
+_EACH_TIME = ("before_replay", "after_replay", "should_cancel")
+
+
+class NeedHistory(BaseException):
+    """A hook reads the history, of which only the new part is here: the caller brings all of it."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an evaluation ended."""
+
+    #: completed, failed, canceled or continued_as_new
+    status: str
+    decision: decisions.Decision
+    #: nothing else is sent with it
+    alone: bool = False
+    #: a FailWorkflowExecution for what ``run()`` raised, for the hook
+    reason: str = ""
+    details: str | None = None
+
+
+class LazyHistory(history.History):
+    """The history as hooks get it: asked for only when one reads it."""
+
+    def __init__(self, new: tuple[events.Event, ...]) -> None:
+        super().__init__(new)
+        self._whole = bool(new) and new[0].id == 1
+
+    @property
+    def events(self) -> tuple[events.Event, ...]:
+        if not self._whole:
+            raise NeedHistory
+        return self._events
+
+
+def default(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a hook of the base class: one that does nothing is never called."""
+    function.is_default = True  # type: ignore[attr-defined]  # functions take attributes
+    return function
+
+
+def overridden(cls: type, name: str) -> bool:
+    hook = getattr(cls, name, None)
+    return hook is not None and not getattr(hook, "is_default", False)
+
+
+def reruns(cls: type) -> bool:
+    """Whether the class must see each decision from its start."""
+    return not getattr(cls, "resumable", False) and any(overridden(cls, name) for name in _EACH_TIME)
+
+
+class HookStrand(strands.Strand):
+    """Where hooks run: they may submit, in a branch of their own; they may not wait."""
+
+    __slots__ = ()
+
+    def block(self, wait: futures.Wait | None) -> None:
+        raise errors.Misuse("a hook may not wait for anything: submit what must happen, or do it in an activity")
+
+
+class Hooks:
+    """Calls the hooks that a class overrides, each at its moment."""
+
+    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+        self._evaluation = evaluation
+        self._has = {name for name in _HOOKS if overridden(evaluation.cls, name)}
+        self.handles_failures = "on_task_failure" in self._has
+
+    def history(self) -> LazyHistory:
+        return LazyHistory(self._evaluation.task.events)
+
+    def call(self, name: str, *args: Any, branch: str = "") -> Any:
+        """Call a hook if the class overrides it. What it raises comes out."""
+        if name not in self._has:
+            return None
+        evaluation = self._evaluation
+        if evaluation.instance is None:
+            return None
+        step = identity.Branch(branch or f"hook({name},,0)")
+        before, evaluation.current = evaluation.current, HookStrand(evaluation, step, _nothing, None)
+        try:
+            return getattr(evaluation.instance, name)(*args)
+        finally:
+            evaluation.current = before
+
+    def has(self, name: str) -> bool:
+        return name in self._has
+
+    def before_replay(self) -> None:
+        self.call("before_replay", self.history())
+
+    def task_failed(self, call: Any, event: Any, error: BaseException) -> None:
+        from . import failure_context
+
+        failure_context.handle(self, call, event, error)
+
+    # -- endings
+
+    def returned(self, text: str) -> Outcome:
+        evaluation = self._evaluation
+        if evaluation.unread:
+            return self.failed(next(iter(evaluation.unread)))
+        return Outcome(status="completed", decision=decisions.CompleteWorkflowExecution(result=text))
+
+    def failed(self, error: BaseException) -> Outcome:
+        """Return how the execution fails, for what ``run()`` raised."""
+        if isinstance(error, errors.TaskCanceled) and self._evaluation.cancelling:
+            return self.canceled()
+        reason, details = described(error)
+        return self.failing(reason, details)
+
+    def failing(self, reason: str, details: str | None) -> Outcome:
+        if len(reason) > limits.REASON:
+            # The whole text stays in the details.
+            if details is None:
+                details = msgspec.json.encode(
+                    {"error": "", "error_type": "", "message": reason, "traceback": ""}, order="sorted"
+                ).decode()
+            reason = reason[: limits.REASON - 3] + "..."
+        if details is not None and len(details) > limits.DATA and not self._evaluation.offloads:
+            details = None
+        decision = decisions.FailWorkflowExecution(reason=reason, details=details)
+        return Outcome(status="failed", decision=decision, reason=reason, details=details)
+
+    def canceled(self, *, alone: bool = False) -> Outcome:
+        return Outcome(status="canceled", decision=decisions.CancelWorkflowExecution(), alone=alone)
+
+    def before_close(self, outcome: Outcome) -> None:
+        """Call what runs before the closing decision is sent."""
+        if outcome.status == "failed":
+            self.call("on_failure", self.history(), outcome.reason, outcome.details)
+        elif outcome.status == "canceled":
+            self.call("on_canceled", self.history())
+
+    def after_close(self, outcome: Outcome, seen: LazyHistory) -> None:
+        """Call what runs once the closing decision was accepted."""
+        if outcome.status == "completed":
+            self.call("on_completed", seen)
+        self.call("after_closed", seen)
+
+
+def _nothing() -> None:
+    return None
+
+
+class CancelRequest:
+    """Where a WorkflowExecutionCancelRequested event is delivered."""
+
+    __slots__ = ("_evaluation",)
+
+    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+        self._evaluation = evaluation
+
+    def deliver(self, event: Any) -> None:
+        evaluation = self._evaluation
+        if evaluation.scopes is not None and evaluation.scopes.cancel_requested():
+            evaluation.cancelling = True
+            return
+        self.ask()
+
+    def ask(self) -> None:
+        """Close as CANCELED, unless the class says no."""
+        evaluation = self._evaluation
+        hooks = evaluation.hooks
+        if hooks.has("should_cancel") and not hooks.call("should_cancel", hooks.history()):
+            evaluation.refused_cancel = True
+            return
+        evaluation.outcome = hooks.canceled(alone=True)
+
+
+def described(error: BaseException) -> tuple[str, str | None]:
+    """Return reason and details (JSON) of a workflow that failed with this."""
+    if isinstance(error, errors.TaskException | errors.WorkflowException):
+        what = error.task if isinstance(error, errors.TaskException) else error.workflow
+        name = getattr(what, "name", str(what))
+        inner = error.exception
+        said = getattr(inner, "reason", None) or repr(inner)
+        return f'Workflow execution error in {name}: "{said}"', getattr(inner, "details", None)
+    if isinstance(error, errors.TaskFailed):
+        return f'Workflow execution error in {error.name}: "{error.reason}"', error.details or _details(error)
+    if isinstance(error, errors.ExecutionFailure) and error.task_name is not None:
+        return f'Workflow execution error in {error.task_name}: "{error!r}"', _details(error)
+    return f"Cannot replay the workflow: {type(error).__name__}({error})", _details(error)
+
+
+def _details(error: BaseException) -> str:
+    kind = type(error)
+    said = {
+        "error": kind.__name__,
+        "error_type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(kind, error, error.__traceback__, limit=-20)),
+    }
+    return msgspec.json.encode(said, order="sorted").decode()

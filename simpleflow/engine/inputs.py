@@ -1,0 +1,75 @@
+"""The input of an execution: arguments, class, and what a resumed run goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import slots
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """What an execution was started with."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    #: ``__extra`` as it came
+    extra: dict[str, Any] = {}
+
+    @property
+    def seed(self) -> str | None:
+        """Run id of the first run of a resumed line: chance goes on as it was."""
+        previous = self.extra.get("_previous_workflow_execution")
+        return previous.get("seed") if isinstance(previous, Mapping) else None
+
+
+def of(evaluation: evaluations.Evaluation) -> Input:
+    """Return the input of an execution; called where it may wait for a blob."""
+    text = evaluation.started.input
+    if not text:
+        return Input()
+    if text.startswith(slots.POINTER):
+        text = evaluation.load(text)
+    return parsed(evaluation.payloads.decode(text))
+
+
+def parsed(value: Any) -> Input:
+    """Read the envelope; without it a list is the positional arguments, an object the keyword arguments."""
+    if isinstance(value, Mapping):
+        extra = value.get("__extra")
+        known = {key: item for key, item in value.items() if key != "__extra"}
+        if set(known) <= {"args", "kwargs", "meta"}:
+            args, kwargs = known.get("args") or (), known.get("kwargs") or {}
+        else:
+            args, kwargs = (), known
+        return Input(args=tuple(args), kwargs=dict(kwargs), extra=dict(extra) if isinstance(extra, Mapping) else {})
+    if isinstance(value, list | tuple):
+        return Input(args=tuple(value))
+    return Input(args=(value,))
+
+
+def class_path(text: str | None) -> str | None:
+    """Return ``__extra.class`` of an input text, None when it names none."""
+    if not text or '"__extra"' not in text:
+        return None
+    try:
+        said = _envelope.decode(text)
+    except msgspec.DecodeError:
+        return None
+    return said.extra.path
+
+
+class _Extra(msgspec.Struct):
+    path: str | None = msgspec.field(name="class", default=None)
+
+
+class _Envelope(msgspec.Struct):
+    extra: _Extra = msgspec.field(name="__extra", default_factory=_Extra)
+
+
+_envelope = msgspec.json.Decoder(_Envelope)

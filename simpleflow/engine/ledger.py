@@ -1,0 +1,394 @@
+"""The ledger: what the history says so far, folded event by event, each event once.
+
+``fold`` only books. What happens to the program is queued in ``arrived`` and delivered one by one by the evaluation.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from simpleflow.core import events
+
+from . import records
+
+#: timers of ours that the program never sees
+WAKE_UP = "_simpleflow_wake_up_timer"
+DIVERGED = "_simpleflow_diverged"
+QUARANTINED = "_simpleflow_quarantined"
+RESERVED_TIMERS = frozenset({WAKE_UP, DIVERGED, QUARANTINED})
+#: larger than any event id
+NOW = 1 << 60
+
+#: whose ``deliver`` is called with the event once its turn comes
+Target = Any
+
+
+class Foreign(Exception):
+    """The history goes on in a way that this evaluation did not decide: it must be re-run."""
+
+
+class Decisions:
+    """Completed decisions, and the one being answered: what positional reads speak of."""
+
+    __slots__ = ("_before", "completed", "started", "timestamps")
+
+    def __init__(self) -> None:
+        #: id of the DecisionTaskStarted event, its time, id of the DecisionTaskCompleted event (NOW: being answered)
+        self.started: list[int] = []
+        self.timestamps: list[float] = []
+        self.completed: list[int] = []
+        #: completed last before those
+        self._before = 0
+
+    def add(self, started: int, timestamp: float, completed: int) -> None:
+        self.started.append(started)
+        self.timestamps.append(timestamp)
+        self.completed.append(completed)
+
+    def reopen(self) -> None:
+        """Forget all: a suspended program only moves on. What is new follows."""
+        if len(self.completed) > 1:
+            self._before = self.completed[-2]
+        self.started.clear()
+        self.timestamps.clear()
+        self.completed.clear()
+
+    def last_completed(self, position: int) -> int:
+        """DecisionTaskCompleted event of the last decision before this event; 0: none."""
+        place = bisect.bisect_left(self.completed, position)
+        return self.completed[place - 1] if place else self._before
+
+    def at(self, position: int) -> int:
+        """Place of the first decision whose start follows this event."""
+        return min(bisect.bisect_right(self.started, position), len(self.started) - 1)
+
+
+class Ledger:
+    """Everything that the history says and the engine still needs."""
+
+    def __init__(self) -> None:
+        self.last_id = 0
+        self.started_event: events.WorkflowExecutionStarted | None = None
+        self.decisions = Decisions()
+        self.last_context: str | None = None
+        #: what happened and was not delivered yet, in event order
+        self.arrived: deque[tuple[Target, Any]] = deque()
+        #: an evaluation that is suspended knows each of its tasks: another one means that it is not its history
+        self.resumed = False
+        #: something that a whole-history read saw has changed
+        self.stale = False
+        self.activities = records.Book("activity")
+        self.children = records.Book("workflow")
+        self.timers = records.Timers()
+        self.signals_out = records.Outgoing()
+        self.markers = records.Markers()
+        self.throttle = records.Throttle()
+        self.wake_up_open = False
+        self.diverged_open = False
+        #: reserved timers in a row, with nothing decided between
+        self.diverged_count = 0
+        self.cancel_requested_id = 0
+        #: by signal name: events not delivered yet; last one delivered or not
+        self.signals_waiting: dict[str, int] = {}
+        self.signals_last: dict[str, Any] = {}
+        self.watched_signals: set[str] = set()
+        self.legacy = False
+        #: who is told of signals and of a cancel request: set by the evaluation
+        self.on_signal: Target = None
+        self.on_cancel: Target = None
+        self._decision_started: tuple[int, float] = (0, 0.0)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            events.WorkflowExecutionStarted: self._started,
+            events.DecisionTaskStarted: self._decision_task_started,
+            events.DecisionTaskCompleted: self._decision_task_completed,
+            events.ActivityTaskScheduled: self._activity_scheduled,
+            events.ActivityTaskStarted: self._activity_started,
+            events.ActivityTaskCompleted: self._activity_closed,
+            events.ActivityTaskFailed: self._activity_closed,
+            events.ActivityTaskTimedOut: self._activity_closed,
+            events.ActivityTaskCanceled: self._activity_closed,
+            events.ScheduleActivityTaskFailed: self._schedule_failed,
+            events.ActivityTaskCancelRequested: self._activity_cancel,
+            events.RequestCancelActivityTaskFailed: self._activity_cancel,
+            events.StartChildWorkflowExecutionInitiated: self._child_initiated,
+            events.ChildWorkflowExecutionStarted: self._child_started,
+            events.ChildWorkflowExecutionCompleted: self._child_closed,
+            events.ChildWorkflowExecutionFailed: self._child_closed,
+            events.ChildWorkflowExecutionTimedOut: self._child_closed,
+            events.ChildWorkflowExecutionCanceled: self._child_closed,
+            events.ChildWorkflowExecutionTerminated: self._child_closed,
+            events.StartChildWorkflowExecutionFailed: self._child_failed,
+            events.RequestCancelExternalWorkflowExecutionInitiated: self._child_cancel,
+            events.TimerStarted: self._timer_started,
+            events.TimerFired: self._timer_closed,
+            events.TimerCanceled: self._timer_closed,
+            events.StartTimerFailed: self._timer_failed,
+            events.CancelTimerFailed: self._timer_cancel_failed,
+            events.WorkflowExecutionSignaled: self._signaled,
+            events.WorkflowExecutionCancelRequested: self._cancel_requested,
+            events.MarkerRecorded: self._marker,
+            events.RecordMarkerFailed: self._marker_failed,
+            events.SignalExternalWorkflowExecutionInitiated: self._signal_out,
+            events.ExternalWorkflowExecutionSignaled: self._signal_out_closed,
+            events.SignalExternalWorkflowExecutionFailed: self._signal_out_closed,
+        }
+
+    # -- folding
+
+    def fold(self, new: Iterable[events.Event], started_event_id: int) -> None:
+        """Book the events up to the start of the decision being answered; those that were seen are skipped."""
+        handlers = self._handlers
+        last = self.last_id
+        for event in new:
+            if event.id <= last:
+                continue
+            last = event.id
+            handler = handlers.get(type(event))
+            if handler is not None:
+                handler(event)
+        self.last_id = last
+        started, timestamp = self._decision_started
+        self.decisions.add(started or started_event_id, timestamp, NOW)
+
+    def begin_resume(self) -> None:
+        """New events follow those that the suspended program has seen."""
+        self.decisions.reopen()
+        self.resumed = True
+
+    def missing_before(self, new: tuple[events.Event, ...]) -> bool:
+        """Whether an event between the last one seen and these is not there."""
+        expected = self.last_id + 1
+        for event in new:
+            if event.id > expected:
+                return True
+            if event.id == expected:
+                expected += 1
+        return False
+
+    def _started(self, event: events.WorkflowExecutionStarted) -> None:
+        self.started_event = event
+
+    def _decision_task_started(self, event: events.DecisionTaskStarted) -> None:
+        self._decision_started = (event.id, event.timestamp)
+
+    def _decision_task_completed(self, event: events.DecisionTaskCompleted) -> None:
+        started, timestamp = self._decision_started
+        self.decisions.add(event.attributes.started_event_id or started, timestamp, event.id)
+        if event.attributes.execution_context is not None:
+            self.last_context = event.attributes.execution_context
+
+    # -- activities
+
+    def _activity_scheduled(self, event: events.ActivityTaskScheduled) -> None:
+        attributes = event.attributes
+        book = self.activities
+        record = book.by_id.get(attributes.activity_id)
+        if record is None:
+            if self.resumed:
+                raise Foreign(f"activity {attributes.activity_id}")
+            record = book.new(attributes.activity_id, attributes.activity_type.name, attributes.control)
+            record.said = attributes
+        elif record.call is None and record.said is None:
+            book.scheduled_late(record, attributes)
+        record.schedule(event.id)
+        book.by_event[event.id] = record
+        book.opened()
+        self.diverged_count = 0
+        self.throttle.succeeded(attributes.decision_task_completed_event_id)
+        if record.watched:
+            self.stale = True
+
+    def _activity_started(self, event: events.ActivityTaskStarted) -> None:
+        record = self.activities.by_event.get(event.attributes.scheduled_event_id)
+        if record is not None:
+            record.started = True
+            if record.watched:
+                self.stale = True
+
+    def _activity_closed(self, event: Any) -> None:
+        book = self.activities
+        record = book.by_event.pop(event.attributes.scheduled_event_id, None)
+        if record is not None:
+            book.open -= 1
+            record.close(event)
+            self.arrived.append((record, event))
+            if record.watched:
+                self.stale = True
+
+    def _schedule_failed(self, event: events.ScheduleActivityTaskFailed) -> None:
+        attributes = event.attributes
+        book = self.activities
+        record = book.by_id.get(attributes.activity_id)
+        if record is None:
+            if self.resumed:
+                raise Foreign(f"activity {attributes.activity_id}")
+            record = book.unscheduled(attributes.activity_id, attributes.activity_type.name)
+        self._not_opened(book, record, event, attributes.cause, attributes.decision_task_completed_event_id)
+
+    def _not_opened(self, book: Any, record: records.Record, event: Any, cause: str, decision: int) -> None:
+        record.refused = cause
+        if "LIMIT_EXCEEDED" in cause and book.open > 0:
+            book.cap = min(book.cap, book.open)
+        elif "LIMIT_EXCEEDED" in cause or "RATE_EXCEEDED" in cause:
+            self.throttle.failed(cause, decision, event.id)
+        self.arrived.append((record, event))
+
+    def _activity_cancel(self, event: Any) -> None:
+        record = self.activities.by_id.get(event.attributes.activity_id)
+        if record is not None:
+            record.cancel_seen = True
+
+    # -- children
+
+    def _child_initiated(self, event: events.StartChildWorkflowExecutionInitiated) -> None:
+        attributes = event.attributes
+        book = self.children
+        record = book.by_id.get(attributes.workflow_id)
+        if record is None:
+            if self.resumed:
+                raise Foreign(f"child workflow {attributes.workflow_id}")
+            record = book.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control)
+            record.said = attributes
+        elif record.call is None and record.said is None:
+            book.scheduled_late(record, attributes)
+        record.schedule(event.id)
+        book.by_event[event.id] = record
+        book.opened()
+        self.diverged_count = 0
+        self.throttle.succeeded(attributes.decision_task_completed_event_id)
+        if record.watched:
+            self.stale = True
+
+    def _child_started(self, event: events.ChildWorkflowExecutionStarted) -> None:
+        record = self.children.by_event.get(event.attributes.initiated_event_id)
+        if record is not None:
+            record.started = True
+            record.run_id = event.attributes.workflow_execution.run_id
+            if record.watched:
+                self.stale = True
+
+    def _child_closed(self, event: Any) -> None:
+        book = self.children
+        record = book.by_event.pop(event.attributes.initiated_event_id, None)
+        if record is not None:
+            book.open -= 1
+            record.close(event)
+            self.arrived.append((record, event))
+            if record.watched:
+                self.stale = True
+
+    def _child_failed(self, event: events.StartChildWorkflowExecutionFailed) -> None:
+        attributes = event.attributes
+        book = self.children
+        record = book.by_event.pop(attributes.initiated_event_id, None)
+        if record is not None:  # initiated, and then refused
+            book.open -= 1
+            record.scheduled -= 1
+        else:
+            record = book.by_id.get(attributes.workflow_id)
+        if record is None:
+            if self.resumed:
+                raise Foreign(f"child workflow {attributes.workflow_id}")
+            record = book.unscheduled(attributes.workflow_id, attributes.workflow_type.name)
+        self._not_opened(book, record, event, attributes.cause, attributes.decision_task_completed_event_id)
+
+    def _child_cancel(self, event: events.RequestCancelExternalWorkflowExecutionInitiated) -> None:
+        record = self.children.by_id.get(event.attributes.workflow_id)
+        if record is not None:
+            record.cancel_seen = True
+
+    # -- timers
+
+    def _timer_started(self, event: events.TimerStarted) -> None:
+        attributes = event.attributes
+        if attributes.timer_id in RESERVED_TIMERS:
+            if attributes.timer_id == WAKE_UP:
+                self.wake_up_open = True
+                self.throttle.timer_started(attributes.decision_task_completed_event_id)
+            elif attributes.timer_id == DIVERGED:
+                self.diverged_open = True
+                self.diverged_count += 1
+            return
+        record = self.timers.started(attributes.timer_id, event, self.resumed)
+        if record is None:
+            raise Foreign(f"timer {attributes.timer_id}")
+        self.diverged_count = 0
+        if record.watched:
+            self.stale = True
+
+    def _timer_closed(self, event: Any) -> None:
+        timer_id = event.attributes.timer_id
+        if timer_id in RESERVED_TIMERS:
+            if timer_id == WAKE_UP:
+                self.wake_up_open = False
+                self.throttle.timer_fired()
+            elif timer_id == DIVERGED:
+                self.diverged_open = False
+            return
+        record = self.timers.closed(event)
+        if record is not None:
+            self.arrived.append((record, event))
+            if record.watched:
+                self.stale = True
+
+    def _timer_failed(self, event: events.StartTimerFailed) -> None:
+        attributes = event.attributes
+        if attributes.timer_id in RESERVED_TIMERS:
+            return
+        record = self.timers.failed(attributes.timer_id, event, self.resumed)
+        if record is None:
+            raise Foreign(f"timer {attributes.timer_id}")
+        self._not_opened(self.timers, record, event, attributes.cause, attributes.decision_task_completed_event_id)
+
+    def _timer_cancel_failed(self, event: events.CancelTimerFailed) -> None:
+        record = self.timers.latest.get(event.attributes.timer_id)
+        if record is not None:
+            record.cancel_seen = True
+            self.arrived.append((record, event))
+
+    # -- signals, markers, the cancel request
+
+    def _signaled(self, event: events.WorkflowExecutionSignaled) -> None:
+        name = event.attributes.signal_name
+        self.signals_waiting[name] = self.signals_waiting.get(name, 0) + 1
+        self.signals_last[name] = event
+        self.arrived.append((self.on_signal, event))
+        if name in self.watched_signals:
+            self.stale = True
+
+    def _cancel_requested(self, event: events.WorkflowExecutionCancelRequested) -> None:
+        if not self.cancel_requested_id:
+            self.cancel_requested_id = event.id
+            self.arrived.append((self.on_cancel, event))
+
+    def _marker(self, event: events.MarkerRecorded) -> None:
+        record = self.markers.recorded(event)
+        if record.local:
+            # It was delivered while its decision was made: before what happened after that decision's start.
+            record.closed_id = self.decisions.started[-1] - 1
+            later = []
+            while self.arrived and self.arrived[-1][1].id > self.decisions.started[-1]:
+                later.append(self.arrived.pop())
+            self.arrived.append((record, event))
+            self.arrived.extend(reversed(later))
+        else:
+            self.arrived.append((record, event))
+        if self.markers.watched:
+            self.stale = True
+
+    def _marker_failed(self, event: events.RecordMarkerFailed) -> None:
+        record = self.markers.failed(event)
+        if record is not None:
+            self.arrived.append((record, event))
+
+    def _signal_out(self, event: events.SignalExternalWorkflowExecutionInitiated) -> None:
+        if not self.signals_out.initiated(event, self.resumed):
+            raise Foreign(f"signal {event.attributes.signal_name}")
+
+    def _signal_out_closed(self, event: Any) -> None:
+        record = self.signals_out.closed(event)
+        if record is not None:
+            self.arrived.append((record, event))

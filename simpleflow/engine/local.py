@@ -1,0 +1,109 @@
+"""Local activities: run by the caller beside the decider, recorded as a marker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simpleflow.core import errors
+
+from . import contract, futures, identity, markers, records, slots
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+class LocalCall:
+    """One local activity."""
+
+    __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "text")
+
+    def __init__(
+        self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool
+    ) -> None:
+        found: list[futures.Future[Any]] = []
+        args, kwargs = slots.find(args, found), slots.find(kwargs, found)
+        text = slots.envelope(args, kwargs, evaluation.payloads)
+        if found:
+            waiting = tuple(future for future in found if future._kind == futures.OPEN)
+            if waiting:
+                evaluation.block(waiting, len(waiting))
+            text = slots.Template(text, len(found), evaluation.payloads).fill([f._slot() for f in found])
+        self.evaluation = evaluation
+        self.name = name
+        self.text = text
+        self.branch = evaluation.branch.path
+        digest = identity.digest(text)
+        self.ordinal = evaluation.ordinals.next((self.branch, "local", name, digest))
+        self.key = f"{name}:{digest}"
+        self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)
+        self.record: records.Record | None = evaluation.ledger.markers.claim(
+            (records.LOCAL_ACTIVITY, records.own_key(self.key, self.branch, self.ordinal))
+        )
+        if self.record is None:
+            evaluation.local_open[self.request_key] = self
+            return
+        self.record.call = self
+        for event in self.record.undelivered or ():
+            self.deliver(event)
+        self.record.undelivered = None
+
+    @property
+    def request_key(self) -> str:
+        return f"{self.key}:{identity.digest(self.branch)}:{self.ordinal}"
+
+    def identity(self) -> str:
+        return f"local:{self.key}:{self.ordinal}"
+
+    def deliver(self, event: Any) -> None:
+        if self.future._kind == futures.OPEN:
+            assert self.record is not None
+            # As of the decision that recorded it, whatever happened while that was made.
+            self.evaluation.position = self.record.closed_id
+            own = records.own_details(event.attributes.details)
+            self._finish(own)
+
+    def _finish(self, own: records.Own) -> None:
+        if own.reason is not None:
+            error = errors.TaskFailed(self.name, own.reason, own.details)
+            error.task_name = self.name
+            self.future._fail(error)
+        else:
+            self.future._complete_with_text(bytes(own.value).decode())
+
+    def settle(self, result: contract.LocalResult) -> None:
+        value = msgspec.Raw(slots.slot_text(result.result, self.evaluation.payloads).encode())
+        own = records.Own(
+            branch=self.branch,
+            ordinal=self.ordinal,
+            id=self.key,
+            value=value,
+            reason=result.reason,
+            details=result.details,
+        )
+        markers.OwnMarker(self.evaluation, records.LOCAL_ACTIVITY, own)
+        self._finish(own)
+
+    def state(self, future: futures.Future[Any]) -> str:
+        return futures.PENDING
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        self.evaluation.local_open.pop(self.request_key, None)
+        future._cancel()
+        return True
+
+
+def settle(evaluation: evaluations.Evaluation) -> contract.Needs | None:
+    """Settle those whose results are there, in order of submission; ask for the others when none is."""
+    # They are delivered after all that came before this decision's start: as of this decision.
+    evaluation.position = max(evaluation.position, evaluation.task.started_event_id - 1)
+    done = [key for key in evaluation.local_open if key in evaluation.local_results]
+    if not done:
+        wanted = tuple(
+            contract.LocalActivity(key=key, name=call.name, input=call.text)
+            for key, call in evaluation.local_open.items()
+        )
+        return contract.Needs(local=wanted)
+    evaluation.local_open.pop(done[0]).settle(evaluation.local_results[done[0]])
+    return None

@@ -1,0 +1,134 @@
+"""Markers: those of users, and ours for side effects, patches and local activities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simpleflow.core import decisions, errors, events, limits
+
+from . import calls, futures, records
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+class MarkerCall(calls.Item):
+    """One marker; its future is done once the history holds it."""
+
+    __slots__ = ("details", "evaluation", "future", "key", "name", "record")
+
+    def __init__(self, evaluation: evaluations.Evaluation, name: str, details: str | None, value: Any) -> None:
+        super().__init__(evaluation.next_seq())
+        self.evaluation = evaluation
+        self.name = name
+        self.details = details
+        self.future: futures.Future[Any] = futures.Future(evaluation, self)
+        self.future._text = details
+        evaluation.check_length("details", details or "", limits.DATA, f"marker {name}")
+        evaluation.check_length("name", name, limits.NAME, f"marker {name}")
+        book = evaluation.ledger.markers
+        self.key = book.key(name, details)
+        self.record: records.Record | None = book.claim(self.key)
+        if self.record is None:
+            evaluation.outbox.push(self)
+        else:
+            self.record.call = self
+            for event in self.record.undelivered or ():
+                self.deliver(event)
+            self.record.undelivered = None
+
+    def identity(self) -> str:
+        return f"marker:{self.name}:{self.key[1]}:0"
+
+    def deliver(self, event: Any) -> None:
+        if type(event) is events.MarkerRecorded:
+            self.future._complete_with_text(self.details)
+        else:
+            self.future._fail(errors.TaskFailed(f"marker {self.name}", event.attributes.cause), unread=False)
+            self.evaluation.advise(f"the service refused marker {self.name!r}: {event.attributes.cause}")
+
+    def state(self, future: futures.Future[Any]) -> str:
+        record = self.record
+        if self.evaluation.asynchronous or record is None or record.outcome is None:
+            return futures.PENDING
+        return futures.FINISHED
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        return False
+
+    def decision(self) -> decisions.Decision | None:
+        if self.record is not None:
+            return None
+        self.record = self.evaluation.ledger.markers.emitted(self, self.key)
+        return decisions.RecordMarker(marker_name=self.name, details=self.details)
+
+    @property
+    def waited_for(self) -> bool:
+        return bool(self.future._callbacks)
+
+
+def record(evaluation: evaluations.Evaluation, name: str, details: str | None) -> futures.Future[Any]:
+    """Record a marker once per (name, details); equal ones share it."""
+    key = (name, "" if details is None else details)
+    call = evaluation.marker_calls.get(key)
+    if call is None:
+        call = evaluation.marker_calls[key] = MarkerCall(evaluation, name, details, None)
+    return call.future
+
+
+class OwnMarker(calls.Item):
+    """A marker of ours: what it says is known to the program at once, and in each re-run from the history."""
+
+    __slots__ = ("_details", "_key", "_name", "evaluation")
+
+    cap = "own"
+
+    def __init__(self, evaluation: evaluations.Evaluation, name: str, own: records.Own) -> None:
+        super().__init__(evaluation.next_seq())
+        self.evaluation = evaluation
+        self._name = name
+        self._details = msgspec.json.encode(own, order="sorted").decode()
+        evaluation.check_length("details", self._details, limits.DATA, f"{name} {own.id}")
+        self._key = records.Markers.key(name, self._details)
+        evaluation.outbox.push(self)
+
+    def deliver(self, event: Any) -> None:
+        """Its event says nothing new."""
+
+    def decision(self) -> decisions.Decision | None:
+        self.evaluation.ledger.markers.emitted(self, self._key)
+        return decisions.RecordMarker(marker_name=self._name, details=self._details)
+
+
+def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: Any) -> Any:
+    """Return what ``function`` returned when this place of the program was first reached."""
+    branch = evaluation.branch
+    ordinal = branch.count(f"side_effect {identifier}")
+    known = evaluation.ledger.markers.claim(
+        (records.SIDE_EFFECT, records.own_key(identifier, branch.path, ordinal))
+    )
+    if known is not None and known.said is not None:
+        text = bytes(records.own_details(known.said.details or "").value).decode()
+    else:
+        text = evaluation.payloads.encode(function())
+        own = records.Own(branch=branch.path, ordinal=ordinal, id=identifier, value=msgspec.Raw(text.encode()))
+        OwnMarker(evaluation, records.SIDE_EFFECT, own)
+    return evaluation.payloads.decode(text)
+
+
+def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: bool = False) -> bool:
+    """Return whether this execution takes the new way at this place; the marker says so from now on.
+
+    True if the marker was recorded by this position's decision or an earlier one, or if this decision is being
+    answered now.
+    """
+    known = evaluation.ledger.markers.claim((records.PATCH, records.own_key(identifier, "", 0)))
+    if known is not None and known.decision and known.decision <= evaluation.completed_as_of():
+        return True
+    now = evaluation.answering()
+    if known is None and (now or deprecated) and identifier not in evaluation.patches:
+        evaluation.patches.add(identifier)
+        OwnMarker(evaluation, records.PATCH, records.Own(branch="", ordinal=0, id=identifier))
+    return now or deprecated

@@ -1,0 +1,183 @@
+"""The outbox: what the program wants and the service has not been told, in order of submission, within the limits."""
+
+from __future__ import annotations
+
+import heapq
+
+import msgspec
+
+from simpleflow.core import decisions, limits, types
+
+from . import calls, ledger, records
+
+#: bytes that a decision takes beside its texts, at most
+_OVERHEAD = 1_200
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much fits: SWF's limits, unless a test lowers them."""
+
+    decisions: int = limits.DECISIONS
+    response_bytes: int = limits.RESPONSE_BYTES
+    open_activities: int = limits.OPEN_ACTIVITIES
+    open_timers: int = limits.OPEN_TIMERS
+    open_children: int = limits.OPEN_CHILDREN
+    history_events: int = limits.HISTORY_EVENTS
+
+
+class Batch:
+    """What one response carries."""
+
+    __slots__ = ("decisions", "size", "types", "wake_up")
+
+    def __init__(self) -> None:
+        self.decisions: list[decisions.Decision] = []
+        self.types: dict[types.RegisteredType, None] = {}
+        #: more is ready than fits, or something was sent whose event alone causes no decision
+        self.wake_up = False
+        self.size = 0
+
+
+class Outbox:
+    """Queues by what limits them; the lowest submission number of all that may go is next."""
+
+    def __init__(self) -> None:
+        #: ours first: what ``patched`` said must be in the history before anything that follows from it
+        self._heaps: dict[str, list[tuple[int, calls.Item]]] = {
+            "own": [],
+            "": [],
+            "activity": [],
+            "workflow": [],
+            "timer": [],
+        }
+
+    def push(self, item: calls.Item) -> None:
+        if not item.queued:
+            item.queued = True
+            heapq.heappush(self._heaps[item.cap], (item.seq, item))
+
+    def drop_tasks(self) -> None:
+        """Forget tasks and timers that were not sent: the program ends."""
+        for cap in ("activity", "workflow", "timer"):
+            for _, item in self._heaps[cap]:
+                item.queued = False
+            self._heaps[cap] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._heaps.values()))
+
+    def first(self, kind: str, name: str) -> calls.TaskCall | None:
+        """Return the first task of this type that was never scheduled."""
+        for _, item in sorted(self._heaps[kind], key=lambda entry: entry[0]):
+            if isinstance(item, calls.TaskCall) and item.history_name == name and item.record is None and not item.done:
+                return item
+        return None
+
+    def take(self, book: ledger.Ledger, bounds: Bounds, *, closing: bool = False, most: int = 0) -> Batch:
+        """Take out what one response may carry.
+
+        ``closing``: a closing decision follows, so that tasks and timers, which it would end at once, stay behind.
+        ``most``: the program's own bound on open activities, 0 for none.
+        """
+        batch = Batch()
+        room = {
+            "activity": self._activity_room(book.activities, bounds, most),
+            "workflow": min(book.children.cap, bounds.open_children) - book.children.open,
+            "timer": min(book.timers.cap, bounds.open_timers) - book.timers.open,
+        }
+        if closing:
+            room.update(activity=0, timer=0)
+        elif book.throttle.waiting:
+            room.update(activity=0, workflow=0, timer=0)
+        widest = min(bounds.open_activities, most or records.UNCAPPED)
+        starting = self._slow_start(book.activities, bounds) and self._start_width(book.activities) < widest
+        places = bounds.decisions - (1 if closing else 0)
+        while True:
+            heap = self._next(room)
+            if heap is None:
+                if starting and not closing and self._heaps["activity"] and not book.throttle.waiting:
+                    batch.wake_up = True
+                break
+            if len(batch.decisions) >= places - 1 and self._more_than_one(room, places - len(batch.decisions)):
+                batch.wake_up = True
+                break
+            _, item = heapq.heappop(heap)
+            item.queued = False
+            if isinstance(item, calls.TaskCall):
+                missing = item.missing_type()
+                if missing is not None:
+                    batch.types[missing] = None
+            decision = item.decision()
+            if decision is None:
+                continue
+            batch.decisions.append(decision)
+            batch.size += _size(decision)
+            if item.cap in room:
+                room[item.cap] -= 1
+            batch.wake_up = batch.wake_up or item.waited_for
+            if batch.size > bounds.response_bytes - 50_000:
+                batch.size = sum(map(decisions.wire_size, batch.decisions))
+                if batch.size > bounds.response_bytes - 80_000 and len(self):
+                    batch.wake_up = True
+                    break
+        return batch
+
+    def _next(self, room: dict[str, int]) -> list[tuple[int, calls.Item]] | None:
+        """Return the heap whose head is next; heads that nobody wants any more are dropped."""
+        best = None
+        for cap, heap in self._heaps.items():
+            while heap and getattr(heap[0][1], "done", False):
+                heapq.heappop(heap)[1].queued = False
+            if not heap or room.get(cap, 1) <= 0:
+                continue
+            if cap == "own":
+                return heap
+            if best is None or heap[0][0] < best[0][0]:
+                best = heap
+        return best
+
+    def _more_than_one(self, room: dict[str, int], places: int) -> bool:
+        """Whether more may go now than there are places left."""
+        ready = 0
+        for cap, heap in self._heaps.items():
+            allowed = room.get(cap, records.UNCAPPED)
+            if allowed <= 0:
+                continue
+            found = 0
+            for _, item in heap:
+                if not getattr(item, "done", False):
+                    found += 1
+                    if found >= allowed or ready + found > places:
+                        break
+            ready += found
+            if ready > places:
+                return True
+        return False
+
+    def _slow_start(self, book: records.Book, bounds: Bounds) -> bool:
+        return book.cap == records.UNCAPPED and len(self._heaps["activity"]) > bounds.decisions
+
+    def _activity_room(self, book: records.Book, bounds: Bounds, most: int) -> int:
+        cap = min(book.cap, bounds.open_activities, most or records.UNCAPPED)
+        if self._slow_start(book, bounds):
+            cap = min(cap, self._start_width(book))
+        return cap - book.open
+
+    @staticmethod
+    def _start_width(book: records.Book) -> int:
+        return max(limits.FIRST_ACTIVITIES, 2 * book.peak)
+
+
+def wake_up(delay: int = 0) -> decisions.StartTimer:
+    """Return the decision that brings the next decision task when nothing else would."""
+    return decisions.StartTimer(timer_id=ledger.WAKE_UP, start_to_fire_timeout=str(delay))
+
+
+def _size(decision: decisions.Decision) -> int:
+    # Quotes inside are escaped on the wire: twice the length is enough for JSON in JSON.
+    size = _OVERHEAD
+    for text in (getattr(decision, "input", None), getattr(decision, "details", None)):
+        if text is not None:
+            size += 2 * len(text)
+    return size
+

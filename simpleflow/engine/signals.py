@@ -1,0 +1,248 @@
+"""Signals: the queue of those that came in, and those that are sent to others."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simpleflow.core import decisions, errors, events, limits
+
+from . import calls, failures, futures, identity, records, timers
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+class SignalWait:
+    """One ``wait_signal``: settled by the next signal of that name, in turn."""
+
+    __slots__ = ("branch", "evaluation", "future", "name", "ordinal", "timer")
+
+    def __init__(self, evaluation: evaluations.Evaluation, name: str, branch: identity.Branch) -> None:
+        self.evaluation = evaluation
+        self.name = name
+        self.branch = branch
+        self.ordinal = branch.count(f"signal {name}")
+        self.future: futures.Future[Any] = futures.Future(evaluation, self)
+        self.timer: timers.TimerCall | None = None
+
+    def identity(self) -> str:
+        return f"signal:{self.name}:{identity.digest(self.branch.path)}:{self.ordinal}"
+
+    def expire(self, timer: timers.TimerCall) -> None:
+        """The timer fired or was cancelled: give the turn back if it fired."""
+        if timer.future._kind != futures.CANCELED and self.future._kind == futures.OPEN:
+            self.evaluation.signals.leave(self)
+            self.future._cancel(f"no signal {self.name!r} within {timer.delay} s")
+
+    def received(self, text: str | None) -> None:
+        timer, self.timer = self.timer, None
+        self.future._complete_with_text(text)
+        if timer is not None:
+            timer.cancel(timer.future)
+
+    def state(self, future: futures.Future[Any]) -> str:
+        if not self.evaluation.asynchronous and self.evaluation.signals.will_get(self):
+            return futures.FINISHED
+        return futures.PENDING
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        # As of what was delivered so far: whether a signal belongs to this wait depends on this very cancel.
+        self.evaluation.signals.leave(self)
+        future._cancel()
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel(timer.future)
+        return True
+
+
+class Queue:
+    """Signals by name: each goes to the oldest wait on that name that was not cancelled."""
+
+    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+        self._evaluation = evaluation
+        #: delivered, and nobody waits yet
+        self._kept: dict[str, deque[str | None]] = {}
+        self._waits: dict[str, deque[SignalWait]] = {}
+
+    def deliver(self, event: events.WorkflowExecutionSignaled) -> None:
+        name = event.attributes.signal_name
+        ledger = self._evaluation.ledger
+        ledger.signals_waiting[name] -= 1
+        waits = self._waits.get(name)
+        if waits:
+            wait = waits.popleft()
+            if not waits:
+                del self._waits[name]
+            wait.received(event.attributes.input)
+        else:
+            self._kept.setdefault(name, deque()).append(event.attributes.input)
+        if self._evaluation.children or self._evaluation.started.parent_workflow_execution is not None:
+            self._evaluation.propagate(event)
+
+    def wait(self, name: str, branch: identity.Branch, timeout: Any = None) -> futures.Future[Any]:
+        evaluation = self._evaluation
+        wait = SignalWait(evaluation, name, branch)
+        kept = self._kept.get(name)
+        if kept:
+            text = kept.popleft()
+            if not kept:
+                del self._kept[name]
+            if timeout is not None:
+                timers.timeout_id(branch, "signal", name)  # keeps the count: the next one has its own id anyway
+            wait.received(text)
+            return wait.future
+        waits = self._waits.setdefault(name, deque())
+        if any(other.branch.path == branch.path for other in waits):
+            evaluation.advise(
+                f"a second wait for signal {name!r} is open in the same branch of run(): the older one keeps its turn "
+                f"until it is cancelled; use wait_signal({name!r}, timeout=...) or cancel() for waits that end"
+            )
+        waits.append(wait)
+        if timeout is not None:
+            timer = timers.TimerCall(evaluation, timers.timeout_id(branch, "signal", name), timeout, None)
+            wait.timer = timer
+            timer.future._subscribe(lambda: wait.expire(timer))
+        return wait.future
+
+    def leave(self, wait: SignalWait) -> None:
+        waits = self._waits.get(wait.name)
+        if waits is not None and wait in waits:
+            waits.remove(wait)
+            if not waits:
+                del self._waits[wait.name]
+
+    def will_get(self, wait: SignalWait) -> bool:
+        """Whole-history read: whether a signal that was not delivered yet is this wait's."""
+        evaluation = self._evaluation
+        evaluation.observed = True
+        ledger = evaluation.ledger
+        ledger.watched_signals.add(wait.name)
+        waits = self._waits.get(wait.name, deque())
+        place = next((i for i, other in enumerate(waits) if other is wait), None)
+        undelivered = [e for target, e in ledger.arrived if target is self and e.attributes.signal_name == wait.name]
+        if place is None or place >= len(undelivered):
+            return False
+        evaluation.raise_floor(undelivered[place].id)
+        return True
+
+    def waiting(self) -> list[str]:
+        """Names that somebody waits for, in alphabetical order."""
+        return sorted(self._waits)
+
+    def is_empty(self) -> bool:
+        return not self._waits
+
+
+class SignalCall(calls.Item):
+    """One signal to another execution; done once the service delivered it."""
+
+    __slots__ = ("control", "done", "evaluation", "future", "name", "record", "run_id", "text", "workflow_id")
+
+    def __init__(
+        self,
+        evaluation: evaluations.Evaluation,
+        name: str,
+        workflow_id: str,
+        run_id: str | None,
+        text: str,
+        branch: identity.Branch,
+    ) -> None:
+        super().__init__(evaluation.next_seq())
+        self.evaluation = evaluation
+        self.name = name
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.text = text
+        self.done = False
+        self.future: futures.Future[Any] = futures.Future(evaluation, self)
+        evaluation.check_length("input", text, limits.DATA, f"signal {name}")
+        digest = identity.digest(f"{workflow_id}\n{run_id or ''}\n{text}")
+        ordinal = evaluation.ordinals.next((branch.path, "signal", name, digest))
+        self.control = identity.control(branch, digest, ordinal)
+        book = evaluation.ledger.signals_out
+        self.record: records.Record | None = book.claim(self.control, book.key(workflow_id, run_id, name, None))
+        if self.record is None:
+            evaluation.outbox.push(self)
+        else:
+            self.record.call = self
+            for event in self.record.undelivered or ():
+                self.deliver(event)
+            self.record.undelivered = None
+        evaluation.note("signal", self)
+
+    def identity(self) -> str:
+        return f"send:{self.name}:{self.control}"
+
+    def deliver(self, event: Any) -> None:
+        self.done = True
+        if type(event) is events.ExternalWorkflowExecutionSignaled:
+            self.future._complete(None)
+        else:
+            cause = event.attributes.cause
+            self.future._fail(errors.TaskFailed(f"signal {self.name}", cause, failures.ADVICE.get(cause)))
+
+    def state(self, future: futures.Future[Any]) -> str:
+        record = self.record
+        if self.evaluation.asynchronous or record is None or record.outcome is None:
+            return futures.PENDING
+        self.evaluation.raise_floor(record.closed_id)
+        return futures.FINISHED
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        if self.record is not None:
+            return False
+        self.done = True
+        future._cancel()
+        return True
+
+    def decision(self) -> decisions.Decision | None:
+        if self.done:
+            return None
+        self.record = self.evaluation.ledger.signals_out.emitted(self, self.control, self.name)
+        return decisions.SignalExternalWorkflowExecution(
+            workflow_id=self.workflow_id,
+            run_id=self.run_id,
+            signal_name=self.name,
+            input=self.text,
+            control=self.control,
+        )
+
+
+def propagate(evaluation: evaluations.Evaluation, event: Any) -> None:
+    """Send a signal of ours on to the children that are open and to the parent, but not to where it came from."""
+    said = _envelope(event.attributes.input)
+    if said is None:
+        return
+    targets = []
+    parent = evaluation.started.parent_workflow_execution
+    if parent is not None and getattr(evaluation.cls, "propagate_signals_to_parent", True):
+        targets.append((parent.workflow_id, parent.run_id))
+    for call in evaluation.children.values():
+        record = call.record
+        if record is not None and record.run_id is not None and not call.done and record.open_id < event.id:
+            targets.append((record.id, record.run_id))
+    origin = event.attributes.external_workflow_execution
+    for workflow_id, run_id in targets:
+        if origin is not None and (origin.workflow_id, origin.run_id) == (workflow_id, run_id):
+            continue
+        branch = identity.Branch("propagate")
+        name = event.attributes.signal_name
+        call = SignalCall(evaluation, name, workflow_id, run_id, event.attributes.input, branch)
+        call.future._raises = False  # a child that ended meanwhile is nobody's failure
+
+
+def _envelope(text: str | None) -> Mapping[str, Any] | None:
+    """Return the signal's envelope when it is to be handed on, None for any other text."""
+    if not text or not text.startswith("{"):
+        return None
+    try:
+        said = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(said, dict) or "args" not in said or not said.get("__propagate", True):
+        return None
+    return said

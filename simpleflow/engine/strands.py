@@ -1,0 +1,169 @@
+"""Strands: pieces of program that run until they block. ``run()`` is one, each arm and each callback is one.
+
+Each runs in a greenlet. A coroutine is driven inside one, step by step, by ``drive``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from simpleflow.core import errors
+
+from . import futures, identity
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+    from . import scopes
+
+#: how often a dead strand is told to end before it is dropped
+PERSISTENCE = 10
+
+
+class Strand:
+    """One piece of program with its own place to block, branch and cancellation scope."""
+
+    __slots__ = ("branch", "driven", "evaluation", "function", "future", "injected", "let", "locks", "scope", "wait")
+
+    def __init__(
+        self,
+        evaluation: evaluations.Evaluation,
+        branch: identity.Branch,
+        function: Callable[[], Any],
+        future: futures.Future[Any] | None,
+        scope: scopes.Scope | None = None,
+    ) -> None:
+        self.evaluation = evaluation
+        self.branch = branch
+        self.function = function
+        #: settled by what the function returns or raises; None: of ``run()`` itself
+        self.future = future
+        self.scope = scope
+        #: what it waits for; None while it runs, and when it has ended
+        self.wait: futures.Wait | None = None
+        #: raised where it waits, when it is resumed next
+        self.injected: BaseException | None = None
+        self.let: Any = None
+        #: a coroutine is driven in it: it waits with ``await``
+        self.driven = False
+        self.locks = 0
+
+    @property
+    def started(self) -> bool:
+        return self.let is not None
+
+    @property
+    def ended(self) -> bool:
+        return self.let is not None and self.let.dead
+
+    def resume(self) -> None:
+        """Run it until it blocks again or ends. Called from the engine's own greenlet only."""
+        evaluation = self.evaluation
+        if self.let is None:
+            self.let = greenlet(self._main)
+            self.let.strand = self
+        self.let.parent = getcurrent()
+        self.wait = None
+        before, evaluation.current = evaluation.current, self
+        try:
+            self.let.switch()
+        finally:
+            evaluation.current = before
+
+    def interrupt(self) -> None:
+        """Go on where it waits with what was injected, unless it went on meanwhile."""
+        if self.injected is not None and self.wait is not None:
+            self.resume()
+
+    def block(self, wait: futures.Wait | None) -> None:
+        """Leave the greenlet until the wait is over. Raises what was injected meanwhile."""
+        evaluation = self.evaluation
+        if evaluation.strict is not None:
+            evaluation.strict.leave(self)
+        self.wait = wait
+        self.let.parent.switch()
+        if evaluation.dead:
+            raise GreenletExit
+        if evaluation.strict is not None:
+            evaluation.strict.enter(self)
+        if self.injected is not None:
+            error, self.injected = self.injected, None
+            if wait is not None:
+                for future in wait.futures:
+                    future._unsubscribe(wait)
+            raise error
+
+    def _main(self) -> None:
+        evaluation = self.evaluation
+        if evaluation.strict is not None:
+            evaluation.strict.enter(self)
+        try:
+            value = self.function()
+            if inspect.iscoroutine(value):
+                value = self.drive(value)
+            if self.future is not None and isinstance(value, futures.Future):
+                value = value.result  # a callback that returns a future means its result
+        except GreenletExit:
+            if not evaluation.dead:
+                evaluation.strand_ended(self, None, errors.Misuse("run() raised GreenletExit: it is the engine's own"))
+        except KeyboardInterrupt:
+            raise  # of the decider's process: goes to whoever called the engine
+        except BaseException as error:
+            if not evaluation.dead:
+                evaluation.strand_ended(self, None, error)
+        else:
+            if not evaluation.dead:
+                evaluation.strand_ended(self, value, None)
+        finally:
+            if evaluation.strict is not None:
+                evaluation.strict.leave(self)
+            self.function = _nothing
+
+    def drive(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end, blocking this strand at each ``await`` of ours."""
+        error: BaseException | None = None
+        self.driven = True
+        while True:
+            try:
+                wait = coroutine.send(None) if error is None else coroutine.throw(error)
+            except StopIteration as stop:
+                self.driven = False
+                return stop.value
+            error = None
+            if not isinstance(wait, futures.Wait):
+                error = errors.Misuse(
+                    f"{type(wait).__name__} was awaited in run(), which only the engine drives: await futures of "
+                    "submit(), or gather, wait and as_completed of simpleflow.futures instead of asyncio's"
+                )
+                continue
+            try:
+                self.block(wait)
+            except BaseException as raised:
+                error = raised
+
+    def kill(self) -> bool:
+        """End it: each of its blocking and submitting calls raises GreenletExit. Return whether it ended."""
+        let = self.let
+        if let is None or let.dead:
+            return True
+        for _ in range(PERSISTENCE):
+            let.parent = getcurrent()
+            try:
+                let.throw(GreenletExit)
+            except Exception:  # noqa: S110 - what a dying program raises is nobody's business any more
+                pass
+            if let.dead:
+                return True
+        return False
+
+
+def _nothing() -> None:
+    return None
+
+
+def current() -> Strand | None:
+    """Return the strand that is running; None outside an evaluation."""
+    return getattr(getcurrent(), "strand", None)

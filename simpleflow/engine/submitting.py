@@ -1,0 +1,154 @@
+"""What a program may submit. The authors' modules call these; ``evaluation`` is a Workflow's ``executor``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from simpleflow.core import attributes, decisions, errors
+
+from . import calls, children, futures, hooks, local, markers, signals, timers
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+def activity(
+    evaluation: evaluations.Evaluation,
+    declared: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    priority: Any = calls.UNSET,
+    raises: bool | None = None,
+    plain: bool = False,
+) -> futures.Future[Any]:
+    """Submit an activity; ``raises`` overrides what it declares, ``plain`` sends arguments without the envelope."""
+    evaluation.check_alive()
+    assert evaluation.current is not None
+    call = calls.ActivityCall(
+        evaluation,
+        declared,
+        evaluation.current.branch,
+        raises=bool(declared.raises_on_failure) if raises is None else raises,
+        priority=priority,
+        arguments=(args, kwargs),
+        plain=plain,
+    )
+    return call.take(args, kwargs)
+
+
+def child(
+    evaluation: evaluations.Evaluation,
+    cls: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    task_list: str | None = None,
+    priority: Any = calls.UNSET,
+    raises: bool | None = None,
+) -> futures.Future[Any]:
+    """Start a child workflow."""
+    evaluation.check_alive()
+    assert evaluation.current is not None
+    declared = bool(getattr(cls, "raises_on_failure", True))
+    call = children.ChildCall(
+        evaluation,
+        cls,
+        evaluation.current.branch,
+        raises=declared if raises is None else raises,
+        priority=priority,
+        task_list=task_list,
+        arguments=(args, kwargs),
+    )
+    return call.take(args, kwargs)
+
+
+def local_activity(
+    evaluation: evaluations.Evaluation, declared: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> futures.Future[Any]:
+    """Run an activity beside the decider, without a task of its own."""
+    evaluation.check_alive()
+    return local.LocalCall(evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure)).future
+
+
+def timer(evaluation: evaluations.Evaluation, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:
+    """Start a timer; ``timeout`` in seconds. ``control`` is kept in the history as JSON."""
+    evaluation.check_alive()
+    return evaluation.timer(timer_id, timeout, None if control is None else evaluation.payloads.encode(control))
+
+
+def cancel_timer(evaluation: evaluations.Evaluation, timer_id: str) -> futures.Future[Any]:
+    evaluation.check_alive()
+    return timers.cancel(evaluation, timer_id)
+
+
+def wait_signal(evaluation: evaluations.Evaluation, name: str, timeout: Any = None) -> futures.Future[Any]:
+    evaluation.check_alive()
+    return evaluation.signals.wait(name, evaluation.branch, timeout)
+
+
+def signal(
+    evaluation: evaluations.Evaluation,
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    workflow_id: str | None = None,
+    run_id: str | None = None,
+    propagate: bool = True,
+) -> futures.Future[Any]:
+    """Signal an execution; without an id this one."""
+    evaluation.check_alive()
+    if workflow_id is None:
+        workflow_id, run_id = evaluation.workflow_id, evaluation.run_id
+    said = {"args": list(args), "kwargs": dict(kwargs), "__propagate": propagate}
+    text = evaluation.payloads.encode(said)
+    return signals.SignalCall(evaluation, name, workflow_id, run_id, text, evaluation.branch).future
+
+
+def marker(evaluation: evaluations.Evaluation, name: str, details: Any = None) -> futures.Future[Any]:
+    """Record a marker once per (name, details)."""
+    evaluation.check_alive()
+    text = None if details is None else evaluation.payloads.encode(details)
+    return markers.record(evaluation, name, text)
+
+
+def continue_as_new(
+    evaluation: evaluations.Evaluation, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> futures.Future[Any]:
+    """Close this run and go on in a new one with these arguments; never returns."""
+    evaluation.check_alive()
+    started = evaluation.started
+    extra: dict[str, Any] = dict(evaluation.input_extra)
+    text = evaluation.payloads.encode(
+        {"args": list(args), "kwargs": dict(kwargs), **({"__extra": extra} if extra else {})}
+    )
+    evaluation.check_length("input", text, 32_768, f"workflow {evaluation.workflow_name}")
+    tags = [tag for tag in started.tag_list or () if tag is not None]
+    decision = decisions.ContinueAsNewWorkflowExecution(
+        input=text,
+        execution_start_to_close_timeout=started.execution_start_to_close_timeout,
+        task_list=attributes.Name(name=started.task_list.name),
+        task_priority=started.task_priority,
+        task_start_to_close_timeout=started.task_start_to_close_timeout,
+        child_policy=started.child_policy,
+        tag_list=tuple(tags) or None,
+        workflow_type_version=evaluation.workflow_version,
+    )
+    evaluation.end(hooks.Outcome(status="continued_as_new", decision=decision))
+    raise errors.Misuse("the run was continued as new")  # never reached: the strand does not come back
+
+
+def fail(evaluation: evaluations.Evaluation, reason: str, details: Any = None) -> None:
+    """Fail the workflow; never returns."""
+    evaluation.check_alive()
+    text = details if details is None or isinstance(details, str) else evaluation.payloads.encode(details)
+    evaluation.end(evaluation.hooks.failing(f"Workflow execution failed: {reason}", text))
+
+
+def cancel_workflow(evaluation: evaluations.Evaluation) -> None:
+    """Close the execution as CANCELED, after asking for the cancellation of everything that is open; never returns."""
+    evaluation.check_alive()
+    evaluation.cancel_everything()
+    evaluation.end(evaluation.hooks.canceled())

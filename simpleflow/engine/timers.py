@@ -1,0 +1,189 @@
+"""Timers of the program, and those that stand behind timeouts and retries."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from simpleflow.core import decisions, errors, events
+
+from . import calls, failures, futures, identity, records
+
+if TYPE_CHECKING:
+    from . import evaluation as evaluations
+
+
+class TimerCall(calls.Item):
+    """One timer: opened by the program, settled when it fires."""
+
+    __slots__ = ("cancelling", "control", "delay", "done", "evaluation", "future", "id", "ordinal", "record", "watched")
+
+    cap = "timer"
+
+    def __init__(self, evaluation: evaluations.Evaluation, timer_id: str, delay: Any, control: str | None) -> None:
+        super().__init__(evaluation.next_seq())
+        self.evaluation = evaluation
+        self.id = timer_id
+        #: whole seconds
+        self.delay = math.ceil(float(delay))
+        self.control = control
+        self.done = False
+        self.watched = False
+        self.future: futures.Future[Any] = futures.Future(evaluation, self)
+        #: futures of ``cancel_timer``, settled once the service says that it is cancelled
+        self.cancelling: list[futures.Future[Any]] = []
+        if self.delay < 0:
+            raise errors.Misuse(f"timer {timer_id!r} would fire {-self.delay} s ago: give 0 or more seconds")
+        other = evaluation.open_timers.get(timer_id)
+        if other is not None:
+            raise errors.Misuse(
+                f"a timer {timer_id!r} is open: choose another id, or cancel it first (SWF refuses a second one)"
+            )
+        evaluation.open_timers[timer_id] = self
+        self.ordinal = evaluation.timer_counts.get(timer_id, 0)
+        evaluation.timer_counts[timer_id] = self.ordinal + 1
+        evaluation.note("timer", self)
+        self.record: records.Record | None = evaluation.ledger.timers.claim(timer_id)
+        if self.record is None:
+            evaluation.outbox.push(self)
+        else:
+            self.record.call = self
+            waiting, self.record.undelivered = self.record.undelivered, None
+            for event in waiting or ():
+                self.deliver(event)
+            if not self.record.scheduled and not self.done and not self.queued:
+                evaluation.outbox.push(self)
+
+    def identity(self) -> str:
+        return f"timer:{self.id}::{self.ordinal}"
+
+    def deliver(self, event: Any) -> None:
+        kind = type(event)
+        if kind is events.TimerFired:
+            self._closed()
+            self.future._complete(None)
+        elif kind is events.TimerCanceled:
+            self._closed()
+            self.future._cancel()
+            self._cancelled()
+        elif kind is events.CancelTimerFailed:
+            self._cancelled()
+        elif kind is events.StartTimerFailed and not self.done:
+            cause = event.attributes.cause
+            if "LIMIT_EXCEEDED" in cause or "RATE_EXCEEDED" in cause:
+                if self.record is not None and not self.record.scheduled and not self.queued:
+                    self.evaluation.outbox.push(self)
+                return
+            self._closed()
+            self.future._fail(errors.TaskFailed(f"timer {self.id}", cause, failures.ADVICE.get(cause)))
+
+    def _cancelled(self) -> None:
+        waiting, self.cancelling = self.cancelling, []
+        for future in waiting:
+            future._complete(None)
+
+    def _closed(self) -> None:
+        self.done = True
+        if self.evaluation.open_timers.get(self.id) is self:
+            del self.evaluation.open_timers[self.id]
+
+    def state(self, future: futures.Future[Any]) -> str:
+        if future is not self.future:
+            return futures.PENDING
+        record = self.record
+        evaluation = self.evaluation
+        if evaluation.asynchronous:
+            fired = record is not None and 0 < record.closed_id <= evaluation.started_as_of()
+            return futures.FINISHED if fired else futures.PENDING
+        evaluation.observed = True
+        self.watched = True
+        if record is None:
+            return futures.PENDING
+        record.watched = True
+        if record.outcome is None:
+            return futures.RUNNING if record.scheduled else futures.PENDING
+        evaluation.raise_floor(record.closed_id)
+        return futures.FINISHED if record.outcome is events.TimerFired else futures.CANCELLED
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        evaluation = self.evaluation
+        record = self.record
+        if future is not self.future or future._kind != futures.OPEN:
+            return False
+        if record is not None and 0 < record.closed_id <= evaluation.started_as_of():
+            return False
+        if record is not None and record.decision and record.decision >= evaluation.completed_as_of():
+            # Emitted by a later decision than this one: it belongs to a later timer of this id.
+            evaluation.ledger.timers.give_back(record)
+            evaluation.timer_counts[self.id] -= 1
+            self.record = record = None
+        self._closed()
+        self.future._cancel()
+        if record is not None and record.scheduled and not record.cancel_seen and record.outcome is None:
+            evaluation.outbox.push(CancelTimer(self))
+        return True
+
+    def decision(self) -> decisions.Decision | None:
+        if self.done:
+            return None
+        self.record = self.evaluation.ledger.timers.emitted(self, self.id)
+        self.record.watched = self.watched
+        return decisions.StartTimer(timer_id=self.id, start_to_fire_timeout=str(self.delay), control=self.control)
+
+    def cancel_decision(self) -> decisions.Decision:
+        return decisions.CancelTimer(timer_id=self.id)
+
+
+class CancelTimer(calls.Cancellation):
+    """The wish that a timer be cancelled; its event alone causes no decision."""
+
+    __slots__ = ()
+
+    @property
+    def waited_for(self) -> bool:
+        return any(future._callbacks for future in self.call.cancelling)
+
+
+def cancel(evaluation: evaluations.Evaluation, timer_id: str) -> futures.Future[Any]:
+    """Cancel the open timer of this id; the future is done once the service has cancelled it."""
+    call = evaluation.open_timers.get(timer_id)
+    if call is None:
+        done: futures.Future[Any] = futures.Future(evaluation, Settled(f"timer:{timer_id}::cancel"))
+        done._complete(None)
+        return done
+    future: futures.Future[Any] = futures.Future(evaluation, call)
+    if not call.cancel(call.future) or call.record is None or not call.record.scheduled:
+        future._complete(None)
+    elif call.record.outcome is events.TimerCanceled or call.record.cancel_seen:
+        # The history holds the answer already: it is delivered when its turn comes, if it was not yet.
+        if 0 < call.record.closed_id <= evaluation.position:
+            future._complete(None)
+        else:
+            call.cancelling.append(future)
+    else:
+        call.cancelling.append(future)
+    return future
+
+
+class Settled:
+    """Source of futures that nothing will settle: they are done."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def identity(self) -> str:
+        return self._name
+
+    def state(self, future: futures.Future[Any]) -> str:
+        return futures.PENDING
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        return False
+
+
+def timeout_id(branch: identity.Branch, kind: str, name: str) -> str:
+    """Return the id of the timer behind a timeout: a function of where in the program it stands."""
+    number = branch.count(f"timeout {kind} {name}")
+    return f"__simpleflow_timeout_{kind}_{identity.digest(f'{branch.path}|{name}')[:16]}-{number}"

@@ -1,0 +1,31 @@
+"""Waiting for signals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simpleflow import base
+from simpleflow.engine import calls, futures, submitting
+
+
+class WaitForSignal(base.Submittable):
+    """Submitted, it gives the future of the next signal of that name, in turn.
+
+    ``timeout``: seconds of a durable timer that cancels the wait and gives its turn back.
+    """
+
+    def __init__(self, signal_name: str, timeout: int | float | None = None) -> None:
+        self.signal_name = signal_name
+        self.timeout = timeout
+
+    @property
+    def name(self) -> str:
+        return self.signal_name
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.wait_signal(executor, self.signal_name, self.timeout)
+
+    def __repr__(self) -> str:
+        return f"WaitForSignal({self.signal_name})"

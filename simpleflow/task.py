@@ -1,0 +1,256 @@
+"""Tasks: what a workflow submits, as objects."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from typing import Any
+
+from simpleflow import activity, base
+from simpleflow.engine import calls, failure_context, futures, submitting
+
+TaskFailureContext = failure_context.TaskFailureContext
+
+
+def get_actual_value(value: Any) -> Any:
+    """Return the result of a future, any other value as it is."""
+    return value.result if isinstance(value, futures.Future) else value
+
+
+class Task(base.Submittable):
+    """One submission."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str: ...
+
+    @staticmethod
+    def resolve_args(*args: Any) -> list[Any]:
+        return [get_actual_value(value) for value in args]
+
+    @staticmethod
+    def resolve_kwargs(**kwargs: Any) -> dict[str, Any]:
+        return {key: get_actual_value(value) for key, value in kwargs.items()}
+
+
+class ActivityTask(Task):
+    """An activity with its arguments, which may be futures that are not done yet, in lists and dictionaries too."""
+
+    def __init__(self, activity: activity.Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
+        # 0.36 reserves these for workers.
+        self.context = kwargs.pop("context", None)
+        self.simpleflow_middlewares = kwargs.pop("simpleflow_middlewares", None)
+        self.activity = activity
+        self.args = list(args)
+        self.kwargs = kwargs
+
+    @property
+    def name(self) -> str:
+        return f"activity-{self.activity.name}"
+
+    @property
+    def idempotent(self) -> bool | None:
+        return self.activity.idempotent
+
+    def propagate_attribute(self, attr: str, val: Any) -> None:
+        self.activity = activity_with(self.activity, attr, val)
+
+    def execute(self) -> Any:
+        """Run it here and now."""
+        return self.activity(*self.resolve_args(*self.args), **self.resolve_kwargs(**self.kwargs))
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.activity(
+            executor, self.activity, self.args, self.kwargs, priority=priority, raises=raises, plain=self.plain
+        )
+
+    #: sent without the envelope
+    plain = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.activity.name}, args={self.args}, kwargs={self.kwargs})"
+
+
+class NonPythonicActivityTask(ActivityTask):
+    """An activity of a worker in another language: its input is the bare list, or the bare object, of arguments."""
+
+    plain = True
+
+    def __init__(self, activity: activity.Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
+        if args and kwargs:
+            raise ValueError("positional or keyword arguments, not both: the input is one list or one object")
+        super().__init__(activity, *args, **kwargs)
+
+
+def activity_with(declared: activity.Activity[Any, Any], attr: str, val: Any) -> activity.Activity[Any, Any]:
+    """Return a copy of an activity with one attribute changed: the shared object stays as it is."""
+    other = copy.copy(declared)
+    other.propagate_attribute(attr, val)
+    return other
+
+
+class WorkflowTask(Task):
+    """A child workflow with its arguments."""
+
+    def __init__(
+        self, executor: Any, workflow: Any, *args: Any, workflow_task_list: str | None = None, **kwargs: Any
+    ) -> None:
+        self.executor = executor
+        self.workflow = workflow
+        self.args = list(args)
+        self.kwargs = kwargs
+        self.workflow_task_list = workflow_task_list
+        #: overrides what the class declares
+        self.raises_on_failure: bool | None = None
+
+    @property
+    def name(self) -> str:
+        return f"workflow-{self.workflow.name}"
+
+    @property
+    def idempotent(self) -> bool:
+        return bool(getattr(self.workflow, "idempotent", False))
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.child(
+            executor,
+            self.workflow,
+            self.args,
+            self.kwargs,
+            task_list=self.workflow_task_list,
+            priority=priority,
+            raises=self.raises_on_failure if raises is None else raises,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.workflow.__name__}, args={self.args}, kwargs={self.kwargs})"
+
+
+class ChildWorkflowTask(WorkflowTask):
+    """A child workflow; needs no executor."""
+
+    def __init__(self, workflow: Any, *args: Any, workflow_task_list: str | None = None, **kwargs: Any) -> None:
+        super().__init__(None, workflow, *args, workflow_task_list=workflow_task_list, **kwargs)
+
+
+class SignalTask(Task):
+    """A signal to an execution; without a workflow id to this one."""
+
+    def __init__(
+        self,
+        name: str,
+        *args: Any,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        propagate: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self._name = name
+        self.args = list(args)
+        self.kwargs = kwargs
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.propagate = propagate
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.signal(
+            executor,
+            self._name,
+            self.args,
+            self.kwargs,
+            workflow_id=self.workflow_id,
+            run_id=self.run_id,
+            propagate=self.propagate,
+        )
+
+
+class MarkerTask(Task):
+    """A marker in the history: recorded once per name and details."""
+
+    def __init__(self, name: str, details: Any = None) -> None:
+        self._name = name
+        self.details = details
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.marker(executor, self._name, self.details)
+
+
+class TimerTask(Task):
+    """A durable timer; ``timeout`` in seconds."""
+
+    def __init__(self, timer_id: str, timeout: int | float | str, control: Any = None) -> None:
+        self.timer_id = timer_id
+        self.timeout = timeout
+        self.control = control
+
+    @property
+    def name(self) -> str:
+        return self.timer_id
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.timer(executor, self.timer_id, self.timeout, self.control)
+
+
+class CancelTimerTask(Task):
+    """The wish that an open timer be cancelled."""
+
+    def __init__(self, timer_id: str) -> None:
+        self.timer_id = timer_id
+
+    @property
+    def name(self) -> str:
+        return self.timer_id
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.cancel_timer(executor, self.timer_id)
+
+
+class ContinueAsNewTask(Task):
+    """The end of this run, and a new one with these arguments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = list(args)
+        self.kwargs = kwargs
+
+    @property
+    def name(self) -> str:
+        return "continue_as_new"
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.continue_as_new(executor, self.args, self.kwargs)
+
+
+class CancelWorkflowTask(Task):
+    """The end of this run as CANCELED, after everything that is open was asked to cancel."""
+
+    @property
+    def name(self) -> str:
+        return "cancel"
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        submitting.cancel_workflow(executor)
+        raise AssertionError("the run is closed")
