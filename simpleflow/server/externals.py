@@ -23,7 +23,8 @@ def signal(run: execution.Execution, asked: Mapping[str, Any], completed: int) -
     attributes = _taken(asked, "workflowId", "runId", "signalName", "input", "control")
     attributes["decisionTaskCompletedEventId"] = completed
     initiated = run.append("SignalExternalWorkflowExecutionInitiated", attributes)
-    run.ledger.outbox.append(functools.partial(_signal, run.ledger, run, asked, completed, initiated))
+    if initiated:
+        run.ledger.outbox.append(functools.partial(_signal, run.ledger, run, asked, completed, initiated))
     return None
 
 
@@ -64,7 +65,8 @@ def cancel(run: execution.Execution, asked: Mapping[str, Any], completed: int) -
     attributes = _taken(asked, "workflowId", "runId", "control")
     attributes["decisionTaskCompletedEventId"] = completed
     initiated = run.append("RequestCancelExternalWorkflowExecutionInitiated", attributes)
-    run.ledger.outbox.append(functools.partial(_cancel, run.ledger, run, asked, completed, initiated))
+    if initiated:
+        run.ledger.outbox.append(functools.partial(_cancel, run.ledger, run, asked, completed, initiated))
     return None
 
 
