@@ -138,9 +138,14 @@ class Manager:
                 reconciler.run_pass()
                 if self._resume_file is not None and not reconciler.resume:
                     self._resume_file.unlink(missing_ok=True)
-                if reconciler.leading and self._deciders is not None:
-                    self._keep_deciders()
-                self._rest(before)
+                if self._deciders is not None:
+                    if reconciler.leading:
+                        self._keep_deciders()
+                    else:
+                        # Another manager leads, and keeps its own: one owner per number.
+                        self._deciders.end(_FAREWELL)
+                if not self._finished():
+                    self._rest(before)
         finally:
             if self._deciders is not None:
                 self._deciders.end(1.0 if reconciler.hurry else _FAREWELL)

@@ -1,0 +1,194 @@
+"""The manager's process around the reconciler: how many deciders, what wakes it, when it is finished; its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from simpleflow.core import clock as clocks
+from simpleflow.nodes import children, config, control, manager, reconcile, tether
+
+from . import doubles
+
+SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+def deciders(least: int, most: int, clock: clocks.Clock, folder: Path) -> manager.Deciders:
+    cluster = doubles.cluster()
+    numbers = msgspec.structs.replace(cluster.deciders, min=least, max=most)
+    cluster = msgspec.structs.replace(cluster, deciders=numbers)
+    return manager.Deciders(cluster, SLEEPER, dict(os.environ), str(folder), folder / "logs", clock)
+
+
+def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_nothing_is_open(tmp_path: Path) -> None:
+    clock = doubles.virtual()
+    kept = deciders(0, 2, clock, tmp_path)
+    assert kept.wanted(0, open_runs=False) == 0
+    assert kept.wanted(1, open_runs=False) == 1
+    clock.advance(9)
+    assert kept.wanted(0, open_runs=False) == 1, "it lingers"
+    clock.advance(1000)
+    assert kept.wanted(0, open_runs=True) == 1, "an open run keeps it, however long it waits"
+    clock.advance(1000)
+    assert kept.wanted(0, open_runs=False) == 0
+
+
+def test_a_growing_queue_brings_more_up_to_the_maximum_and_min_stays_without_work(tmp_path: Path) -> None:
+    clock = doubles.virtual()
+    assert deciders(0, 3, clock, tmp_path).wanted(1000, open_runs=True) == 3
+    assert deciders(0, 3, clock, tmp_path).wanted(11, open_runs=True) == 2
+    assert deciders(1, 3, clock, tmp_path).wanted(0, open_runs=False) == 1
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def keep(self, pending: int, open_runs: bool) -> None:
+        self.calls.append("keep")
+
+    def end(self, patience: float) -> None:
+        self.calls.append("end")
+
+
+class Rig:
+    """A manager whose passes are the real ones on doubles, run in this thread."""
+
+    def __init__(self, folder: Path, store: doubles.MemoryStore, name: str = "m1") -> None:
+        from simpleflow.nodes.providers import fake
+
+        clock = clocks.RealClock()
+        cluster = doubles.cluster()
+        times = {"loop": 30.0}
+        cluster = msgspec.structs.replace(cluster, times={**cluster.times, **times})
+        file = control.ControlFile(store, "demo", name, clock)
+        coordinator = doubles.Coordinator()
+        self.reconciler = reconcile.Reconciler(
+            cluster, file, fake.FakeProvider("demo", clock), store, coordinator, clock
+        )
+        self.keeper = Keeper()
+        self.ending, self.resume, self.demand = folder / "ending", folder / "resume", folder / "demand"
+        self.manager = manager.Manager(
+            self.reconciler, coordinator, self.keeper, self.ending, self.resume, [self.demand]
+        )
+        self.passes = 0
+        original = self.reconciler.run_pass
+
+        def counted() -> None:
+            self.passes += 1
+            original()
+
+        self.reconciler.run_pass = counted  # type: ignore[method-assign]  # only counts
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_deciders_document_begins_a_pass_before_its_time_and_ending_ends_the_manager(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, doubles.MemoryStore())
+    rig.demand.mkdir()
+    rig.resume.touch()
+    seen: list[int] = []
+
+    def change() -> None:
+        while not rig.passes:
+            time.sleep(0.01)
+        (rig.demand / "d.json").touch()
+        limit = time.monotonic() + 10
+        while rig.passes < 2 and time.monotonic() < limit:
+            time.sleep(0.01)
+        seen.append(rig.passes)
+        rig.ending.write_text("drain")
+
+    other = threading.Thread(target=change)
+    other.start()
+    assert rig.manager.run() == 0
+    other.join()
+    assert seen == [2], "the loop is 30 s: only the change can have begun the second pass"
+    assert not rig.resume.exists()
+    assert rig.keeper.calls == ["keep", "keep", "end", "end"]
+    assert rig.reconciler.file.read().lease is None
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_manager_that_does_not_lead_keeps_no_decider(tmp_path: Path) -> None:
+    store = doubles.MemoryStore()
+    other = control.ControlFile(store, "demo", "other", clocks.RealClock())
+    other.replace(control.take(other.read(), "other", time.time()))
+    rig = Rig(tmp_path, store)
+    threading.Timer(0.3, rig.manager.stop).start()
+    rig.manager.run()
+    assert set(rig.keeper.calls) == {"end"}
+    assert control.holds(other.read(), "other"), "the lease of another is left alone"
+
+
+@pytest.mark.needs_processes
+def test_a_child_is_kept_with_growing_pauses_and_a_clean_end_is_noticed() -> None:
+    clock = doubles.virtual()
+    child = children.Child("short", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), clock)
+    pauses = []
+    for _ in range(3):
+        began = clock.monotonic()
+        while not child.keep():
+            clock.advance(0.25)
+        pauses.append(clock.monotonic() - began)
+        limit = time.monotonic() + 10
+        while child.alive():
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+    assert pauses == [0.0, 0.5, 1.0]
+    assert (child.deaths, child.last_code) == (3, 3)
+
+
+@pytest.mark.needs_processes
+def test_what_is_tethered_ends_with_the_process_that_began_it() -> None:
+    program = (
+        "import subprocess, sys, time; from simpleflow.nodes import tether\n"
+        f"child = subprocess.Popen(tether.command(*{SLEEPER!r}))\n"
+        "print(child.pid, flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        below = psutil.Process(int(parent.stdout.readline()))
+        limit = time.monotonic() + 10
+        while "tether.py" in " ".join(below.cmdline()):
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        parent.kill()
+    while below.is_running() and below.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < limit, "it outlived its parent"
+        time.sleep(0.01)
+
+
+def test_what_comes_too_late_to_be_tethered_does_not_begin() -> None:
+    command = tether.command(*SLEEPER)
+    command[command.index(str(os.getpid()))] = "1"  # as if the parent had died meanwhile
+    assert subprocess.run(command, timeout=20).returncode == 128 + signal.SIGTERM
+
+
+def test_the_command_of_a_decider_names_where_it_polls_and_what_it_loads() -> None:
+    cluster = msgspec.structs.replace(
+        doubles.cluster(), deciders=config.Deciders(workflows=("jobs.Nightly",), processes=2)
+    )
+    words = manager.decider_command(cluster, "unix:///run/swf.sock")
+    assert words[words.index("--endpoint-url") + 1] == "unix:///run/swf.sock"
+    assert words[words.index("decider.start") :] == [
+        *("decider.start", "--domain", "demo", "--task-list", "demo", "--nb-processes", "2", "jobs.Nightly")
+    ]
+    assert "swf" in manager.decider_command(cluster, "")
