@@ -1,0 +1,108 @@
+"""Domains: registration, deprecation, lists and resource tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import kit as kits
+
+_DAYS = "workflowExecutionRetentionPeriodInDays"
+
+
+def test_register_and_describe(swf: Any) -> None:
+    name = kits.unique("domain")
+    swf.register_domain(
+        name=name, description="of a test", **{_DAYS: "7"}, tags=[{"key": "team", "value": "a"}, {"key": "bare"}]
+    )
+    answer = swf.describe_domain(name=name)
+    info = answer["domainInfo"]
+    assert (info["name"], info["status"], info["description"]) == (name, "REGISTERED", "of a test")
+    assert info["arn"].startswith("arn:aws")
+    assert info["arn"].endswith(f":/domain/{name}")
+    assert answer["configuration"] == {_DAYS: "7"}
+    kits.fault("DomainAlreadyExistsFault", swf.register_domain, name=name, **{_DAYS: "7"})
+
+
+def test_deprecation_and_back(swf: Any) -> None:
+    name = kits.unique("domain")
+    swf.register_domain(name=name, **{_DAYS: "NONE"})
+    kit = kits.Kit(swf, name)
+    activity, workflow = kit.activity, kit.workflow
+    run = kit.start()
+    kits.fault("DomainAlreadyExistsFault", swf.undeprecate_domain, name=name)
+    swf.deprecate_domain(name=name)
+    assert swf.describe_domain(name=name)["domainInfo"]["status"] == "DEPRECATED"
+    kits.fault("DomainDeprecatedFault", swf.deprecate_domain, name=name)
+    kits.fault("DomainAlreadyExistsFault", swf.register_domain, name=name, **{_DAYS: "1"})
+    listed = swf.list_domains(registrationStatus="DEPRECATED")["domainInfos"]
+    assert name in [each["name"] for each in listed]
+    # Its types are deprecated with it; what runs goes on.
+    described = swf.describe_activity_type(domain=name, activityType=activity)
+    assert described["typeInfo"]["status"] == "DEPRECATED"
+    described = swf.describe_workflow_type(domain=name, workflowType=workflow)
+    assert described["typeInfo"]["status"] == "DEPRECATED"
+    run.decide(kits.decision("CompleteWorkflowExecution"))
+    assert run.info()["closeStatus"] == "COMPLETED"
+    swf.undeprecate_domain(name=name)
+    assert swf.describe_domain(name=name)["domainInfo"]["status"] == "REGISTERED"
+
+
+def test_nothing_new_begins_in_a_deprecated_domain(fresh: kits.Kit) -> None:
+    workflow = fresh.workflow
+    fresh.swf.deprecate_domain(name=fresh.domain)
+    request = {"domain": fresh.domain, "name": "late", "version": "1"}
+    kits.fault("UnknownResourceFault", fresh.swf.register_activity_type, **request)
+    kits.fault("UnknownResourceFault", fresh.swf.register_workflow_type, **request)
+    kits.fault(
+        "TypeDeprecatedFault",
+        fresh.swf.start_workflow_execution,
+        domain=fresh.domain,
+        workflowId="late",
+        workflowType=workflow,
+        taskList={"name": "list"},
+    )
+
+
+def test_lists_are_sorted_and_paged(own: kits.Kit) -> None:
+    made = [kits.unique("page") for _ in range(5)]
+    for name in made:
+        own.swf.register_domain(name=name, **{_DAYS: "1"})
+    every = [each["name"] for each in own.swf.list_domains(registrationStatus="REGISTERED")["domainInfos"]]
+    assert every == sorted(every)
+    assert set(made) <= set(every)
+    backwards = own.swf.list_domains(registrationStatus="REGISTERED", reverseOrder=True)["domainInfos"]
+    assert [each["name"] for each in backwards] == every[::-1]
+    request = {"registrationStatus": "REGISTERED", "maximumPageSize": 2}
+    paged: list[str] = []
+    while True:
+        page = own.swf.list_domains(**request)
+        assert len(page["domainInfos"]) <= 2
+        paged += [each["name"] for each in page["domainInfos"]]
+        if "nextPageToken" not in page:
+            break
+        request["nextPageToken"] = page["nextPageToken"]
+    assert paged == every
+
+
+def test_tags_of_a_domain(swf: Any) -> None:
+    name = kits.unique("domain")
+    swf.register_domain(name=name, **{_DAYS: "1"}, tags=[{"key": "a", "value": "1"}])
+    arn = swf.describe_domain(name=name)["domainInfo"]["arn"]
+    swf.tag_resource(resourceArn=arn, tags=[{"key": "a", "value": "2"}, {"key": "b", "value": "3"}])
+    found = swf.list_tags_for_resource(resourceArn=arn)["tags"]
+    assert {each["key"]: each["value"] for each in found} == {"a": "2", "b": "3"}
+    swf.untag_resource(resourceArn=arn, tagKeys=["a", "never there"])
+    found = swf.list_tags_for_resource(resourceArn=arn)["tags"]
+    assert found == [{"key": "b", "value": "3"}]
+    many = [{"key": f"k{number}", "value": ""} for number in range(50)]
+    kits.fault("TooManyTagsFault", swf.tag_resource, resourceArn=arn, tags=many)
+    kits.fault("TooManyTagsFault", swf.register_domain, name=kits.unique("d"), **{_DAYS: "1"}, tags=[*many, many[0] | {"key": "z"}])
+    assert swf.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "b", "value": "3"}]
+
+
+def test_a_hundred_domains_are_the_limit(own: kits.Kit) -> None:
+    names = []
+    while len(own.swf.list_domains(registrationStatus="REGISTERED")["domainInfos"]) < 100:
+        names.append(kits.unique("many"))
+        own.swf.register_domain(name=names[-1], **{_DAYS: "1"})
+    kits.fault("LimitExceededFault", own.swf.register_domain, name=kits.unique("over"), **{_DAYS: "1"})
