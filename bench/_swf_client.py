@@ -26,7 +26,12 @@ class _Token(msgspec.Struct):
     taskToken: str = ""  # the wire's name
 
 
-_token = msgspec.json.Decoder(_Token).decode
+_decode = msgspec.json.Decoder(_Token).decode
+
+
+def token_of(body: bytes) -> str:
+    """The task token of a poll's answer."""
+    return _decode(body).taskToken
 
 
 class Refused(Exception):
@@ -87,11 +92,14 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """Calls to one server, at ``http://HOST:PORT`` or a unix socket's path."""
+    """Calls to one server, at a host and port or a unix socket's path. ``lenient``: go on after an error."""
 
-    def __init__(self, where: tuple[str, int] | str) -> None:
+    def __init__(self, where: tuple[str, int] | str, *, lenient: bool = False) -> None:
         self._where = where
+        self._lenient = lenient
         self.calls = 0
+        #: calls that were answered with an error; the life that made it was left
+        self.refused = 0
 
     async def connect(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -111,10 +119,15 @@ class Client:
                 if connection.closed:
                     connection = await self.connect()
                 self.calls += 1
-                body = await connection.request(*step)
                 try:
+                    body = await connection.request(*step)
                     step = life.send(body)
                 except StopIteration:
+                    break
+                except Refused:
+                    self.refused += 1
+                    if not self._lenient:
+                        raise
                     break
 
     def run(self, clients: int, count: int, make: Callable[[int, int], Life]) -> float:
@@ -171,7 +184,7 @@ def no_op(name: str, task_list: str) -> Life:
     """Start, decide, schedule one activity, work it, decide, complete: seven calls."""
     yield "StartWorkflowExecution", start_request(name, task_list)
     poll = {"domain": DOMAIN, "taskList": {"name": task_list}, "identity": "bench"}
-    token = _token((yield "PollForDecisionTask", poll)).taskToken
+    token = token_of((yield "PollForDecisionTask", poll))
     schedule = {
         "decisionType": "ScheduleActivityTask",
         "scheduleActivityTaskDecisionAttributes": {
@@ -186,9 +199,9 @@ def no_op(name: str, task_list: str) -> Life:
         },
     }
     yield "RespondDecisionTaskCompleted", {"taskToken": token, "decisions": [schedule]}
-    token = _token((yield "PollForActivityTask", poll)).taskToken
+    token = token_of((yield "PollForActivityTask", poll))
     yield "RespondActivityTaskCompleted", {"taskToken": token, "result": "2"}
-    token = _token((yield "PollForDecisionTask", poll)).taskToken
+    token = token_of((yield "PollForDecisionTask", poll))
     done = {"decisionType": "CompleteWorkflowExecution", "completeWorkflowExecutionDecisionAttributes": {"result": "2"}}
     yield "RespondDecisionTaskCompleted", {"taskToken": token, "decisions": [done]}
 
@@ -197,7 +210,7 @@ def signalled(name: str, task_list: str) -> Life:
     """Signal an execution and answer the decision task, reading its newest event only: five events, three calls."""
     yield "SignalWorkflowExecution", {"domain": DOMAIN, "workflowId": name, "signalName": "s", "input": "1"}
     poll = {"domain": DOMAIN, "taskList": {"name": task_list}, "maximumPageSize": 10, "reverseOrder": True}
-    token = _token((yield "PollForDecisionTask", poll)).taskToken
+    token = token_of((yield "PollForDecisionTask", poll))
     marker = {"decisionType": "RecordMarker", "recordMarkerDecisionAttributes": {"markerName": "m"}}
     yield "RespondDecisionTaskCompleted", {"taskToken": token, "decisions": [marker]}
 
