@@ -34,6 +34,10 @@ class History:
         return self.events[0]
 
     @property
+    def last_event_id(self) -> int:
+        return self.events[-1].id if self.events else 0
+
+    @property
     def is_cancel_requested(self) -> bool:
         return bool(self.of_type("WorkflowExecutionCancelRequested"))
 

@@ -96,7 +96,7 @@ class TaskCall(Item):
         self.failed = 0
         self.interrupted = 0
         self.done = False
-        self.watched = False
+        self.watched = records.NOT
         self.type_missing = False
         #: its id is its identity: others may hold it too
         self.shared = False
@@ -179,7 +179,7 @@ class TaskCall(Item):
         self.id = record.id
         record.call = self
         record.said = None
-        record.watched |= self.watched
+        record.watched = max(record.watched, self.watched)
         waiting, record.undelivered = record.undelivered, None
         for event in waiting or ():
             self.deliver(event)
@@ -335,11 +335,11 @@ class TaskCall(Item):
             if record is None or not self._over_before(evaluation.started_as_of()):
                 return futures.PENDING
         else:
-            self.watched = True
+            self.watched = max(self.watched, records.FINAL if evaluation.only_final else records.EVERY)
             evaluation.observed = True
             if record is None:
                 return futures.PENDING
-            record.watched = True
+            record.watched = max(self.watched, record.watched)
         outcome = record.outcome
         if outcome is None:
             return futures.RUNNING if record.started else futures.PENDING

@@ -52,6 +52,9 @@ class ChildCall(calls.TaskCall):
         args, kwargs = self.arguments
         return got(self.cls, getter, self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs))
 
+    def wire_input(self) -> str:
+        return f'{{"__extra":{{"class":{self.evaluation.payloads.encode(self.type_name)}}},{self.text[1:]}'
+
     def own_id(self) -> str | None:
         given = self._got("get_workflow_id")
         if given:

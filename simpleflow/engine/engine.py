@@ -36,10 +36,10 @@ class Engine:
     ) -> None:
         if payloads is None:
             raise errors.Misuse("an engine needs payloads: simpleflow.data.converter.Converter() for example")
+        self._cache = cache.Cache(cached, cached_bytes)
         self._payloads = payloads
         self._offloads = offloads
         self._bounds = bounds or outbox.Bounds()
-        self._cache = cache.Cache(cached, cached_bytes)
         self._classes: dict[str, type] = {}
         for cls in workflows:
             self._classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
@@ -72,6 +72,24 @@ class Engine:
                     entry.evaluation.hooks.after_close(outcome, seen)
             finally:
                 self._cache.evict(run_id)
+
+    def has_closing_hooks(self, run_id: str) -> bool:
+        """Whether the last answer closes the execution and the class has hooks for that.
+
+        A response may be taken and the close in it fail all the same (UNHANDLED_DECISION): then the caller calls
+        ``forget`` instead of ``acknowledged``.
+        """
+        entry = self._cache.get(run_id)
+        return entry is not None and entry.outcome is not None and entry.seen is not None
+
+    def close(self) -> None:
+        """End every suspended evaluation."""
+        for run_id in list(self._cache):
+            self._cache.evict(run_id)
+
+    def __del__(self) -> None:
+        # A suspended greenlet is invisible to the garbage collector: dropped with its engine it would live for ever.
+        self.close()
 
     def forget(self, run_id: str) -> None:
         """Drop what is suspended of this run: its answer was refused, or it goes elsewhere."""

@@ -76,6 +76,8 @@ class Evaluation:
         self.floor = 0
         #: a whole-history read was answered
         self.observed = False
+        #: the read that is made now does not ask whether a task runs
+        self.only_final = False
         self.dead = False
         self.strict: Any = None
         self.current: strands.Strand | None = None
@@ -100,6 +102,7 @@ class Evaluation:
         self.asynchronous = inspect.iscoroutinefunction(cls.run)
         self.ledger.on_signal = self.signals
         self.ledger.activities.finder = self.ledger.children.finder = self._find_submission
+        self.ledger.markers.finder = self._find_marker
         self.ledger.on_cancel = hooks.CancelRequest(self)
         self.instance: Any = None
         self.scopes: Any = None
@@ -120,6 +123,14 @@ class Evaluation:
             return False
         book.claim_refused(record)
         call.record, call.id, record.call = record, record.id, call
+        return True
+
+    def _find_marker(self, record: Any) -> bool:
+        """A refused marker names no details: it was the first of that name that waits to be sent."""
+        call = self.outbox.first_marker(record.name)
+        if call is None:
+            return False
+        call.record, record.call = record, call
         return True
 
     # -- life

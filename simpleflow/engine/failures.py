@@ -75,6 +75,8 @@ def names_of(error: BaseException) -> set[str]:
     if isinstance(error, errors.TaskFailed):
         said = details_of(error.details)
         names |= {str(said[key]) for key in ("error", "error_type") if said.get(key)}
+        # What workers of ours write as reason begins with the exception's name; others may say nothing but that.
+        names.add((error.reason or "").partition(":")[0].strip())
     return names
 
 

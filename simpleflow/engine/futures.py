@@ -109,6 +109,17 @@ class Future(Generic[T_co]):
             return PENDING if self._evaluation is None else self._evaluation.state_of(self)
         return CANCELLED if self._kind == CANCELED else FINISHED
 
+    def _closed_state(self) -> str:
+        """The state, by one who does not care whether it runs already."""
+        evaluation = self._evaluation
+        if self._kind != OPEN or evaluation is None:
+            return self.state
+        evaluation.only_final = True
+        try:
+            return self.state
+        finally:
+            evaluation.only_final = False
+
     @property
     def pending(self) -> bool:
         return self.state == PENDING
@@ -119,15 +130,15 @@ class Future(Generic[T_co]):
 
     @property
     def finished(self) -> bool:
-        return self.state == FINISHED
+        return self._closed_state() == FINISHED
 
     @property
     def cancelled(self) -> bool:
-        return self.state == CANCELLED
+        return self._closed_state() == CANCELLED
 
     @property
     def done(self) -> bool:
-        return self.state in (FINISHED, CANCELLED)
+        return self._closed_state() in (FINISHED, CANCELLED)
 
     def cancel(self) -> bool:
         """Request the cancellation of the task and settle as cancelled; return False when it was done before."""

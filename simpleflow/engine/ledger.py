@@ -198,14 +198,12 @@ class Ledger:
         book.opened()
         self.diverged_count = 0
         self.throttle.succeeded(attributes.decision_task_completed_event_id)
-        if record.watched:
-            self.stale = True
 
     def _activity_started(self, event: events.ActivityTaskStarted) -> None:
         record = self.activities.by_event.get(event.attributes.scheduled_event_id)
         if record is not None:
             record.started = True
-            if record.watched:
+            if record.watched == records.EVERY:
                 self.stale = True
 
     def _activity_closed(self, event: Any) -> None:
@@ -259,15 +257,13 @@ class Ledger:
         book.opened()
         self.diverged_count = 0
         self.throttle.succeeded(attributes.decision_task_completed_event_id)
-        if record.watched:
-            self.stale = True
 
     def _child_started(self, event: events.ChildWorkflowExecutionStarted) -> None:
         record = self.children.by_event.get(event.attributes.initiated_event_id)
         if record is not None:
             record.started = True
             record.run_id = event.attributes.workflow_execution.run_id
-            if record.watched:
+            if record.watched == records.EVERY:
                 self.stale = True
 
     def _child_closed(self, event: Any) -> None:
@@ -316,7 +312,7 @@ class Ledger:
         if record is None:
             raise Foreign(f"timer {attributes.timer_id}")
         self.diverged_count = 0
-        if record.watched:
+        if record.watched == records.EVERY or attributes.timer_id in self.timers.watched:
             self.stale = True
 
     def _timer_closed(self, event: Any) -> None:
@@ -331,7 +327,7 @@ class Ledger:
         record = self.timers.closed(event)
         if record is not None:
             self.arrived.append((record, event))
-            if record.watched:
+            if record.watched or timer_id in self.timers.watched:
                 self.stale = True
 
     def _timer_failed(self, event: events.StartTimerFailed) -> None:
@@ -380,9 +376,7 @@ class Ledger:
             self.stale = True
 
     def _marker_failed(self, event: events.RecordMarkerFailed) -> None:
-        record = self.markers.failed(event)
-        if record is not None:
-            self.arrived.append((record, event))
+        self.arrived.append((self.markers.failed(event), event))
 
     def _signal_out(self, event: events.SignalExternalWorkflowExecutionInitiated) -> None:
         if not self.signals_out.initiated(event, self.resumed):

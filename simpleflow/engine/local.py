@@ -36,25 +36,22 @@ class LocalCall:
         self.branch = evaluation.branch.path
         digest = identity.digest(text)
         self.ordinal = evaluation.ordinals.next((self.branch, "local", name, digest))
-        self.key = f"{name}:{digest}"
+        #: names it for the caller, and in its marker
+        self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
         self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)
         self.record: records.Record | None = evaluation.ledger.markers.claim(
             (records.LOCAL_ACTIVITY, records.own_key(self.key, self.branch, self.ordinal))
         )
         if self.record is None:
-            evaluation.local_open[self.request_key] = self
+            evaluation.local_open[self.key] = self
             return
         self.record.call = self
         for event in self.record.undelivered or ():
             self.deliver(event)
         self.record.undelivered = None
 
-    @property
-    def request_key(self) -> str:
-        return f"{self.key}:{identity.digest(self.branch)}:{self.ordinal}"
-
     def identity(self) -> str:
-        return f"local:{self.key}:{self.ordinal}"
+        return f"local:{self.key}"
 
     def deliver(self, event: Any) -> None:
         if self.future._kind == futures.OPEN:
@@ -89,7 +86,7 @@ class LocalCall:
         return futures.PENDING
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        self.evaluation.local_open.pop(self.request_key, None)
+        self.evaluation.local_open.pop(self.key, None)
         future._cancel()
         return True
 

@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import decisions, limits, types
 
-from . import calls, ledger, records
+from . import calls, ledger, markers, records
 
 #: bytes that a decision takes beside its texts, at most
 _OVERHEAD = 1_200
@@ -70,6 +70,13 @@ class Outbox:
         """Return the first task of this type that was never scheduled."""
         for _, item in sorted(self._heaps[kind], key=lambda entry: entry[0]):
             if isinstance(item, calls.TaskCall) and item.history_name == name and item.record is None and not item.done:
+                return item
+        return None
+
+    def first_marker(self, name: str) -> markers.MarkerCall | None:
+        """Return the first marker of this name that was never sent."""
+        for _, item in sorted(self._heaps[""], key=lambda entry: entry[0]):
+            if isinstance(item, markers.MarkerCall) and item.name == name and item.record is None:
                 return item
         return None
 

@@ -18,6 +18,8 @@ from . import identity
 
 #: larger than any cap
 UNCAPPED = 1 << 60
+#: whole-history reads that depend on a record: none, on how it ends, on each change
+NOT, FINAL, EVERY = 0, 1, 2
 
 
 class Record:
@@ -74,7 +76,7 @@ class Record:
         #: events that came before it was claimed
         self.undelivered: list[Any] | None = None
         #: a whole-history read depends on it
-        self.watched = False
+        self.watched = NOT
         #: claims it for the submission that it must have been, when its first event, a refusal, is delivered
         self.finder: Any = None
 
@@ -261,6 +263,7 @@ class Timers:
         self.peak = 0
         self.cap = UNCAPPED
         self.last: dict[str, tuple[Any, Any]] = {}
+        self.watched: set[str] = set()
         self._expected: dict[str, Record] = {}
 
     def started(self, timer_id: str, event: Any, resumed: bool) -> Record | None:
@@ -301,6 +304,10 @@ class Timers:
             opened = self.last.get(record.id)
             self.last[record.id] = (opened[0] if opened else None, event)
         return record
+
+    def watch(self, timer_id: str) -> None:
+        """A whole-history read depends on every timer of this id."""
+        self.watched.add(timer_id)
 
     def claim(self, timer_id: str) -> Record | None:
         queue = self.queues.get(timer_id)
@@ -390,6 +397,8 @@ class Markers:
         self.shown: list[tuple[str, str | None]] = []
         self.last: dict[str, Any] = {}
         self.watched = False
+        #: set by the evaluation: finds the submission of a marker that was refused
+        self.finder: Any = None
 
     @staticmethod
     def key(name: str, details: str | None) -> tuple[str, str]:
@@ -418,13 +427,17 @@ class Markers:
             self.last[said.marker_name] = event
         return record
 
-    def failed(self, event: Any) -> Record | None:
+    def failed(self, event: Any) -> Record:
         # The event does not say the details: the oldest one of that name that waits.
+        name = event.attributes.marker_name
         for record in self.known.values():
-            if record.name == event.attributes.marker_name and record.outcome is None:
+            if record.name == name and record.outcome is None:
                 record.outcome = type(event)
                 return record
-        return None
+        record = Record(name, name, None)
+        record.outcome = type(event)
+        record.finder = self.finder
+        return record
 
     def claim(self, key: tuple[str, str]) -> Record | None:
         return self.known.get(key)

@@ -111,4 +111,8 @@ def slot_text(text: str | None, coder: payloads.Payloads) -> str:
 
 def envelope(args: Any, kwargs: Any, coder: payloads.Payloads) -> str:
     """Return the text of the input envelope, keys in order."""
-    return f'{{"args":{coder.encode(args)},"kwargs":{coder.encode(kwargs)}}}'
+    try:
+        return f'{{"args":{coder.encode(args)},"kwargs":{coder.encode(kwargs)}}}'
+    except TypeError:
+        coder.encode({"args": args, "kwargs": kwargs})  # raises with the whole path, args[0]
+        raise

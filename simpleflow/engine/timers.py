@@ -28,7 +28,7 @@ class TimerCall(calls.Item):
         self.delay = math.ceil(float(delay))
         self.control = control
         self.done = False
-        self.watched = False
+        self.watched = records.NOT
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
         #: futures of ``cancel_timer``, settled once the service says that it is cancelled
         self.cancelling: list[futures.Future[Any]] = []
@@ -96,10 +96,10 @@ class TimerCall(calls.Item):
             fired = record is not None and 0 < record.closed_id <= evaluation.started_as_of()
             return futures.FINISHED if fired else futures.PENDING
         evaluation.observed = True
-        self.watched = True
+        self.watched = max(self.watched, records.FINAL if evaluation.only_final else records.EVERY)
         if record is None:
             return futures.PENDING
-        record.watched = True
+        record.watched = max(self.watched, record.watched)
         if record.outcome is None:
             return futures.RUNNING if record.scheduled else futures.PENDING
         evaluation.raise_floor(record.closed_id)
