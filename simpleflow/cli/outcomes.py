@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -31,16 +32,21 @@ def end(connection: connect.Connection, run: executions.Run, *, reason: str) -> 
         click.echo(f"{run.workflow_id} could not be terminated ({error}): use workflow.terminate", err=True)
 
 
-def report(connection: connect.Connection, closed: executions.Closed) -> int:
-    """Print a result on stdout, or how the run ended on stderr; return the exit code."""
+def report(
+    connection: connect.Connection, closed: executions.Closed, *, load: Callable[[str], str] | None = None
+) -> int:
+    """Print a result on stdout, or how the run ended on stderr; return the exit code.
+
+    ``load`` gets what the pointer of a value over the limit leads to; by default from where the settings say.
+    """
     if closed.status == "COMPLETED":
         if closed.result is not None:
-            click.echo(_loaded(connection, closed.result))
+            click.echo(load(closed.result) if load else _loaded(connection, closed.result))
         return 0
     click.echo(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
     for text in (closed.reason, closed.details):
         if text:
-            click.echo(_readable(text), err=True)
+            click.echo(_readable(load(text) if load else _loaded(connection, text)), err=True)
     return context.EXIT_CODES[closed.status]
 
 

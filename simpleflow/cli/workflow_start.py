@@ -92,7 +92,7 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
         run = begin(place.connection, asked)
         click.echo(f"{run.workflow_id} {run.run_id}", err=True)
         place.run_until_closed(run.workflow_id, run.run_id)
-        return outcomes.report(place.connection, executions.wait(place.connection, run))
+        return outcomes.report(place.connection, executions.wait(place.connection, run), load=place.store.load)
 
 
 def request(

@@ -57,8 +57,8 @@ class Converter:
         """Return the JSON text of a value. Raises TypeError naming the path of what has none."""
         try:
             text = _fast.encode(value)
-        except (TypeError, RecursionError, UnicodeEncodeError, AttributeError, ValueError):
-            return _slow(value)
+        except (TypeError, RecursionError, AttributeError, ValueError):
+            text = b"null"
         # NaN and infinities are no JSON; the fast encoder writes null for them.
         return _slow(value) if b"null" in text else text.decode()
 
@@ -142,11 +142,11 @@ def _other(value: Any, path: str, parents: tuple[int, ...]) -> Any:
         return _plain(value.__wrapped__, path, parents)
     try:
         _fast.encode(value)
-    except Exception as error:
+    except Exception:
         raise TypeError(
             f"{_name(path)} is {shown(value)} of type {type(value).__module__}.{type(value).__qualname__}, which has "
             "no JSON form: pass text, numbers, lists, dictionaries, dataclasses"
-        ) from error
+        ) from None
     return value
 
 

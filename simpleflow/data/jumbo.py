@@ -45,6 +45,11 @@ class Store:
         self._opener = opener
         self._opened: dict[str, base.BlobStore] = {}
 
+    @property
+    def offloads(self) -> bool:
+        """Whether there is a place for values over a limit."""
+        return self._url is not None
+
     def offload(self, text: str, *, field: str, limit: int) -> str:
         """Return the text itself, or the pointer to it when it has more than ``limit`` characters.
 

@@ -18,6 +18,7 @@ from simpleflow import dispatch, utils
 from simpleflow import engine as engines
 from simpleflow.client import connect, starting
 from simpleflow.core import clock, errors, interceptors
+from simpleflow.data.blobs import memory
 from simpleflow.process import signals
 from simpleflow.runtime import beside, decider, execute, failures, needs, stores, values
 from simpleflow.server import local as local_service
@@ -58,12 +59,14 @@ class Inline:
         self._activity_lists: set[str] = set()
         transport = _Watching(local_service.transport(self.service), self._decision_lists, self._activity_lists)
         self.connection = connect.Connection(transport=transport, domain=DOMAIN, endpoint_url=None)
-        self._store = store = stores.open_store(jumbo)
+        # In one process, memory is where values over a limit may go: they travel as they do elsewhere.
+        blobs = memory.MemoryStore()
+        self._store = store = stores.open_store(jumbo) if jumbo else stores.Store(blobs.url, opener=lambda url: blobs)
         self._payloads = payloads = stores.payloads()
         self._transport = transport
         self._decider = decider.Decider(
             transport,
-            engines.Engine(workflows=workflows, payloads=payloads),
+            engines.Engine(workflows=workflows, payloads=payloads, offloads=store.offloads),
             decider.Options(domain=DOMAIN, task_list="inline", identity="inline"),
             resolver=needs.Resolver(
                 transport,

@@ -135,7 +135,7 @@ def run_decider(
     payloads = stores.payloads()
     step = decider.Decider(
         connection.transport,
-        engines.Engine(workflows=check_workflows(spec.workflows), payloads=payloads),
+        engines.Engine(workflows=check_workflows(spec.workflows), payloads=payloads, offloads=store.offloads),
         decider.Options(
             domain=connection.domain,
             task_list=spec.task_list,

@@ -42,7 +42,7 @@ def test_commands_start_the_service_and_show_what_runs(place: Place) -> None:
 
 
 def test_signals_cancellations_and_terminations_reach_the_workflow(place: Place) -> None:
-    place.spawn("decider.start")
+    place.spawn("decider.start", "-t", "decisions")
     for name in ("s", "c", "t"):
         started(place, f"{FLOWS}.Waits", "--workflow-id", name)
     place.ok("workflow.signal", "go", "s", "-i", '{"fast":true}')
