@@ -67,8 +67,8 @@ class App:
         self._faults = provoked
         self._status = status
         self._silent = frozenset(name for name, each in model.load().operations.items() if each.output is None)
-        #: names of the polls that are open
-        self._open: set[str] = set()
+        #: names of the polls that are open, and their connections
+        self._open: dict[str, Any] = {}
         self._stopping = False
         self._number = 0
         self._series = os.urandom(10).hex()
@@ -161,17 +161,18 @@ class App:
             name = given.decode("latin-1")
             if not 0 < len(name) <= _POLL_ID:
                 raise errors.validation(f"X-Simpleflow-Poll must have 1 to {_POLL_ID} characters")
-            if name in self._open:
-                raise errors.validation(f"X-Simpleflow-Poll {name!r} names a poll that is open: give each its own name")
+            if name in self._open:  # its poller gave that one up, and we have not heard of it yet
+                await self._host.revoke(name)
         if self._stopping and "nextPageToken" not in request:
             return _EMPTY_POLL[action]
-        self._open.add(name)
+        self._open[name] = connection
         connection.waiting = asyncio.current_task()
         try:
             return await self._host.call(action, request, poll_id=name)
         finally:
             connection.waiting = None
-            self._open.discard(name)
+            if self._open.get(name) is connection:
+                del self._open[name]
             self._seen = time.monotonic()
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:

@@ -44,7 +44,8 @@ class Host:
                 self.withdrawn.set()
                 raise
             finally:
-                del self.polls[poll_id]
+                if self.polls.get(poll_id) is waiter:
+                    del self.polls[poll_id]
         answer = self.answers.get(action, {})
         if isinstance(answer, Exception):
             raise answer
