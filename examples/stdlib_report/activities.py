@@ -70,7 +70,7 @@ def merge(parts: Sequence[Totals]) -> Totals:
         "functions": sum(p["functions"] for p in parts),
         "complexity": sum(p["complexity"] for p in parts),
         "imported": dict(sorted(imported.items())),
-        "complex": sorted((tuple(row) for p in parts for row in p["complex"]), reverse=True)[:MOST],
+        "complex": sorted(((a, b, c, d, e) for p in parts for a, b, c, d, e in p["complex"]), reverse=True)[:MOST],
         "skipped": [path for p in parts for path in p["skipped"]],
     }
 
@@ -83,7 +83,8 @@ def find_twins(low: int, high: int, limit: int | None = None) -> list[twins.Pair
 @activity.with_attributes(version="1", task_list=HEAVY, retry=2, raises_on_failure=True, heartbeat_timeout=10)
 def conclude(totals: Totals, pairs: Sequence[Sequence[twins.Pair]]) -> dict[str, object]:
     """The final report: totals, and the head of each table."""
-    ranked = sorted((tuple(pair) for part in pairs for pair in part), key=lambda p: (-p[0], -p[1], p[2], p[3]))
+    # A pair went through JSON: it arrives as a list.
+    ranked = sorted((twins.Pair(*pair) for part in pairs for pair in part), key=twins.rank)
     return {
         "modules": totals["modules"],
         "lines": totals["lines"],

@@ -24,8 +24,10 @@ from simpleflow.swf import errors as swf_errors
 
 from . import report, source, timeline, workflow
 
-#: seconds between two looks, for the whole run, and for the nodes to go when no work is left
-LOOK, RUN, GO = 0.5, 600.0, 90.0
+#: seconds between two looks, and between two lines while only the tasks change
+LOOK, LINE = 0.5, 2.0
+#: seconds for the whole run, and for the nodes to go when no work is left
+RUN, GO = 600.0, 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ class Demo:
         self._environment = environment
         self._limit = limit
         self._began = time.monotonic()
-        self._last = ""
+        #: what the last line said of the nodes, and when
+        self._last = ("", 0.0)
 
     def run(self) -> Shown:
         """Bring the cluster up, run the workflow, wait until every node is gone, take the cluster down.
@@ -65,10 +68,12 @@ class Demo:
         self._say("the cluster is down")
         return Shown(result=result, tasks=[task for task in tasks if task.kind == "activity"], cluster=status)
 
-    def _say(self, line: str) -> None:
-        if line != self._last:
-            print(f"{time.monotonic() - self._began:6.1f} s  {line}", flush=True)
-            self._last = line
+    def _say(self, line: str, more: str = "") -> None:
+        """Print a line when it is news; when only ``more`` changed, now and then."""
+        now = time.monotonic()
+        if line != self._last[0] or (more and now - self._last[1] >= LINE):
+            print(f"{now - self._began:6.1f} s  {line}{more}", flush=True)
+            self._last = (line, now)
 
     def _start(self, connection: connect.Connection, task_list: str) -> dict[str, Any]:
         path = f"{workflow.StdlibReport.__module__}.{workflow.StdlibReport.__qualname__}"
@@ -84,20 +89,25 @@ class Demo:
         return {"domain": connection.domain, "execution": {"workflowId": "stdlib-report", "runId": run_id}}
 
     def _wait(self, cluster: clusters.Cluster, connection: connect.Connection, execution: dict[str, Any]) -> None:
-        modules = len(source.modules(self._limit))
-        summaries = math.ceil(modules / workflow.SUMMARY)
-        expected = 1 + modules + summaries + math.ceil(summaries / workflow.MERGE) + 6
+        expected = _expected(len(source.modules(self._limit)))
         deadline = time.monotonic() + RUN
+        counts: collections.Counter[str] = collections.Counter()
+        seen = 0
         while time.monotonic() < deadline:
             try:
                 closed = connection.transport.call("DescribeWorkflowExecution", execution).execution_info.close_status
-                events = list(history(connection, execution))
+                news = list(newest(connection, execution, seen))
             except swf_errors.TransportError:
                 continue  # the supervisor brings the service back
-            counts = collections.Counter(task.state for task in tasklog.tasks(events))
+            if news:
+                seen = news[0].id
+                counts.update(type(event).__name__ for event in news)
+            scheduled, started, completed = (
+                counts[f"ActivityTask{what}"] for what in ("Scheduled", "Started", "Completed")
+            )
             self._say(
-                f"{_nodes(cluster.status())}; tasks: {counts['completed']} of about {expected} done, "
-                f"{counts['started']} running, {counts['scheduled']} queued"
+                _nodes(cluster.status()),
+                f"; tasks: {completed} of {expected} done, {started - completed} running, {scheduled - started} queued",
             )
             if closed:
                 return
@@ -132,6 +142,24 @@ def history(connection: connect.Connection, execution: Mapping[str, Any]) -> Ite
         if not page.next_page_token:
             return
         request["nextPageToken"] = page.next_page_token
+
+
+def newest(connection: connect.Connection, execution: Mapping[str, Any], seen: int) -> Iterator[Any]:
+    """Give the events after the one with the id ``seen``, the newest first."""
+    for event in history(connection, {**execution, "reverseOrder": True}):
+        if event.id <= seen:
+            return
+        yield event
+
+
+def _expected(modules: int) -> int:
+    """Tasks of a run over so many modules, as ``StdlibReport.run`` submits them with its default ranges."""
+    level = math.ceil(modules / workflow.SUMMARY)
+    tasks = 1 + 2 + modules + level + 1
+    while level > 1:
+        level = math.ceil(level / workflow.MERGE)
+        tasks += level
+    return tasks
 
 
 def _nodes(status: clusters.Status) -> str:

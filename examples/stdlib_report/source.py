@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -48,12 +49,11 @@ def root() -> Path:
 
 def modules(limit: int | None = None) -> list[str]:
     """Paths of the library's modules below ``root()``, sorted; ``limit`` spreads a smaller choice over all of them."""
-    base = root()
-    found = sorted(
-        path.relative_to(base).as_posix()
-        for path in base.rglob("*.py")
-        if not any(part in SKIPPED or part.startswith("config-") for part in path.relative_to(base).parts)
-    )
+    base, found = root(), []
+    for folder, folders, files in os.walk(base):
+        folders[:] = [name for name in folders if name not in SKIPPED and not name.startswith("config-")]
+        found += [Path(folder, name).relative_to(base).as_posix() for name in files if name.endswith(".py")]
+    found.sort()
     if limit is None or limit >= len(found):
         return found
     return [found[i * len(found) // limit] for i in range(limit)]

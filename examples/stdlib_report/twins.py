@@ -34,6 +34,11 @@ class Pair(NamedTuple):
     right: str
 
 
+def rank(pair: Pair) -> tuple[float, int, str, str]:
+    """The most similar first, the longest among equals."""
+    return -pair.similarity, -pair.lines, pair.left, pair.right
+
+
 class Sketch(NamedTuple):
     where: str
     lines: int
@@ -92,4 +97,4 @@ def find(paths: Iterable[str], low: int, high: int, most: int = 25) -> list[Pair
             similarity = len(common) / len(left.shingles | right.shingles)
             if similarity >= SIMILAR:
                 pairs.add(Pair(round(similarity, 3), min(left.lines, right.lines), left.where, right.where))
-    return sorted(pairs, key=lambda p: (-p.similarity, -p.lines, p.left, p.right))[:most]
+    return sorted(pairs, key=rank)[:most]

@@ -32,7 +32,7 @@ class StdlibReport(Workflow):
     execution_timeout = 3600
     decision_tasks_timeout = 10
 
-    def run(self, limit: int | None = None, ranges: int = 4) -> Any:
+    def run(self, limit: int | None = None, ranges: int = 2) -> Any:
         bounds = [twins.HASHES * i // ranges for i in range(ranges + 1)]
         pairs = [self.submit(activities.find_twins, bounds[i], bounds[i + 1], limit) for i in range(ranges)]
         modules = self.submit(activities.list_modules, limit).result
