@@ -47,6 +47,7 @@ OUTCOMES = {
     ("ScheduleLambdaFunctionFailed", "OPEN_LAMBDA_FUNCTIONS_LIMIT_EXCEEDED"): "lambda",
     ("ScheduleLambdaFunctionFailed", "LAMBDA_FUNCTION_CREATION_RATE_EXCEEDED"): "lambda",
     ("StartChildWorkflowExecutionFailed", "OPEN_WORKFLOWS_LIMIT_EXCEEDED"): "slow",
+    ("ContinueAsNewWorkflowExecutionFailed", "CONTINUE_AS_NEW_WORKFLOW_EXECUTION_RATE_EXCEEDED"): "quota",
 }
 #: faults that cannot be produced here, of whichever action
 FAULTS = {"OperationNotPermittedFault": "iam"}
@@ -72,7 +73,8 @@ def model() -> Any:
 def actions(of: Any) -> dict[str, list[str]]:
     """Every action with its modelled faults."""
     return {
-        name: sorted(shape.name for shape in of.operation_model(name).error_shapes) for name in sorted(of.operation_names)
+        name: sorted(shape.name for shape in of.operation_model(name).error_shapes)
+        for name in sorted(of.operation_names)
     }
 
 
@@ -196,7 +198,9 @@ def table() -> str:
 
 def written(text: str) -> str:
     """Return the document with the table of today between its markers."""
-    assert BEGIN in text, f"{DOCUMENT.name} has lost its markers: put a line {BEGIN!r} and one {END!r} where the table goes"
+    assert BEGIN in text, (
+        f"{DOCUMENT.name} has lost its markers: put a line {BEGIN!r} and one {END!r} where the table goes"
+    )
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     return re.sub(pattern, lambda _: f"{BEGIN}\n{table()}\n{END}", text, flags=re.DOTALL)
 

@@ -201,16 +201,12 @@ class Kit:
     # -- tasks
 
     def poll_decision(self, task_list: str, **more: Any) -> Attributes:
-        answer: Attributes = self.swf.poll_for_decision_task(
-            domain=self.domain, taskList={"name": task_list}, **more
-        )
+        answer: Attributes = self.swf.poll_for_decision_task(domain=self.domain, taskList={"name": task_list}, **more)
         assert answer["taskToken"], f"no decision task on {task_list}"
         return answer
 
     def poll_activity(self, task_list: str, **more: Any) -> Attributes:
-        answer: Attributes = self.swf.poll_for_activity_task(
-            domain=self.domain, taskList={"name": task_list}, **more
-        )
+        answer: Attributes = self.swf.poll_for_activity_task(domain=self.domain, taskList={"name": task_list}, **more)
         assert answer["taskToken"], f"no activity task on {task_list}"
         return answer
 

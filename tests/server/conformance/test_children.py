@@ -57,9 +57,7 @@ def test_start_with_everything(kit: kits.Kit) -> None:
 
 
 @pytest.mark.parametrize(("kind", "given", "event", "told"), _ENDS)
-def test_how_a_child_ends(
-    kit: kits.Kit, kind: str, given: kits.Attributes, event: str, told: kits.Attributes
-) -> None:
+def test_how_a_child_ends(kit: kits.Kit, kind: str, given: kits.Attributes, event: str, told: kits.Attributes) -> None:
     parent, child = kit.parent_and_child()
     parent.decide()
     child.decide(kits.decision(kind, **given))

@@ -96,13 +96,18 @@ def test_tags_of_a_domain(swf: Any) -> None:
     assert found == [{"key": "b", "value": "3"}]
     many = [{"key": f"k{number}", "value": ""} for number in range(50)]
     kits.fault("TooManyTagsFault", swf.tag_resource, resourceArn=arn, tags=many)
-    kits.fault("TooManyTagsFault", swf.register_domain, name=kits.unique("d"), **{_DAYS: "1"}, tags=[*many, many[0] | {"key": "z"}])
+    kits.fault(
+        "TooManyTagsFault",
+        swf.register_domain,
+        name=kits.unique("d"),
+        **{_DAYS: "1"},
+        tags=[*many, many[0] | {"key": "z"}],
+    )
     assert swf.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "b", "value": "3"}]
 
 
 def test_a_hundred_domains_are_the_limit(own: kits.Kit) -> None:
-    names = []
-    while len(own.swf.list_domains(registrationStatus="REGISTERED")["domainInfos"]) < 100:
-        names.append(kits.unique("many"))
-        own.swf.register_domain(name=names[-1], **{_DAYS: "1"})
+    there = len(own.swf.list_domains(registrationStatus="REGISTERED")["domainInfos"])
+    for _ in range(there, 100):
+        own.swf.register_domain(name=kits.unique("many"), **{_DAYS: "1"})
     kits.fault("LimitExceededFault", own.swf.register_domain, name=kits.unique("over"), **{_DAYS: "1"})

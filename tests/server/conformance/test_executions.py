@@ -60,9 +60,7 @@ def test_start_writes_everything_down(kit: kits.Kit) -> None:
 
 
 def test_defaults_come_from_the_type(kit: kits.Kit) -> None:
-    kind = kit.workflow_type(
-        **kits.WORKFLOW_DEFAULTS, defaultTaskList={"name": "by-default"}, defaultTaskPriority="12"
-    )
+    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS, defaultTaskList={"name": "by-default"}, defaultTaskPriority="12")
     answer = kit.swf.start_workflow_execution(domain=kit.domain, workflowId=kits.unique("id"), workflowType=kind)
     run = kit.run({"workflowId": "", "runId": answer["runId"]}, "by-default")
     run = kit.run({**kit.poll_decision("by-default")["workflowExecution"]}, "by-default")

@@ -186,9 +186,7 @@ def test_pollers_are_woken(kit: kits.Kit) -> None:
     assert all(moment - woke < 2.0 for _, moment in answers)
     assert len({answer["taskToken"] for answer, _ in answers}) == 4
     for answer, _ in answers[:2]:
-        kit.swf.terminate_workflow_execution(
-            domain=kit.domain, workflowId=answer["workflowExecution"]["workflowId"]
-        )
+        kit.swf.terminate_workflow_execution(domain=kit.domain, workflowId=answer["workflowExecution"]["workflowId"])
     run.terminate()
 
 

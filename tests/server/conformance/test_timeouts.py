@@ -48,9 +48,7 @@ def scenes(kit: kits.Kit) -> Iterator[Scenes]:
     for name in ("decision", "sticky given up"):
         run = made.start(name, "DecisionTaskTimedOut", taskStartToCloseTimeout="1")
         if name != "decision":
-            run.respond(
-                run.poll(), taskList={"name": f"{run.task_list}-sticky"}, taskListScheduleToStartTimeout="600"
-            )
+            run.respond(run.poll(), taskList={"name": f"{run.task_list}-sticky"}, taskListScheduleToStartTimeout="600")
             run.signal()
         made.tokens[name] = run.poll(task_list=run.task_list + ("-sticky" if name != "decision" else ""))["taskToken"]
     run = made.start("sticky not taken", "DecisionTaskTimedOut")
@@ -85,9 +83,7 @@ def _child(parent: kits.Run, **more: str) -> kits.Run:
     made = parent.kit.child(**more)
     parent.decide(made)
     wanted = made["startChildWorkflowExecutionDecisionAttributes"]
-    return parent.kit.run(
-        parent.one("ChildWorkflowExecutionStarted")["workflowExecution"], wanted["taskList"]["name"]
-    )
+    return parent.kit.run(parent.one("ChildWorkflowExecutionStarted")["workflowExecution"], wanted["taskList"]["name"])
 
 
 def test_decision_task_is_due_again(scenes: Scenes) -> None:
