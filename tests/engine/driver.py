@@ -114,7 +114,10 @@ class Play:
                     for decision in made
                 )
             self.history.respond(made, decided.execution_context)
-            if acknowledge:
+            closing = any(isinstance(decision, decisions.CLOSING) for decision in made)
+            if closing and self.history.open.closed is None:
+                self.engine.forget(self.history.run_id)  # the close failed: its hooks are for the one that succeeds
+            elif acknowledge:
                 self.engine.acknowledged(self.history.run_id, task.started_event_id)
         return show(decided.decisions)
 

@@ -163,7 +163,13 @@ class Interpreter:
         def arm(number: int) -> Callable[[], Any]:
             return lambda: Interpreter(self.workflow, f"{place}.{number}.").block(arms[number])
 
-        self.opened.append(futures.gather(*[arm(number) for number in range(len(arms))]))
+        try:
+            self.log.append(futures.gather(*[arm(number) for number in range(len(arms))]))
+        except exceptions.TaskCanceled:
+            self.log.append("an arm was cancelled")
+            raise
+        except Exception as error:
+            self.log.append(type(error).__name__)
 
     # --- waiting
 

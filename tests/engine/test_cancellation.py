@@ -184,7 +184,7 @@ def test_17_a_scope_raises_in_each_waiting_arm_and_the_close_waits_for_the_clean
 
         def run(self) -> Any:
             with self.cancel_scope():
-                return futures.gather(lambda: self.arm(A, "first"), lambda: self.arm(B, "second")).result
+                return futures.gather(lambda: self.arm(A, "first"), lambda: self.arm(B, "second"))
 
     play = Play(Program)
     assert play.decide() == ["ScheduleActivityTask activity-a-1", "ScheduleActivityTask activity-b-1"]
@@ -206,8 +206,8 @@ def test_17_a_scope_raises_in_each_waiting_arm_and_the_close_waits_for_the_clean
 def test_a_scope_raises_at_the_innermost_unshielded_wait() -> None:
     class Program(Base):
         def run(self) -> Any:
-            with self.cancel_scope() as scope:
-                with scope.shield():
+            with self.cancel_scope():
+                with self.cancel_scope(shield=True):
                     kept = self.submit(A).result
                 self.submit(B).result
                 return kept
@@ -246,7 +246,7 @@ def test_18_whether_a_scope_is_open_is_asked_of_runs_own_branch() -> None:
                 return self.submit(A).result
 
         def run(self) -> Any:
-            return futures.gather(self.arm, lambda: self.submit(B).result).result
+            return futures.gather(self.arm, lambda: self.submit(B).result)
 
     play = Play(Program)
     play.decide()
@@ -259,10 +259,10 @@ def test_compensate_runs_what_was_done_backwards() -> None:
 
     class Program(Base):
         def run(self) -> Any:
-            with self.saga() as saga:
+            with self.compensate() as saga:
                 for number, task in enumerate((A, B)):
                     self.submit(task).result
-                    saga.compensate(undo, number)
+                    saga.add(undo, number)
                 self.submit(act("c", raises_on_failure=True)).result
 
     play = Play(Program)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from simpleflow import Workflow
 from simpleflow.core import decisions
 
@@ -86,14 +88,15 @@ def test_on_failure_is_called_when_run_raises() -> None:
     assert "on_completed" not in called
 
 
-def test_a_hook_that_raises_does_not_undo_the_close() -> None:
+def test_a_hook_that_raises_does_not_undo_the_close_and_is_not_silent() -> None:
     def raising(self: Any, history: Any) -> None:
         raise RuntimeError("hook")
 
     play = Play(type("Program", (Told,), {"called": [], "on_completed": raising}), check=False)
     play.decide()
     play.complete("activity-a-1")
-    play.decide()
+    with pytest.raises(RuntimeError, match="hook"):
+        play.decide()
     assert play.history.open.closed == "WorkflowExecutionCompleted"
 
 

@@ -211,7 +211,7 @@ def test_deprecate_patch_takes_the_new_branch_and_never_diverges_on_its_absence(
 def test_uuid4_and_random_are_the_same_in_every_evaluation_and_differ_by_run_and_place() -> None:
     class Program(Base):
         def run(self) -> Any:
-            drawn = [str(self.uuid4()), str(self.uuid4()), self.random().random()]
+            drawn = [str(self.uuid4()), str(self.uuid4()), self.random()]
             self.submit(A).result
             return [*drawn, str(self.uuid4())]
 

@@ -160,7 +160,6 @@ def test_a_child_s_result_and_its_pinned_id_and_type() -> None:
     assert made.workflow_id.startswith("workflow-")
     assert made.workflow_id.endswith(f"-{play.history.workflow_id}--{hashed}--1")
     assert json.loads(made.input or "")["args"] == [1]
-    assert "class" in json.loads(made.input or "")["__extra"]
     assert made.control
     play.history.complete_child(made.workflow_id, "5")
     play.decide()
@@ -347,6 +346,9 @@ def test_hook_context_is_as_of_the_failure() -> None:
     assert Program.seen[0] == Program.seen[1]
 
 
+DETAILS = json.dumps({"error": "TransientError", "error_type": "jobs.TransientError", "message": "busy"})
+
+
 def policy(**options: Any) -> Any:
     return activity.RetryPolicy(**options)
 
@@ -368,7 +370,7 @@ def failing_under(retry: Any, times: int, run_id: str = "run-id") -> Play:
     play = Play(Program, options={"run_id": run_id})
     play.decide()
     for _ in range(times):
-        play.history.fail_activity("activity-a-1", "TransientError")
+        play.history.fail_activity("activity-a-1", "TransientError: busy", DETAILS)
         if play.decide()[0].startswith("StartTimer"):
             play.history.fire_timer(next(iter(play.history.open.timers)))
             assert play.decide() == ["ScheduleActivityTask activity-a-1"]
@@ -378,7 +380,7 @@ def failing_under(retry: Any, times: int, run_id: str = "run-id") -> Play:
 def test_a_retry_policy_backs_off_up_to_its_maximum_and_ends_after_its_attempts() -> None:
     play = failing_under(policy(max_attempts=5, initial=2, backoff=2.0, maximum=10, jitter=0.0), 4)
     assert timers(play) == [2, 4, 8, 10]
-    play.history.fail_activity("activity-a-1", "TransientError")
+    play.history.fail_activity("activity-a-1", "TransientError: busy", DETAILS)
     play.decide()
     assert play.result == [None, False]
 

@@ -177,7 +177,7 @@ def test_9_a_timer_carries_no_control_of_ours_and_a_marker_of_the_user_is_sent_a
     play.decide()
     timer = next(d for d in play.last.decisions if isinstance(d, decisions.StartTimer))
     marker = next(d for d in play.last.decisions if isinstance(d, decisions.RecordMarker))
-    assert timer.control == "mine"
+    assert json.loads(timer.control or "") == "mine"
     assert marker.marker_name == "m"
     assert json.loads(marker.details or "") == "details"
 

@@ -73,7 +73,7 @@ def test_what_is_no_history_is_said_with_the_file(tmp_path: Path) -> None:
 
 
 def run_command(*arguments: str) -> Any:
-    return CliRunner().invoke(main.main, ["workflow.replay", *arguments], standalone_mode=False)
+    return CliRunner().invoke(main.cli, ["workflow.replay", *arguments], standalone_mode=False)
 
 
 def test_the_command_prints_one_object_per_decision_point(monkeypatch: pytest.MonkeyPatch) -> None:

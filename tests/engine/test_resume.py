@@ -197,31 +197,50 @@ def test_hooks_before_and_after_replay_run_at_each_decision() -> None:
     assert called == [f"before {play.started[0]}", "after", f"before {play.started[1]}", "after"]
 
 
-def test_an_evicted_evaluation_cannot_be_kept_alive() -> None:
-    """A bare ``except:`` or a ``finally`` that waits must not hold a dead evaluation, nor make decisions."""
+def living() -> int:
+    greenlet.getcurrent()  # the main one exists from its first use on
+    gc.collect()
+    return sum(isinstance(thing, greenlet.greenlet) and not thing.dead for thing in gc.get_objects())
 
+
+@pytest.mark.timeout(20)
+def test_a_finally_that_waits_does_not_keep_an_evicted_evaluation_alive() -> None:
     class Stubborn(Base):
-        alive = 0
-
         def run(self) -> Any:
-            type(self).alive += 1
-            try:
-                while True:
-                    try:
-                        self.submit(A).result
-                    except BaseException:  # what users do
-                        continue
-                    finally:
-                        self.submit(B).result
-            finally:
-                type(self).alive -= 1
+            while True:
+                try:
+                    self.submit(A).result
+                finally:
+                    self.submit(B).result
 
     play = Play(Stubborn, check=False)
+    before = living()
+    play.decide()
+    assert living() > before
+    play.engine.forget(play.history.run_id)
+    assert living() == before
+    assert (play.engine.suspended, play.engine.immortal) == (0, 0)
+
+
+@pytest.mark.timeout(20)
+def test_nor_does_a_bare_except_in_a_loop_what_still_lives_after_ten_is_dropped_and_counted() -> None:
+    class Immortal(Base):
+        tries = 0
+
+        def run(self) -> Any:
+            while True:
+                try:
+                    self.submit(A).result
+                except:  # noqa: E722  # what users do
+                    type(self).tries += 1
+
+    play = Play(Immortal, check=False)
+    before = living()
     play.decide()
     play.engine.forget(play.history.run_id)
-    gc.collect()
-    alive = [thing for thing in gc.get_objects() if isinstance(thing, greenlet.greenlet) and not thing.dead]
-    assert len(alive) <= 1 + 1, "only the main greenlet, and the engine's"
+    assert play.engine.immortal == 1
+    assert 10 <= Immortal.tries <= 12
+    assert living() <= before + 1
 
 
 def test_a_clean_up_in_finally_runs_when_evicted_and_sees_greenlet_exit_again() -> None:
