@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import home_rig
 import pytest
 import skin_rig
 
@@ -36,3 +38,12 @@ def served(shared: skin_rig.Served) -> skin_rig.Served:
     """A server without credentials and faults, as new."""
     shared.host.reset()
     return shared
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[home_rig.Home]:
+    made = home_rig.Home(tmp_path)
+    for name in ("SIMPLEFLOW_RUNTIME_DIR", "SIMPLEFLOW_DATA_DIR"):
+        monkeypatch.setenv(name, made.environment[name])
+    yield made
+    made.close()

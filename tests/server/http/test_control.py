@@ -10,83 +10,16 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import msgspec
+import home_rig
 import psutil
 import pytest
-import skin_rig
 
 from simpleflow.server import control, http_server, locks, places
 
 pytestmark = pytest.mark.needs_processes
-
-
-class Home:
-    """One user's folders."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SWF_", "SIMPLEFLOW_"))}
-        self.environment = {
-            **kept,
-            "SIMPLEFLOW_RUNTIME_DIR": str(folder / "run"),
-            "SIMPLEFLOW_DATA_DIR": str(folder / "data"),
-        }
-        self.places = places.Places(self.environment)
-        self.running: list[subprocess.Popen[str]] = []
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(words), env=self.environment, capture_output=True, text=True, timeout=60)
-
-    def command(self, words: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "simpleflow.cli.main", "server", *words]
-
-    def foreground(self, *words: str) -> subprocess.Popen[str]:
-        """Start a server in the foreground; returns when it has printed that it answers."""
-        command = self.command(("start", *words))
-        made = subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.running.append(made)
-        assert made.stdout is not None
-        line = made.stdout.readline()
-        assert line.startswith("# The embedded service answers at unix://"), line
-        return made
-
-    def call(self, action: str, **request: object) -> bytes:
-        """Call one action over the unix socket."""
-        body = msgspec.json.encode(request)
-        with socket.socket(socket.AF_UNIX) as made:
-            made.connect(str(self.places.socket))
-            made.sendall(skin_rig.head(f"SimpleWorkflowService.{action}", len(body), "Connection: close\r\n") + body)
-            status, _, answer = skin_rig.parse(skin_rig.receive(made))
-        assert status == 200, answer
-        return answer
-
-    def close(self) -> None:
-        for each in self.running:
-            if each.poll() is None:
-                each.kill()
-            each.communicate()
-        for each in psutil.process_iter():
-            try:
-                mine = each.environ().get("SIMPLEFLOW_DATA_DIR") == str(self.folder / "data")
-            except psutil.Error:
-                continue
-            if mine:
-                each.kill()
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    made = Home(tmp_path)
-    for name in ("SIMPLEFLOW_RUNTIME_DIR", "SIMPLEFLOW_DATA_DIR"):
-        monkeypatch.setenv(name, made.environment[name])
-    yield made
-    made.close()
 
 
 def free_port() -> int:
@@ -108,7 +41,7 @@ def until_gone(pid: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def test_detached_from_start_to_stop(home: Home) -> None:
+def test_detached_from_start_to_stop(home: home_rig.Home) -> None:
     assert home.run("status").returncode == 1
     assert home.run("stop").returncode == 1
     done = home.run("start", "--detach", "--port", "0")
@@ -151,7 +84,7 @@ def test_detached_from_start_to_stop(home: Home) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_foreground_ends_in_order(home: Home, number: signal.Signals) -> None:
+def test_the_foreground_ends_in_order(home: home_rig.Home, number: signal.Signals) -> None:
     made = home.foreground("--db", ":memory:")
     made.send_signal(number)
     assert made.wait(10) == 0
@@ -160,7 +93,7 @@ def test_the_foreground_ends_in_order(home: Home, number: signal.Signals) -> Non
     assert not (home.places.data / "swf.db").exists()
 
 
-def test_a_port_in_use_leaves_nothing(home: Home) -> None:
+def test_a_port_in_use_leaves_nothing(home: home_rig.Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for how in ([], ["--detach"]):
@@ -172,7 +105,7 @@ def test_a_port_in_use_leaves_nothing(home: Home) -> None:
     assert not (home.places.data / "swf.db").exists()
 
 
-def test_a_database_that_another_server_has_and_one_that_is_newer(home: Home) -> None:
+def test_a_database_that_another_server_has_and_one_that_is_newer(home: home_rig.Home) -> None:
     home.foreground()
     port = str(free_port())
     database = str(home.places.data / "swf.db")
@@ -199,7 +132,7 @@ def test_a_database_that_another_server_has_and_one_that_is_newer(home: Home) ->
     made.close()
 
 
-def test_what_died_is_started_again(home: Home) -> None:
+def test_what_died_is_started_again(home: home_rig.Home) -> None:
     first = home.foreground()
     first.kill()
     first.wait()
@@ -209,7 +142,7 @@ def test_what_died_is_started_again(home: Home) -> None:
     assert control.status() is not None
 
 
-def test_ten_commands_that_need_it_start_one(home: Home) -> None:
+def test_ten_commands_that_need_it_start_one(home: home_rig.Home) -> None:
     code = "from simpleflow.server import control; print(control.ensure(), control.status()['pid'])"
     made = [
         subprocess.Popen([sys.executable, "-c", code], env=home.environment, stdout=subprocess.PIPE, text=True)
@@ -225,7 +158,7 @@ def test_ten_commands_that_need_it_start_one(home: Home) -> None:
     assert not control.stop()
 
 
-def test_an_idle_one_ends_and_one_with_work_does_not(home: Home) -> None:
+def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> None:
     control.ensure(idle=0.4)
     status = control.status()
     assert status is not None
@@ -248,7 +181,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: Home) -> None:
     until_gone(status["pid"], 5)
 
 
-def test_a_failing_start_of_a_needed_server_says_why(home: Home) -> None:
+def test_a_failing_start_of_a_needed_server_says_why(home: home_rig.Home) -> None:
     home.places.data.mkdir(parents=True)
     (home.places.data / "swf.db").write_text("this is no database, but a text of some length" * 100)
     with pytest.raises(control.ServerError, match="is no database of the embedded service"):
@@ -267,7 +200,7 @@ def test_a_failing_start_of_a_needed_server_says_why(home: Home) -> None:
         ["--synchronous", "off"],
     ],
 )
-def test_usage(home: Home, words: list[str]) -> None:
+def test_usage(home: home_rig.Home, words: list[str]) -> None:
     done = home.run("start", *words)
     assert (done.returncode, done.stdout) == (64, "")
     assert "Traceback" not in done.stderr
