@@ -62,6 +62,7 @@ class TaskCall(Item):
         "branch",
         "control",
         "done",
+        "ends",
         "evaluation",
         "failed",
         "futures",
@@ -100,6 +101,8 @@ class TaskCall(Item):
         self.type_missing = False
         #: its id is its identity: others may hold it too
         self.shared = False
+        #: of those that wait for the end of a cancelled task
+        self.ends: list[futures.Future[Any]] = []
         self._template: slots.Template | None = None
         self._dependencies: list[futures.Future[Any]] | None = None
         self._missing = 0
@@ -202,6 +205,12 @@ class TaskCall(Item):
             future._text, future._content = first._text, first._content
             future._settle(first._kind)
 
+    def acknowledged(self) -> futures.Future[Any]:
+        """Return the future of the end of a cancelled task, however it ends."""
+        future: futures.Future[Any] = futures.Future(self.evaluation, self, False)
+        self.ends.append(future)
+        return future
+
     # -- what each kind says
 
     @property
@@ -236,7 +245,9 @@ class TaskCall(Item):
         if kind in _REFUSALS:
             self._refused(event)
         elif self.done:
-            return
+            ends, self.ends = self.ends, []
+            for future in ends:
+                future._complete(None)
         elif kind in _COMPLETIONS:
             self._finish_text(event.attributes.result)
         elif kind in _CANCELLATIONS:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simpleflow.core import errors
 
-from . import futures, identity, strands, timers
+from . import arms as arms_
+from . import futures, strands, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -263,45 +264,6 @@ class _Push:
 # -- gather
 
 
-class Arm:
-    """Source of the future of one arm."""
-
-    __slots__ = ("_branch", "_strand")
-
-    def __init__(self, branch: identity.Branch) -> None:
-        self._branch = branch
-        self._strand: strands.Strand | None = None
-
-    def identity(self) -> str:
-        return self._branch.path
-
-    def state(self, future: futures.Future[Any]) -> str:
-        if self._strand is not None and not self._strand.evaluation.asynchronous:
-            self._strand.evaluation.single_use = True
-        return futures.RUNNING
-
-    def cancel(self, future: futures.Future[Any]) -> bool:
-        strand = self._strand
-        if strand is None or strand.wait is None:
-            future._cancel()
-        else:
-            strand.injected = errors.TaskCanceled("the arm was cancelled")
-            strand.evaluation.ready.append(strand.interrupt)
-        return True
-
-
-def start(
-    evaluation: evaluations.Evaluation, branch: identity.Branch, function: Callable[[], Any], *, raises: bool = True
-) -> futures.Future[Any]:
-    """Start an arm: a strand of its own, queued behind what is ready."""
-    arm = Arm(branch)
-    future: futures.Future[Any] = futures.Future(evaluation, arm, raises)
-    scope = evaluation.current.scope if evaluation.current is not None else None
-    arm._strand = evaluation.spawn(branch, function, future, scope)
-    evaluation.ready.append(arm._strand.resume)
-    return future
-
-
 def gather(
     arms: tuple[futures.Future[Any] | Callable[[], Any] | Coroutine[Any, Any, Any], ...], return_exceptions: bool
 ) -> Any:
@@ -318,7 +280,7 @@ def gather(
             started.append(arm)
             continue
         function = arm if callable(arm) else _returning(arm)
-        started.append(start(evaluation, branch.child(place), function))
+        started.append(arms_.start(evaluation, branch.child(place), function))
     return perform(_gathered(tuple(started), return_exceptions))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ class Engine:
 
     ``workflows`` are known by their name, or by ``module.Class``; others are loaded by the class that the execution's
     input names. ``offloads``: the caller replaces values over SWF's limits by pointers before it sends a response;
-    without, they are refused where the program makes them. ``cached`` and ``cached_bytes`` bound what is kept of
+    without, they are refused where the program makes them. ``strict`` holds for classes that do not say. ``cached`` and ``cached_bytes`` bound what is kept of
     suspended executions; losing them costs time, never correctness.
     """
 
@@ -31,14 +32,16 @@ class Engine:
         *,
         offloads: bool = False,
         bounds: outbox.Bounds | None = None,
+        strict: bool = False,
         cached: int = CACHED,
         cached_bytes: int = CACHED_BYTES,
     ) -> None:
+        self._cache = cache.Cache(cached, cached_bytes)
         if payloads is None:
             raise errors.Misuse("an engine needs payloads: simpleflow.data.converter.Converter() for example")
-        self._cache = cache.Cache(cached, cached_bytes)
         self._payloads = payloads
         self._offloads = offloads
+        self._strict = strict
         self._bounds = bounds or outbox.Bounds()
         self._classes: dict[str, type] = {}
         for cls in workflows:
@@ -89,7 +92,8 @@ class Engine:
 
     def __del__(self) -> None:
         # A suspended greenlet is invisible to the garbage collector: dropped with its engine it would live for ever.
-        self.close()
+        with contextlib.suppress(Exception):  # at the interpreter's end greenlets are gone before
+            self.close()
 
     def forget(self, run_id: str) -> None:
         """Drop what is suspended of this run: its answer was refused, or it goes elsewhere."""
@@ -209,7 +213,12 @@ class Engine:
 
     def _evaluation(self, task: contract.DecisionTask, *, read_only: bool = False) -> evaluation.Evaluation:
         return evaluation.Evaluation(
-            self._class_of(task), task, self._payloads, offloads=self._offloads, read_only=read_only
+            self._class_of(task),
+            task,
+            self._payloads,
+            offloads=self._offloads,
+            read_only=read_only,
+            watched=self._strict,
         )
 
     def _class_of(self, task: contract.DecisionTask) -> type:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from greenlet import GreenletExit
 
@@ -30,6 +30,7 @@ from . import (
     signals,
     slots,
     strands,
+    strict,
     timers,
 )
 
@@ -45,6 +46,7 @@ class Evaluation:
         *,
         offloads: bool = False,
         read_only: bool = False,
+        watched: bool = False,
     ) -> None:
         self.cls = cls
         self.payloads = coder
@@ -79,7 +81,8 @@ class Evaluation:
         #: the read that is made now does not ask whether a task runs
         self.only_final = False
         self.dead = False
-        self.strict: Any = None
+        chosen = getattr(cls, "strict", None)
+        self.strict = strict.Guard() if (watched if chosen is None else chosen) else None
         self.current: strands.Strand | None = None
         self.strands: dict[strands.Strand, None] = {}
         #: blobs whose text is known, and those that a strand waits for
@@ -223,10 +226,17 @@ class Evaluation:
         self.strands.clear()
         return all(gone)
 
+    def die(self) -> NoReturn:
+        """Raise GreenletExit in the strand of a dead program."""
+        strand = strands.current()
+        if strand is not None:
+            strand.die()
+        raise GreenletExit
+
     def check_alive(self) -> None:
         """Every call of the program comes by here: a dead one must not go on."""
         if self.dead:
-            raise GreenletExit
+            self.die()
         if self.current is None:
             if self.read_only:
                 raise errors.Misuse("a query only reads: it cannot submit or cancel")
@@ -280,9 +290,9 @@ class Evaluation:
 
     def block_on(self, future: futures.Future[Any]) -> None:
         """Block the current strand until the future is settled."""
-        strand = self.current
         if self.dead:
-            raise GreenletExit
+            self.die()
+        strand = self.current
         if strand is None:
             raise errors.ExecutionBlocked
         if self.asynchronous and strand.driven:
@@ -292,14 +302,13 @@ class Evaluation:
     def block(self, waited: tuple[futures.Future[Any], ...], count: int) -> None:
         """Block the current strand until so many of these are settled; stale subscriptions are taken back."""
         if self.dead:
-            raise GreenletExit
+            self.die()
         if self.current is None:
             raise errors.ExecutionBlocked
         wait = self.waiting_for(waited, count)
         self.current.block(wait)
         if count < len(waited):
-            for future in waited:
-                future._unsubscribe(wait)
+            wait.drop()
 
     # -- values
 
@@ -311,9 +320,9 @@ class Evaluation:
 
     def load(self, pointer: str) -> str:
         while pointer not in self.blobs:
-            strand = self.current
             if self.dead:
-                raise GreenletExit
+                self.die()
+            strand = self.current
             if strand is None:
                 raise errors.Misuse(f"{pointer!r} was not fetched: read it in run() first")
             self.missing_blobs[pointer] = None
@@ -415,6 +424,14 @@ class Evaluation:
         for timer in list(self.open_timers.values()):
             timer.cancel(timer.future)
         self.outbox.drop_tasks()
+
+    def cancelled_calls(self) -> list[calls.TaskCall]:
+        """Tasks that the program cancelled and that have not ended."""
+        return [
+            record.call
+            for record in self.ledger.activities.by_id.values()
+            if record.call is not None and record.call.done and record.scheduled and record.outcome is None
+        ]
 
     def warn_of_abandoned(self) -> None:
         """Log what a finished run leaves behind."""

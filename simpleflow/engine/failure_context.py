@@ -152,7 +152,11 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
     context.current_started_decision_id = evaluation.started_as_of()
     context.last_completed_decision_id = evaluation.ledger.decisions.last_completed(evaluation.position)
     branch = f"hook(on_task_failure,{call.id},{call.attempts})"
-    returned = owner.call("on_task_failure", context, branch=branch)
+    try:
+        returned = owner.call("on_task_failure", context, branch=branch)
+    except Exception as raised:
+        evaluation.outcome = owner.failed(raised)
+        return
     if isinstance(returned, TaskFailureContext):
         context = returned
     match context.decision:

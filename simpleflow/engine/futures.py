@@ -272,6 +272,11 @@ class Wait:
         self.futures = futures
         self.remaining = remaining
 
+    def drop(self) -> None:
+        """Take back the subscriptions that are left."""
+        for future in self.futures:
+            future._unsubscribe(self)
+
     def __call__(self) -> None:
         self.remaining -= 1
         if self.remaining <= 0 and self.strand.wait is self:

@@ -113,6 +113,13 @@ class Hooks:
     def has(self, name: str) -> bool:
         return name in self._has
 
+    def notify(self, name: str, *args: Any) -> None:
+        """Call a hook that decides nothing; what it raises is logged."""
+        try:
+            self.call(name, *args)
+        except Exception as error:
+            self._evaluation.diagnostics.append(f"{name}() raised {type(error).__name__}: {error}")
+
     def before_replay(self) -> None:
         self.call("before_replay", self.history())
 
@@ -155,9 +162,9 @@ class Hooks:
     def before_close(self, outcome: Outcome) -> None:
         """Call what runs before the closing decision is sent."""
         if outcome.status == "failed":
-            self.call("on_failure", self.history(), outcome.reason, outcome.details)
+            self.notify("on_failure", self.history(), outcome.reason, outcome.details)
         elif outcome.status == "canceled":
-            self.call("on_canceled", self.history())
+            self.notify("on_canceled", self.history())
 
     def after_close(self, outcome: Outcome, seen: LazyHistory) -> None:
         """Call what runs once the closing decision was accepted."""
@@ -189,7 +196,12 @@ class CancelRequest:
         """Close as CANCELED, unless the class says no."""
         evaluation = self._evaluation
         hooks = evaluation.hooks
-        if hooks.has("should_cancel") and not hooks.call("should_cancel", hooks.history()):
+        try:
+            wanted = not hooks.has("should_cancel") or hooks.call("should_cancel", hooks.history())
+        except Exception as error:
+            evaluation.outcome = hooks.failed(error)
+            return
+        if not wanted:
             evaluation.refused_cancel = True
             return
         evaluation.outcome = hooks.canceled(alone=True)

@@ -112,7 +112,14 @@ def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: A
     if known is not None and known.said is not None:
         text = bytes(records.own_details(known.said.details or "").value).decode()
     else:
-        text = evaluation.payloads.encode(function())
+        if evaluation.strict is not None:
+            evaluation.strict.suspended += 1
+        try:
+            value = function()
+        finally:
+            if evaluation.strict is not None:
+                evaluation.strict.suspended -= 1
+        text = evaluation.payloads.encode(value)
         own = records.Own(branch=branch.path, ordinal=ordinal, id=identifier, value=msgspec.Raw(text.encode()))
         OwnMarker(evaluation, records.SIDE_EFFECT, own)
     return evaluation.payloads.decode(text)

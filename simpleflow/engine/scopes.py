@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import errors
 
-from . import futures, strands
+from . import arms, futures, strands
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -22,83 +22,94 @@ class Scope:
     ) -> None:
         self._evaluation = evaluation
         self.parent = parent
-        self.shield = shield
+        self.is_shield = shield
+        #: leaving it waits until cancelled activities have acknowledged
         self.wait = wait
-        self.open = True
-        #: TaskCanceled was raised in it, or will be where it waits next
+        #: everything inside was told to end
         self.cancelled = False
 
     def cancel(self) -> None:
-        """Raise TaskCanceled in what waits inside; the calling code itself goes on to its next wait."""
+        """Raise TaskCanceled in what waits inside; the code that calls goes on to its next wait."""
         self._evaluation.check_alive()
-        self.cancelled = True
-        _interrupt(self._evaluation, self)
+        interrupt(self._evaluation, self)
 
-    def covers(self, scope: Scope | None) -> bool:
-        """Whether code in that scope is inside this one, with no shield between."""
-        while scope is not None and scope is not self:
-            if scope.shield:
-                return False
-            scope = scope.parent
-        return scope is self and not self.shield
+    def shield(self) -> contextlib.AbstractContextManager[Scope]:
+        """Open a part that no cancellation from outside reaches: for clean-ups."""
+        return scope(self._evaluation, shield=True)
 
 
 class Scopes:
-    """What an evaluation knows of its scopes."""
+    """What an evaluation knows of its scopes, once it has opened one."""
 
     def __init__(self, evaluation: evaluations.Evaluation) -> None:
         self._evaluation = evaluation
-        self.requested = False
+        #: a cancel request was taken up by the scope of run(), and not raised there yet
+        self.owed = False
 
     def cancel_requested(self) -> bool:
         """Take up a cancel request; False when run() itself has no scope open."""
-        evaluation = self._evaluation
-        main = evaluation.main
-        assert main is not None
-        scope = main.scope
-        if scope is None:
+        main = self._evaluation.main
+        outermost = None if main is None else main.scope
+        if outermost is None:
             return False
-        self.requested = True
-        outermost = scope
         while outermost.parent is not None:
             outermost = outermost.parent
-        outermost.cancelled = True
-        _interrupt(evaluation, outermost)
+        self.owed = True
+        interrupt(self._evaluation, outermost)
         return True
 
 
-def _interrupt(evaluation: evaluations.Evaluation, scope: Scope) -> None:
-    """Raise TaskCanceled in each strand that waits inside, in order of opening.
+def interrupt(evaluation: evaluations.Evaluation, of: Scope) -> None:
+    """Raise TaskCanceled in each strand inside, in order of opening, where it waits or at its next unshielded wait.
 
     The wait of a parent on its arms is not cancelled: it ends when they have ended.
     """
+    of.cancelled = True
     for strand in list(evaluation.strands):
-        if strand.wait is None or not _inside(scope, strand.scope) or _waits_for_arms(strand):
+        if not _within(of, strand.scope):
             continue
-        strand.injected = errors.TaskCanceled("cancellation was requested")
-        evaluation.ready.append(strand.interrupt)
+        if strand.wait is None or not reaches(of, strand.scope):
+            strand.doomed = of
+        elif not _waits_for_arms(strand):
+            strand.injected = _error()
+            evaluation.ready.append(strand.interrupt)
 
 
-def _inside(scope: Scope, inner: Scope | None) -> bool:
-    """Whether a cancel of ``scope`` reaches code in ``inner``."""
+def _error() -> errors.TaskCanceled:
+    return errors.TaskCanceled("cancellation was requested")
+
+
+def due(strand: strands.Strand) -> BaseException | None:
+    """Return what a strand that is about to wait must be told instead."""
+    doomed = strand.doomed
+    if doomed is None or not reaches(doomed, strand.scope):
+        return None
+    strand.doomed = None
+    return _error()
+
+
+def _within(of: Scope, inner: Scope | None) -> bool:
+    while inner is not None and inner is not of:
+        inner = inner.parent
+    return inner is of
+
+
+def reaches(of: Scope, inner: Scope | None) -> bool:
+    """Whether a cancel of ``of`` reaches code in ``inner``: no shield between."""
     while inner is not None:
-        if inner.shield:
+        if inner.is_shield:
             return False
-        if inner is scope:
+        if inner is of:
             return True
         inner = inner.parent
     return False
 
 
 def _waits_for_arms(strand: strands.Strand) -> bool:
-    from . import combinators
-
     wait = strand.wait
     if wait is None:
         return False
-    return any(
-        isinstance(future._source, combinators.Arm) for future in wait.futures if future._kind == futures.OPEN
-    )
+    return any(isinstance(future._source, arms.Arm) for future in wait.futures if future._kind == futures.OPEN)
 
 
 @contextlib.contextmanager
@@ -114,10 +125,24 @@ def scope(evaluation: evaluations.Evaluation, *, shield: bool = False, wait: boo
     try:
         yield opened
     finally:
-        opened.open = False
-        strand.scope = opened.parent
-        if opened.wait and not evaluation.dead:
-            evaluation.wait_for_acknowledgements()
+        if not evaluation.dead:
+            if wait:
+                _acknowledged(evaluation, strand)
+            strand.scope = opened.parent
+            if strand.doomed is opened:
+                # It never waited: run() has no scope any more, so a request closes the execution at its next wait.
+                strand.doomed = None
+                strand.closing = opened.parent is None and strand is evaluation.main and evaluation.scopes.owed
+
+
+def _acknowledged(evaluation: evaluations.Evaluation, strand: strands.Strand) -> None:
+    """Wait until every activity whose cancellation was requested has ended."""
+    waiting = tuple(
+        call.acknowledged() for call in evaluation.cancelled_calls() if call.record is not None and call.record.open_id
+    )
+    waiting = tuple(future for future in waiting if future._kind == futures.OPEN)
+    if waiting:
+        strand.block(evaluation.waiting_for(waiting, len(waiting)))
 
 
 class Saga:

@@ -5,6 +5,7 @@ Each runs in a greenlet. A coroutine is driven inside one, step by step, by ``dr
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,10 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from simpleflow.core import errors
 
-from . import futures, identity
+from . import futures, hooks, identity, scopes
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
-    from . import scopes
 
 #: how often a dead strand is told to end before it is dropped
 PERSISTENCE = 10
@@ -26,7 +26,7 @@ PERSISTENCE = 10
 class Strand:
     """One piece of program with its own place to block, branch and cancellation scope."""
 
-    __slots__ = ("branch", "driven", "evaluation", "function", "future", "injected", "let", "locks", "scope", "wait")
+    __slots__ = ("branch", "closing", "deaths", "doomed", "driven", "evaluation", "function", "future", "injected", "let", "locks", "scope", "wait")
 
     def __init__(
         self,
@@ -47,6 +47,12 @@ class Strand:
         #: raised where it waits, when it is resumed next
         self.injected: BaseException | None = None
         self.let: Any = None
+        #: scope whose cancellation is raised at the next wait that it reaches
+        self.doomed: scopes.Scope | None = None
+        #: a cancel request closes the execution at the next wait
+        self.closing = False
+        #: how often it was told to end
+        self.deaths = 0
         #: a coroutine is driven in it: it waits with ``await``
         self.driven = False
         self.locks = 0
@@ -82,19 +88,43 @@ class Strand:
         """Leave the greenlet until the wait is over. Raises what was injected meanwhile."""
         evaluation = self.evaluation
         if evaluation.strict is not None:
+            evaluation.strict.check_locks(self)
             evaluation.strict.leave(self)
+        if self.doomed is not None or self.closing:
+            self._interrupted(wait)
         self.wait = wait
         self.let.parent.switch()
         if evaluation.dead:
-            raise GreenletExit
+            self.die()
         if evaluation.strict is not None:
             evaluation.strict.enter(self)
         if self.injected is not None:
             error, self.injected = self.injected, None
             if wait is not None:
-                for future in wait.futures:
-                    future._unsubscribe(wait)
+                wait.drop()
             raise error
+
+    def _interrupted(self, wait: futures.Wait | None) -> None:
+        """Raise what a cancellation owes this strand, if it reaches where it is about to wait."""
+        if self.closing:
+            self.closing = False
+            hooks.CancelRequest(self.evaluation).ask()
+            return
+        error = scopes.due(self)
+        if error is None:
+            return
+        if wait is not None:
+            wait.drop()
+        if self.evaluation.strict is not None:
+            self.evaluation.strict.enter(self)
+        raise error
+
+    def die(self) -> None:
+        """Raise GreenletExit in a dead evaluation's strand; one that catches it again and again never comes back."""
+        self.deaths += 1
+        while self.deaths > PERSISTENCE:
+            self.let.parent.switch()
+        raise GreenletExit
 
     def _main(self) -> None:
         evaluation = self.evaluation
@@ -151,12 +181,13 @@ class Strand:
             return True
         for _ in range(PERSISTENCE):
             let.parent = getcurrent()
-            try:
+            # What a dying program raises is nobody's business any more.
+            with contextlib.suppress(Exception):
                 let.throw(GreenletExit)
-            except Exception:  # noqa: S110 - what a dying program raises is nobody's business any more
-                pass
             if let.dead:
                 return True
+            if self.deaths > PERSISTENCE:
+                break
         return False
 
 
