@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from typing import Any
 
 from simpleflow import activity
 
@@ -18,7 +19,7 @@ class ModuleDispatcher:
             found.name: found for found in vars(module).values() if isinstance(found, activity.Activity)
         }
 
-    def dispatch_activity(self, name: str) -> activity.Activity:
+    def dispatch_activity(self, name: str) -> activity.Activity[..., Any]:
         """Return the Activity of that name. Raises DispatchError."""
         try:
             return self._activities[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from simpleflow import activity, registry, utils
 
@@ -18,15 +19,15 @@ class Dispatcher:
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
         self._modules = tuple(modules)
-        self._found: dict[str, activity.Activity] = {}
+        self._found: dict[str, activity.Activity[..., Any]] = {}
 
-    def dispatch_activity(self, name: str) -> activity.Activity:
+    def dispatch_activity(self, name: str) -> activity.Activity[..., Any]:
         """Return the Activity of that name; plain callables are wrapped. Raises DispatchError."""
         if name not in self._found:
             self._found[name] = self._find(name)
         return self._found[name]
 
-    def _find(self, name: str) -> activity.Activity:
+    def _find(self, name: str) -> activity.Activity[..., Any]:
         if not self._permitted(name):
             raise DispatchError(
                 f"activity {name!r} is outside --modules {','.join(self._modules)}: add its module to the worker's "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from simpleflow import activity, registry
 
 from .exceptions import DispatchError
@@ -14,7 +16,7 @@ class RegistryDispatcher:
         self._registry = tasks
         self._label = label
 
-    def dispatch_activity(self, name: str) -> activity.Activity:
+    def dispatch_activity(self, name: str) -> activity.Activity[..., Any]:
         """Return the Activity of that name. Raises DispatchError."""
         found = self._registry[self._label].get(name)
         if not isinstance(found, activity.Activity):

@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"core"},
     "data": {"core"},
     "swf": {"core", "data"},
+    "swf.shapes": {"core"},
     "server": {"core", "swf.shapes"},
     "observe": {"swf", "data", "core"},
     **dict.fromkeys(AUTHOR_SIDE, {"engine", "core"} | AUTHOR_SIDE | SETTINGS_ROW),
@@ -125,7 +126,9 @@ def resolve(imported: str) -> str:
 
 def allowed(room: str, target: str) -> bool:
     target_room = room_of(target)
-    if target_room in COMMON or target_room == room or room in ROOTS:
+    # A room may use the rest of its folder; those that are named apart are held to more.
+    own_folder = target.split(".")[0] == room.split(".")[0] and room not in NODES_PURE | {"swf.shapes"}
+    if target_room in COMMON or target_room == room or own_folder or room in ROOTS:
         return True
     if target == "":  # the package root re-exports the authors' names; nothing inside imports it
         return False
