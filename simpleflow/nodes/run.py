@@ -15,7 +15,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.swf.transport import base as transports
 
-from . import config, control, manager, paths, policy, reconcile, service, setups, stores
+from . import config, control, errors, manager, paths, policy, reconcile, service, setups, stores
 from .providers import base as providers
 from .providers.process import records
 
@@ -73,6 +73,20 @@ def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
     return str(chosen)
 
 
+def located(cluster: config.ClusterConfig) -> config.ClusterConfig:
+    """The cluster with the place of its documents: on ec2 the stack's own bucket, unless the file names another.
+
+    Raises ProviderRefused where there is no stack yet.
+    """
+    if cluster.provider != "ec2" or cluster.store:
+        return cluster
+    from .providers import ec2
+    from .providers.ec2 import stackinfo
+
+    bucket = stackinfo.read(ec2.BotoClients(cluster.region), cluster.cluster).bucket
+    return msgspec.structs.replace(cluster, store=f"s3://{bucket}")
+
+
 def reconciler_of(
     loaded: config.LoadedCluster,
     environment: Mapping[str, str],
@@ -81,7 +95,7 @@ def reconciler_of(
     transport: transports.Transport,
 ) -> tuple[reconcile.Reconciler, service.SwfCoordinator]:
     """Make the reconciler and the coordinator of a cluster."""
-    cluster = loaded.config
+    cluster = located(loaded.config)
     where = paths.ClusterPaths(cluster, environment)
     store = stores.open_store(where.store)
     coordinator = service.SwfCoordinator(transport, cluster.swf_domain)
@@ -159,5 +173,9 @@ def plan_now(
     loaded: config.LoadedCluster, environment: Mapping[str, str], transport: transports.Transport
 ) -> policy.Plan:
     """The plan that the manager would make now, without acting: documents and lists are only read."""
-    reconciler, _ = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
+    try:
+        reconciler, _ = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
+    except errors.ProviderRefused as refused:
+        # On ec2, before the first `up`: nobody manages anything yet.
+        return policy.Plan(notes=(str(refused),))
     return reconciler.look()
