@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import psutil
 import pytest
-from conftest import Place, eventually
+from conftest import ROOT, Place, eventually
 
 pytestmark = pytest.mark.needs_processes
 REPORT = "examples.stdlib_report.workflow.StdlibReport"
@@ -47,16 +49,19 @@ def kill_service(place: Place, decider: int, worker: int) -> None:
 
 @pytest.fixture(scope="module")
 def expected() -> str:
-    import subprocess
-    import sys
-
-    from conftest import ROOT
-
     argv = [sys.executable, "-m", "simpleflow", "workflow.start", REPORT, "--local", *ARGUMENTS]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=ROOT, check=True).stdout
 
 
-@pytest.mark.parametrize("kill", [kill_decider, kill_worker, kill_runners, kill_service], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "kill",
+    [
+        pytest.param(kill_decider, marks=pytest.mark.slow, id="decider"),
+        pytest.param(kill_worker, marks=pytest.mark.slow, id="worker"),
+        pytest.param(kill_runners, id="runners"),
+        pytest.param(kill_service, id="service"),
+    ],
+)
 def test_a_killed_process_changes_nothing(place: Place, kill: Callable[[Place, int, int], None], expected: str) -> None:
     place.ok("server.start", "--detach")
     decider = place.spawn("decider.start", REPORT)
