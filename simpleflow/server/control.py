@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import msgspec
-import psutil
 
 from simpleflow.core import errors as core_errors
 
@@ -25,6 +22,8 @@ from . import locks, places
 _START = 60.0
 #: seconds that a server gets to end after SIGTERM
 _STOP = 20.0
+#: seconds in which a server that breaks off is asked again
+_BREAK = 5.0
 #: seconds after which a server that a command started by itself ends, when nothing is open
 IDLE = 60.0
 #: descriptor on which a detached server tells its parent that it answers, or why not
@@ -98,7 +97,7 @@ def status() -> dict[str, Any] | None:
         return _ask(where.socket)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
-    except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError) as error:
         raise ServerError(
             f"the server at {where.endpoint} does not answer ({error or type(error).__name__}): look at its output or "
             f"at {where.log}, and end it by its process id"
@@ -107,6 +106,8 @@ def status() -> dict[str, Any] | None:
 
 def stop() -> bool:
     """End the running service in order and wait until it is gone; False when none runs."""
+    import psutil  # 20 ms that the commands which only look need not pay
+
     found = status()
     if found is None:
         return False
@@ -147,13 +148,25 @@ def ensure(idle: float = IDLE) -> str:
     where = places.Places()
     with locks.held(where.starting):
         # A whole answer, not only a connection: a server about to end because it was idle has counted it.
-        if status() is None:
+        if _status_of_one_that_may_end() is None:
             _spawn(where, ["--idle", str(idle)])
     return where.endpoint
 
 
+def _status_of_one_that_may_end() -> dict[str, Any] | None:
+    """``status``, asked again for a while when the server breaks off: it may be ending."""
+    limit = time.monotonic() + _BREAK
+    while True:
+        try:
+            return status()
+        except ServerError:
+            if time.monotonic() > limit:
+                raise
+        time.sleep(0.05)
+
+
 def _ask(path: Path) -> dict[str, Any]:
-    """Ask the server at a socket for its status. Raises OSError, HTTPException, DecodeError."""
+    """Ask the server at a socket for its status. Raises OSError and DecodeError."""
     with socket.socket(socket.AF_UNIX) as made:
         made.settimeout(10.0)
         made.connect(str(path))
@@ -161,13 +174,13 @@ def _ask(path: Path) -> dict[str, Any]:
             b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: SimpleflowEmbedded.Status\r\n"
             b"Content-Length: 0\r\nConnection: close\r\n\r\n"
         )
-        answer = http.client.HTTPResponse(made)
-        try:
-            answer.begin()
-            found: dict[str, Any] = msgspec.json.decode(answer.read(), type=dict[str, Any])
-        finally:
-            answer.close()
-        return found
+        parts = []
+        while part := made.recv(65_536):
+            parts.append(part)
+    head, _, body = b"".join(parts).partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise ConnectionAbortedError(head.split(b"\r\n")[0].decode("latin-1") or "no answer")
+    return msgspec.json.decode(body, type=dict[str, Any])
 
 
 def _file(database: str | None) -> Path:
@@ -209,6 +222,8 @@ def _arguments(
 
 def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
     """Start a server in a session of its own; return the lines that it says when it answers. Raises ServerError."""
+    import subprocess  # only for the command that starts it
+
     where.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     reader, writer = os.pipe()
     try:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: open files that a server with thousands of polls needs
 _FILES = 65_536
+#: seconds that a server which listens no more gets to end before the next one gives up
+_PREDECESSOR = 15.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +62,7 @@ class Running:
         with contextlib.ExitStack() as undo:
             if options.port is not None:
                 self._keep(http_server.tcp_socket(options.host, options.port), undo)
-            lock = locks.try_hold(where.lock)
-            if lock is None:
-                raise http_server.Listening(
-                    f"another server runs at {where.endpoint}: use it ('simpleflow server status'), stop it "
-                    "('simpleflow server stop'), or set SIMPLEFLOW_RUNTIME_DIR for this one"
-                )
-            undo.callback(os.close, lock)
+            undo.callback(os.close, _only_one(where))
             self._keep(http_server.unix_socket(where.socket), undo)
             undo.callback(where.socket.unlink, missing_ok=True)
             self._service = service.Service(self._store(), self._clock, limits=options.limits)
@@ -149,6 +146,21 @@ class Running:
             return False
         logger.info("Nothing is open and nobody came for %.0f s: ending.", limit, extra={"action": "idle"})
         return True
+
+
+def _only_one(where: places.Places) -> int:
+    """Take the lock of this user's server; one that listens no more gets time to end. Raises Listening."""
+    limit = time.monotonic() + _PREDECESSOR
+    while True:
+        lock = locks.try_hold(where.lock)
+        if lock is not None:
+            return lock
+        if http_server.answers(where.socket) or time.monotonic() > limit:
+            raise http_server.Listening(
+                f"another server runs at {where.endpoint}: use it ('simpleflow server status'), stop it "
+                "('simpleflow server stop'), or set SIMPLEFLOW_RUNTIME_DIR for this one"
+            )
+        time.sleep(0.05)
 
 
 def url(address: str, port: int) -> str:

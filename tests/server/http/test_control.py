@@ -158,6 +158,22 @@ def test_ten_commands_that_need_it_start_one(home: home_rig.Home) -> None:
     assert not control.stop()
 
 
+def test_one_is_needed_while_another_ends(home: home_rig.Home) -> None:
+    first = home.foreground()
+    first.send_signal(signal.SIGTERM)
+    endpoint = control.ensure()
+    assert endpoint == home.places.endpoint
+    status = control.status()
+    assert status is not None
+    if status["pid"] == first.pid:  # it answered before it heard of its end
+        first.wait(10)
+        control.ensure()
+    assert first.wait(10) == 0
+    status = control.status()
+    assert status is not None
+    assert status["pid"] != first.pid
+
+
 def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> None:
     control.ensure(idle=0.4)
     status = control.status()
