@@ -103,8 +103,10 @@ class Decider:
         answer = self._transport.call("PollForDecisionTask", request, poll_id=poll_id)
         return self._resolver.whole(answer, request) if answer.task_token else None
 
-    def handle(self, answer: Any, *, on_engine: OnEngine = _inline) -> bool:
+    def handle(self, answer: Any, *, on_engine: OnEngine = _inline, later: OnEngine = _inline) -> bool:
         """Decide one task and respond; return whether the response was acknowledged.
+
+        ``later`` may run its function after it returned, but before anything that ``on_engine`` is given afterwards.
 
         Raises what an interceptor, the engine or the service raises: the task is then left unanswered.
         """
@@ -139,10 +141,10 @@ class Decider:
             sent, refused = outgoing.ending(error), True
         acknowledged = self._respond(answer, decided, sent)
         closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
-        if acknowledged and not refused and (not closed or self._really_closed(execution)):
-            on_engine(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
+        if acknowledged and not refused and (not closed or self._really_closed(execution, on_engine)):
+            later(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
         else:
-            on_engine(lambda: self._engine.forget(execution.run_id))
+            later(lambda: self._engine.forget(execution.run_id))
         if not acknowledged:
             return False
         outcome = interceptors.DecisionAnswered(
@@ -156,13 +158,12 @@ class Decider:
             interceptor.answered(outcome)
         return True
 
-    def _really_closed(self, execution: interceptors.Execution) -> bool:
+    def _really_closed(self, execution: interceptors.Execution, on_engine: OnEngine) -> bool:
         """Whether hooks of the closed workflow may run: a closing decision fails when an event arrived meanwhile.
 
         Asks the service only when there are such hooks.
         """
-        asks = getattr(self._engine, "has_closing_hooks", None)
-        if asks is None or not asks(execution.run_id):
+        if not on_engine(lambda: self._engine.has_closing_hooks(execution.run_id)):
             return True
         request = {
             "domain": execution.domain,

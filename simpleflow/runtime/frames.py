@@ -40,8 +40,9 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner: the activity was found; its declared timeouts in seconds, None where it has none."""
+    """From a runner, the first time that it runs an activity: its declared timeouts, in seconds or None."""
 
+    name: str = ""
     heartbeat: float | None = None
     start_to_close: float | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import logging
 import queue
@@ -21,38 +20,63 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class _Call:
+    """A function on its way to the engine's thread, and what came of it. Costs a tenth of a concurrent Future."""
+
+    __slots__ = ("done", "error", "function", "result")
+
+    def __init__(self, function: Callable[[], Any], *, awaited: bool) -> None:
+        self.function = function
+        self.result: Any = None
+        self.error: BaseException | None = None
+        #: held until it ran; None when nobody waits
+        self.done = threading.Lock() if awaited else None
+        if self.done is not None:
+            self.done.acquire()
+
+
 class EngineThread:
     """Runs functions of other threads on the thread that calls ``run``, one after another, in order."""
 
     def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._closed = False
+        self._inbox: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function there and return what it returns; raises what it raises. Blocks the calling thread."""
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._inbox.put((function, future))
-        return future.result()
+        call = _Call(function, awaited=True)
+        self._inbox.put(call)
+        assert call.done is not None
+        call.done.acquire()
+        if call.error is not None:
+            raise call.error
+        result: T = call.result
+        return result
+
+    def post(self, function: Callable[[], Any]) -> None:
+        """Run a function there after everything that was asked before; what it raises is logged."""
+        self._inbox.put(_Call(function, awaited=False))
 
     def wake(self) -> None:
         """Let ``run`` look at its condition again. May be called by a signal handler."""
         self._inbox.put(None)
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Serve until the condition holds; it is looked at after each function and each ``wake``."""
-        while not until():
-            entry = self._inbox.get()
-            if entry is None:
+        """Serve until the condition holds and nothing is left; it is looked at after each function and ``wake``."""
+        while not (until() and self._inbox.empty()):
+            call = self._inbox.get()
+            if call is None:
                 continue
-            function, future = entry
             try:
-                future.set_result(function())
+                call.result = call.function()
             except BaseException as error:
-                future.set_exception(error)
+                call.error = error
+                if call.done is None:
+                    logger.exception("What followed a decision failed; the decision itself was taken.")
                 if not isinstance(error, Exception):
                     raise
+            finally:
+                if call.done is not None:
+                    call.done.release()
 
 
 class InFlight:
@@ -180,7 +204,11 @@ class DeciderProcess(NamedMixin):
         execution = answer.workflow_execution
         with self._in_flight.of(execution.run_id):
             try:
-                self._step.handle(answer, on_engine=lambda function: self._engine.call(self._watched(answer, function)))
+                self._step.handle(
+                    answer,
+                    on_engine=lambda function: self._engine.call(self._watched(answer, function)),
+                    later=lambda function: self._engine.post(self._watched(answer, function)),
+                )
             except Exception:
                 logger.exception(
                     "The decision of %s %s was not answered; the service hands it out again.",

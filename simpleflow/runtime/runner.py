@@ -26,6 +26,9 @@ from . import current, execute, frames, stores, values
 
 logger = logging.getLogger(__name__)
 
+#: least seconds between two looks at the memory that is held: one costs as much as a tenth of a small task
+MEMORY_SECONDS = 1.0
+
 
 class Runner:
     """Executes what the worker at the other end of the pipe sends."""
@@ -38,6 +41,10 @@ class Runner:
         self._sending = False
         self._interrupted = False
         self._grace = 3.0
+        #: the task's activity
+        self._name = ""
+        #: activities whose timeouts the worker was told
+        self._told: set[str] = set()
         #: the worker is gone
         self.orphaned = False
 
@@ -56,13 +63,19 @@ class Runner:
         )
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         process = psutil.Process()
+        memory, looked = 0, float("-inf")
         self._pipe.send(frames.Ready())
         while True:
             task = self._tasks.get()
-            self._pipe.send(frames.Done(answer=self._execute(executor, task), memory=process.memory_info().rss))
+            answer = self._execute(executor, task)
+            now = time.monotonic()
+            if now - looked >= MEMORY_SECONDS:
+                memory, looked = process.memory_info().rss, now
+            self._pipe.send(frames.Done(answer=answer, memory=memory))
 
     def _execute(self, executor: execute.Executor, task: values.Task) -> values.Answer:
         self._cancelled = False
+        self._name = task.name
         titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[{task.name}]")
         try:
             self._busy = True
@@ -79,8 +92,12 @@ class Runner:
             titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[idle]")
 
     def _started(self, found: activity.Activity) -> None:
+        if self._name in self._told:
+            return
+        self._told.add(self._name)
         self._send(
             frames.Started(
+                name=self._name,
                 heartbeat=execute.seconds(found.task_heartbeat_timeout),
                 start_to_close=execute.seconds(found.task_start_to_close_timeout),
             )

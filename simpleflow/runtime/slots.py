@@ -32,6 +32,8 @@ class Slot:
         self._runner: pool.Runner | None = None
         self._interrupted = False
         self._closing = False
+        #: what activities declare, as runners told; a fresh runner may have a newer version of the code
+        self._declared: dict[str, frames.Started] = {}
         #: what the status channel shows of the task; None while idle
         self.shown: documents.RunningTask | None = None
 
@@ -102,6 +104,7 @@ class Slot:
                 return
             self._runner = None
             runner.dismiss()
+        self._declared.clear()
         self._runner = pool.Runner(options.setup)
         try:
             self._runner.ready()
@@ -124,18 +127,17 @@ class Slot:
         )
         cancelled_at: float | None = None
         try:
+            if task.name in self._declared:
+                self._know(task, self._declared[task.name], beat)
             runner.start(task)
             while True:
                 frame = runner.receive(self._patience(beat, cancelled_at))
                 match frame:
                     case frames.Done(answer=answer):
                         return answer
-                    case frames.Started(heartbeat=every, start_to_close=limit):
-                        beat.timeout(every)
-                        self.shown = documents.RunningTask(
-                            id=task.id, started=self._worker.time.now(), start_to_close=limit
-                        )
-                        self._worker.changed.set()
+                    case frames.Started():
+                        self._declared[frame.name] = frame
+                        self._know(task, frame, beat)
                     case frames.Beat(details=details):
                         beat.report(details)
                 if cancelled_at is not None:
@@ -162,6 +164,13 @@ class Slot:
             if interrupted:
                 return failures.of_words("Interrupted", "the worker was ended", reason=values.INTERRUPTED)
             return failures.of_words("RunnerDied", str(error))
+
+    def _know(self, task: values.Task, declared: frames.Started, beat: heartbeat.Heartbeat) -> None:
+        beat.timeout(declared.heartbeat)
+        self.shown = documents.RunningTask(
+            id=task.id, started=self._worker.time.now(), start_to_close=declared.start_to_close
+        )
+        self._worker.changed.set()
 
     def _patience(self, beat: heartbeat.Heartbeat, cancelled_at: float | None) -> float:
         if cancelled_at is None:

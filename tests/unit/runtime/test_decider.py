@@ -54,6 +54,7 @@ class FakeSwf:
         self.tasks: list[Any] = []
         self.pages: dict[str | None, Any] = {}
         self.failing: list[Exception] = []
+        self.status = "CLOSED"
         self.revoked = threading.Event()
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
@@ -67,6 +68,8 @@ class FakeSwf:
             return SimpleNamespace(task_token="")
         if action == "GetWorkflowExecutionHistory":
             return self.page(request.get("nextPageToken"))
+        if action == "DescribeWorkflowExecution":
+            return SimpleNamespace(execution_info=SimpleNamespace(execution_status=self.status))
         if action == "RespondDecisionTaskCompleted" and self.failing:
             raise self.failing.pop(0)
         return None
@@ -96,6 +99,7 @@ class FakeEngine:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.log: list[Any] = []
+        self.hooks = False
         self.tasks: list[Any] = []
         self.threads: set[int] = set()
 
@@ -112,6 +116,9 @@ class FakeEngine:
     def acknowledged(self, run_id: str, started_event_id: int) -> None:
         self.threads.add(threading.get_ident())
         self.log.append(("acknowledged", run_id, started_event_id))
+
+    def has_closing_hooks(self, run_id: str) -> bool:
+        return self.hooks
 
     def forget(self, run_id: str) -> None:
         self.log.append(("forget", run_id))
@@ -232,6 +239,20 @@ def test_the_engine_hears_of_an_acknowledged_response_only() -> None:
         ("decide", [1, 2, 3]),
         ("forget", "run2"),
     ]
+
+
+@pytest.mark.parametrize(("status", "last"), [("CLOSED", "acknowledged"), ("OPEN", "forget")])
+def test_closing_hooks_run_when_the_service_says_closed(status: str, last: str) -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided(decisions=(decisions.CompleteWorkflowExecution(),)))
+    engine.hooks = True
+    swf.status = status
+    make(swf, engine).handle(polled())
+    assert engine.log[-1][0] == last
+    engine.hooks = False
+    swf.calls.clear()
+    make(swf, engine).handle(polled("t2"))
+    assert engine.log[-1][0] == "acknowledged"
+    assert [action for action, _ in swf.calls] == ["RespondDecisionTaskCompleted"]
 
 
 def test_a_lost_answer_is_repeated_until_the_token_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
