@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from simpleflow import settings, utils
+import msgspec
+
+from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
 from simpleflow.core import errors, events, interceptors, limits
 from simpleflow.data import converter, jumbo
@@ -120,6 +122,40 @@ class Client:
         if closed.status != "COMPLETED":
             raise Failed(closed)
         return None if closed.result is None else self._payloads.decode(self._store.load(closed.result))
+
+    def query(self, run: executions.Run, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the workflow where its ``run()`` is blocked now, or ended, and return what it returns.
+
+        Its history is replayed in this process, read-only: nothing is decided or sent, and the class must be
+        importable here. Raises Misuse when the class has no such method, and what the method raises.
+        """
+        found = tuple(self.history(run))
+        begun = [event.id for event in found if isinstance(event, events.DecisionTaskStarted)]
+        if not begun:
+            raise errors.SimpleflowError(
+                f"{run.workflow_id} {run.run_id} had no decision yet: query it once a decider took it"
+            )
+        info = self.describe(run).execution_info
+        task = engine.DecisionTask(
+            domain=run.domain,
+            workflow_id=run.workflow_id,
+            run_id=run.run_id,
+            workflow_name=info.workflow_type.name,
+            workflow_version=info.workflow_type.version,
+            previous_started_event_id=0,
+            started_event_id=begun[-1],
+            events=tuple(event for event in found if event.id <= begun[-1]),  # type: ignore[misc]  # 54 types, one base
+            complete=True,
+        )
+        replayed = engine.Engine(payloads=self._payloads)
+        while True:
+            answer = replayed.query(task, method, args, kwargs)
+            if not isinstance(answer, engine.Needs):
+                return answer
+            loaded = {pointer: self._store.load(pointer) for pointer in answer.blobs}
+            if not set(loaded) - set(task.blobs):
+                raise errors.SimpleflowError(f"{run.workflow_id} cannot be queried before its next decision is made")
+            task = msgspec.structs.replace(task, blobs={**task.blobs, **loaded})
 
     def close(self) -> None:
         self._connection.close()

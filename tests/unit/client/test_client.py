@@ -16,6 +16,20 @@ from simpleflow.core import errors, interceptors
 from simpleflow.server import local
 
 
+class Counting(workflow.Workflow):
+    """Counts signals, and says so when it is asked."""
+
+    name, version, task_list = "counting", "1", "decisions"
+
+    def run(self, start: int) -> None:
+        self.count = start
+        while True:
+            self.count += self.submit(self.wait_signal("add")).result
+
+    def counted(self, times: int = 1) -> int:
+        return self.count * times
+
+
 class Nightly(workflow.Workflow):
     name, version, task_list = "nightly", "1", "decisions"
 
@@ -119,6 +133,22 @@ def test_a_run_that_continues_as_new_is_followed(client: Client, connection: con
     begun = time.monotonic()
     assert client.result(run, timeout=10) == 3
     assert time.monotonic() - begun < 5
+
+
+def test_a_query_replays_and_changes_nothing(client: Client, connection: connect.Connection) -> None:
+    run = client.start(Counting, 3)
+    with pytest.raises(errors.SimpleflowError, match="no decision yet"):
+        client.query(run, "counted")
+    decide(connection)
+    assert client.query(run, "counted") == 3
+    client.signal(run, "add", 4)
+    assert client.query(run, "counted") == 3
+    decide(connection)
+    before = len(list(client.history(run)))
+    assert client.query(run, "counted", times=10) == 70
+    assert len(list(client.history(run))) == before
+    with pytest.raises(errors.Misuse, match="no_such"):
+        client.query(run, "no_such")
 
 
 def test_interceptors_stand_around_the_start(connection: connect.Connection) -> None:
