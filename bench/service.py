@@ -102,8 +102,6 @@ def rates(folder: Path, rounds: int, scale: float) -> bool:
     for count in CLIENTS:
         goals.append((f"in memory / moto, {count} clients", found["memory", count] / found["moto", count], 50.0))
     for count in CLIENTS:
-        goals.append((f"FULL / moto, {count} clients", found["full", count] / found["moto", count], 50.0))
-    for count in CLIENTS:
         goals.append((f"in memory / uvicorn alone, {count} clients", found["memory", count] / found["raw", count], 0.3))
     goals.append(("FULL / in memory, 8 clients", found["full", 8] / found["memory", 8], 0.5))
     _table.show(
