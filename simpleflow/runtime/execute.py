@@ -27,7 +27,7 @@ class Interrupted(BaseException):
 class Dispatcher(Protocol):
     """Turns the name of a task into an Activity; raises DispatchError."""
 
-    def dispatch_activity(self, name: str) -> activity.Activity: ...
+    def dispatch_activity(self, name: str) -> activity.Activity[..., Any]: ...
 
 
 class Store(Protocol):
@@ -97,7 +97,9 @@ class Executor:
         self._middleware = middleware or Middleware()
         self._mounted = tuple(mounted)
 
-    def handle(self, task: values.Task, *, started: Callable[[activity.Activity], None] | None = None) -> values.Answer:
+    def handle(
+        self, task: values.Task, *, started: Callable[[activity.Activity[..., Any]], None] | None = None
+    ) -> values.Answer:
         """Execute one task. Never raises but Interrupted, KeyboardInterrupt and SystemExit of the outside.
 
         ``started`` is called with the activity once it is found, before it is called.
@@ -126,7 +128,7 @@ class Executor:
         logging_context.set("task_type", "activity")
         logging_context.set("event_id", task.started_event_id)
 
-    def _call(self, task: values.Task, found: activity.Activity) -> Any:
+    def _call(self, task: values.Task, found: activity.Activity[..., Any]) -> Any:
         decoded = self._decode(task.input)
         args, kwargs = arguments(decoded)
         context = task.context(decoded)

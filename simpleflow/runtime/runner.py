@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -91,7 +92,7 @@ class Runner:
             self._busy = False
             titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[idle]")
 
-    def _started(self, found: activity.Activity) -> None:
+    def _started(self, found: activity.Activity[..., Any]) -> None:
         if self._name in self._told:
             return
         self._told.add(self._name)
