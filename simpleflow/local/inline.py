@@ -39,7 +39,8 @@ class Stuck(errors.SimpleflowError):
 class Inline:
     """One service in memory with deciders and workers for every task list that its decisions name.
 
-    ``virtual_time``: time stands still while anything runs, and jumps when nothing does. A context manager.
+    ``virtual_time``: time stands still while anything runs, and jumps when nothing does. ``strict``: as of the engine,
+    for classes that do not say. A context manager.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Inline:
         post: Sequence[str] = (),
         mounted: Sequence[interceptors.WorkerInterceptor] = (),
         jumbo: str | None = None,
+        strict: bool = False,
     ) -> None:
         self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
         self.service = local_service.open_memory(clock=self.clock, domain=DOMAIN)
@@ -66,7 +68,7 @@ class Inline:
         self._transport = transport
         self._decider = decider.Decider(
             transport,
-            engines.Engine(workflows=workflows, payloads=payloads, offloads=store.offloads),
+            engines.Engine(workflows=workflows, payloads=payloads, offloads=store.offloads, strict=strict),
             decider.Options(domain=DOMAIN, task_list="inline", identity="inline"),
             resolver=needs.Resolver(
                 transport,

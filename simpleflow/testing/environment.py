@@ -58,7 +58,8 @@ class Environment:
 
     With ``virtual_time`` (the default) nothing waits: when nobody can run, time jumps to the next deadline. Order of
     a step: what is due, then decisions, then activities. The same program gives the same history every time.
-    Under pytest its histories are replayed at the end of the test, unless ``replay`` is False.
+    Under pytest its histories are replayed at the end of the test, unless ``replay`` is False. ``strict`` holds for
+    classes that do not say: ``run()`` is refused what would differ in a re-run.
     """
 
     def __init__(
@@ -70,13 +71,19 @@ class Environment:
         pre: Sequence[str] = (),
         post: Sequence[str] = (),
         replay: bool = True,
+        strict: bool = True,
     ) -> None:
         self._workflows = list(workflows)
         self._saved: list[_Saved] | None = None
         if replay and recording.watched is not None:
             recording.watched.append(self)
         self._place = inline.Inline(
-            virtual_time=virtual_time, workflows=workflows, dispatcher=dispatcher, pre=pre, post=post
+            virtual_time=virtual_time,
+            workflows=workflows,
+            dispatcher=dispatcher,
+            pre=pre,
+            post=post,
+            strict=strict,
         )
 
     @property

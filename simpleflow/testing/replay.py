@@ -184,9 +184,11 @@ class _Replayer:
         self._payloads = payloads
         self._type = replay_points.workflow_type(history)
         self._started = replay_points.started(history)
+        #: its decider had a store for values over SWF's limits
+        self._offloads = replay_points.has_pointers(history)
 
     def _engine(self) -> engines.Engine:
-        return engines.Engine(workflows=self._workflows, payloads=self._payloads)
+        return engines.Engine(workflows=self._workflows, payloads=self._payloads, offloads=self._offloads)
 
     def _task(self, previous: int, started: int, first: int) -> engines.DecisionTask:
         return engines.DecisionTask(

@@ -142,11 +142,21 @@ def columns(left: str, lefts: Sequence[Any], right: str, rights: Sequence[Any]) 
     return "\n".join(lines)
 
 
+def has_pointers(history: Iterable[events.Event]) -> bool:
+    """Whether a value of this history lies in a blob store."""
+    for event in history:
+        for field in ("input", "result", "details"):
+            text = getattr(event.attributes, field, None)
+            if text is not None and text.startswith("simpleflow+"):
+                return True
+    return False
+
+
 class _Local(msgspec.Struct):
     """Details of a local activity's marker."""
 
-    key: str = ""
-    result: str | None = None
+    id: str = ""
+    value: msgspec.Raw = msgspec.Raw(b"null")
     reason: str | None = None
     details: str | None = None
 
@@ -157,7 +167,6 @@ def local_results(history: Iterable[events.Event], after: int) -> dict[str, engi
     for event in history:
         if isinstance(event, events.MarkerRecorded) and event.id > after and event.attributes.marker_name == _LOCAL:
             said = msgspec.json.decode(event.attributes.details or "{}", type=_Local)
-            found.setdefault(
-                said.key, engines.LocalResult(result=said.result, reason=said.reason, details=said.details)
-            )
+            result = None if said.reason is not None else bytes(said.value).decode()
+            found.setdefault(said.id, engines.LocalResult(result=result, reason=said.reason, details=said.details))
     return found

@@ -39,7 +39,10 @@ class Program(Workflow):
     strict = False
 
     def run(self, spec: list[Any]) -> Any:
-        return Interpreter(self, "").block(spec)
+        interpreter = Interpreter(self, "")
+        interpreter.block(spec)
+        # What is still open is waited for, so that few programs end before something happened.
+        return [*interpreter.log, *(interpreter.outcome(future) for future in interpreter.opened)]
 
 
 class Hooked(Program):
@@ -218,6 +221,13 @@ class Interpreter:
         if future is not None:
             self.log.append(future.cancel())
 
+    def do_race(self, place: str, numbers: list[int]) -> None:
+        """The first one wins, the others are cancelled."""
+        fs = self.several(numbers)
+        if fs:
+            done, pending = futures.wait(fs, return_when=futures.FIRST_COMPLETED)
+            self.log.append([len(list(done)), *(future.cancel() for future in pending)])
+
     def do_now(self, place: str) -> None:
         self.log.append([self.workflow.now().timestamp(), self.workflow.cancel_requested])
 
@@ -247,6 +257,7 @@ _reading = st.one_of(
     st.tuples(st.just("flag"), _number),
     st.tuples(st.just("branch"), _number, _name),
     st.tuples(st.just("cancel"), _number),
+    *[st.tuples(st.just("race"), st.lists(_number, min_size=2, max_size=3))] * 2,
     st.tuples(st.just("now")),
     st.tuples(st.just("chance")),
 )
@@ -254,14 +265,14 @@ _flat = st.lists(st.one_of(_opening, _opening, _reading), min_size=1, max_size=4
 _nesting = st.one_of(
     st.tuples(st.just("arms"), st.lists(_flat, min_size=1, max_size=2)), st.tuples(st.just("scope"), _flat)
 )
-#: a program begins with two things that are open
+#: a program begins with a few things that are open
 programs = st.builds(
     lambda first, rest: json.loads(json.dumps([*first, *rest])),
-    st.lists(_opening, min_size=2, max_size=3),
+    st.lists(_opening, min_size=3, max_size=4),
     st.lists(st.one_of(_opening, _reading, _reading, _nesting), min_size=1, max_size=8),
 )
 #: each number picks what happens next, among what can happen
-worlds = st.lists(st.integers(0, 10_000), min_size=5, max_size=60)
+worlds = st.lists(st.integers(0, 10_000), min_size=25, max_size=70)
 
 #: how an engine is made; a mutant is another one
 MakeEngine = Callable[[type], engine.Engine]
@@ -281,6 +292,7 @@ class World:
         self.history = histories.HistoryBuilder(workflow, {"args": [spec]})
         self.numbers = iter(numbers)
         self.signals = 0
+        self.propagates = False
         self.cancelled = False
         #: decisions that were resumed, of all
         self.resumed = self.decided = 0
@@ -318,13 +330,14 @@ class World:
         found += [lambda one=outgoing: built.deliver(one) for outgoing in built.open.outgoing]
         if self.signals < 4:
             found += [lambda: self.signal("s"), lambda: self.signal("t")]
-        if not self.cancelled:
+        if not self.cancelled and len(self.history.events) > 25:
             found.append(self.request_cancel)
         return found
 
     def signal(self, name: str) -> None:
         self.signals += 1
-        self.history.signal(name, json.dumps({"args": [self.signals], "kwargs": {}}))
+        said = {"args": [self.signals], "kwargs": {}, "__propagate": self.propagates and name == "t"}
+        self.history.signal(name, json.dumps(said))
 
     def request_cancel(self) -> None:
         self.cancelled = True

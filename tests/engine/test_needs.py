@@ -86,3 +86,44 @@ def test_a_jumbo_value_that_a_re_run_reads_again_is_asked_for_again() -> None:
     play.complete("activity-b-1")
     play.decide()
     assert play.result == 4
+
+
+class Local(Base):
+    def run(self) -> Any:
+        first = self.submit_local(A, 1)
+        value = first.result
+        return [value, self.submit(B, value).result]
+
+
+def test_a_local_activity_is_asked_for_and_recorded_as_a_marker() -> None:
+    class Answers(dict[str, engine.LocalResult]):
+        def __missing__(self, key: str) -> engine.LocalResult:
+            return engine.LocalResult(result="41")
+
+    play = Play(Local)
+    play.local = Answers()
+    assert play.decide() == ["RecordMarker simpleflow.local_activity", "ScheduleActivityTask activity-b-1"]
+    asked = [one for need in play.needs for one in need.local]
+    assert {(one.name, one.input) for one in asked} == {("a", '{"args":[1],"kwargs":{}}')}
+    play.needs.clear()
+    play.evict()
+    play.complete("activity-b-1", 42)
+    play.decide()
+    # The history holds its result: nobody is asked again.
+    assert not any(need.local for need in play.needs)
+    assert play.result == [41, 42]
+
+
+def test_a_local_activity_that_fails_fails_as_another_would() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            return str(self.submit_local(A, 1).exception)
+
+    class Answers(dict[str, engine.LocalResult]):
+        def __missing__(self, key: str) -> engine.LocalResult:
+            return engine.LocalResult(reason="ValueError: odd", details=None)
+
+    play = Play(Program)
+    play.local = Answers()
+    play.decide()
+    assert "odd" in play.result
