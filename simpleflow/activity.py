@@ -1,7 +1,7 @@
 """Activities: functions and classes that workers run.
 
-    @activity.with_attributes(task_list="render", retry=2, raises_on_failure=True)
-    def render(scene: str, frame: int) -> str: ...
+@activity.with_attributes(task_list="render", retry=2, raises_on_failure=True)
+def render(scene: str, frame: int) -> str: ...
 """
 
 from __future__ import annotations

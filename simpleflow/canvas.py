@@ -122,9 +122,7 @@ class Group(base.SubmittableContainer):
         return self._future(workflow, members, chosen)
 
     def _future(self, workflow: workflow.Workflow, members: list[groups.Member], chosen: bool | None) -> Any:
-        made = self.future_class(
-            self.activities, workflow, self.max_parallel, self.bubbles_exception_on_failure
-        )
+        made = self.future_class(self.activities, workflow, self.max_parallel, self.bubbles_exception_on_failure)
         return made.start(members, stops=chosen is True)
 
 
@@ -237,13 +235,16 @@ def _submit_member(
 ) -> futures.Future[Any]:
     if isinstance(entry, base.SubmittableContainer):
         if more and isinstance(entry, FuncGroup):
-            extended = FuncGroup(entry.func, *entry.args, *more, raises_on_failure=entry.raises_on_failure, **entry.kwargs)
+            extended = FuncGroup(
+                entry.func, *entry.args, *more, raises_on_failure=entry.raises_on_failure, **entry.kwargs
+            )
             extended._allow_none = entry._allow_none
             entry = extended
         if isinstance(entry, Group | FuncGroup):
             inside: futures.Future[Any] = entry.submit_with(workflow, raises)
             return inside
-        return entry.submit(workflow)
+        submitted: futures.Future[Any] = entry.submit(workflow)
+        return submitted
     if more and isinstance(entry, task.ActivityTask | task.WorkflowTask):
         entry = copy.copy(entry)
         entry.args = [*entry.args, *more]

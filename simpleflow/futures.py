@@ -57,9 +57,7 @@ def as_completed(fs: Iterable[Future[T]]) -> combinators.AsCompleted:
     return combinators.AsCompleted(fs)
 
 
-def gather(
-    *arms: Future[Any] | Callable[[], Any] | Coroutine[Any, Any, Any], return_exceptions: bool = False
-) -> Any:
+def gather(*arms: Future[Any] | Callable[[], Any] | Coroutine[Any, Any, Any], return_exceptions: bool = False) -> Any:
     """Run arms side by side and return their results in order.
 
     An arm is a future, a function without parameters, or a coroutine; the latter two may submit and wait. Once all

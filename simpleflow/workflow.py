@@ -1,10 +1,10 @@
 """Workflows: a class whose ``run()`` says what to do; everything durable goes through its methods.
 
-    class Render(Workflow):
-        name, version, task_list = "render", "1", "render-decisions"
+class Render(Workflow):
+    name, version, task_list = "render", "1", "render-decisions"
 
-        def run(self, scene: str, frames: int) -> list[str]:
-            return futures.wait(*[self.submit(render, scene, n) for n in range(frames)])
+    def run(self, scene: str, frames: int) -> list[str]:
+        return futures.wait(*[self.submit(render, scene, n) for n in range(frames)])
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar, overload
 from simpleflow import activity, base, canvas, marker, task
 from simpleflow import signal as signals
 from simpleflow.core import errors
-from simpleflow.engine import hooks, program, scopes, submitting
+from simpleflow.engine import evaluation, hooks, program, scopes, submitting
 from simpleflow.engine.futures import Future
 
 T = TypeVar("T")
@@ -75,6 +75,8 @@ class Workflow:
         Takes an Activity or Workflow class with its arguments, or a task, WaitForSignal, group, chain or step.
         Arguments may be futures. ``__priority`` sets the task's priority. Raises TypeError for anything else.
         """
+        if type(submittable) is activity.Activity and type(self._executor) is evaluation.Evaluation and not kwargs:
+            return submitting.activity(self._executor, submittable, args, kwargs)  # what happens most: no detours
         return canvas.submit(self, submittable, args, kwargs)
 
     def map(self, submittable: Any, iterable: Iterable[Any]) -> list[Future[Any]]:
@@ -195,7 +197,9 @@ class Workflow:
 
     # -- cancellation
 
-    def cancel_scope(self, *, shield: bool = False, wait: bool = False) -> contextlib.AbstractContextManager[scopes.Scope]:
+    def cancel_scope(
+        self, *, shield: bool = False, wait: bool = False
+    ) -> contextlib.AbstractContextManager[scopes.Scope]:
         """Open a scope: a cancel request raises TaskCanceled at what waits inside.
 
         ``shield``: not in here. ``wait``: leaving it waits until cancelled activities have acknowledged.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
-from simpleflow.core import attributes, decisions, errors, events, limits, types
+import msgspec
 
-from . import demand, failures, futures, identity, records, slots
+from simpleflow.core import decisions, errors, events, limits, types
 
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import failures, futures, identity, records, slots
 
 #: reason of a task whose machine went away: scheduled again outside the retry budget, so often at most
 INTERRUPTED = "simpleflow.node.interrupted"
@@ -29,99 +28,106 @@ UNSET: Any = _Unset()
 _PASSING = ("LIMIT_EXCEEDED", "RATE_EXCEEDED")
 
 
-class Item:
+class Item(Protocol):
     """Something that waits to be sent. Sent in order of submission."""
+
+    seq: int
+    queued: bool
+
+    @property
+    def cap(self) -> str:
+        """Which cap of the coordinator it counts for."""
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the program waits for its event, which alone causes no decision."""
+
+    def decision(self) -> decisions.Decision | None:
+        """Return the decision, and book that it was sent; None when it is not wanted any more."""
+
+
+class Sent:
+    """What most items have."""
 
     __slots__ = ("queued", "seq")
 
-    #: which cap of the coordinator it counts for
     cap: str = ""
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
         self.queued = False
 
-    def decision(self) -> decisions.Decision | None:
-        """Return the decision, and book that it was sent; None when it is not wanted any more."""
-        raise errors.Misuse("not an item of the outbox")
-
     @property
     def waited_for(self) -> bool:
-        """Whether the program waits for its event, which alone causes no decision."""
         return False
 
 
-class TaskCall(Item):
-    """An activity or a child workflow. Settles the futures of all that hold it."""
+class TaskCall(msgspec.Struct, eq=False):
+    """An activity or a child workflow. Settles the futures of all that hold it.
 
-    __slots__ = (
-        "_dependencies",
-        "_missing",
-        "_template",
-        "attempts",
-        "branch",
-        "control",
-        "done",
-        "ends",
-        "evaluation",
-        "failed",
-        "futures",
-        "id",
-        "interrupted",
-        "name",
-        "record",
-        "retry",
-        "shared",
-        "text",
-        "type_missing",
-        "watched",
-    )
+    A Struct, because it is made for each task of each replay.
+    """
 
-    kind = ""
+    evaluation: Any
+    seq: int
+    name: str
+    branch: identity.Branch
+    #: futures of all that hold it
+    holders: tuple[futures.Future[Any], ...] = ()
+    queued: bool = False
+    record: records.Record | None = None
+    id: str = ""
+    control: str = ""
+    text: str = ""
+    #: how often it was scheduled, this time included
+    attempts: int = 1
+    failed: int = 0
+    interrupted: int = 0
+    done: bool = False
+    #: whole-history reads that depend on it
+    watched: int = records.NOT
+    type_missing: bool = False
+    #: its id is its identity: others may hold it too
+    shared: bool = False
+    #: of those that wait for the end of a cancelled task
+    ends: tuple[futures.Future[Any], ...] = ()
+    template: slots.Template | None = None
+    dependencies: list[futures.Future[Any]] | None = None
+    missing: int = 0
+    #: whether its id may be its identity
+    identified: bool = True
 
-    def __init__(
-        self, evaluation: evaluations.Evaluation, name: str, retry: Any, branch: identity.Branch, raises: bool
-    ) -> None:
-        super().__init__(evaluation.next_seq())
-        self.evaluation = evaluation
-        self.name = name
-        self.retry = retry
-        self.branch = branch
-        self.futures: list[futures.Future[Any]] = [futures.Future(evaluation, self, raises)]
-        self.record: records.Record | None = None
-        self.id = ""
-        self.control = ""
-        self.text = ""
-        #: how often it was scheduled, this time included
-        self.attempts = 1
-        self.failed = 0
-        self.interrupted = 0
-        self.done = False
-        self.watched = records.NOT
-        self.type_missing = False
-        #: its id is its identity: others may hold it too
-        self.shared = False
-        #: of those that wait for the end of a cancelled task
-        self.ends: list[futures.Future[Any]] = []
-        self._template: slots.Template | None = None
-        self._dependencies: list[futures.Future[Any]] | None = None
-        self._missing = 0
+    kind: ClassVar[str] = ""
+    cap: ClassVar[str] = ""
+    waited_for: ClassVar[bool] = False
+
+    @property
+    def retry(self) -> Any:
+        """The declared retry: a number or a RetryPolicy."""
+        return 0
 
     # -- arguments
 
     def take(self, args: Any, kwargs: Any) -> futures.Future[Any]:
         """Encode the arguments; what is not there yet is waited for, not by the program."""
-        future = self.futures[0]
+        future = self.holders[0]
+        for value in args:
+            if type(value) not in slots.PLAIN:
+                break
+        else:
+            if not kwargs:
+                self.ready(self.encode(args, kwargs))
+                return future
         found: list[futures.Future[Any]] = []
         args, kwargs = slots.find(args, found), slots.find(kwargs, found)
         text = self.encode(args, kwargs)
         if not found:
             self.ready(text)
             return future
-        self._template = slots.Template(text, len(found), self.evaluation.payloads)
-        self._dependencies = found
+        self.template = slots.Template(text, len(found), self.evaluation.payloads)
+        self.dependencies = found
         missing = [other for other in found if other._kind == futures.OPEN]
-        self._missing = len(missing)
+        self.missing = len(missing)
         for other in missing:
             other._subscribe(self._one_more)
         if not missing:
@@ -129,15 +135,18 @@ class TaskCall(Item):
         return future
 
     def encode(self, args: Any, kwargs: Any) -> str:
-        return slots.envelope(args, kwargs, self.evaluation.payloads)
+        try:
+            return slots.envelope(args, kwargs, self.evaluation.payloads)
+        except TypeError as error:
+            raise TypeError(f"arguments of {self.name} cannot be serialised: {error}") from error
 
     def _one_more(self) -> None:
-        self._missing -= 1
-        if self._missing == 0 and not self.done:
+        self.missing -= 1
+        if self.missing == 0 and not self.done:
             self._fill()
 
     def _fill(self) -> None:
-        dependencies, self._dependencies = self._dependencies or [], None
+        dependencies, self.dependencies = self.dependencies or [], None
         texts = []
         for other in dependencies:
             if other._kind == futures.FAILED and other._raises:
@@ -145,21 +154,22 @@ class TaskCall(Item):
             if other._kind == futures.CANCELED:
                 return self._finish_failed(errors.TaskCanceled(f"an argument of {self.name} was cancelled"))
             texts.append(other._slot())
-        assert self._template is not None
-        text = self._template.fill(texts)
-        self._template = None
+        assert self.template is not None
+        text = self.template.fill(texts)
+        self.template = None
         return self.ready(text)
 
     def ready(self, text: str) -> None:
         """The argument text is complete: find out which task of the history this is."""
         self.text = text
         evaluation = self.evaluation
-        evaluation.check_length("input", self.wire_input(), limits.DATA, self.name)
+        if len(text) > limits.DATA - 4_096:
+            evaluation.check_length("input", self.wire_input(), limits.DATA, self.name)
         branch = self.branch
         digest = identity.digest(text)
         ordinal = evaluation.ordinals.next((branch.path, self.kind, self.name, digest))
         self.control = identity.control(branch, digest, ordinal)
-        identifier = self.own_id()
+        identifier = self.own_id() if self.identified else None
         if identifier is not None:
             self.shared = True
             self.id = identifier
@@ -191,14 +201,14 @@ class TaskCall(Item):
 
     def _join(self, other: TaskCall) -> None:
         """Another submission is the same task: one task, one outcome, every holder its own future."""
-        future = self.futures[0]
+        future = self.holders[0]
         future._source = other
-        first = next((holder for holder in other.futures if holder._kind != futures.CANCELED), None)
+        first = next((holder for holder in other.holders if holder._kind != futures.CANCELED), None)
         self.done = True
         if first is None:
             future._cancel(None)
         elif first._kind == futures.OPEN:
-            other.futures.append(future)
+            other.holders = (*other.holders, future)
         elif first._kind == futures.FAILED:
             future._fail(first._content)
         else:
@@ -208,7 +218,7 @@ class TaskCall(Item):
     def acknowledged(self) -> futures.Future[Any]:
         """Return the future of the end of a cancelled task, however it ends."""
         future: futures.Future[Any] = futures.Future(self.evaluation, self, False)
-        self.ends.append(future)
+        self.ends = (*self.ends, future)
         return future
 
     # -- what each kind says
@@ -245,27 +255,21 @@ class TaskCall(Item):
         if kind in _REFUSALS:
             self._refused(event)
         elif self.done:
-            ends, self.ends = self.ends, []
+            ends, self.ends = self.ends, ()
             for future in ends:
                 future._complete(None)
         elif kind in _COMPLETIONS:
-            self._finish_text(event.attributes.result)
+            self.completed(event.attributes.result)
         elif kind in _CANCELLATIONS:
             self._close_record()
-            for future in self.futures:
+            for future in self.holders:
                 future._cancel(event.attributes.details)
         else:
             self._failed(event)
 
-    def _finish_text(self, text: str | None) -> None:
-        self._close_record()
-        for future in self.futures:
-            future._complete_with_text(text)
-        self._let_go()
-
     def _finish_failed(self, error: BaseException) -> None:
         self._close_record()
-        for future in self.futures:
+        for future in self.holders:
             future._fail(error)
         self._let_go()
 
@@ -277,7 +281,26 @@ class TaskCall(Item):
     def _let_go(self) -> None:
         # A settled task is free again once the program drops its future; a shared one answers later submissions.
         if not self.shared:
-            self.futures = []
+            self.holders = ()
+
+    def completed(self, text: str | None) -> None:
+        """Settle with a result; the way that most tasks go."""
+        self._close_record()
+        position = self.evaluation.position
+        for future in self.holders:
+            if future._kind == futures.OPEN:
+                future._text = text
+                future._kind = futures.TEXT
+                future._at = position
+                callbacks = future._callbacks
+                if callbacks is not None:
+                    future._callbacks = None
+                    if type(callbacks) is list:
+                        self.evaluation.ready.extend(callbacks)
+                    else:
+                        self.evaluation.ready.append(callbacks)
+        if not self.shared:
+            self.holders = ()
 
     def _failed(self, event: Any) -> None:
         error = failures.of_event(self.name, event, self.declared_timeout)
@@ -375,7 +398,7 @@ class TaskCall(Item):
         if self._over_before(self.evaluation.started_as_of()):
             return False
         future._cancel()
-        if any(other._kind == futures.OPEN for other in self.futures):
+        if any(other._kind == futures.OPEN for other in self.holders):
             return True
         self.done = True
         record = self.record
@@ -387,138 +410,7 @@ class TaskCall(Item):
         raise errors.Misuse("not a task")
 
 
-class ActivityCall(TaskCall):
-    """One activity task."""
-
-    __slots__ = ("_cell", "_stage", "activity", "arguments", "plain", "priority")
-
-    kind = "activity"
-    cap = "activity"
-
-    def __init__(
-        self,
-        evaluation: evaluations.Evaluation,
-        activity: Any,
-        branch: identity.Branch,
-        *,
-        raises: bool,
-        priority: Any,
-        arguments: tuple[Sequence[Any], Mapping[str, Any]],
-        plain: bool = False,
-    ) -> None:
-        super().__init__(evaluation, activity.name, activity.retry, branch, raises)
-        self.activity = activity
-        self.priority = priority
-        #: only kept where ``get_task_id`` asks for them
-        self.arguments = arguments if hasattr(activity.callable, "get_task_id") else ((), {})
-        #: without the envelope, for workers in other languages
-        self.plain = plain
-        self._cell = evaluation.demand.cell(activity)
-        self._stage: int | None = demand.FORESEEN
-        self._cell[demand.FORESEEN] += 1
-
-    def _move(self, stage: int | None) -> None:
-        """Count it in another column of the demand, or in none any more."""
-        if self._stage != stage:
-            if self._stage is not None:
-                self._cell[self._stage] -= 1
-            if stage is not None:
-                self._cell[stage] += 1
-            self._stage = stage
-
-    def claimed(self, record: records.Record) -> None:
-        if record.scheduled:
-            self._move(demand.SCHEDULED)
-        super().claimed(record)
-
-    def _close_record(self) -> None:
-        super()._close_record()
-        self._move(None)
-
-    def _join(self, other: TaskCall) -> None:
-        self._move(None)
-        super()._join(other)
-
-    def cancel(self, future: futures.Future[Any]) -> bool:
-        cancelled = super().cancel(future)
-        if self.done:
-            self._move(None)
-        return cancelled
-
-    @property
-    def book(self) -> records.Book:
-        return self.evaluation.ledger.activities
-
-    def encode(self, args: Any, kwargs: Any) -> str:
-        if self.plain:
-            return self.evaluation.payloads.encode(args or kwargs)
-        return super().encode(args, kwargs)
-
-    def wire_input(self) -> str:
-        meta = self.activity.meta
-        if not meta or self.plain:
-            return self.text
-        return f'{self.text[:-1]},"meta":{self.evaluation.payloads.encode(meta)}}}'
-
-    def own_id(self) -> str | None:
-        activity = self.activity
-        getter = getattr(activity.callable, "get_task_id", None)
-        if getter is not None:
-            args, kwargs = self.arguments
-            args, kwargs = self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs)
-            return identity.fitting(f"activity-{self.name}-{getter(self.evaluation.instance, *args, **kwargs)}")
-        if activity.idempotent:
-            return identity.fitting(f"activity-{self.name}-{identity.md5(self.text)}")
-        return None
-
-    def new_id(self) -> str:
-        return identity.fitting(f"activity-{self.name}-{self.book.next_number(self.name)}")
-
-    def decision(self) -> decisions.Decision | None:
-        if self.done:
-            return None
-        if not self.id:
-            self.id = self.new_id()
-        if self.record is None:
-            self.record = self.book.emitted(self, self.id, self.name)
-            self.record.watched = self.watched
-        self._move(demand.SCHEDULED)
-        activity = self.activity
-        task_list = self.evaluation.task_list_of(activity)
-        return decisions.ScheduleActivityTask(
-            activity_type=attributes.Type(name=activity.name, version=str(activity.version)),
-            activity_id=self.id,
-            control=self.control,
-            input=self.wire_input(),
-            schedule_to_close_timeout=seconds(activity.task_schedule_to_close_timeout),
-            task_list=None if task_list is None else attributes.Name(name=task_list),
-            task_priority=self.evaluation.priority_of(self.priority, activity),
-            schedule_to_start_timeout=seconds(activity.task_schedule_to_start_timeout),
-            start_to_close_timeout=seconds(activity.task_start_to_close_timeout),
-            heartbeat_timeout=seconds(activity.task_heartbeat_timeout),
-        )
-
-    def cancel_decision(self) -> decisions.Decision:
-        return decisions.RequestCancelActivityTask(activity_id=self.id)
-
-    def missing_type(self) -> types.RegisteredType | None:
-        if not self.type_missing:
-            return None
-        self.type_missing = False
-        return types.RegisteredType(kind="activity", name=self.name, version=str(self.activity.version))
-
-    @property
-    def declared_timeout(self) -> Mapping[str, Any]:
-        activity = self.activity
-        return {
-            "START_TO_CLOSE": activity.task_start_to_close_timeout,
-            "SCHEDULE_TO_CLOSE": activity.task_schedule_to_close_timeout,
-            "SCHEDULE_TO_START": activity.task_schedule_to_start_timeout,
-            "HEARTBEAT": activity.task_heartbeat_timeout,
-        }
-
-
-class Cancellation(Item):
+class Cancellation(Sent):
     """The wish that a task that was scheduled be cancelled."""
 
     __slots__ = ("call",)

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from simpleflow.core import attributes, decisions, types
 
 from . import calls, futures, identity, records
 
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
 
-
-class ChildCall(calls.TaskCall):
+class ChildCall(calls.TaskCall, eq=False):
     """One child workflow execution."""
 
-    __slots__ = ("_given_id", "_task_list", "arguments", "cls", "priority", "type_name")
+    cls: Any = None
+    type_name: str = ""
+    priority: Any = calls.UNSET
+    task_list: str | None = None
+    arguments: tuple[Sequence[Any], Mapping[str, Any]] = ((), {})
 
-    kind = "workflow"
-    cap = "workflow"
+    kind: ClassVar[str] = "workflow"
+    cap: ClassVar[str] = "workflow"
 
-    def __init__(
-        self,
-        evaluation: evaluations.Evaluation,
-        cls: Any,
-        branch: identity.Branch,
-        *,
-        raises: bool,
-        priority: Any,
-        task_list: str | None,
-        arguments: tuple[Sequence[Any], Mapping[str, Any]],
-    ) -> None:
-        super().__init__(evaluation, cls.name, getattr(cls, "retry", 0), branch, raises)
-        self.cls = cls
-        self.priority = priority
-        self.arguments = arguments
-        self.type_name = f"{cls.__module__}.{cls.__qualname__}"
-        self._task_list = task_list
-        evaluation.children[self.seq] = self
+    @property
+    def retry(self) -> Any:
+        return getattr(self.cls, "retry", 0)
 
     @property
     def book(self) -> records.Book:
-        return self.evaluation.ledger.children
+        book: records.Book = self.evaluation.ledger.children
+        return book
 
     @property
     def history_name(self) -> str:
@@ -70,11 +57,11 @@ class ChildCall(calls.TaskCall):
         return identity.fitting(f"{self._prefix()}{self.book.next_number(self.type_name)}")
 
     def _close_record(self) -> None:
-        super()._close_record()
+        calls.TaskCall._close_record(self)
         self.evaluation.children.pop(self.seq, None)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        done = super().cancel(future)
+        done = calls.TaskCall.cancel(self, future)
         if self.done:
             self.evaluation.children.pop(self.seq, None)
         return done
@@ -88,7 +75,7 @@ class ChildCall(calls.TaskCall):
             self.record = self.book.emitted(self, self.id, self.type_name)
             self.record.watched = self.watched
         cls = self.cls
-        task_list = self._task_list or self._got("get_task_list") or getattr(cls, "task_list", None)
+        task_list = self.task_list or self._got("get_task_list") or getattr(cls, "task_list", None)
         return decisions.StartChildWorkflowExecution(
             workflow_type=attributes.Type(name=self.type_name, version=str(cls.version)),
             workflow_id=self.id,

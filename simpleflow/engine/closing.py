@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from simpleflow.core import decisions, limits
+from simpleflow.core import limits
 
 from . import contract, divergence, futures, hooks, ledger, outbox
 

@@ -33,9 +33,7 @@ class Demand:
         rows = []
         for (task_list, name), (scheduled, foreseen) in sorted(self._cells.items()):
             if scheduled > 0:
-                rows.append(
-                    documents.TaskCount(task_list=task_list, activity=name, state="scheduled", count=scheduled)
-                )
+                rows.append(documents.TaskCount(task_list=task_list, activity=name, state="scheduled", count=scheduled))
             if foreseen > 0:
                 rows.append(documents.TaskCount(task_list=task_list, activity=name, state="foreseen", count=foreseen))
         return tuple(rows)

@@ -82,8 +82,6 @@ def then(
     return Callback(evaluation, source, function).future
 
 
-def when_done(
-    evaluation: evaluations.Evaluation, source: futures.Future[Any], function: Callable[[Any], Any]
-) -> None:
+def when_done(evaluation: evaluations.Evaluation, source: futures.Future[Any], function: Callable[[Any], Any]) -> None:
     evaluation.check_alive()
     DoneCallback(evaluation, source, function)

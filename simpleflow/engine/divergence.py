@@ -38,14 +38,14 @@ def check(evaluation: evaluations.Evaluation) -> str | None:
     return diff(evaluation)
 
 
-def answer(
-    evaluation: evaluations.Evaluation, difference: str
-) -> tuple[contract.Decided, hooks.Outcome | None] | None:
+def answer(evaluation: evaluations.Evaluation, difference: str) -> tuple[contract.Decided, hooks.Outcome | None] | None:
     """Return the answer to a diverged run; None to go on in spite of it."""
     book = evaluation.ledger
     mode = getattr(evaluation.cls, "on_divergence", None) or ("warn" if book.activities.legacy_seen else "wait")
     if mode == "warn":
-        evaluation.advise(f"the program and the history diverged; going on, as on_divergence='warn' says.\n{difference}")
+        evaluation.advise(
+            f"the program and the history diverged; going on, as on_divergence='warn' says.\n{difference}"
+        )
         return None
     if mode == "fail_workflow":
         outcome = evaluation.hooks.failing("the program and the history diverged", difference)
@@ -100,13 +100,13 @@ def _history(evaluation: evaluations.Evaluation) -> Iterator[str]:
 
 
 def _code(evaluation: evaluations.Evaluation) -> Iterator[str]:
-    for kind, call in evaluation.submitted:
+    for kind, call in evaluation.submitted or ():
         if kind == "activity":
             declared = call.activity
             task_list = evaluation.task_list_of(declared) or ""
             yield _line(kind, call.name, str(declared.version), task_list, call.wire_input())
         elif kind == "workflow":
-            yield _line(kind, call.type_name, str(call.cls.version), call.task_list, call.wire_input())
+            yield _line(kind, call.type_name, str(call.cls.version), call.task_list or "", call.wire_input())
         elif kind == "timer":
             yield _line(kind, call.id, "", "", str(call.delay))
         else:

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from simpleflow.core import errors, payloads
 
 from . import cache, closing, contract, evaluation, hooks, inputs, ledger, outbox
@@ -21,8 +23,8 @@ class Engine:
 
     ``workflows`` are known by their name, or by ``module.Class``; others are loaded by the class that the execution's
     input names. ``offloads``: the caller replaces values over SWF's limits by pointers before it sends a response;
-    without, they are refused where the program makes them. ``strict`` holds for classes that do not say. ``cached`` and ``cached_bytes`` bound what is kept of
-    suspended executions; losing them costs time, never correctness.
+    without, they are refused where the program makes them. ``strict`` holds for classes that do not say. ``cached``
+    and ``cached_bytes`` bound what is kept of suspended executions; losing them costs time, never correctness.
     """
 
     def __init__(
@@ -100,7 +102,11 @@ class Engine:
         self._cache.evict(run_id)
 
     def query(
-        self, task: contract.DecisionTask, method: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        task: contract.DecisionTask,
+        method: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any | contract.Needs:
         """Call a method of the instance where ``run()`` is blocked, or ended. Decides nothing.
 
@@ -143,17 +149,16 @@ class Engine:
 
     def _decide(self, task: contract.DecisionTask) -> contract.Decided | contract.Needs:
         entry = self._cache.get(task.run_id)
-        replayed = False
         if entry is not None and entry.working_on != task.started_event_id:
-            entry = self._resumed(task, entry)
-            if isinstance(entry, contract.Needs):
-                return entry
+            found = self._resumed(task, entry)
+            if isinstance(found, contract.Needs):
+                return found
+            entry = found
         if entry is None:
             if not task.events or task.events[0].id != 1:
                 return contract.Needs(history=True)
             entry = cache.Entry(self._evaluation(task))
             entry.evaluation.begin(task)
-            replayed = True
         running = entry.evaluation
         entry.working_on = task.started_event_id
         running.task = task
@@ -173,6 +178,9 @@ class Engine:
             self._cache.evict(task.run_id)
             raise
         running.submitted = None
+        running.ordinals.compact()
+        running.ledger.activities.count()
+        running.ledger.children.count()
         running.blobs.clear()
         running.local_results.clear()
         self._suspend(task, entry, decided)
@@ -232,8 +240,8 @@ class Engine:
             found = load(path)
         except ImportError as error:
             raise errors.UsageError(
-                f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported ({error}): start the "
-                "decider with package.module.Class, in a folder or with a PYTHONPATH where it is found"
+                f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported ({error}): start "
+                "the decider with package.module.Class, in a folder or with a PYTHONPATH where it is found"
             ) from error
         self._classes[path] = found
         return found
@@ -260,6 +268,4 @@ def load(path: str) -> type:
 
 def _without_events(task: contract.DecisionTask) -> contract.DecisionTask:
     # A suspended execution must not hold its history.
-    import msgspec
-
     return msgspec.structs.replace(task, events=(), blobs={}, local={})

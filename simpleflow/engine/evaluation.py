@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from greenlet import GreenletExit
+import greenlet  # type: ignore[import-untyped]  # it ships no types
 
-from simpleflow.core import errors, limits, payloads
+from simpleflow.core import errors, events, limits, payloads
 
 from . import (
+    activities,
     calls,
     contract,
     demand,
@@ -50,6 +51,7 @@ class Evaluation:
     ) -> None:
         self.cls = cls
         self.payloads = coder
+        self.decode = coder.decode
         self.domain = task.domain
         self.workflow_id = task.workflow_id
         self.run_id = task.run_id
@@ -84,6 +86,10 @@ class Evaluation:
         chosen = getattr(cls, "strict", None)
         self.strict = strict.Guard() if (watched if chosen is None else chosen) else None
         self.current: strands.Strand | None = None
+        #: the greenlet that feeds it
+        self.hub: Any = None
+        #: what each activity needs at each submission, looked up once
+        self.plans: dict[Any, activities.Plan] = {}
         self.strands: dict[strands.Strand, None] = {}
         #: blobs whose text is known, and those that a strand waits for
         self.blobs: dict[str, str] = {}
@@ -92,7 +98,7 @@ class Evaluation:
         self.local_results: dict[str, contract.LocalResult] = {}
         self.local_open: dict[str, Any] = {}
         #: how it ended: None while it runs or is blocked
-        self.outcome: hooks.Outcome | None = None
+        self.outcome: Any = None  # a hooks.Outcome; set by calls that mypy does not see behind
         #: raise ExecutionBlocked was the program's own: only a re-run goes on
         self.gave_up = False
         #: something was read that is not followed: the next decision re-runs
@@ -190,6 +196,7 @@ class Evaluation:
         """Deliver what arrived, one by one, each after all that the one before set off. Return what is missing."""
         ready = self.ready
         arrived = self.ledger.arrived
+        self.hub = greenlet.getcurrent()
         if self.hungry is not None:
             strand, self.hungry = self.hungry, None
             self.missing_blobs.clear()
@@ -210,6 +217,11 @@ class Evaluation:
                 break
             target, event = arrived.popleft()
             self.position = event.id
+            if type(event) is events.ActivityTaskCompleted:  # what happens most: no detours
+                call = target.call
+                if call is not None and not call.done:
+                    call.completed(event.attributes.result)
+                    continue
             target.deliver(event)
         return None
 
@@ -231,7 +243,7 @@ class Evaluation:
         strand = strands.current()
         if strand is not None:
             strand.die()
-        raise GreenletExit
+        raise greenlet.GreenletExit
 
     def check_alive(self) -> None:
         """Every call of the program comes by here: a dead one must not go on."""
@@ -283,7 +295,7 @@ class Evaluation:
         wait = futures.Wait(self.current, waited, count)
         for future in waited:
             if future._callbacks is None and future._kind == futures.OPEN:
-                future._callbacks = [wait]
+                future._callbacks = wait
             else:
                 future._subscribe(wait)
         return wait
@@ -295,9 +307,14 @@ class Evaluation:
         strand = self.current
         if strand is None:
             raise errors.ExecutionBlocked
-        if self.asynchronous and strand.driven:
+        if strand.driven:
             raise errors.Misuse("in async def run write 'await future' where it may not be done, not future.result")
-        strand.block(self.waiting_for((future,), 1))
+        wait = futures.Wait(strand, (future,), 1)
+        if future._callbacks is None:
+            future._callbacks = wait
+        else:
+            future._subscribe(wait)
+        strand.block(wait)
 
     def block(self, waited: tuple[futures.Future[Any], ...], count: int) -> None:
         """Block the current strand until so many of these are settled; stale subscriptions are taken back."""
@@ -390,6 +407,12 @@ class Evaluation:
             self._advised.add(sentence)
             self.diagnostics.append(sentence)
 
+    def plan(self, declared: Any) -> activities.Plan:
+        """Return what each submission of an activity needs."""
+        identified = bool(declared.idempotent) or hasattr(declared.callable, "get_task_id")
+        plan = self.plans[declared] = activities.Plan(declared.name, self.demand.cell(declared), identified)
+        return plan
+
     def note(self, kind: str, call: Any) -> None:
         if self.submitted is not None:
             self.submitted.append((kind, call))
@@ -400,7 +423,11 @@ class Evaluation:
 
     def priority_of(self, given: Any, declared: Any) -> str | None:
         """Return the priority of a submission: what was given, else the task's own, else the workflow's."""
-        for priority in (given, getattr(declared, "task_priority", calls.UNSET), getattr(self.cls, "task_priority", None)):
+        for priority in (
+            given,
+            getattr(declared, "task_priority", calls.UNSET),
+            getattr(self.cls, "task_priority", None),
+        ):
             if priority is not calls.UNSET:
                 return None if priority is None else str(priority)
         return None
@@ -418,7 +445,7 @@ class Evaluation:
             for record in list(book.by_id.values()):
                 call = record.call
                 if call is not None and not call.done:
-                    for future in list(call.futures):
+                    for future in list(call.holders):
                         if future._kind == futures.OPEN:
                             call.cancel(future)
         for timer in list(self.open_timers.values()):
@@ -439,7 +466,7 @@ class Evaluation:
             record.id
             for book in (self.ledger.activities, self.ledger.children)
             for record in book.by_id.values()
-            if record.call is not None and not record.call.done and record.call.futures
+            if record.call is not None and not record.call.done and record.call.holders
         ]
         if left and self.outcome is not None and self.outcome.status == "completed":
             shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")

@@ -145,7 +145,7 @@ class FailedTask:
 def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> None:
     """Ask the hook, and do what it decides. Once per failure, as of the failure's event."""
     evaluation = call.evaluation
-    context = TaskFailureContext(FailedTask(call), event, call.futures[0], type(error), owner.history())
+    context = TaskFailureContext(FailedTask(call), event, call.holders[0], type(error), owner.history())
     context.exception = error
     context.id = call.id
     context.retry_count = call.attempts - 1
@@ -165,10 +165,10 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
         case Decision.abort:
             call._finish_failed(error)
         case Decision.ignore:
-            call._finish_text(None)
+            call.completed(None)
         case Decision.cancel:
             call._close_record()
-            for future in call.futures:
+            for future in call.holders:
                 future._cancel()
         case Decision.retry_now:
             call.failed += 1
@@ -182,7 +182,7 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
 
 def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: str) -> None:
     other = context.future
-    if other is None or other in call.futures:
+    if other is None or other in call.holders:
         if not hasattr(context.a_task, "submit_to"):
             raise errors.Misuse("decide_handled() takes a task that can be submitted, or the future of one")
         from . import identity
@@ -198,7 +198,7 @@ def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: st
     source: futures.Future[Any] = other
 
     def settled() -> None:
-        for future in call.futures:
+        for future in call.holders:
             if source._kind == futures.FAILED:
                 future._fail(source._content)
             elif source._kind == futures.CANCELED:

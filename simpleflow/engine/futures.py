@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
 
 from simpleflow.core import errors
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
-    from . import strands
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -66,7 +67,7 @@ class Future(Generic[T_co]):
         self._text: str | None = None
         self._content: Any = None
         #: called when it settles, in order of registration
-        self._callbacks: list[Callable[[], object]] | None = None
+        self._callbacks: list[Callable[[], object]] | Callable[[], object] | None = None
         #: callbacks registered with ``then`` and its kind
         self._thens = 0
         #: the event that settled it
@@ -89,8 +90,10 @@ class Future(Generic[T_co]):
         ``raises_on_failure=False``), and TaskCanceled when it was cancelled.
         """
         if self._kind == OPEN:
-            self._wait()
-        return self._outcome()
+            if self._evaluation is None:
+                raise errors.ExecutionBlocked
+            self._evaluation.block_on(self)
+        return self._outcome()  # type: ignore[no-any-return]  # holds a T_co once it is settled
 
     @property
     def exception(self) -> BaseException | None:
@@ -170,7 +173,7 @@ class Future(Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         if self._kind == OPEN:
             yield self._needs_evaluation().waiting_for((self,), 1)
-        return self._outcome()
+        return self._outcome()  # type: ignore[no-any-return]  # holds a T_co once it is settled
 
     def __repr__(self) -> str:
         names = ("open", "completed", "completed", "failed", "cancelled")
@@ -193,7 +196,13 @@ class Future(Generic[T_co]):
         if kind == VALUE:
             return self._content
         if kind == TEXT:
-            self._content = None if self._text is None else self._needs_evaluation().value_of(self._text)
+            text = self._text
+            if text is not None:
+                evaluation = self._evaluation
+                assert evaluation is not None
+                if text.startswith("simpleflow+"):
+                    text = evaluation.load(text)
+                self._content = evaluation.decode(text)
             self._kind = VALUE
             return self._content
         if kind == FAILED:
@@ -201,9 +210,6 @@ class Future(Generic[T_co]):
             if self._raises:
                 raise self._content
             return None
-        self._raise_canceled()
-
-    def _raise_canceled(self) -> NoReturn:
         raise errors.TaskCanceled(self._content)
 
     def _read_error(self) -> None:
@@ -215,12 +221,16 @@ class Future(Generic[T_co]):
         if self._kind != OPEN:
             self._needs_evaluation().ready.append(callback)
         elif self._callbacks is None:
-            self._callbacks = [callback]
-        else:
+            self._callbacks = callback  # most have one: no list for it
+        elif type(self._callbacks) is list:
             self._callbacks.append(callback)
+        else:
+            self._callbacks = [self._callbacks, callback]  # type: ignore[list-item]  # it is no list here
 
     def _unsubscribe(self, callback: Callable[[], object]) -> None:
-        if self._callbacks is not None and callback in self._callbacks:
+        if self._callbacks is callback or self._callbacks == callback:
+            self._callbacks = None
+        elif type(self._callbacks) is list and callback in self._callbacks:
             self._callbacks.remove(callback)
 
     def _complete_with_text(self, text: str | None) -> None:
@@ -250,9 +260,13 @@ class Future(Generic[T_co]):
         evaluation = self._evaluation
         if evaluation is not None:
             self._at = evaluation.position
-            if self._callbacks is not None:
-                evaluation.ready.extend(self._callbacks)
+            callbacks = self._callbacks
+            if callbacks is not None:
                 self._callbacks = None
+                if type(callbacks) is list:
+                    evaluation.ready.extend(callbacks)
+                else:
+                    evaluation.ready.append(callbacks)  # type: ignore[arg-type]  # it is no list here
 
     def _slot(self) -> str:
         """The text that enters a slot; only of a future that completed, or failed without raising."""
@@ -262,15 +276,12 @@ class Future(Generic[T_co]):
         return evaluation.payloads.encode(self._content) if self._kind == VALUE else "null"
 
 
-class Wait:
+class Wait(msgspec.Struct, eq=False):
     """One strand that waits until enough futures are settled. Queued once by each of them."""
 
-    __slots__ = ("futures", "remaining", "strand")
-
-    def __init__(self, strand: strands.Strand, futures: tuple[Future[Any], ...], remaining: int) -> None:
-        self.strand = strand
-        self.futures = futures
-        self.remaining = remaining
+    strand: Any
+    futures: tuple[Any, ...]
+    remaining: int
 
     def drop(self) -> None:
         """Take back the subscriptions that are left."""

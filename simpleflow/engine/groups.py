@@ -91,7 +91,7 @@ class GroupFuture(futures.Future[Any]):
         else:
             self._note(place)
 
-    def settled(self, place: int) -> None:
+    def member_settled(self, place: int) -> None:
         if place not in self._seen:
             self._note(place)
             self._go_on()
@@ -228,7 +228,7 @@ class GroupFuture(futures.Future[Any]):
             for entry in list(evaluation.ledger.arrived):
                 target, event = entry
                 call = getattr(target, "call", None)
-                if call is None or not any(id(future) in mine for future in getattr(call, "futures", ())):
+                if call is None or not any(id(future) in mine for future in _held(call)):
                     continue
                 evaluation.ledger.arrived.remove(entry)
                 before = evaluation.position
@@ -247,7 +247,7 @@ class GroupFuture(futures.Future[Any]):
             if isinstance(future, GroupFuture) and future._kind == futures.OPEN:
                 future._catch_up()
             if future._kind != futures.OPEN:
-                self.settled(place)
+                self.member_settled(place)
 
     def _leaves(self) -> list[futures.Future[Any]]:
         found: list[futures.Future[Any]] = []
@@ -350,7 +350,7 @@ class _Settled:
         self._place = place
 
     def __call__(self) -> None:
-        self._group.settled(self._place)
+        self._group.member_settled(self._place)
 
 
 class _Ignored:
@@ -378,6 +378,15 @@ class _Later:
 
     def value(self) -> Any:
         return self._future._outcome()
+
+
+def _held(call: Any) -> tuple[futures.Future[Any], ...]:
+    """Return the futures that a call settles."""
+    holders: tuple[futures.Future[Any], ...] | None = getattr(call, "holders", None)
+    if holders is not None:
+        return holders
+    future = getattr(call, "future", None)
+    return () if future is None else (future,)
 
 
 def _value(entry: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from simpleflow.core import events
 
-from . import records
+from . import marker_records, records, throttle, timer_records
 
 #: timers of ours that the program never sees
 WAKE_UP = "_simpleflow_wake_up_timer"
@@ -82,10 +82,10 @@ class Ledger:
         self.stale = False
         self.activities = records.Book("activity")
         self.children = records.Book("workflow")
-        self.timers = records.Timers()
-        self.signals_out = records.Outgoing()
-        self.markers = records.Markers()
-        self.throttle = records.Throttle()
+        self.timers = timer_records.Timers()
+        self.signals_out = timer_records.Outgoing()
+        self.markers = marker_records.Markers()
+        self.throttle = throttle.Throttle()
         self.wake_up_open = False
         self.diverged_open = False
         #: reserved timers in a row, with nothing decided between
@@ -142,11 +142,26 @@ class Ledger:
         """Book the events up to the start of the decision being answered; those that were seen are skipped."""
         handlers = self._handlers
         last = self.last_id
+        book = self.activities
+        by_event, arrived = book.by_event, self.arrived
+        event: Any
         for event in new:
             if event.id <= last:
                 continue
             last = event.id
-            handler = handlers.get(type(event))
+            kind = type(event)
+            if kind is events.ActivityTaskCompleted:  # what happens most: no detours
+                record = by_event.pop(event.attributes.scheduled_event_id, None)
+                if record is not None:
+                    book.open -= 1
+                    record.outcome = kind
+                    record.closed_id = last
+                    record.started = False
+                    arrived.append((record, event))
+                    if record.watched:
+                        self.stale = True
+                continue
+            handler = handlers.get(kind)
             if handler is not None:
                 handler(event)
         self.last_id = last
@@ -193,11 +208,16 @@ class Ledger:
             record.said = attributes
         elif record.call is None and record.said is None:
             book.scheduled_late(record, attributes)
-        record.schedule(event.id)
+        record.scheduled += 1
+        record.open_id = event.id
+        record.outcome = record.refused = None
         book.by_event[event.id] = record
-        book.opened()
+        book.open += 1
+        if book.open > book.peak:
+            book.peak = book.open
         self.diverged_count = 0
-        self.throttle.succeeded(attributes.decision_task_completed_event_id)
+        if self.throttle.count:
+            self.throttle.succeeded(attributes.decision_task_completed_event_id)
 
     def _activity_started(self, event: events.ActivityTaskStarted) -> None:
         record = self.activities.by_event.get(event.attributes.scheduled_event_id)
@@ -263,6 +283,7 @@ class Ledger:
         if record is not None:
             record.started = True
             record.run_id = event.attributes.workflow_execution.run_id
+            record.started_id = event.id
             if record.watched == records.EVERY:
                 self.stale = True
 

@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import errors
 
-from . import contract, futures, identity, markers, records, slots
+from . import contract, futures, identity, marker_records, markers, records, slots
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -19,9 +19,7 @@ class LocalCall:
 
     __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "text")
 
-    def __init__(
-        self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool
-    ) -> None:
+    def __init__(self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool) -> None:
         found: list[futures.Future[Any]] = []
         args, kwargs = slots.find(args, found), slots.find(kwargs, found)
         text = slots.envelope(args, kwargs, evaluation.payloads)
@@ -40,7 +38,7 @@ class LocalCall:
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
         self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)
         self.record: records.Record | None = evaluation.ledger.markers.claim(
-            (records.LOCAL_ACTIVITY, records.own_key(self.key, self.branch, self.ordinal))
+            (marker_records.LOCAL_ACTIVITY, marker_records.own_key(self.key, self.branch, self.ordinal))
         )
         if self.record is None:
             evaluation.local_open[self.key] = self
@@ -58,10 +56,10 @@ class LocalCall:
             assert self.record is not None
             # As of the decision that recorded it, whatever happened while that was made.
             self.evaluation.position = self.record.closed_id
-            own = records.own_details(event.attributes.details)
+            own = marker_records.own_details(event.attributes.details)
             self._finish(own)
 
-    def _finish(self, own: records.Own) -> None:
+    def _finish(self, own: marker_records.Own) -> None:
         if own.reason is not None:
             error = errors.TaskFailed(self.name, own.reason, own.details)
             error.task_name = self.name
@@ -71,7 +69,7 @@ class LocalCall:
 
     def settle(self, result: contract.LocalResult) -> None:
         value = msgspec.Raw(slots.slot_text(result.result, self.evaluation.payloads).encode())
-        own = records.Own(
+        own = marker_records.Own(
             branch=self.branch,
             ordinal=self.ordinal,
             id=self.key,
@@ -79,7 +77,7 @@ class LocalCall:
             reason=result.reason,
             details=result.details,
         )
-        markers.OwnMarker(self.evaluation, records.LOCAL_ACTIVITY, own)
+        markers.OwnMarker(self.evaluation, marker_records.LOCAL_ACTIVITY, own)
         self._finish(own)
 
     def state(self, future: futures.Future[Any]) -> str:

@@ -8,13 +8,13 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, limits
 
-from . import calls, futures, records
+from . import calls, futures, marker_records, records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
 
 
-class MarkerCall(calls.Item):
+class MarkerCall(calls.Sent):
     """One marker; its future is done once the history holds it."""
 
     __slots__ = ("details", "evaluation", "future", "key", "name", "record")
@@ -78,20 +78,20 @@ def record(evaluation: evaluations.Evaluation, name: str, details: str | None) -
     return call.future
 
 
-class OwnMarker(calls.Item):
+class OwnMarker(calls.Sent):
     """A marker of ours: what it says is known to the program at once, and in each re-run from the history."""
 
     __slots__ = ("_details", "_key", "_name", "evaluation")
 
     cap = "own"
 
-    def __init__(self, evaluation: evaluations.Evaluation, name: str, own: records.Own) -> None:
+    def __init__(self, evaluation: evaluations.Evaluation, name: str, own: marker_records.Own) -> None:
         super().__init__(evaluation.next_seq())
         self.evaluation = evaluation
         self._name = name
         self._details = msgspec.json.encode(own, order="sorted").decode()
         evaluation.check_length("details", self._details, limits.DATA, f"{name} {own.id}")
-        self._key = records.Markers.key(name, self._details)
+        self._key = marker_records.Markers.key(name, self._details)
         evaluation.outbox.push(self)
 
     def deliver(self, event: Any) -> None:
@@ -107,10 +107,10 @@ def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: A
     branch = evaluation.branch
     ordinal = branch.count(f"side_effect {identifier}")
     known = evaluation.ledger.markers.claim(
-        (records.SIDE_EFFECT, records.own_key(identifier, branch.path, ordinal))
+        (marker_records.SIDE_EFFECT, marker_records.own_key(identifier, branch.path, ordinal))
     )
     if known is not None and known.said is not None:
-        text = bytes(records.own_details(known.said.details or "").value).decode()
+        text = bytes(marker_records.own_details(known.said.details or "").value).decode()
     else:
         if evaluation.strict is not None:
             evaluation.strict.suspended += 1
@@ -120,8 +120,8 @@ def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: A
             if evaluation.strict is not None:
                 evaluation.strict.suspended -= 1
         text = evaluation.payloads.encode(value)
-        own = records.Own(branch=branch.path, ordinal=ordinal, id=identifier, value=msgspec.Raw(text.encode()))
-        OwnMarker(evaluation, records.SIDE_EFFECT, own)
+        own = marker_records.Own(branch=branch.path, ordinal=ordinal, id=identifier, value=msgspec.Raw(text.encode()))
+        OwnMarker(evaluation, marker_records.SIDE_EFFECT, own)
     return evaluation.payloads.decode(text)
 
 
@@ -131,11 +131,11 @@ def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: 
     True if the marker was recorded by this position's decision or an earlier one, or if this decision is being
     answered now.
     """
-    known = evaluation.ledger.markers.claim((records.PATCH, records.own_key(identifier, "", 0)))
+    known = evaluation.ledger.markers.claim((marker_records.PATCH, marker_records.own_key(identifier, "", 0)))
     if known is not None and known.decision and known.decision <= evaluation.completed_as_of():
         return True
     now = evaluation.answering()
     if known is None and (now or deprecated) and identifier not in evaluation.patches:
         evaluation.patches.add(identifier)
-        OwnMarker(evaluation, records.PATCH, records.Own(branch="", ordinal=0, id=identifier))
+        OwnMarker(evaluation, marker_records.PATCH, marker_records.Own(branch="", ordinal=0, id=identifier))
     return now or deprecated

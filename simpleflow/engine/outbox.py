@@ -187,4 +187,3 @@ def _size(decision: decisions.Decision) -> int:
         if text is not None:
             size += 2 * len(text)
     return size
-

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 class Scope:
     """One scope: the block of a ``with``. Scopes nest; arms that are opened inside belong to it."""
 
-    def __init__(
-        self, evaluation: evaluations.Evaluation, parent: Scope | None, *, shield: bool, wait: bool
-    ) -> None:
+    def __init__(self, evaluation: evaluations.Evaluation, parent: Scope | None, *, shield: bool, wait: bool) -> None:
         self._evaluation = evaluation
         self.parent = parent
         self.is_shield = shield

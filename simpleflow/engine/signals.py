@@ -137,7 +137,7 @@ class Queue:
         return not self._waits
 
 
-class SignalCall(calls.Item):
+class SignalCall(calls.Sent):
     """One signal to another execution; done once the service delivered it."""
 
     __slots__ = ("control", "done", "evaluation", "future", "name", "record", "run_id", "text", "workflow_id")
@@ -223,7 +223,7 @@ def propagate(evaluation: evaluations.Evaluation, event: Any) -> None:
         targets.append((parent.workflow_id, parent.run_id))
     for call in evaluation.children.values():
         record = call.record
-        if record is not None and record.run_id is not None and not call.done and record.open_id < event.id:
+        if record is not None and record.run_id is not None and not call.done and 0 < record.started_id < event.id:
             targets.append((record.id, record.run_id))
     origin = event.attributes.external_workflow_execution
     for workflow_id, run_id in targets:
@@ -231,8 +231,8 @@ def propagate(evaluation: evaluations.Evaluation, event: Any) -> None:
             continue
         branch = identity.Branch("propagate")
         name = event.attributes.signal_name
-        call = SignalCall(evaluation, name, workflow_id, run_id, event.attributes.input, branch)
-        call.future._raises = False  # a child that ended meanwhile is nobody's failure
+        sent = SignalCall(evaluation, name, workflow_id, run_id, event.attributes.input, branch)
+        sent.future._raises = False  # a child that ended meanwhile is nobody's failure
 
 
 def _envelope(text: str | None) -> Mapping[str, Any] | None:
@@ -243,6 +243,6 @@ def _envelope(text: str | None) -> Mapping[str, Any] | None:
         said = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return None
-    if not isinstance(said, dict) or "args" not in said or not said.get("__propagate", True):
+    if not isinstance(said, dict) or "args" not in said or not said.get("__propagate", False):
         return None
     return said

@@ -20,7 +20,8 @@ RESERVED = "$simpleflow."
 REFERENCE = "$simpleflow.ref"
 #: text of a slot while the arguments are encoded; private-use characters, so that no program's text equals it
 _HOLE = "\ue000simpleflow.slot.{}\ue001"
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+#: what holds no future
+PLAIN = frozenset({str, int, float, bool, type(None)})
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -31,7 +32,7 @@ def find(value: Any, found: list[futures.Future[Any]]) -> Any:
     keys that belong to references.
     """
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         return value
     if isinstance(value, futures.Future):
         for place, other in enumerate(found):
@@ -53,7 +54,7 @@ def _items(value: Iterable[Any], found: list[futures.Future[Any]]) -> Any:
     changed = False
     items = []
     for item in value:
-        new = item if type(item) in _PLAIN else find(item, found)
+        new = item if type(item) in PLAIN else find(item, found)
         changed = changed or new is not item
         items.append(new)
     return items if changed else value
@@ -65,7 +66,7 @@ def _mapping(value: Mapping[Any, Any], found: list[futures.Future[Any]]) -> Any:
     for key, item in value.items():
         if isinstance(key, str) and key.startswith(RESERVED):
             raise errors.Misuse(f"the key {key!r} in arguments is reserved for references: rename it")
-        new = item if type(item) in _PLAIN else find(item, found)
+        new = item if type(item) in PLAIN else find(item, found)
         changed = changed or new is not item
         items[key] = new
     return items if changed else value
@@ -111,8 +112,5 @@ def slot_text(text: str | None, coder: payloads.Payloads) -> str:
 
 def envelope(args: Any, kwargs: Any, coder: payloads.Payloads) -> str:
     """Return the text of the input envelope, keys in order."""
-    try:
-        return f'{{"args":{coder.encode(args)},"kwargs":{coder.encode(kwargs)}}}'
-    except TypeError:
-        coder.encode({"args": args, "kwargs": kwargs})  # raises with the whole path, args[0]
-        raise
+    text: str = coder.encode({"args": args, "kwargs": kwargs})
+    return text

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]  # it ships no types
 
 from simpleflow.core import errors
 
@@ -26,7 +26,20 @@ PERSISTENCE = 10
 class Strand:
     """One piece of program with its own place to block, branch and cancellation scope."""
 
-    __slots__ = ("branch", "closing", "deaths", "doomed", "driven", "evaluation", "function", "future", "injected", "let", "locks", "scope", "wait")
+    __slots__ = (
+        "branch",
+        "closing",
+        "deaths",
+        "doomed",
+        "driven",
+        "evaluation",
+        "function",
+        "future",
+        "injected",
+        "let",
+        "scope",
+        "wait",
+    )
 
     def __init__(
         self,
@@ -55,7 +68,6 @@ class Strand:
         self.deaths = 0
         #: a coroutine is driven in it: it waits with ``await``
         self.driven = False
-        self.locks = 0
 
     @property
     def started(self) -> bool:
@@ -71,11 +83,14 @@ class Strand:
         if self.let is None:
             self.let = greenlet(self._main)
             self.let.strand = self
-        self.let.parent = getcurrent()
+        let = self.let
+        here = evaluation.hub if evaluation.current is None else getcurrent()
+        if let.parent is not here:
+            let.parent = here
         self.wait = None
         before, evaluation.current = evaluation.current, self
         try:
-            self.let.switch()
+            let.switch()
         finally:
             evaluation.current = before
 

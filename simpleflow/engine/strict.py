@@ -30,7 +30,10 @@ _BUILTINS: Mapping[tuple[str, str], str] = {
     ("_thread", "start_joinable_thread"): "gather() of simpleflow.futures",
     **{("_io", name): _ACTIVITY for name in ("open", "open_code", "FileIO")},
     **{("io", name): _ACTIVITY for name in ("open", "open_code")},
-    **{("posix", name): _ACTIVITY for name in ("open", "read", "write", "listdir", "scandir", "fork", "forkpty", "system")},
+    **{
+        ("posix", name): _ACTIVITY
+        for name in ("open", "read", "write", "listdir", "scandir", "fork", "forkpty", "system")
+    },
     **{("posix", name): _ACTIVITY for name in ("posix_spawn", "posix_spawnp", "mkdir", "remove", "unlink", "rename")},
     ("_posixsubprocess", "fork_exec"): _ACTIVITY,
     **{("socket", name): _ACTIVITY for name in ("connect", "connect_ex", "bind", "send", "sendall", "recv", "accept")},
@@ -40,7 +43,9 @@ _BUILTINS: Mapping[tuple[str, str], str] = {
 #: (module, function) of Python functions, which may never reach a builtin of the list
 _FUNCTIONS: Mapping[tuple[str, str], str] = {
     **{("uuid", name): "self.uuid4()" for name in ("uuid1", "uuid4")},
-    **{("random", name): "self.random()" for name in ("randint", "randrange", "choice", "shuffle", "sample", "uniform")},
+    **{
+        ("random", name): "self.random()" for name in ("randint", "randrange", "choice", "shuffle", "sample", "uniform")
+    },
     ("threading", "start"): "gather() of simpleflow.futures",
     ("subprocess", "Popen"): _ACTIVITY,
     ("subprocess", "run"): _ACTIVITY,
@@ -120,7 +125,7 @@ class Guard:
 
 
 def _seen_locked(frame: FrameType | None) -> bool:
-    """Whether code on the stack names a lock that is held: ``with lock:`` calls nothing that a profile function sees."""
+    """Whether code on the stack names a lock that is held: a profile function sees nothing of ``with lock:``."""
     while frame is not None:
         if not frame.f_globals.get("__name__", "").startswith("simpleflow.engine"):
             named = [frame.f_globals.get(name) for name in frame.f_code.co_names]

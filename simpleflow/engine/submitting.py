@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import attributes, decisions, errors
 
-from . import calls, children, futures, hooks, local, markers, signals, timers
+from . import activities, calls, children, futures, hooks, local, markers, signals, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -24,17 +24,29 @@ def activity(
     plain: bool = False,
 ) -> futures.Future[Any]:
     """Submit an activity; ``raises`` overrides what it declares, ``plain`` sends arguments without the envelope."""
-    evaluation.check_alive()
-    assert evaluation.current is not None
-    call = calls.ActivityCall(
-        evaluation,
-        declared,
-        evaluation.current.branch,
-        raises=bool(declared.raises_on_failure) if raises is None else raises,
-        priority=priority,
-        arguments=(args, kwargs),
-        plain=plain,
+    strand = evaluation.current
+    if strand is None or evaluation.dead:
+        evaluation.check_alive()
+    assert strand is not None
+    plan = evaluation.plans.get(declared)
+    if plan is None:
+        plan = evaluation.plan(declared)
+    future: futures.Future[Any] = futures.Future(
+        evaluation, None, bool(declared.raises_on_failure) if raises is None else raises
     )
+    evaluation._seq = seq = evaluation._seq + 1
+    call = activities.ActivityCall(evaluation, seq, plan.name, strand.branch, (future,))
+    call.activity = declared
+    call.cell = cell = plan.cell
+    cell[1] += 1
+    future._source = call
+    if plan.identified:
+        call.identified = True
+        call.arguments = (args, kwargs)
+    if priority is not calls.UNSET:
+        call.priority = priority
+    if plain:
+        call.plain = True
     return call.take(args, kwargs)
 
 
@@ -52,15 +64,15 @@ def child(
     evaluation.check_alive()
     assert evaluation.current is not None
     declared = bool(getattr(cls, "raises_on_failure", True))
-    call = children.ChildCall(
-        evaluation,
-        cls,
-        evaluation.current.branch,
-        raises=declared if raises is None else raises,
-        priority=priority,
-        task_list=task_list,
-        arguments=(args, kwargs),
-    )
+    future: futures.Future[Any] = futures.Future(evaluation, None, declared if raises is None else raises)
+    call = children.ChildCall(evaluation, evaluation.next_seq(), cls.name, evaluation.current.branch, (future,))
+    future._source = call
+    call.cls = cls
+    call.type_name = f"{cls.__module__}.{cls.__qualname__}"
+    call.priority = priority
+    call.task_list = task_list
+    call.arguments = (args, kwargs)
+    evaluation.children[call.seq] = call
     return call.take(args, kwargs)
 
 

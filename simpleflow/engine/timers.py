@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from . import evaluation as evaluations
 
 
-class TimerCall(calls.Item):
+class TimerCall(calls.Sent):
     """One timer: opened by the program, settled when it fires."""
 
     __slots__ = ("cancelling", "control", "delay", "done", "evaluation", "future", "id", "ordinal", "record", "watched")

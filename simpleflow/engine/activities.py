@@ -1,0 +1,151 @@
+"""Activity tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from simpleflow.core import attributes, decisions, types
+
+from . import calls, demand, futures, identity, records
+from .calls import TaskCall
+
+
+class Plan(msgspec.Struct, eq=False):
+    """What each submission of an activity needs: looked up once per evaluation."""
+
+    name: str
+    #: its row of the demand
+    cell: list[int]
+    #: its id is its identity
+    identified: bool
+
+
+class ActivityCall(TaskCall, eq=False):
+    """One activity task."""
+
+    activity: Any = None
+    cell: list[int] | None = None
+    priority: Any = calls.UNSET
+    #: only kept where ``get_task_id`` asks for them
+    arguments: tuple[Sequence[Any], Mapping[str, Any]] | None = None
+    #: without the envelope, for workers in other languages
+    plain: bool = False
+    #: where the demand counts it: SCHEDULED, FORESEEN or nowhere any more
+    stage: int | None = demand.FORESEEN
+    identified: bool = False
+
+    kind: ClassVar[str] = "activity"
+    cap: ClassVar[str] = "activity"
+
+    @property
+    def retry(self) -> Any:
+        return self.activity.retry
+
+    def _move(self, stage: int | None) -> None:
+        """Count it in another column of the demand, or in none any more."""
+        cell = self.cell
+        if cell is not None and self.stage != stage:
+            if self.stage is not None:
+                cell[self.stage] -= 1
+            if stage is not None:
+                cell[stage] += 1
+            self.stage = stage
+
+    def claimed(self, record: records.Record) -> None:
+        if record.scheduled:
+            self._move(demand.SCHEDULED)
+        TaskCall.claimed(self, record)
+
+    def _close_record(self) -> None:
+        self.done = True
+        if self.stage is not None and self.cell is not None:
+            self.cell[self.stage] -= 1
+            self.stage = None
+        if self.record is not None:
+            self.evaluation.ledger.activities.by_id.pop(self.record.id, None)
+
+    def _join(self, other: TaskCall) -> None:
+        self._move(None)
+        TaskCall._join(self, other)
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        cancelled = TaskCall.cancel(self, future)
+        if self.done:
+            self._move(None)
+        return cancelled
+
+    @property
+    def book(self) -> records.Book:
+        book: records.Book = self.evaluation.ledger.activities
+        return book
+
+    def encode(self, args: Any, kwargs: Any) -> str:
+        if self.plain:
+            return str(self.evaluation.payloads.encode(args or kwargs))
+        return TaskCall.encode(self, args, kwargs)
+
+    def wire_input(self) -> str:
+        meta = self.activity.meta
+        if not meta or self.plain:
+            return self.text
+        return f'{self.text[:-1]},"meta":{self.evaluation.payloads.encode(meta)}}}'
+
+    def own_id(self) -> str | None:
+        activity = self.activity
+        getter = getattr(activity.callable, "get_task_id", None)
+        if getter is not None:
+            args, kwargs = self.arguments or ((), {})
+            args, kwargs = self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs)
+            return identity.fitting(f"activity-{self.name}-{getter(self.evaluation.instance, *args, **kwargs)}")
+        if activity.idempotent:
+            return identity.fitting(f"activity-{self.name}-{identity.md5(self.text)}")
+        return None
+
+    def new_id(self) -> str:
+        return identity.fitting(f"activity-{self.name}-{self.book.next_number(self.name)}")
+
+    def decision(self) -> decisions.Decision | None:
+        if self.done:
+            return None
+        if not self.id:
+            self.id = self.new_id()
+        if self.record is None:
+            self.record = self.book.emitted(self, self.id, self.name)
+            self.record.watched = self.watched
+        self._move(demand.SCHEDULED)
+        activity = self.activity
+        task_list = self.evaluation.task_list_of(activity)
+        return decisions.ScheduleActivityTask(
+            activity_type=attributes.Type(name=activity.name, version=str(activity.version)),
+            activity_id=self.id,
+            control=self.control,
+            input=self.wire_input(),
+            schedule_to_close_timeout=calls.seconds(activity.task_schedule_to_close_timeout),
+            task_list=None if task_list is None else attributes.Name(name=task_list),
+            task_priority=self.evaluation.priority_of(self.priority, activity),
+            schedule_to_start_timeout=calls.seconds(activity.task_schedule_to_start_timeout),
+            start_to_close_timeout=calls.seconds(activity.task_start_to_close_timeout),
+            heartbeat_timeout=calls.seconds(activity.task_heartbeat_timeout),
+        )
+
+    def cancel_decision(self) -> decisions.Decision:
+        return decisions.RequestCancelActivityTask(activity_id=self.id)
+
+    def missing_type(self) -> types.RegisteredType | None:
+        if not self.type_missing:
+            return None
+        self.type_missing = False
+        return types.RegisteredType(kind="activity", name=self.name, version=str(self.activity.version))
+
+    @property
+    def declared_timeout(self) -> Mapping[str, Any]:
+        activity = self.activity
+        return {
+            "START_TO_CLOSE": activity.task_start_to_close_timeout,
+            "SCHEDULE_TO_CLOSE": activity.task_schedule_to_close_timeout,
+            "SCHEDULE_TO_START": activity.task_schedule_to_start_timeout,
+            "HEARTBEAT": activity.task_heartbeat_timeout,
+        }

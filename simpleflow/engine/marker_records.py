@@ -1,0 +1,98 @@
+"""What the history says of markers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .records import Record
+
+
+class Markers:
+    """Markers: those of users by (name, details), ours by (name, what their details identify)."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Record] = {}
+        #: what ``list_markers`` shows: (name, details) in the order of recording
+        self.shown: list[tuple[str, str | None]] = []
+        self.last: dict[str, Any] = {}
+        self.watched = False
+        #: set by the evaluation: finds the submission of a marker that was refused
+        self.finder: Any = None
+
+    @staticmethod
+    def key(name: str, details: str | None) -> tuple[str, str]:
+        if name.startswith(OURS) and details is not None:
+            try:
+                said = _own.decode(details)
+            except msgspec.DecodeError:
+                return name, details
+            return name, own_key(said.id, said.branch, said.ordinal)
+        return name, "" if details is None else details
+
+    def recorded(self, event: Any) -> Record:
+        said = event.attributes
+        key = self.key(said.marker_name, said.details)
+        record = self.known.get(key)
+        if record is None:
+            record = self.known[key] = Record(said.marker_name, said.marker_name, key)
+        if record.call is None:
+            record.said = said
+        record.schedule(event.id)
+        record.decision = record.decision or said.decision_task_completed_event_id
+        record.outcome = type(event)
+        record.local = said.marker_name == LOCAL_ACTIVITY
+        if not said.marker_name.startswith(OURS):
+            self.shown.append((said.marker_name, said.details))
+            self.last[said.marker_name] = event
+        return record
+
+    def failed(self, event: Any) -> Record:
+        # The event does not say the details: the oldest one of that name that waits.
+        name = event.attributes.marker_name
+        for record in self.known.values():
+            if record.name == name and record.outcome is None:
+                record.outcome = type(event)
+                return record
+        record = Record(name, name, None)
+        record.outcome = type(event)
+        record.finder = self.finder
+        return record
+
+    def claim(self, key: tuple[str, str]) -> Record | None:
+        return self.known.get(key)
+
+    def emitted(self, call: Any, key: tuple[str, str]) -> Record:
+        record = self.known[key] = Record(key[0], key[0], key)
+        record.call = call
+        return record
+
+
+#: how the names of our own markers begin
+OURS = "simpleflow."
+SIDE_EFFECT = "simpleflow.side_effect"
+PATCH = "simpleflow.patch"
+LOCAL_ACTIVITY = "simpleflow.local_activity"
+
+
+class Own(msgspec.Struct, omit_defaults=True):
+    """Details of a marker of ours."""
+
+    branch: str
+    ordinal: int
+    id: str = ""
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    reason: str | None = None
+    details: str | None = None
+
+
+_own = msgspec.json.Decoder(Own)
+
+
+def own_details(details: str) -> Own:
+    return _own.decode(details)
+
+
+def own_key(identifier: str, branch: str, ordinal: int) -> str:
+    return f"{identifier}\n{branch}\n{ordinal}"

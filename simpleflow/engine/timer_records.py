@@ -1,0 +1,148 @@
+"""What the history says of timers, and of signals that were sent."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from . import identity
+from .records import UNCAPPED, Record
+
+
+class Timers:
+    """Timers: identified by (id, ordinal), so that each id is a queue."""
+
+    def __init__(self) -> None:
+        #: not claimed yet
+        self.queues: dict[str, deque[Record]] = {}
+        #: emitted or claimed, the newest of each id
+        self.latest: dict[str, Record] = {}
+        self.by_event: dict[int, Record] = {}
+        self.open = 0
+        self.peak = 0
+        self.cap = UNCAPPED
+        self.last: dict[str, tuple[Any, Any]] = {}
+        self.watched: set[str] = set()
+        self._expected: dict[str, Record] = {}
+
+    def started(self, timer_id: str, event: Any, resumed: bool) -> Record | None:
+        record = self._expected.pop(timer_id, None)
+        if record is None:
+            if resumed:
+                return None
+            record = Record(timer_id, timer_id, None)
+            record.said = event.attributes
+            self.queues.setdefault(timer_id, deque()).append(record)
+            self.latest[timer_id] = record
+        record.schedule(event.id)
+        record.decision = record.decision or event.attributes.decision_task_completed_event_id
+        self.by_event[event.id] = record
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        self.last[timer_id] = (event, None)
+        return record
+
+    def failed(self, timer_id: str, event: Any, resumed: bool) -> Record | None:
+        record = self._expected.pop(timer_id, None)
+        if record is None:
+            if resumed:
+                return None
+            record = Record(timer_id, timer_id, None)
+            record.decision = event.attributes.decision_task_completed_event_id
+            record.said = event.attributes
+            self.queues.setdefault(timer_id, deque()).append(record)
+            # One that is refused for now is started later: that event speaks of the same record.
+            self._expected[timer_id] = record
+        return record
+
+    def closed(self, event: Any) -> Record | None:
+        record = self.by_event.pop(event.attributes.started_event_id, None)
+        if record is not None:
+            self.open -= 1
+            record.close(event)
+            opened = self.last.get(record.id)
+            self.last[record.id] = (opened[0] if opened else None, event)
+        return record
+
+    def watch(self, timer_id: str) -> None:
+        """A whole-history read depends on every timer of this id."""
+        self.watched.add(timer_id)
+
+    def claim(self, timer_id: str) -> Record | None:
+        queue = self.queues.get(timer_id)
+        return queue.popleft() if queue else None
+
+    def give_back(self, record: Record) -> None:
+        """It belongs to a later timer of this id: the one that claimed it was never emitted."""
+        record.call = None
+        self.queues.setdefault(record.id, deque()).appendleft(record)
+
+    def emitted(self, call: Any, timer_id: str) -> Record:
+        record = call.record or Record(timer_id, timer_id, None)
+        record.call = call
+        self.latest[timer_id] = self._expected[timer_id] = record
+        return record
+
+    def drop(self, record: Record) -> None:
+        if self.latest.get(record.id) is record:
+            del self.latest[record.id]
+
+    def unclaimed(self) -> Iterator[Record]:
+        return iter(sorted((r for queue in self.queues.values() for r in queue), key=lambda r: r.open_id))
+
+
+class Outgoing:
+    """Signals that were sent to other executions: identified by their control."""
+
+    def __init__(self) -> None:
+        self.index: dict[str, deque[Record]] = {}
+        self.by_event: dict[int, Record] = {}
+        self._expected: dict[str, deque[Record]] = {}
+
+    @staticmethod
+    def key(workflow_id: str, run_id: str | None, name: str, control: str | None) -> str:
+        if control is not None and control.startswith(identity.CONTROL_PREFIX):
+            return control
+        return f"{workflow_id}\n{run_id or ''}\n{name}"
+
+    def initiated(self, event: Any, resumed: bool) -> bool:
+        said = event.attributes
+        key = self.key(said.workflow_id, said.run_id, said.signal_name, said.control)
+        expected = self._expected.get(key)
+        if expected:
+            record = expected.popleft()
+        elif resumed:
+            return False
+        else:
+            record = Record(said.workflow_id, said.signal_name, key)
+            record.said = said
+            self.index.setdefault(key, deque()).append(record)
+        record.schedule(event.id)
+        self.by_event[event.id] = record
+        return True
+
+    def closed(self, event: Any) -> Record | None:
+        record = self.by_event.pop(event.attributes.initiated_event_id, None)
+        if record is not None:
+            record.close(event)
+        return record
+
+    def claim(self, control: str, legacy: str) -> Record | None:
+        for key in (control, legacy):
+            queue = self.index.get(key)
+            if queue:
+                record = queue.popleft()
+                if not queue:
+                    del self.index[key]
+                return record
+        return None
+
+    def emitted(self, call: Any, key: str, name: str) -> Record:
+        record = Record(key, name, None)
+        record.call = call
+        self._expected.setdefault(key, deque()).append(record)
+        return record
+
+    def unclaimed(self) -> Iterator[Record]:
+        return iter(sorted((r for queue in self.index.values() for r in queue), key=lambda r: r.open_id))
