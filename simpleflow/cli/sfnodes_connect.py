@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simpleflow.client import connect
-from simpleflow.nodes import config, paths
+from simpleflow.nodes import config, lifeline, paths
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
 
@@ -24,14 +24,14 @@ def transport(cluster: config.ClusterConfig) -> transports.Transport:
 
 
 class Silence:
-    """A coordinator that does not answer (transports.Transport): every call raises what its first one raised."""
+    """A coordinator that does not answer (transports.Transport)."""
 
-    def __init__(self, error: swf_errors.TransportError) -> None:
-        self._error = error
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        """Raise it."""
-        raise self._error
+        """Raise TransportError."""
+        raise swf_errors.TransportError(self._reason)
 
     def revoke(self, poll_id: str) -> bool:
         """Nothing is open."""
@@ -46,4 +46,7 @@ def transport_or_silence(cluster: config.ClusterConfig) -> transports.Transport:
     try:
         return transport(cluster)
     except swf_errors.TransportError as error:
-        return Silence(error)
+        where = paths.ClusterPaths(cluster, os.environ)
+        if where.embedded and not lifeline.held(where.lifeline):
+            return Silence(f"cluster '{cluster.cluster}' is not up; the plan is made from its documents alone")
+        return Silence(str(error))

@@ -85,6 +85,8 @@ def status(found: clusters.Status, as_json: bool) -> None:
         click.echo(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
     for failure in found.failures:
         click.echo(f"profile '{failure.profile}': {failure.count} machines booted and never worked\n{failure.last_log}")
+    for note in found.notes:
+        click.echo(f"note: {note}")
     now = time.time()
     rows = [
         [

@@ -25,7 +25,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import config, cost, demand, errors, lifeline, model, paths, run, stores, supervisor
+from . import config, cost, demand, errors, guards, lifeline, model, paths, policy, run, stores, supervisor
 from .providers.process import provider as process_module
 from .providers.process import records
 
@@ -78,6 +78,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     #: millionths, of the nodes shown
     cost: int
+    #: what a person should know: why something that is wanted does not happen
+    notes: tuple[str, ...]
 
 
 class Cluster:
@@ -260,6 +262,7 @@ class Cluster:
             )
             for bill in bills
         )
+        wanted = _demand(store, self.config)
         up = None
         with contextlib.suppress(core_errors.UsageError):
             up = self.up
@@ -275,10 +278,11 @@ class Cluster:
             task_list=self.config.decision_task_list,
             nodes=nodes,
             intents=control.intents,
-            demand=_demand(store, self.config),
+            demand=wanted,
             failures=control.failures,
             currency=self.config.currency,
             cost=sum(node.cost for node in nodes),
+            notes=_notes(self.config, control, wanted),
         )
 
 
@@ -356,3 +360,11 @@ def _demand(store: blobs.BlobStore, cluster: config.ClusterConfig) -> dict[str, 
     rows = demand.merge(_read_all(store, documents.DEMAND_PREFIX, documents.DemandDocument))
     counts = demand.by_list(rows.values(), cluster.task_lists, {})
     return {each.task_list: {"scheduled": each.scheduled, "foreseen": each.foreseen} for each in counts}
+
+
+def _notes(
+    cluster: config.ClusterConfig, control: documents.Control, wanted: Mapping[str, Mapping[str, int]]
+) -> tuple[str, ...]:
+    paused = (guards.paused(control, name, cluster.image_of(each)) for name, each in sorted(cluster.profiles.items()))
+    unserved = policy.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
+    return (*dict.fromkeys(reason for reason in paused if reason), *unserved)

@@ -160,7 +160,7 @@ def merge(found: Iterable[documents.DemandDocument]) -> dict[str, documents.RunR
 def by_list(
     rows: Iterable[documents.RunRow], task_lists: Iterable[str], pending: Mapping[str, int | None]
 ) -> tuple[policy.Demand, ...]:
-    """Add the open runs' rows up by task list."""
+    """Add the open runs' rows up by task list: every list of the cluster, and those that only programs name."""
     scheduled: dict[str, int] = {}
     foreseen: dict[str, int] = {}
     for row in rows:
@@ -176,5 +176,5 @@ def by_list(
             foreseen=foreseen.get(name, 0),
             pending=pending.get(name),
         )
-        for name in sorted(task_lists)
+        for name in sorted({*task_lists, *scheduled, *foreseen})
     )

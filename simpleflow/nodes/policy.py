@@ -7,6 +7,7 @@ byte.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -120,7 +121,18 @@ def decide(snapshot: Snapshot) -> Plan:
     profiles = sorted({*snapshot.cluster.profiles, *(node.profile for node in alive)})
     for profile in profiles:
         _profile(build, profile, [node for node in alive if node.profile == profile])
+    build.notes.extend(unserved(snapshot.cluster, {each.task_list: each.scheduled for each in snapshot.demand}))
     return build.plan()
+
+
+def unserved(cluster: config.ClusterConfig, scheduled: Mapping[str, int]) -> tuple[str, ...]:
+    """Say which task lists have tasks that no machine of this cluster will ever take."""
+    return tuple(
+        f"{count} tasks wait on task list '{name}', which no profile serves: add {name}: {{profile: "
+        f"{min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then `sfnodes down` and `sfnodes up`"
+        for name, count in sorted(scheduled.items())
+        if count and name not in cluster.task_lists
+    )
 
 
 def never_polled_after(snapshot: Snapshot, profile: str) -> float:

@@ -7,6 +7,7 @@ goes on from what control.json, the provider's list and the documents say.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ from . import billing, config, control, errors, guards, observe, policy, tags
 from .providers import base as providers
 
 logger = logging.getLogger(__name__)
+
+_NUMBERS = re.compile(r"[0-9.]+")
 
 
 class Reconciler:
@@ -47,6 +50,8 @@ class Reconciler:
         #: machines with neither row nor intent, and when (monotonic) they were first seen
         self._orphans: dict[str, float] = {}
         self.plan: policy.Plan = policy.Plan()
+        #: why something that was wanted is not done, as it was logged last
+        self._noted: tuple[str, ...] = ()
         self.leading = False
         #: no more launches, drain everything; and without waiting for it
         self.ending = False
@@ -248,6 +253,12 @@ class Reconciler:
         yield from self._terminate(listing)
 
     def _log(self, plan: policy.Plan) -> None:
+        # Counts and amounts change at every pass; what is said does not.
+        said = tuple(_NUMBERS.sub("", note) for note in plan.notes)
+        if said != self._noted:
+            self._noted = said
+            for note in plan.notes:
+                logger.warning("%s", note, extra={"action": "note"})
         for launch in plan.launches:
             logger.info("launch %d %s: %s", launch.units, launch.profile, launch.reason, extra={"action": "launch"})
         for name, items in (("drain", plan.drains), ("unmark", plan.unmarks), ("terminate", plan.terminates)):

@@ -1,4 +1,7 @@
-"""The main job, over 20 modules, on a cluster that starts with zero nodes; and with each of its processes killed."""
+"""The main job, over 20 modules, on a cluster that starts with zero nodes; and with each of its processes killed.
+
+One cluster for all tests of this file, which run in their order: the first finds no node, the last takes it down.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
+
+from simpleflow.client import connect
+from simpleflow.nodes import supervisor
 
 from .rig import FROM_ZERO, ROOT, Rig
 
@@ -43,31 +49,52 @@ def expected() -> object:
     return json.loads(done.stdout)
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path, FROM_ZERO)
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    made = Rig(tmp_path_factory.mktemp("cluster"), FROM_ZERO)
+    made.cluster.bring_up(directory=str(ROOT))
     yield made
     made.close()
 
 
-def start(rig: Rig) -> None:
-    rig.cluster.bring_up(directory=str(ROOT))
-    assert rig.cluster.status().nodes == ()
-    done = rig.command(
-        "workflow.start", "--cluster", str(rig.file), "--workflow-id", "report", "--input", INPUT, WORKFLOW
-    )
+@pytest.fixture
+def service(rig: Rig) -> Iterator[connect.Connection]:
+    with connect.connect(domain=rig.cluster.config.swf_domain, endpoint_url=rig.cluster.paths.endpoint) as connection:
+        yield connection
+
+
+def start(rig: Rig, name: str) -> str:
+    """Start the job under this workflow id; return its run id."""
+    done = rig.command("workflow.start", "--cluster", str(rig.file), "--workflow-id", name, "--input", INPUT, WORKFLOW)
     assert done.returncode == 0, done.stderr
+    return done.stdout.split()[1]
 
 
-def result(rig: Rig) -> object:
+def result(rig: Rig, name: str) -> object:
     """Wait for the end of the job; return its result."""
+    rig.until("the service answers", lambda: supervisor.reachable(rig.cluster.paths.endpoint))
     where = ("--endpoint-url", rig.cluster.paths.endpoint)
     domain = ("--domain", rig.cluster.config.swf_domain)
-    done = rig.command(*where, "workflow.wait", *domain, "report")
+    done = rig.command(*where, "workflow.wait", *domain, name)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{rig.cluster.logs()}"
-    done = rig.command(*where, "workflow.result", *domain, "report")
+    done = rig.command(*where, "workflow.result", *domain, name)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def until_tasks_run(connection: connect.Connection, name: str, run: str) -> None:
+    """Wait until a few of its activity tasks have started; it must be open still."""
+    request = {"domain": connection.domain, "execution": {"workflowId": name, "runId": run}}
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        kinds = [
+            type(each).__name__ for each in connection.transport.call("GetWorkflowExecutionHistory", request).events
+        ]
+        assert "WorkflowExecutionCompleted" not in kinds, "it ended before anything could be killed"
+        if kinds.count("ActivityTaskStarted") >= 3:
+            return
+        time.sleep(0.02)
+    pytest.fail("no task of it began within 60 s")
 
 
 def kill(rig: Rig, victim: str) -> None:
@@ -78,21 +105,41 @@ def kill(rig: Rig, victim: str) -> None:
     for each in [chosen, *(chosen.children(recursive=True) if victim == "node" else [])]:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
+    rig.until("it is dead", lambda: not chosen.is_running() or chosen.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_nodes_of_both_profiles_come_work_and_go(rig: Rig, expected: object) -> None:
-    start(rig)
-    assert result(rig) == expected
+    assert rig.cluster.status().nodes == ()
+    start(rig, "from-zero")
+    assert result(rig, "from-zero") == expected
     rig.until("every node is gone", lambda: all(node.ended for node in rig.cluster.status().nodes), 60)
     nodes = rig.cluster.status().nodes
-    assert {node.profile for node in nodes} == {"small", "large"}
-    assert all(node.cost > 0 and node.first_poll and node.busy for node in nodes)
-    assert rig.sfnodes("down", str(rig.file)).returncode == 0
+    assert {node.profile for node in nodes if node.busy} == {"small", "large"}
+    assert all(node.cost > 0 and node.first_poll and node.drained for node in nodes), nodes
 
 
-@pytest.mark.parametrize("victim", sorted(WORDS))
-def test_kill_9_changes_no_result(rig: Rig, expected: object, victim: str) -> None:
-    start(rig)
-    rig.until("a node works", lambda: any(node.busy for node in rig.cluster.status().nodes))
+def test_standalone_on_the_same_service_gives_the_same_result(rig: Rig, expected: object) -> None:
+    done = rig.command(
+        *("--endpoint-url", rig.cluster.paths.endpoint, "standalone", "--domain", "alone", "--nb-workers", "2"),
+        *("--input", INPUT, WORKFLOW),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
+
+
+@pytest.mark.parametrize("victim", WORDS)
+def test_kill_9_changes_no_result(rig: Rig, service: connect.Connection, expected: object, victim: str) -> None:
+    run = start(rig, victim)
+    until_tasks_run(service, victim, run)
     kill(rig, victim)
-    assert result(rig) == expected
+    assert result(rig, victim) == expected
+
+
+def test_down_leaves_no_process(rig: Rig) -> None:
+    seen = rig.cluster.processes()
+    assert seen
+    done = rig.sfnodes("down", str(rig.file))
+    assert done.returncode == 0, done.stderr
+    assert not [each for each in seen if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert not rig.cluster.processes()
+    assert all(node.ended for node in rig.cluster.status().nodes)

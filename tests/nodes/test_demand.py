@@ -132,6 +132,11 @@ def test_rows_are_added_up_by_list_and_closed_ones_are_not() -> None:
     assert (light.scheduled, light.foreseen, light.pending) == (3, 4, 2)
 
 
+def test_a_list_that_only_a_program_names_is_counted_too() -> None:
+    found = demand.by_list([row("a", 1, 3)], ["heavy"], {})
+    assert [(each.task_list, each.scheduled) for each in found] == [("heavy", 0), ("light", 3)]
+
+
 class Group:
     def __init__(self) -> None:
         self.calls = 0

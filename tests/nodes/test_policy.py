@@ -224,3 +224,17 @@ def test_whatever_there_is(
     named = kept | drained | {each.instance for each in plan.terminates}
     gone = {each.instance for each in made if each.state in {model.NodeState.GONE, model.NodeState.ENDING}}
     assert named | gone == {each.instance for each in made}, "every machine has its reason"
+
+
+def test_tasks_on_a_list_that_no_profile_serves_are_named() -> None:
+    lost = msgspec.structs.replace(snapshot(), demand=(policy.Demand(task_list="quickstart", scheduled=3),))
+    plan = policy.decide(lost)
+    assert plan.launches == ()
+    assert plan.notes[0].startswith("3 tasks wait on task list 'quickstart', which no profile serves: add quickstart:")
+    assert config.loads(HOURLY.replace("other:", "quickstart: {profile: big, max: 1}, other:"))
+
+
+def test_few_tasks_for_a_big_machine_still_bring_one() -> None:
+    """StarCluster divided integers: a machine of 64 slots came only with the 64th task."""
+    many = config.loads(HOURLY.replace("slots: 2", "slots: 64"))
+    assert [launched(policy.decide(snapshot(heavy=tasks, cluster=many))) for tasks in (1, 63, 64, 65)] == [1, 1, 1, 2]
