@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from simpleflow.core import limits
 
-from . import errors, polls, service
+from . import disk, errors, polls, service
 from .store import base, sqlite
 
+#: a future and what it will be given
+_Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
 #: seconds between two steps of a clean-up, and between two looks for one
 _CLEAN_STEP: Final = 0.05
@@ -24,9 +26,10 @@ _RETRY: Final = 1.0
 class Host:
     """Owns a Service on the running loop; every method is called on that loop.
 
-    A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop:
-    while it runs nothing else is read, so that what the loop has heard of a client before the commit (that it is
-    gone) counts, and nobody waits for a thread. No call ever waits for more calls to come.
+    A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop, so
+    that what the loop has heard of a client before it (that it is gone) counts. Answers leave when the disk has the
+    commit: a thread waits for that while the loop goes on, each wait covers all commits before it began, and a call
+    that is alone waits on the loop, which is quicker. No call ever waits for more calls to come.
 
     ``before_commit`` and ``after_commit`` inject faults: the first is called before the store commits (it may sleep,
     or raise OSError as a full disk does), the second after it (it may raise ``errors.Fault``: the answer is lost).
@@ -50,8 +53,13 @@ class Host:
         self.problems: list[str] | None = None
         self._poll_seconds = poll_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: answers that wait for the next commit
-        self._group: list[tuple[asyncio.Future[dict[str, Any]], dict[str, Any] | errors.Fault]] = []
+        #: answers that wait for the next commit, for the next flush of the disk, for the flush that is under way
+        self._group: list[_Held] = []
+        self._committed: list[_Held] = []
+        self._flushing: list[_Held] = []
+        self._disk: disk.Disk | None = None
+        #: why nothing can be stored any more
+        self._broken: errors.Fault | None = None
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -65,6 +73,7 @@ class Host:
     async def start(self) -> None:
         """Begin to fire deadlines, those that fell due meanwhile first."""
         self._loop = asyncio.get_running_loop()
+        self._disk = disk.Disk(self._loop, self.service.store.flush, self._flushed)
         self.last_call = self._loop.time()
         self._arm()
         self._cleaner = self._loop.call_later(_CLEAN_STEP, self._clean)
@@ -86,7 +95,11 @@ class Host:
                 future.set_result(waiter.empty())
         self._polls.clear()
         self._commit()
+        while self._disk is not None and self._disk.busy:
+            await asyncio.sleep(0.001)
         await asyncio.sleep(0)
+        if self._disk is not None:
+            self._disk.stop()
         self.service.close()
 
     @property
@@ -117,6 +130,8 @@ class Host:
         loop = self._loop
         if loop is None or self._stopped:
             raise errors.unavailable("the service is ending")
+        if self._broken is not None:
+            raise self._broken
         self.last_call = loop.time()
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
@@ -129,15 +144,19 @@ class Host:
             raise refused from lost
         if type(outcome) is polls.Waiter:
             return await self._poll(loop, outcome)
-        if not self.service.store.dirty:
-            if isinstance(outcome, errors.Fault):
-                raise outcome
-            assert isinstance(outcome, dict)
-            return outcome
         assert not isinstance(outcome, polls.Waiter)
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._group.append((future, outcome))
-        self._soon(loop)
+        if self.service.store.dirty:
+            self._group.append((future, outcome))
+            self._soon(loop)
+        elif self._committed or self.service.store.unflushed:
+            self._committed.append((future, outcome))
+        elif self._disk is not None and self._disk.busy:
+            self._flushing.append((future, outcome))
+        elif isinstance(outcome, errors.Fault):
+            raise outcome
+        else:
+            return outcome
         return await future
 
     async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
@@ -188,36 +207,81 @@ class Host:
             if self.service.store.dirty:
                 if self.before_commit is not None:
                     self.before_commit()
-                self.service.commit()
-                if self.after_commit is not None:
-                    self.after_commit()
+                self.service.commit(flush=False)
         except Exception as error:
             self._group = group
             fault = self._lost(error, woken)
-            if not isinstance(error, base.Lost | errors.Fault | OSError):
+            if not isinstance(error, base.Lost | OSError):
                 _LOG.exception("A commit failed: %s", fault)
             if not self._stopped:
                 self._arm()
             return
-        for future, outcome in group:
-            if future.done():
-                continue
-            if isinstance(outcome, errors.Fault):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-        for waiter in woken:
-            future = self._polls[waiter]
-            if not future.done() and waiter.answer is not None:
-                future.set_result(waiter.answer)
+        group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
+        self._committed += group
+        if not self.service.store.unflushed:
+            self._release(self._take())
+        elif self._disk is not None and not self._disk.busy:
+            self._flush(alone=len(self._committed) <= 1)
         if not self._stopped:
             self._arm()
 
+    def _take(self) -> list[_Held]:
+        taken, self._committed = self._committed, []
+        return taken
+
+    def _flush(self, *, alone: bool) -> None:
+        assert self._disk is not None
+        self._flushing = self._take()
+        self.service.store.unflushed = False
+        if not alone:
+            self._disk.begin()
+            return
+        try:
+            self.service.store.flush()
+        except OSError as error:
+            self._flushed(error)
+        else:
+            self._flushed(None)
+
+    def _flushed(self, error: BaseException | None) -> None:
+        """The disk has everything up to the commits that this flush was for."""
+        done, self._flushing = self._flushing, []
+        if error is not None:
+            # What the disk has is not known, and it may never say so again: only a new start reads what is there.
+            self._broken = errors.unavailable(
+                f"the disk failed ({error}): nothing is stored any more, restart the server"
+            )
+            _LOG.critical("%s", self._broken)
+            for future, _ in (*done, *self._take()):
+                if not future.done():
+                    future.set_exception(self._broken)
+            return
+        if self.service.store.unflushed:
+            self._flush(alone=False)
+        self._release(done)
+
+    def _release(self, held: list[_Held]) -> None:
+        """Give the answers."""
+        fault: errors.Fault | None = None
+        if self.after_commit is not None and held:
+            try:
+                self.after_commit()
+            except errors.Fault as lost:
+                fault = lost
+        for future, outcome in held:
+            if future.done():
+                continue
+            if fault is not None:
+                future.set_exception(fault)
+            elif isinstance(outcome, errors.Fault):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
     def _lost(self, error: Exception, woken: list[polls.Waiter] | None = None) -> errors.Fault:
         """Undo the group and refuse everybody in it; return the fault."""
-        if not isinstance(error, errors.Fault):
-            self.service.undo()
-        fault = error if isinstance(error, errors.Fault) else errors.unavailable(f"nothing could be stored: {error}")
+        self.service.undo()
+        fault = errors.unavailable(f"nothing could be stored: {error}")
         group, self._group = self._group, []
         futures = [future for future, _ in group]
         futures += [self._polls[waiter] for waiter in woken or () if waiter in self._polls]

@@ -180,13 +180,16 @@ class Service:
             self.undo()
             raise
 
-    def commit(self) -> None:
-        """Make everything since the last commit durable."""
+    def commit(self, *, flush: bool = True) -> None:
+        """Commit, and unless the caller will do it (``store.unflushed``), wait until the disk has it."""
         try:
             self.store.commit()
         except base.Lost:
             self.ledger.forget()
             raise
+        if flush and self.store.unflushed:
+            self.store.flush()
+            self.store.unflushed = False
 
     def undo(self) -> None:
         """Forget everything since the last commit, in the store and in memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,65 @@ def test_after_an_unclean_stop_the_database_is_checked_beside_the_work(tmp_path:
         await hosted.stop()
 
     asyncio.run(story())
+
+
+class SlowDisk:
+    """Flushes of a store that take a while, or fail."""
+
+    def __init__(self, store: sqlite.File, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.flushes = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: OSError | None = None
+        monkeypatch.setattr(store, "flush", self.flush)
+
+    def flush(self) -> None:
+        self.flushes += 1
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+
+
+def test_no_answer_leaves_before_the_disk_has_it_and_the_loop_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+    disk = SlowDisk(store, monkeypatch)
+
+    async def story(hosted: host.Host) -> None:
+        disk.flushes = 0
+        disk.gate.clear()
+        first = [asyncio.ensure_future(start(hosted, str(n))) for n in range(3)]
+        await turns()
+        # these are carried out while the disk is busy, and share the next flush
+        second = [asyncio.ensure_future(start(hosted, str(n))) for n in range(3, 6)]
+        domain = asyncio.ensure_future(hosted.call("DescribeDomain", {"name": DOMAIN}))
+        refused = asyncio.ensure_future(start(hosted, "0"))
+        await asyncio.sleep(0.05)
+        assert disk.flushes == 1
+        assert not any(task.done() for task in (*first, *second, domain, refused))
+        disk.gate.set()
+        await asyncio.gather(*first, *second, domain)
+        with pytest.raises(errors.Fault, match="AlreadyStarted"):
+            await refused
+        assert disk.flushes == 2
+        await hosted.call("DescribeDomain", {"name": DOMAIN})
+        assert disk.flushes == 2
+
+    play(story, store=store)
+
+
+def test_after_a_disk_that_failed_nothing_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+
+    disk = SlowDisk(store, monkeypatch)
+
+    async def story(hosted: host.Host) -> None:
+        disk.error = OSError(5, "Input/output error")
+        answers = await asyncio.gather(start(hosted), start(hosted, "two"), return_exceptions=True)
+        assert [getattr(answer, "status", None) for answer in answers] == [503, 503]
+        with pytest.raises(errors.Fault, match="restart the server"):
+            await hosted.call("DescribeDomain", {"name": DOMAIN})
+        disk.error = None
+
+    play(story, store=store)

@@ -66,17 +66,23 @@ class Found(NamedTuple):
 class Store(Protocol):
     """Rows of domains, types, executions, their open items and their events.
 
-    One thread uses a store. Writes belong to one transaction that begins with the first of them; ``commit`` makes
-    them durable, ``rollback`` undoes them all. A write or commit that fails raises ``Lost`` after undoing the
-    transaction. Bodies are opaque bytes.
+    One thread uses a store, but for ``flush``. Writes belong to one transaction that begins with the first of them;
+    ``commit`` ends it, ``rollback`` undoes it. A write or commit that fails raises ``Lost`` after undoing the
+    transaction. A commit survives the end of the process; where ``unflushed`` says so, it survives a power cut only
+    after a ``flush`` that began later. Bodies are opaque bytes.
     """
 
     #: whether writes wait for a commit
     dirty: bool
+    #: whether commits wait for a flush; whoever begins one takes the mark away
+    unflushed: bool
     #: of this database alone: what signs its page tokens
     secret: bytes
 
     def commit(self) -> None: ...
+
+    def flush(self) -> None:
+        """Wait until the disk has every commit so far. Any thread. Raises OSError: then nothing is known of them."""
 
     def rollback(self) -> None: ...
 

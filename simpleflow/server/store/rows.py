@@ -48,6 +48,7 @@ class Rows:
         self._connection = connection
         self._execute = connection.execute
         self.dirty = False
+        self.unflushed = False
         row = self._execute("SELECT value FROM meta WHERE name='secret'").fetchone()
         if row is None:
             row = (secrets.token_bytes(16),)
@@ -65,6 +66,9 @@ class Rows:
             self.rollback()
             raise base.Lost(str(error)) from error
         self.dirty = False
+
+    def flush(self) -> None:
+        """There is no disk, or nobody waits for it."""
 
     def rollback(self) -> None:
         if self._connection.in_transaction:

@@ -1,0 +1,54 @@
+"""Waiting for the disk, beside the loop that serves calls."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+
+
+class Disk:
+    """One thread that makes commits durable, one flush at a time, each for everything committed before it began.
+
+    ``done`` is called on the loop when a flush is over, with what it raised, if anything.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, flush: Callable[[], None], done: Callable[[BaseException | None], None]
+    ) -> None:
+        self._loop = loop
+        self._flush = flush
+        self._done = done
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        #: a flush is under way
+        self.busy = False
+
+    def begin(self) -> None:
+        """Start a flush; the one before must be over."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="swf-disk", daemon=True)
+            self._thread.start()
+        self.busy = True
+        self._asked.put(True)
+
+    def stop(self) -> None:
+        """End the thread; a flush that is under way is finished first, without a word to the loop's callback."""
+        if self._thread is not None:
+            self._asked.put(False)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while self._asked.get():
+            error: BaseException | None = None
+            try:
+                self._flush()
+            except BaseException as raised:  # the loop decides what it means
+                error = raised
+            self._loop.call_soon_threadsafe(self._over, error)
+
+    def _over(self, error: BaseException | None) -> None:
+        self.busy = False
+        self._done(error)
