@@ -19,7 +19,7 @@ import botocore.exceptions
 import msgspec
 import yaml
 
-from simpleflow.core import errors
+from simpleflow.core import documents, errors
 from simpleflow.nodes import config
 from simpleflow.testing import rehearse_report as reports
 from simpleflow.testing import rehearse_stage as stages
@@ -205,7 +205,14 @@ class Play:
         return False
 
     def _has_polled(self, instance_id: str) -> bool:
-        return any(c.principal.session == instance_id and c.service == "s3" for c in self._stage.cloud.record)
+        """Whether the machine's own document says that its worker polled."""
+        s3 = self._stage.cloud.client("s3")
+        for bucket in s3.list_buckets()["Buckets"]:
+            key = f"{documents.NODES_PREFIX}{instance_id}.json"
+            if s3.list_objects_v2(Bucket=bucket["Name"], Prefix=key).get("KeyCount", 0):
+                text = s3.get_object(Bucket=bucket["Name"], Key=key)["Body"].read()
+                return msgspec.json.decode(text, type=documents.NodeDocument).first_polled is not None
+        return False
 
     def _tell_faults(self, noticed: bool) -> None:
         stage = self._stage

@@ -1,4 +1,4 @@
-"""Ten real kills: ``kill -9`` of ``sfnodes up``, of the manager, of ``sfnodes down``, each at a call that was carried out.
+"""Ten real kills: ``kill -9`` of ``sfnodes up``, of the manager, of ``sfnodes down``, each right after some call.
 
 The commands are processes, the account is the emulated one, SWF is the embedded service, machines are local processes
 with the real agent and worker. Repeating the command ends in the same state, and nothing is launched twice.

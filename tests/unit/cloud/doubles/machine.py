@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgspec
+
+from simpleflow.core import documents
 
 
 def decider(folder: Path, outputs: dict[str, str]) -> None:
@@ -59,7 +62,12 @@ def launch(outputs: dict[str, str]) -> None:
 def worker(folder: Path, outputs: dict[str, str]) -> None:
     """Report, work on what is open, power off."""
     me = Path.cwd().name
-    boto3.client("s3").put_object(Bucket=outputs["Bucket"], Key=f"nodes/{sys.argv[4]}.json", Body=b"{}")
+    now = time.time()
+    document = documents.NodeDocument(
+        node=sys.argv[4], profile="light", attempt="", state="working", booted=now, written=now, first_polled=now
+    )
+    body = msgspec.json.encode(document)
+    boto3.client("s3").put_object(Bucket=outputs["Bucket"], Key=f"nodes/{sys.argv[4]}.json", Body=body)
     time.sleep(0.8)
     for run in folder.glob("*.open"):
         (folder / f"{run.stem}.{sys.argv[4]}.done").write_text(me)
