@@ -116,6 +116,7 @@ class App:
         ]
         if close:
             headers.append((b"connection", b"close"))
+        connection.cork()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 

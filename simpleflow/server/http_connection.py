@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http import httptools_impl
 
@@ -20,6 +20,41 @@ HEAD_BYTES: Final = 32_768
 REQUEST_SECONDS: Final = 30.0
 #: seconds in which a client must read something of its answer
 STUCK_SECONDS: Final = 60.0
+
+
+class Corked:
+    """A transport that sends the head of an answer together with its body: one system call, one packet."""
+
+    __slots__ = ("_held", "_transport", "hold")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held = b""
+        #: whether the next write waits for the one after it
+        self.hold = False
+
+    def write(self, data: bytes) -> None:
+        if self.hold:
+            self.hold = False
+            self._held += data
+        elif self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what still waits: an answer without a body."""
+        self.hold = False
+        if self._held:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Connection(httptools_impl.HttpToolsProtocol):
@@ -40,7 +75,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         self._since = self.loop.time()
-        super().connection_made(transport)
+        self._corked = Corked(transport)
+        super().connection_made(cast(asyncio.Transport, self._corked))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
@@ -68,6 +104,14 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._head = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._corked.flush()
+        super().on_response_complete()
+
+    def cork(self) -> None:
+        """Have the head that is sent next wait for its body."""
+        self._corked.hold = True
 
     def complete(self) -> None:
         """Say that the whole request was received: its client is not waited for any more."""

@@ -34,6 +34,14 @@ def test_a_call_is_answered_with_the_headers_of_aws(served: skin_rig.Served) -> 
     assert served.host.calls == [("CountPendingActivityTasks", {"domain": "d", "taskList": {"name": "l"}})]
 
 
+def test_an_answer_without_a_body_is_sent_too(served: skin_rig.Served) -> None:
+    answer = served.raw(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n")
+    one = b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert served.raw(one + skin_rig.head(COUNT, len(BODY), "Connection: close\r\n") + BODY).count(b"HTTP/1.1") == 2
+
+
 def test_an_action_without_output_is_answered_with_an_empty_body(served: skin_rig.Served) -> None:
     assert served.post("SimpleWorkflowService.DeprecateDomain", b'{"name":"d"}') == (200, None)
 
