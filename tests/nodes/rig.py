@@ -27,11 +27,13 @@ FLOORS = (
     _COMMON
     + """\
 profiles:
-  small: {billing: {period: 2, minimum: 2, price: 0.05}, min: 2}
+  small: {billing: {period: 2, minimum: 2, price: 0.05}, min: 1}
   large: {billing: {period: 2, minimum: 2, price: 0.40}, min: 1}
 deciders: {min: 1}
 """
 )
+#: leases and commitments of seconds
+BRIEF = FLOORS.replace("metadata: 0.3}", "metadata: 0.3, lease: 2, lease_renew: 0.5, commit: 4, look: 0.5}")
 FROM_ZERO = (
     _COMMON
     + """\
@@ -91,3 +93,7 @@ class Rig:
             if time.monotonic() > limit:
                 pytest.fail(f"not within {seconds} s: {what}\n{self.cluster.status()}\n{self.cluster.logs()}")
             time.sleep(0.1)
+
+    def works(self) -> None:
+        """Wait until every machine of the floor works."""
+        self.until("both nodes work", lambda: self.working() == 2)

@@ -10,15 +10,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from simpleflow.core.errors import UsageError
+from simpleflow.nodes import supervisor
+from simpleflow.nodes.providers.process import records
 
-from .rig import FLOORS, Rig
+from .rig import BRIEF, FLOORS, Rig
 
 pytestmark = pytest.mark.needs_processes
 
@@ -33,25 +35,48 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def test_up_brings_the_floor_down_drains_it_and_nothing_is_left(rig: Rig) -> None:
     up = rig.sfnodes("up", str(rig.file), "--json")
     assert up.returncode == 0, up.stderr
-    assert json.loads(up.stdout)["cluster"] == "trial"
-    rig.until("three nodes work", lambda: rig.working() == 3)
-    with pytest.raises(UsageError, match="already up"):
-        rig.cluster.bring_up()
+    started = json.loads(up.stdout)
+    assert tuple(started) == supervisor.Up.__struct_fields__
+    assert started["cluster"] == "trial"
+    rig.works()
+    again = rig.sfnodes("up", str(rig.file))
+    assert (again.returncode, again.stdout) == (64, "")
+    assert f"is already up (supervisor {started['pid']})" in again.stderr
+    planned = rig.sfnodes("plan", str(rig.file), "--json")
+    assert planned.returncode == 0, planned.stderr
+    nodes = json.loads(planned.stdout)["nodes"]
+    assert all("min of profile" in each["reason"] for each in nodes["keeps"])
+    assert (len(nodes["keeps"]), nodes["launches"]) == (2, [])
     seen = rig.cluster.processes()
-    assert rig.sfnodes("down", str(rig.file)).returncode == 0
+    names = [node.node for node in rig.cluster.status().nodes]
+    assert set(json.loads(rig.sfnodes("logs", str(rig.file), "--json").stdout)) >= {"manager", "supervisor", *names}
+    down = rig.sfnodes("down", str(rig.file), "--json")
+    assert (down.returncode, json.loads(down.stdout)) == (0, {"cluster": "trial", "down": True})
     status = rig.cluster.status()
     assert not status.up
     assert status.lease is None
-    assert [node.state for node in status.nodes] == ["gone"] * 3
+    assert [node.state for node in status.nodes] == ["gone"] * 2
     assert all(node.ended and node.cost > 0 and "goes down" in node.reason for node in status.nodes)
     assert all(node.drained and node.first_poll and node.launched < node.first_poll for node in status.nodes)
     assert not [each for each in seen if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
     assert rig.sfnodes("down", str(rig.file)).returncode == 64
 
 
+def test_of_two_ups_at_once_one_brings_it_up_and_the_other_says_so(rig: Rig) -> None:
+    command = [sys.executable, "-m", "simpleflow.cli.sfnodes", "up", str(rig.file)]
+    both = [
+        subprocess.Popen(command, env=rig.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [each.communicate(timeout=60) for each in both]
+    assert sorted(each.returncode for each in both) == [0, 64], said
+    assert any("already up" in stderr for _, stderr in said)
+    assert rig.cluster.is_up
+
+
 def test_kill_9_of_manager_service_and_node_is_mended(rig: Rig) -> None:
     rig.cluster.bring_up()
-    rig.until("three nodes work", lambda: rig.working() == 3)
+    rig.works()
     before = {node.node for node in rig.cluster.status().nodes}
     manager, service = rig.cluster.up.manager, rig.cluster.up.service
     assert manager
@@ -64,12 +89,12 @@ def test_kill_9_of_manager_service_and_node_is_mended(rig: Rig) -> None:
     victim = rig.cluster.status().nodes[0].node
     pid = int((rig.cluster.paths.folder / "nodes" / victim / "pid").read_text())
     os.killpg(pid, signal.SIGKILL)
-    rig.until("the node was replaced", lambda: rig.working() == 3 and rig.ended(victim))
+    rig.until("the node was replaced", lambda: rig.working() == 2 and rig.ended(victim))
 
 
 def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:
     rig.cluster.bring_up()
-    rig.until("three nodes work", lambda: rig.working() == 3)
+    rig.works()
     seen = rig.cluster.processes()
     assert len(seen) >= 8
     os.kill(rig.cluster.up.pid, signal.SIGKILL)
@@ -100,13 +125,32 @@ def test_a_tied_cluster_ends_with_its_program(rig: Rig, number: signal.Signals) 
     rig.until("no process lives", lambda: not rig.cluster.processes() and not rig.cluster.is_up)
 
 
-def test_plan_shows_the_reasons_and_changes_nothing(rig: Rig) -> None:
-    rig.cluster.bring_up()
-    rig.until("three nodes work", lambda: rig.working() == 3)
-    done = rig.sfnodes("plan", str(rig.file), "--json")
-    assert done.returncode == 0, done.stderr
-    nodes = json.loads(done.stdout)["nodes"]
-    assert len(nodes["keeps"]) == 3
-    assert all("min of profile" in each["reason"] for each in nodes["keeps"])
-    assert not nodes["launches"]
-    assert set(rig.cluster.logs()) >= {"manager", "supervisor", "service"}
+def test_another_manager_takes_over_and_without_any_the_nodes_end_themselves(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, BRIEF)
+    try:
+        rig.cluster.bring_up()
+        rig.works()
+        before = {node.node for node in rig.cluster.status().nodes}
+        first = rig.cluster.up.manager
+        assert first
+        command = [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(rig.file), "--json"]
+        second = subprocess.Popen(
+            command, env=rig.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        os.kill(first, signal.SIGSTOP)
+        rig.until("the second manager leads", lambda: (rig.cluster.status().lease or "").endswith(f"-{second.pid}"))
+        os.kill(first, signal.SIGCONT)
+        time.sleep(1.0)
+        assert (rig.cluster.status().lease or "").endswith(f"-{second.pid}"), "the one that was paused does not act"
+        assert {node.node for node in rig.cluster.status().nodes} == before
+        os.kill(rig.cluster.up.pid, signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+        second.terminate()
+        assert json.loads(second.communicate(timeout=30)[0]) == {"manager": "ended", "code": 0}
+        agents = [rig.cluster.paths.folder / "nodes" / name for name in before]
+        rig.until(
+            "nodes without a manager end", lambda: not any(records.NodeFolder(each).is_alive() for each in agents)
+        )
+        os.kill(rig.cluster.up.pid, signal.SIGCONT)
+    finally:
+        rig.close()
