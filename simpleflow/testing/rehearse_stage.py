@@ -53,11 +53,13 @@ class Stage:
         #: instances whose boot was made to fail
         self.failed_boots: list[str] = []
         self._foreign: set[psutil.Process] = set()
+        self._handlers: dict[signal.Signals, Any] = {}
 
     # --- life ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self._foreign = set(psutil.Process().children(recursive=True))
+        self._on_signals(_interrupt)
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="simpleflow-rehearsal-"))
             self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -93,8 +95,7 @@ class Stage:
 
     def close(self) -> None:
         """End everything that was started; a second Ctrl-C must not stop that."""
-        main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+        self._on_signals(signal.SIG_IGN)
         try:
             started = self.processes()
             self._exits.close()
@@ -105,8 +106,17 @@ class Stage:
                     process.kill()
             psutil.wait_procs(living, timeout=5.0)
         finally:
-            if main:
-                signal.signal(signal.SIGINT, before)
+            while self._handlers:
+                number, before = self._handlers.popitem()
+                signal.signal(number, before)
+
+    def _on_signals(self, handler: Any) -> None:
+        """Handle what ends a command: a closed terminal, Ctrl-C, a kill. In the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, handler)
+            self._handlers.setdefault(number, before)
 
     def _base(self) -> dict[str, str]:
         # setuptools builds inside the source unless told otherwise; a rehearsal leaves nothing in a checkout
@@ -263,6 +273,10 @@ class Stage:
 
 
 _BROKEN = "print('cloud-init: No space left on device while unpacking'); raise SystemExit(1)"
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _free_port() -> int:
