@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, types
+from simpleflow.core import attributes, decisions, limits, types
 
 from . import calls, demand, futures, identity, records
 from .calls import TaskCall
+
+
+_sha256 = hashlib.sha256
+#: characters of arguments that are within SWF's limit whatever ``meta`` adds
+_SURE = limits.DATA - 4_096
 
 
 class Plan(msgspec.Struct, eq=False):
@@ -53,6 +59,35 @@ class ActivityCall(TaskCall, eq=False):
             if stage is not None:
                 cell[stage] += 1
             self.stage = stage
+
+    def ready(self, text: str) -> None:
+        # What TaskCall.ready does, for the case that happens most, without its calls.
+        if self.identified or len(text) > _SURE:
+            TaskCall.ready(self, text)
+            return
+        self.text = text
+        evaluation = self.evaluation
+        branch = self.branch
+        digest = _sha256(text.encode()).hexdigest()[:32]
+        ordinal = evaluation.ordinals.next_of(hash((branch.path, "activity", self.name, digest)))
+        self.control = control = f'{branch.prefix}{digest}","ordinal":{ordinal},"simpleflow":1}}'
+        if evaluation.submitted is not None:
+            evaluation.submitted.append(("activity", self))
+        book = evaluation.ledger.activities
+        named = book.index.get(self.name)
+        record = named.pop(control, None) if named is not None else None
+        if record is None and book.legacy:
+            record = book.claim(self.name, control, text, None)
+        if record is None:
+            evaluation.outbox.push(self)
+        elif record.undelivered is not None or record.watched or self.watched:
+            self.claimed(record)
+        else:
+            self.record = record
+            self.id = record.id
+            record.call = self
+            record.said = None
+            self._move(demand.SCHEDULED)
 
     def claimed(self, record: records.Record) -> None:
         if record.scheduled:

@@ -34,7 +34,8 @@ def decide(
     if outcome is None and not evaluation.ledger.arrived and evaluation.refused_cancel and complete:
         hooks.CancelRequest(evaluation).ask()
         outcome = evaluation.outcome
-    evaluation.hooks.notify("after_replay", evaluation.hooks.history())
+    if evaluation.hooks.has("after_replay"):
+        evaluation.hooks.notify("after_replay", evaluation.hooks.history())
     if outcome is not None:
         evaluation.hooks.before_close(outcome)
         evaluation.warn_of_abandoned()

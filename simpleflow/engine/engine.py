@@ -178,9 +178,10 @@ class Engine:
             self._cache.evict(task.run_id)
             raise
         running.submitted = None
-        running.ordinals.compact()
-        running.ledger.activities.count()
-        running.ledger.children.count()
+        if entry.outcome is None:
+            running.ordinals.compact()
+            running.ledger.activities.count()
+            running.ledger.children.count()
         running.blobs.clear()
         running.local_results.clear()
         self._suspend(task, entry, decided)

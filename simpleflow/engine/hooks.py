@@ -121,7 +121,8 @@ class Hooks:
             self._evaluation.diagnostics.append(f"{name}() raised {type(error).__name__}: {error}")
 
     def before_replay(self) -> None:
-        self.call("before_replay", self.history())
+        if self.has("before_replay"):
+            self.call("before_replay", self.history())
 
     def task_failed(self, call: Any, event: Any, error: BaseException) -> None:
         from . import failure_context

@@ -52,28 +52,30 @@ class Branch:
 class Ordinals:
     """How many equal tasks were submitted before. Eight bytes for each distinct one: executions are long."""
 
-    __slots__ = ("_again", "_fresh", "_seen")
+    __slots__ = ("_again", "_seen", "fresh")
 
     #: so many fresh ones are kept in a set, which is faster and ten times as large
     MOST_FRESH = 64
 
     def __init__(self) -> None:
-        self._fresh: set[int] = set()
+        self.fresh: set[int] = set()
         self._seen = array("q")
         self._again: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._seen) + len(self._fresh)
+        return len(self._seen) + len(self.fresh)
 
     def next(self, key: tuple[str, ...]) -> int:
-        number = hash(key)
-        if number not in self._fresh:
+        return self.next_of(hash(key))
+
+    def next_of(self, number: int) -> int:
+        if number not in self.fresh:
             seen = self._seen
             if seen:
                 place = bisect.bisect_left(seen, number)
                 if place < len(seen) and seen[place] == number:
                     return self._once_more(number)
-            self._fresh.add(number)
+            self.fresh.add(number)
             return 0
         return self._once_more(number)
 
@@ -84,9 +86,9 @@ class Ordinals:
 
     def compact(self) -> None:
         """Give the memory of fresh ones back: the execution is about to be suspended."""
-        if len(self._fresh) > self.MOST_FRESH:
-            self._seen = array("q", sorted([*self._seen, *self._fresh]))
-            self._fresh = set()
+        if len(self.fresh) > self.MOST_FRESH:
+            self._seen = array("q", sorted([*self._seen, *self.fresh]))
+            self.fresh = set()
 
 
 def digest(text: str) -> str:

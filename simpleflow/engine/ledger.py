@@ -105,7 +105,6 @@ class Ledger:
             events.DecisionTaskStarted: self._decision_task_started,
             events.DecisionTaskCompleted: self._decision_task_completed,
             events.ActivityTaskScheduled: self._activity_scheduled,
-            events.ActivityTaskStarted: self._activity_started,
             events.ActivityTaskCompleted: self._activity_closed,
             events.ActivityTaskFailed: self._activity_closed,
             events.ActivityTaskTimedOut: self._activity_closed,
@@ -161,6 +160,13 @@ class Ledger:
                     if record.watched:
                         self.stale = True
                 continue
+            if kind is events.ActivityTaskStarted:
+                record = by_event.get(event.attributes.scheduled_event_id)
+                if record is not None:
+                    record.started = True
+                    if record.watched == records.EVERY:
+                        self.stale = True
+                continue
             handler = handlers.get(kind)
             if handler is not None:
                 handler(event)
@@ -204,13 +210,13 @@ class Ledger:
         if record is None:
             if self.resumed:
                 raise Foreign(f"activity {attributes.activity_id}")
-            record = book.new(attributes.activity_id, attributes.activity_type.name, attributes.control)
-            record.said = attributes
+            record = book.new(attributes.activity_id, attributes.activity_type.name, attributes.control, attributes)
         elif record.call is None and record.said is None:
             book.scheduled_late(record, attributes)
         record.scheduled += 1
         record.open_id = event.id
-        record.outcome = record.refused = None
+        if record.scheduled > 1 or record.refused is not None:
+            record.outcome = record.refused = None
         book.by_event[event.id] = record
         book.open += 1
         if book.open > book.peak:
@@ -218,13 +224,6 @@ class Ledger:
         self.diverged_count = 0
         if self.throttle.count:
             self.throttle.succeeded(attributes.decision_task_completed_event_id)
-
-    def _activity_started(self, event: events.ActivityTaskStarted) -> None:
-        record = self.activities.by_event.get(event.attributes.scheduled_event_id)
-        if record is not None:
-            record.started = True
-            if record.watched == records.EVERY:
-                self.stale = True
 
     def _activity_closed(self, event: Any) -> None:
         book = self.activities
@@ -268,8 +267,7 @@ class Ledger:
         if record is None:
             if self.resumed:
                 raise Foreign(f"child workflow {attributes.workflow_id}")
-            record = book.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control)
-            record.said = attributes
+            record = book.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control, attributes)
         elif record.call is None and record.said is None:
             book.scheduled_late(record, attributes)
         record.schedule(event.id)

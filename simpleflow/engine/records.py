@@ -133,13 +133,16 @@ class Book:
         if self.open > self.peak:
             self.peak = self.open
 
-    def new(self, identifier: str, name: str, control: str | None) -> Record:
+    def new(self, identifier: str, name: str, control: str | None, said: Any) -> Record:
         """Book what was scheduled and is not known yet."""
         if control is not None and control.startswith(identity.CONTROL_PREFIX):
-            record = Record(identifier, name, control)
-            self.index.setdefault(name, {})[control] = record
+            record = Record(identifier, name, control, said)
+            named = self.index.get(name)
+            if named is None:
+                named = self.index[name] = {}
+            named[control] = record
         else:
-            record = Record(identifier, name, None)
+            record = Record(identifier, name, None, said)
             self.legacy.setdefault(name, []).append(record)
             self.legacy_seen = True
         self.by_id[identifier] = record

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import attributes, decisions, errors
 
-from . import activities, calls, children, futures, hooks, local, markers, signals, timers
+from . import activities, calls, children, futures, hooks, local, markers, signals, slots, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -47,6 +47,13 @@ def activity(
         call.priority = priority
     if plain:
         call.plain = True
+    elif not kwargs:
+        for value in args:
+            if type(value) not in slots.PLAIN:
+                break
+        else:
+            call.ready(evaluation.payloads.encode({"args": args, "kwargs": kwargs}))
+            return future
     return call.take(args, kwargs)
 
 
