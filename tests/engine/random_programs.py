@@ -231,6 +231,23 @@ class Interpreter:
     def do_now(self, place: str) -> None:
         self.log.append([self.workflow.now().timestamp(), self.workflow.cancel_requested])
 
+    def do_marker(self, place: str, number: int, read: bool) -> None:
+        marker = self.workflow.submit(self.workflow.record_marker(f"m{number}", self.log[-1:]))
+        if read:
+            self.log.append([self.outcome(marker), [one.name for one in self.workflow.list_markers(all=True)]])
+
+    def do_completed(self, place: str, numbers: list[int]) -> None:
+        for future in futures.as_completed(self.several(numbers)):
+            self.log.append([self.opened.index(future), self.outcome(future)])
+
+    def do_effect(self, place: str) -> None:
+        self.log.append(self.workflow.side_effect("effect", lambda: len(self.log)))
+
+    def do_count(self, place: str, number: int) -> None:
+        future = self.future(number)
+        if future is not None and hasattr(future, "count_finished_activities"):
+            self.log.append(future.count_finished_activities)
+
     def do_chance(self, place: str) -> None:
         self.log.append(str(self.workflow.uuid4()))
 
@@ -260,6 +277,10 @@ _reading = st.one_of(
     *[st.tuples(st.just("race"), st.lists(_number, min_size=2, max_size=3))] * 2,
     st.tuples(st.just("now")),
     st.tuples(st.just("chance")),
+    st.tuples(st.just("marker"), st.integers(0, 1), st.booleans()),
+    st.tuples(st.just("completed"), st.lists(_number, min_size=1, max_size=3)),
+    st.tuples(st.just("effect")),
+    st.tuples(st.just("count"), _number),
 )
 _flat = st.lists(st.one_of(_opening, _opening, _reading), min_size=1, max_size=4)
 _nesting = st.one_of(
@@ -274,6 +295,19 @@ programs = st.builds(
 #: each number picks what happens next, among what can happen
 worlds = st.lists(st.integers(0, 10_000), min_size=25, max_size=70)
 
+#: decisions that fail, and causes that pass
+_REFUSALS = [
+    ("ScheduleActivityTask", "ACTIVITY_CREATION_RATE_EXCEEDED"),
+    ("ScheduleActivityTask", "OPEN_ACTIVITIES_LIMIT_EXCEEDED"),
+    ("ScheduleActivityTask", "ACTIVITY_TYPE_DOES_NOT_EXIST"),
+    ("StartTimer", "TIMER_CREATION_RATE_EXCEEDED"),
+    ("StartChildWorkflowExecution", "CHILD_CREATION_RATE_EXCEEDED"),
+    ("StartChildWorkflowExecution", "WORKFLOW_TYPE_DOES_NOT_EXIST"),
+    ("RequestCancelActivityTask", "ACTIVITY_ID_UNKNOWN"),
+    ("RecordMarker", "OPERATION_NOT_PERMITTED"),
+    ("SignalExternalWorkflowExecution", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"),
+]
+
 #: how an engine is made; a mutant is another one
 MakeEngine = Callable[[type], engine.Engine]
 
@@ -285,14 +319,16 @@ class Difference(AssertionError):
 class World:
     """One execution of a random program in a random world, decided twice at each point."""
 
-    def __init__(self, workflow: type, spec: Any, numbers: Sequence[int], make: MakeEngine) -> None:
+    def __init__(
+        self, workflow: type, spec: Any, numbers: Sequence[int], make: MakeEngine, activity_limit: int = 1_000
+    ) -> None:
         self.workflow = workflow
         self.make = make
         self.engine = make(workflow)
-        self.history = histories.HistoryBuilder(workflow, {"args": [spec]})
+        self.history = histories.HistoryBuilder(workflow, {"args": [spec]}, activity_limit=activity_limit)
         self.numbers = iter(numbers)
         self.signals = 0
-        self.propagates = False
+        self.propagates = True
         self.cancelled = False
         #: decisions that were resumed, of all
         self.resumed = self.decided = 0
@@ -311,7 +347,16 @@ class World:
         built, found = self.history, []
         if built.decision_waits:
             # Decisions are likelier than each single event, so that some are alone and some come together.
-            found += [self.decide, self.decide, self.decide, self.lose, self.elsewhere, self.busy]
+            found += [
+                self.decide,
+                self.decide,
+                self.decide,
+                self.lose,
+                self.elsewhere,
+                self.busy,
+                self.hang,
+                self.refuse,
+            ]
         found += self.events()
         return found
 
@@ -359,6 +404,20 @@ class World:
         """Another decider answers, with nothing cached."""
         self.engine = self.make(self.workflow)
         self._decide(acknowledge=True)
+
+    def hang(self) -> None:
+        """A decider takes the task, and is never heard of again."""
+        self.history.begin_decision()
+        if self.next_number() % 2:
+            self.signal("s")
+        self.history.time_out_decision()
+
+    def refuse(self) -> None:
+        """The service takes the response, and refuses one of its decisions for now."""
+        decision, cause = _REFUSALS[self.next_number() % len(_REFUSALS)]
+        self.history.refuse(decision, cause)
+        self._decide(acknowledge=True)
+        self.history.open.refusals.clear()
 
     def busy(self) -> None:
         """Something happens while the decision runs."""

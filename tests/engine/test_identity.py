@@ -6,9 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from simpleflow.canvas import Chain
-
 from simpleflow import Workflow, activity
+from simpleflow.canvas import Chain
 from simpleflow.core import decisions
 
 from .driver import Play, act

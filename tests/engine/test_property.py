@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from simpleflow.engine import outbox
+
 from . import random_programs
 from .driver import new_engine
 
@@ -30,6 +32,19 @@ def test_resumed_and_re_run_evaluations_decide_the_same(workflow: type) -> None:
     @given(random_programs.programs, random_programs.worlds)
     def holds(spec: Any, numbers: list[int]) -> None:
         random_programs.World(workflow, spec, numbers, make).play()
+
+    holds()
+
+
+def narrow(workflow: type) -> Any:
+    return new_engine(workflow, random_programs.Child, bounds=outbox.Bounds(decisions=3, open_activities=3))
+
+
+def test_also_where_little_fits_into_a_response_and_the_service_allows_less_than_it_says() -> None:
+    @profile(150)
+    @given(random_programs.programs, random_programs.worlds)
+    def holds(spec: Any, numbers: list[int]) -> None:
+        random_programs.World(random_programs.Program, spec, numbers, narrow, activity_limit=2).play()
 
     holds()
 
