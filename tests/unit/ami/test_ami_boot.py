@@ -113,6 +113,7 @@ def drained(net: network.Network, bucket: ami_services.Objects, booted: containe
     assert bucket.unsigned == []
 
 
+@pytest.mark.slow  # the real agent does the same in test_ami_worker.py, but for the failure of its first start
 @pytest.mark.needs_processes
 def test_a_container_becomes_a_node_and_leaves(debian12: build.Artifacts, tmp_path: Path) -> None:
     tools_or_skip(tools.CONTAINER)

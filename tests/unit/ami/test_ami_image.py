@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -64,11 +65,19 @@ def made(small_tar: Callable[..., Path], tmp_path: Path, toolbox: tools.Toolbox)
     return make(small_tar(), tmp_path / "disk.img", toolbox)
 
 
+def content(path: Path) -> str:
+    """Digest of what a disk holds besides zeros, with the places of it: as good as the whole file's, and faster."""
+    found = hashlib.sha256(str(path.stat().st_size).encode())
+    for position, block in disk.data_blocks(path):
+        found.update(position.to_bytes(8, "big") + block)
+    return found.hexdigest()
+
+
 def test_two_builds_have_the_same_bytes(small_tar: Callable[..., Path], tmp_path: Path, toolbox: tools.Toolbox) -> None:
     first = make(small_tar(), tmp_path / "first.img", toolbox)
     second = make(small_tar(), tmp_path / "second.img", toolbox)
     other = make(small_tar(), tmp_path / "other.img", toolbox, name="small/other")
-    assert manifest.digest(first.path) == manifest.digest(second.path) != manifest.digest(other.path)
+    assert content(first.path) == content(second.path) != content(other.path)
     assert first.path.stat().st_blocks * 512 < first.bytes / 4
 
 
@@ -77,6 +86,10 @@ def test_a_disk_holds_what_it_must(made: disk.Disk, small_tar: Callable[..., Pat
     assert any("blocks of 512 KiB" in each for each in checks.check_disk(
         made, tar=small_tar(), toolbox=toolbox, max_blocks=3
     ))  # fmt: skip
+    other = disk.Disk(path=made.path, ids=disk.Ids.of("small/other"), bytes=made.bytes)
+    problems = checks.check_disk(other, tar=small_tar(), toolbox=toolbox, max_blocks=400)
+    assert any("the disk's GUID" in each for each in problems)
+    assert any("the root partition's GUID" in each for each in problems)
 
 
 def rewrite_entry(made: disk.Disk, toolbox: tools.Toolbox, change: Callable[[str], str], folder: Path) -> None:
@@ -181,8 +194,6 @@ def test_a_build_that_stands_holds(debian12: build.Artifacts, worker: recipe.Rec
     found = disk.Disk(path=debian12.image, ids=ids, bytes=debian12.image.stat().st_size)
     problems = checks.check_disk(found, tar=debian12.tar, toolbox=toolbox, max_blocks=worker.max_blocks)
     assert problems == []
-    wrong = disk.Disk(path=debian12.image, ids=disk.Ids.of("worker/other"), bytes=found.bytes)
-    assert checks.check_disk(wrong, tar=debian12.tar, toolbox=toolbox, max_blocks=worker.max_blocks)
 
 
 @pytest.mark.slow
