@@ -66,6 +66,7 @@ def start(
         return 0
     from . import running  # uvicorn and the whole service: only for the process that serves
 
+    os.umask(0o077)  # inputs and results of workflows are their owner's
     with _report() as tell:
         options = running.Options(
             port=port,
@@ -227,7 +228,7 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
     where.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     reader, writer = os.pipe()
     try:
-        with open(where.log, "ab") as log:
+        with os.fdopen(os.open(where.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "simpleflow.cli.main", "server.start", *arguments],
                 stdin=subprocess.DEVNULL,

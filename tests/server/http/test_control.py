@@ -66,6 +66,7 @@ def test_detached_from_start_to_stop(home: home_rig.Home) -> None:
     assert home.run("status").stdout.count("\n") > 5
     assert home.places.socket.stat().st_mode & 0o777 == 0o600
     assert home.places.runtime.stat().st_mode & 0o777 == 0o700
+    assert [each.name for each in home.places.data.iterdir() if each.stat().st_mode & 0o077] == []
     other = home.run("start")
     assert (other.returncode, other.stdout) == (1, "")
     assert "another server runs at unix://" in other.stderr
