@@ -183,6 +183,10 @@ class _Replayer:
         self._load = load
         self._payloads = payloads
         self._type = replay_points.workflow_type(history)
+        #: a class that was named is meant, whatever its type was called when the history was made
+        self._name = (
+            str(getattr(workflow, "name", workflow.__name__)) if isinstance(workflow, type) else self._type.name
+        )
         self._started = replay_points.started(history)
         #: its decider had a store for values over SWF's limits
         self._offloads = replay_points.has_pointers(history)
@@ -195,7 +199,7 @@ class _Replayer:
             domain="replay",
             workflow_id=self._workflow_id,
             run_id=self._run_id,
-            workflow_name=self._type.name,
+            workflow_name=self._name,
             workflow_version=self._type.version,
             previous_started_event_id=previous,
             started_event_id=started,

@@ -105,3 +105,20 @@ def test_the_command_exits_1_with_the_diff_on_a_divergence(monkeypatch: pytest.M
     assert result.return_value == 1
     assert "increment" in result.stderr
     assert "other" in result.stderr
+
+
+def test_a_class_that_was_named_is_meant_whatever_its_type_was_called() -> None:
+    class Renamed(recorded_workflows.ChainTest):
+        name = "renamed"
+
+    outcome = replay.replay(Renamed, replay.read(HISTORIES / "chain_send_result.json").events)
+    assert outcome.divergence is None
+    assert len(outcome.points) == 3
+
+
+def test_a_file_may_name_its_execution_so_that_uuid4_is_the_same(tmp_path: Path) -> None:
+    text = json.loads((HISTORIES / "chain_send_result.json").read_bytes())
+    text["workflowExecution"] = {"workflowId": "w-1", "runId": "r-1"}
+    (tmp_path / "named.json").write_text(json.dumps(text))
+    saved = replay.read(tmp_path / "named.json")
+    assert (saved.workflow_id, saved.run_id) == ("w-1", "r-1")
