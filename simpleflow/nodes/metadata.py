@@ -5,17 +5,19 @@ EC2 user guide, "Use the Instance Metadata Service"; ``AWS_EC2_METADATA_SERVICE_
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-
-import urllib3
+from urllib.parse import urlsplit
 
 from . import errors, tags
 
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 DEFAULT_ENDPOINT = "http://169.254.169.254/"
 _TOKEN_SECONDS = 3600
+#: seconds that a connection or an answer may take
+_PATIENCE = 2.0
 
 
 class Metadata:
@@ -23,17 +25,28 @@ class Metadata:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._base = environment.get(ENDPOINT_VARIABLE, DEFAULT_ENDPOINT).rstrip("/")
-        self._pool = urllib3.PoolManager(
-            num_pools=1, maxsize=1, retries=False, timeout=urllib3.Timeout(connect=1.0, read=2.0)
-        )
+        parts = urlsplit(self._base)
+        self._prefix = parts.path
+        # http.client alone: a pool would cost every machine's agent a fifth of its start.
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
         self._token = ""
 
     def _request(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
         try:
-            answer = self._pool.request(method, f"{self._base}/{path}", headers=dict(headers))
-        except urllib3.exceptions.HTTPError as error:
+            try:
+                return self._once(method, path, headers)
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                # A connection that was kept may have been dropped since.
+                self._connection.close()
+                return self._once(method, path, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
             raise errors.NodesError(f"instance metadata at {self._base} does not answer: {error}") from error
-        return answer.status, answer.data.decode("utf-8", "replace")
+
+    def _once(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
+        self._connection.request(method, f"{self._prefix}/{path}", headers=dict(headers))
+        answer = self._connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
 
     def get(self, path: str) -> str | None:
         """Return the text at a path such as 'latest/meta-data/instance-id', None when it is absent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -196,3 +197,17 @@ def test_no_thread_of_the_metadata_server_stays(tmp_path: Path) -> None:
     made = Local(tmp_path)
     made.close()
     assert not [each for each in set(threading.enumerate()) - before if each.is_alive()]
+
+
+def test_a_connection_that_was_dropped_meanwhile_is_made_anew_and_silence_is_an_error(local: Local) -> None:
+    folder = records.NodeFolder(local.folder / "nodes" / "n-1")
+    folder.create(records.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="process", tags={}))
+    seen = local.see("n-1")
+    assert seen.instance_id() == "n-1"
+    mine, other = socket.socketpair()
+    seen._connection.sock = mine
+    other.close()
+    assert seen.instance_id() == "n-1"
+    nowhere = metadata.Metadata({metadata.ENDPOINT_VARIABLE: "http://127.0.0.1:9/n-1"})
+    with pytest.raises(errors.NodesError, match="does not answer"):
+        nowhere.instance_id()

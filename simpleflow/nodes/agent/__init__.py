@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .agent import Agent
-from .deciders import DeciderAgent
 from .orphan import OrphanWatch
 
-__all__ = ["Agent", "DeciderAgent", "OrphanWatch"]
+__all__ = ["Agent", "OrphanWatch"]

@@ -13,7 +13,7 @@ import msgspec
 
 from simpleflow.core import clock, documents
 from simpleflow.nodes import lifeline, metadata, stores
-from simpleflow.nodes.agent import Agent, DeciderAgent
+from simpleflow.nodes.agent import Agent
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +26,9 @@ def main(arguments: list[str]) -> int:
     if setup.lifeline:
         lifeline.watch(setup.lifeline)
     if setup.cluster_file:
-        return DeciderAgent(setup, options.setup, os.environ, clock.RealClock()).run()
+        from simpleflow.nodes.agent import deciders  # the manager's half, which workers' machines need not load
+
+        return deciders.DeciderAgent(setup, options.setup, os.environ, clock.RealClock()).run()
     agent = Agent(setup, metadata.Metadata(os.environ), stores.open_store(setup.store), os.environ, clock.RealClock())
     signal.signal(signal.SIGTERM, agent.end_soon)
     signal.signal(signal.SIGINT, agent.end_soon)
