@@ -114,6 +114,7 @@ def request_cancel(run: execution.Execution, asked: Mapping[str, Any], completed
 
 def _end(run: execution.Execution, task: states.Activity, kind: str, attributes: dict[str, Any]) -> None:
     run.append(kind, {**attributes, "scheduledEventId": task.scheduled, "startedEventId": task.started})
+    run.state.latest_activity = run.ledger.now
     run.end(task.scheduled)
     decision_tasks.request(run)
 

@@ -103,6 +103,8 @@ class Execution:
         if state.events >= limits.HISTORY_EVENTS - 1 and kind not in CLOSING:
             self.ledger.overflow(self)
             return 0
+        # first of all: a call that fails from here on is dropped with what it changed
+        self.ledger.dirty[self.key] = self
         event_id = state.events = state.events + 1
         now = self.ledger.now
         if now < state.last_at:
@@ -114,7 +116,6 @@ class Execution:
             member = MEMBERS[kind] = f"{kind[0].lower()}{kind[1:]}EventAttributes"
         body = _encode({"eventId": event_id, "eventTimestamp": now, "eventType": kind, member: attributes})
         self.new_events.append((self.key << base.EVENT_BITS | event_id, body))
-        self.ledger.dirty[self.key] = self
         return event_id
 
     def touch(self) -> None:

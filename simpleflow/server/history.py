@@ -49,7 +49,7 @@ def fill(
             break
     answer["events"] = [msgspec.Raw(body) for body in bodies]
     got = len(bodies)
-    if got < last - first + 1:
+    if 0 < got < last - first + 1:
         bounds = [first, last - got] if descending else [first + got, last]
         config = answer.get("workflowExecution") or request["execution"]
         position = [key, *bounds, *extra, config["runId"], config["workflowId"]]

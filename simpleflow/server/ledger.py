@@ -265,8 +265,8 @@ class Ledger:
         return found
 
     def put_domain(self, domain: states.Domain) -> None:
-        self.domains[domain.name] = domain
         self.store.put_domain(domain.name, states.encode(domain))
+        self.domains[domain.name] = domain
 
     def type(self, domain: str, kind: str, name: str, version: str) -> states.Type | None:
         """A type; kinds: activity, workflow."""
@@ -279,8 +279,8 @@ class Ledger:
         return found
 
     def put_type(self, domain: str, kind: str, value: states.Type) -> None:
-        self._types[domain, kind, value.name, value.version] = value
         self.store.put_type(domain, kind, value.name, value.version, value.deprecated is not None, states.encode(value))
+        self._types[domain, kind, value.name, value.version] = value
 
     def delete_type(self, domain: str, kind: str, name: str, version: str) -> None:
         self._types.pop((domain, kind, name, version), None)

@@ -122,6 +122,10 @@ class Service:
         except base.Lost:
             book.forget()
             raise
+        except UnicodeEncodeError as error:
+            book.drop()
+            words = f"a value holds a character that UTF-8 cannot encode: {error.object[error.start : error.end]!r}"
+            raise errors.protocol("SerializationException", words) from error
         except BaseException:
             book.drop()
             raise

@@ -72,7 +72,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     #: DecisionTaskCompleted with the latest execution context
     context: int = 0
     cancel_requested: bool = False
-    #: when an activity task was last scheduled or started
+    #: when an activity task last changed its state
     latest_activity: float | None = None
 
 

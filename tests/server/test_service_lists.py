@@ -301,3 +301,15 @@ def test_retention_works_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None
         steps += 1
     assert steps >= 3
     assert world.store.last_key() == 0
+
+
+def test_text_that_is_no_text_is_refused_and_not_remembered() -> None:
+    world = World()
+    request = {"domain": DOMAIN, "name": "k", "version": "1"}
+    assert world.refused("RegisterWorkflowType", **request, description="\ud800") == "SerializationException"
+    run = world.start()
+    assert world.refused("SignalWorkflowExecution", domain=DOMAIN, **run, signalName="s", input="\ud800") == (
+        "SerializationException"
+    )
+    world.call("RegisterWorkflowType", **request)
+    assert len(world.events(run)) == 2
