@@ -84,7 +84,6 @@ class Slot:
             finally:
                 self.shown = None
                 self._worker.changed.set()
-                self._worker.stop.wake()
         if self._runner is not None:
             self._runner.dismiss()
             self._runner = None

@@ -258,9 +258,6 @@ RESPONSES: dict[str, type[Shape]] = {
     "UndeprecateWorkflowType": Nothing,
     "UntagResource": Nothing,
 }
-#: actions that the service holds until there is a task, or for a minute
-POLLS = frozenset({"PollForActivityTask", "PollForDecisionTask"})
-
 _NOTHING = Nothing()
 
 
@@ -273,7 +270,7 @@ def _decoder(action: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(RESPONSES[action])
 
 
-def decode(action: str, body: bytes) -> Any:
+def decode(action: str, body: bytes | bytearray) -> Any:
     """Return the answer that a response body holds; an empty body is an empty answer.
 
     Raises ``core.events.UnknownEvent`` for an event type of a later SWF, ``msgspec.DecodeError`` for what is no answer

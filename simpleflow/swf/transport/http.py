@@ -22,9 +22,8 @@ from . import base, sockets
 #: names a long poll, so that it can be ended; an extension of the embedded service (docs/reference/formats.md)
 POLL_HEADER = "X-Simpleflow-Poll"
 REVOKE_TARGET = "SimpleflowEmbedded.RevokePoll"
-#: seconds that an answer may take: of a long poll, and of everything else
-POLL_TIMEOUT = limits.POLL_CLIENT_SECONDS + 5.0
-TIMEOUT = 60.0
+#: seconds that an answer may take: a long poll is held for a minute, and nothing else may take longer
+TIMEOUT = limits.POLL_CLIENT_SECONDS + 5.0
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"
 _CONTENT_TYPE = "application/x-amz-json-1.0"
@@ -43,7 +42,7 @@ class NoRegion(errors.SwfError):
 class Wire(Protocol):
     """Carries one HTTP request. Thread safe; retries nothing. Raises TransportError when no answer came."""
 
-    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes]:
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes | bytearray]:
         """Return status and body of the answer."""
 
     def close(self) -> None: ...
@@ -73,8 +72,7 @@ class Http:
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         body = msgspec.json.encode(request)
-        timeout = POLL_TIMEOUT if action in shapes.POLLS else TIMEOUT
-        answer = self._post("SimpleWorkflowService." + action, action, body, timeout, poll_id)
+        answer = self._post("SimpleWorkflowService." + action, action, body, poll_id)
         try:
             return shapes.decode(action, answer)
         except msgspec.DecodeError as error:
@@ -85,7 +83,7 @@ class Http:
             return False
         body = msgspec.json.encode({"pollId": poll_id})
         try:
-            answer = self._post(REVOKE_TARGET, "RevokePoll", body, TIMEOUT, None)
+            answer = self._post(REVOKE_TARGET, "RevokePoll", body, None)
             return msgspec.json.decode(answer, type=_Revoked).revoked
         except errors.Refused:
             self._revocable = False  # another SWF service: it knows no such call
@@ -96,13 +94,13 @@ class Http:
     def close(self) -> None:
         self._wire.close()
 
-    def _post(self, target: str, action: str, body: bytes, timeout: float, poll_id: str | None) -> bytes:
+    def _post(self, target: str, action: str, body: bytes, poll_id: str | None) -> bytes | bytearray:
         headers = {"X-Amz-Target": target, "Content-Type": _CONTENT_TYPE}
         if self._sign is not None:
             headers = self._sign(headers, body)
         if poll_id is not None and self._revocable:
             headers[POLL_HEADER] = poll_id  # after signing: what is signed stays what boto3 signs
-        status, answer = self._wire.post(headers, body, timeout)
+        status, answer = self._wire.post(headers, body, TIMEOUT)
         if status == 200:
             return answer
         try:

@@ -280,6 +280,9 @@ def test_nobody_there_and_no_answer_in_time(tmp_path: Path, server: Server) -> N
     server.answers = [b"HTTP/1.1 200 OK\r\n"]
     with pytest.raises(errors.TransportError, match="no answer from here"):
         wire.post({}, b"", 0.05)
+    server.answers = [ok(b"too long").replace(b"8", b"3")]
+    with pytest.raises(errors.TransportError, match="more came"):
+        wire.post({}, b"", 5)
     server.answers = [b"SSH-2.0-OpenSSH\r\n\r\n"]
     with pytest.raises(errors.TransportError, match="no answer from here"):
         wire.post({}, b"", 5)
