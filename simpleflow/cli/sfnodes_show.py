@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from simpleflow.nodes import billing, clusters, config, policy
 
@@ -29,17 +28,19 @@ def message(value: Mapping[str, Any], text: str, as_json: bool) -> None:
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on a terminal; tab-separated lines elsewhere."""
-    console = Console()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo("\t".join(row))
         return
+    from rich.console import Console  # 50 ms that only a terminal pays
+    from rich.table import Table
+
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
-    console.print(drawn)
+    Console().print(drawn)
 
 
 def money(amount: int, currency: str) -> str:

@@ -25,7 +25,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import config, cost, demand, errors, guards, lifeline, model, paths, policy, run, stores, supervisor
+from . import config, cost, demand, errors, guards, lifeline, model, paths, policy, stores, supervisor
 from .providers.process import provider as process_module
 from .providers.process import records
 
@@ -117,6 +117,8 @@ class Cluster:
         """
         if self.is_up:
             raise self._already_up()
+        from . import run  # the manager's half, which looking does not need
+
         run.code_directory(self.loaded, directory or os.getcwd())
         run.factory_of(self.config)
         self.paths.logs.mkdir(parents=True, exist_ok=True)
