@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "task.info": ("task", "info", "Show one task of an execution."),
     "worker.start": ("worker", "start", "Run a worker."),
     "workflow.cancel": ("workflow_control", "cancel", "Request the cancellation of executions."),
+    "workflow.dump": ("workflow_replay", "dump", "Write the history of an execution to a file."),
     "workflow.filter": ("workflow_read", "filter_", "List executions by criteria."),
     "workflow.history": ("workflow_read", "history", "Show the events of an execution."),
     "workflow.info": ("workflow_read", "info", "Show an execution."),

@@ -1,4 +1,4 @@
-"""``workflow.replay``: saved histories against the code, without network."""
+"""``workflow.dump`` and ``workflow.replay``: histories into files, and saved ones against the code."""
 
 from __future__ import annotations
 
@@ -9,16 +9,37 @@ from pathlib import Path
 import click
 import msgspec
 
+from simpleflow.client import executions
 from simpleflow.core import errors, events
 from simpleflow.runtime import standalone
 
-from . import context
+from . import context, outcomes
 
 
-class _File(msgspec.Struct, frozen=True):
-    """As GetWorkflowExecutionHistory answers."""
-
-    events: msgspec.Raw
+@click.command("workflow.dump")
+@click.argument("words", nargs=-1, metavar="WORKFLOW_ID [RUN_ID] FILE")
+@context.domain_option
+@click.option("--run-id", metavar="ID")
+@context.command_options
+@click.pass_obj
+def dump(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:
+    """Write the history of an execution to FILE, as workflow.replay reads it and SWF's own API writes it; - is stdout."""
+    if len(words) not in (2, 3):
+        raise errors.UsageError(f"{len(words)} positional arguments given: write WORKFLOW_ID [RUN_ID] FILE")
+    *place, path = words
+    target = context.target(place, domain_first=False, domain=domain, run_id=run_id)
+    connection = state.connect(domain)
+    run = outcomes.find(connection, target)
+    found = [events.to_builtins(event) for event in executions.history(connection, run)]
+    whole = {"workflowExecution": {"workflowId": run.workflow_id, "runId": run.run_id}, "events": found}
+    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode() + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise errors.UsageError(f"{path!r} cannot be written: {error}") from error
 
 
 @click.command("workflow.replay")
@@ -44,14 +65,8 @@ def replay(state: context.State, workflow: str, files: tuple[Path, ...]) -> int:
     cls = standalone.check_workflows([workflow])[0]
     diverged = False
     for path in files:
-        try:
-            found = events.decode(bytes(msgspec.json.decode(path.read_bytes(), type=_File).events))
-        except msgspec.DecodeError as error:
-            raise errors.UsageError(
-                f'--history {path} is no history ({error}): it must hold {{"events": [...]}} as '
-                "GetWorkflowExecutionHistory answers; workflow.history writes it"
-            ) from error
-        outcome = replays.replay(cls, found)
+        saved = replays.read(path)
+        outcome = replays.replay(cls, saved.events, workflow_id=saved.workflow_id, run_id=saved.run_id)
         for point in outcome.points:
             line = {"startedEventId": point.started_event_id, "decisions": point.decisions}
             click.echo(msgspec.json.encode(line).decode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from simpleflow.cli import context, main
 from simpleflow.core import errors, events
 from simpleflow.swf import errors as swf_errors
+from simpleflow.testing import replay
 
 TYPE = {"name": "a.f", "version": "1"}
 LIST = {"name": "heavy"}
@@ -139,6 +141,16 @@ def test_every_event_of_every_page_is_shown_with_its_zone(table: Table) -> None:
     assert [event["eventId"] for event in shown] == list(range(1, 11))
     assert all(event["eventTimestamp"].endswith("+00:00") for event in shown)
     assert len(call("workflow.history", "wf", "-o", "events", "--format", "csv")[1].splitlines()) == 10
+
+
+def test_a_dump_is_what_a_replay_reads(table: Table, tmp_path: Path) -> None:
+    call("workflow.dump", "wf", "run", str(tmp_path / "saved.json"))
+    saved = replay.read(tmp_path / "saved.json")
+    assert (saved.workflow_id, saved.run_id) == ("wf", "run")
+    assert list(saved.events) == HISTORY
+    assert json.loads(call("workflow.dump", "wf", "run", "-")[1])["events"][0]["eventTimestamp"] == 1767225601.0
+    with pytest.raises(errors.UsageError, match="cannot be written"):
+        call("workflow.dump", "wf", str(tmp_path / "no" / "folder"))
 
 
 def test_a_retry_is_a_task_of_its_own(table: Table) -> None:
