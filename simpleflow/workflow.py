@@ -22,6 +22,8 @@ from simpleflow.engine import evaluation, hooks, program, scopes, submitting
 from simpleflow.engine.futures import Future
 
 T = TypeVar("T")
+_Activity = activity.Activity
+_Evaluation = evaluation.Evaluation
 
 
 class Workflow:
@@ -75,7 +77,7 @@ class Workflow:
         Takes an Activity or Workflow class with its arguments, or a task, WaitForSignal, group, chain or step.
         Arguments may be futures. ``__priority`` sets the task's priority. Raises TypeError for anything else.
         """
-        if type(submittable) is activity.Activity and type(self._executor) is evaluation.Evaluation and not kwargs:
+        if type(submittable) is _Activity and type(self._executor) is _Evaluation and not kwargs:
             return submitting.activity(self._executor, submittable, args, kwargs)  # what happens most: no detours
         return canvas.submit(self, submittable, args, kwargs)
 

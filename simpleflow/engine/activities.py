@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,8 +12,6 @@ from simpleflow.core import attributes, decisions, limits, types
 from . import calls, demand, futures, identity, records
 from .calls import TaskCall
 
-
-_sha256 = hashlib.sha256
 #: characters of arguments that are within SWF's limit whatever ``meta`` adds
 _SURE = limits.DATA - 4_096
 
@@ -40,7 +37,7 @@ class ActivityCall(TaskCall, eq=False):
     #: without the envelope, for workers in other languages
     plain: bool = False
     #: where the demand counts it: SCHEDULED, FORESEEN or nowhere any more
-    stage: int | None = demand.FORESEEN
+    stage: int | None = None
     identified: bool = False
 
     kind: ClassVar[str] = "activity"
@@ -62,23 +59,22 @@ class ActivityCall(TaskCall, eq=False):
 
     def ready(self, text: str) -> None:
         # What TaskCall.ready does, for the case that happens most, without its calls.
-        if self.identified or len(text) > _SURE:
+        if self.identified or len(text) > _SURE or self.activity.meta:
+            self._move(demand.FORESEEN)
             TaskCall.ready(self, text)
             return
         self.text = text
         evaluation = self.evaluation
         branch = self.branch
-        digest = _sha256(text.encode()).hexdigest()[:32]
-        ordinal = evaluation.ordinals.next_of(hash((branch.path, "activity", self.name, digest)))
-        self.control = control = f'{branch.prefix}{digest}","ordinal":{ordinal},"simpleflow":1}}'
+        self.ordinal = ordinal = evaluation.ordinals.next_of(hash((branch.path, "activity", self.name, text)))
         if evaluation.submitted is not None:
-            evaluation.submitted.append(("activity", self))
+            evaluation.submitted.append(self)
         book = evaluation.ledger.activities
-        named = book.index.get(self.name)
-        record = named.pop(control, None) if named is not None else None
-        if record is None and book.legacy:
-            record = book.claim(self.name, control, text, None)
+        record = book.claim(self.name, branch.prefix, ordinal, text) if book.index else None
+        if record is None and book.by_id:
+            record = self.find(text, None)
         if record is None:
+            self._move(demand.FORESEEN)
             evaluation.outbox.push(self)
         elif record.undelivered is not None or record.watched or self.watched:
             self.claimed(record)
@@ -87,12 +83,46 @@ class ActivityCall(TaskCall, eq=False):
             self.id = record.id
             record.call = self
             record.said = None
-            self._move(demand.SCHEDULED)
+            stage = self.stage
+            if stage is None and self.cell is not None:
+                self.cell[0] += 1
+                self.stage = 0
+            else:
+                self._move(demand.SCHEDULED)
+
+    def foreseen(self) -> None:
+        self._move(demand.FORESEEN)
 
     def claimed(self, record: records.Record) -> None:
         if record.scheduled:
             self._move(demand.SCHEDULED)
         TaskCall.claimed(self, record)
+
+    def completed(self, text: str | None) -> None:
+        # As TaskCall.completed, without its calls.
+        if self.shared:
+            TaskCall.completed(self, text)
+            return
+        self.done = True
+        evaluation = self.evaluation
+        if self.stage is not None and self.cell is not None:
+            self.cell[self.stage] -= 1
+            self.stage = None
+        if self.record is not None:
+            evaluation.ledger.activities.by_id.pop(self.record.id, None)
+        holders, self.holders = self.holders, ()
+        for future in holders:
+            if future._kind == futures.OPEN:
+                future._text = text
+                future._kind = futures.TEXT
+                future._at = evaluation.position
+                callbacks = future._callbacks
+                if callbacks is not None:
+                    future._callbacks = None
+                    if type(callbacks) is list:
+                        evaluation.ready.extend(callbacks)
+                    else:
+                        evaluation.ready.append(callbacks)
 
     def _close_record(self) -> None:
         self.done = True
@@ -156,7 +186,7 @@ class ActivityCall(TaskCall, eq=False):
         return decisions.ScheduleActivityTask(
             activity_type=attributes.Type(name=activity.name, version=str(activity.version)),
             activity_id=self.id,
-            control=self.control,
+            control=self.own_control(),
             input=self.wire_input(),
             schedule_to_close_timeout=calls.seconds(activity.task_schedule_to_close_timeout),
             task_list=None if task_list is None else attributes.Name(name=task_list),

@@ -78,6 +78,8 @@ class TaskCall(msgspec.Struct, eq=False):
     record: records.Record | None = None
     id: str = ""
     control: str = ""
+    #: how many equal ones were submitted before
+    ordinal: int = 0
     text: str = ""
     #: how often it was scheduled, this time included
     attempts: int = 1
@@ -130,6 +132,7 @@ class TaskCall(msgspec.Struct, eq=False):
         self.missing = len(missing)
         for other in missing:
             other._subscribe(self._one_more)
+        self.foreseen()
         if not missing:
             self._fill()
         return future
@@ -139,6 +142,9 @@ class TaskCall(msgspec.Struct, eq=False):
             return slots.envelope(args, kwargs, self.evaluation.payloads)
         except TypeError as error:
             raise TypeError(f"arguments of {self.name} cannot be serialised: {error}") from error
+
+    def foreseen(self) -> None:
+        """It waits for its arguments."""
 
     def _one_more(self) -> None:
         self.missing -= 1
@@ -165,10 +171,8 @@ class TaskCall(msgspec.Struct, eq=False):
         evaluation = self.evaluation
         if len(text) > limits.DATA - 4_096:
             evaluation.check_length("input", self.wire_input(), limits.DATA, self.name)
-        branch = self.branch
-        digest = identity.digest(text)
-        ordinal = evaluation.ordinals.next((branch.path, self.kind, self.name, digest))
-        self.control = identity.control(branch, digest, ordinal)
+        ordinal = evaluation.ordinals.next((self.branch.path, self.kind, self.name, text))
+        self.ordinal = ordinal
         identifier = self.own_id() if self.identified else None
         if identifier is not None:
             self.shared = True
@@ -177,15 +181,34 @@ class TaskCall(msgspec.Struct, eq=False):
             if other is not None:
                 return self._join(other)
             evaluation.shared[(self.kind, identifier)] = self
-        book = self.book
         if evaluation.submitted is not None:
-            evaluation.submitted.append((self.kind, self))
-        record = book.claim(self.history_name, self.control, text, identifier)
+            evaluation.submitted.append(self)
+        record = self.find(text, identifier)
         if record is None:
             evaluation.outbox.push(self)
         else:
             self.claimed(record)
         return None
+
+    def find(self, text: str, identifier: str | None) -> records.Record | None:
+        """Return the record of this submission: exact control first, then the id, then what has no control."""
+        book, name = self.book, self.history_name
+        if identifier is not None:
+            return book.claim_by_id(identifier)
+        if not book.by_id:
+            return None
+        record = book.claim(name, self.branch.prefix, self.ordinal, self.wire_input())
+        if record is None and book.index:
+            record = book.claim_by_control(name, self.own_control())
+        if record is None and book.legacy:
+            record = book.claim_legacy(name, text)
+        return record
+
+    def own_control(self) -> str:
+        """The control text; hashed only when it is asked for."""
+        if not self.control:
+            self.control = identity.control(self.branch, identity.digest(self.text), self.ordinal)
+        return self.control
 
     def claimed(self, record: records.Record) -> None:
         self.record = record
@@ -209,11 +232,8 @@ class TaskCall(msgspec.Struct, eq=False):
             future._cancel(None)
         elif first._kind == futures.OPEN:
             other.holders = (*other.holders, future)
-        elif first._kind == futures.FAILED:
-            future._fail(first._content)
         else:
-            future._text, future._content = first._text, first._content
-            future._settle(first._kind)
+            future._settle_as(first)
 
     def acknowledged(self) -> futures.Future[Any]:
         """Return the future of the end of a cancelled task, however it ends."""
@@ -243,10 +263,9 @@ class TaskCall(msgspec.Struct, eq=False):
         return self.text
 
     def identity(self) -> str:
-        digest, _, rest = self.control[len(self.branch.prefix) :].partition('","ordinal":')
-        if not digest:
+        if not self.text:
             return f"{self.kind}:{self.name}:@{self.seq}"
-        return f"{self.kind}:{self.name}:{digest}:{rest.partition(',')[0]}"
+        return f"{self.kind}:{self.name}:{identity.digest(self.text)}:{self.ordinal}"
 
     # -- what happens
 

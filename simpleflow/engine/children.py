@@ -79,7 +79,7 @@ class ChildCall(calls.TaskCall, eq=False):
         return decisions.StartChildWorkflowExecution(
             workflow_type=attributes.Type(name=self.type_name, version=str(cls.version)),
             workflow_id=self.id,
-            control=self.control,
+            control=self.own_control(),
             input=self.wire_input(),
             execution_start_to_close_timeout=calls.seconds(getattr(cls, "execution_timeout", None))
             or self.evaluation.started.execution_start_to_close_timeout,

@@ -97,6 +97,7 @@ class _Gate:
         if at is not None:
             self.position = at
             self.future._kind = futures.VALUE
+            self.future._at = at
             return
         for future in given:
             if future._kind == futures.OPEN:

@@ -30,8 +30,8 @@ class Callback:
         self._evaluation = evaluation
         self._source = source
         self._function = function
-        self._number = source._thens
-        source._thens += 1
+        self._number = getattr(source, "_thens", 0)
+        source._thens = self._number + 1
         self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)
         source._subscribe(self._start)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import decisions
 
-from . import closing, contract, hooks, ledger
+from . import activities, children, closing, contract, hooks, ledger, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -100,14 +100,14 @@ def _history(evaluation: evaluations.Evaluation) -> Iterator[str]:
 
 
 def _code(evaluation: evaluations.Evaluation) -> Iterator[str]:
-    for kind, call in evaluation.submitted or ():
-        if kind == "activity":
+    for call in evaluation.submitted or ():
+        if isinstance(call, activities.ActivityCall):
             declared = call.activity
             task_list = evaluation.task_list_of(declared) or ""
-            yield _line(kind, call.name, str(declared.version), task_list, call.wire_input())
-        elif kind == "workflow":
-            yield _line(kind, call.type_name, str(call.cls.version), call.task_list or "", call.wire_input())
-        elif kind == "timer":
-            yield _line(kind, call.id, "", "", str(call.delay))
+            yield _line("activity", call.name, str(declared.version), task_list, call.wire_input())
+        elif isinstance(call, children.ChildCall):
+            yield _line("workflow", call.type_name, str(call.cls.version), call.task_list or "", call.wire_input())
+        elif isinstance(call, timers.TimerCall):
+            yield _line("timer", call.id, "", "", str(call.delay))
         else:
-            yield _line(kind, call.name, "", call.workflow_id, call.text)
+            yield _line("signal", call.name, "", call.workflow_id, call.text)

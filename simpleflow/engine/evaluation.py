@@ -120,7 +120,7 @@ class Evaluation:
         self.cancelling = False
         self.refused_cancel = False
         #: what a complete replay submitted, for the diff; None once it was compared
-        self.submitted: list[tuple[str, Any]] | None = []
+        self.submitted: list[Any] | None = []
         self._advised: set[str] = set()
         self.main: strands.Strand | None = None
 
@@ -413,9 +413,9 @@ class Evaluation:
         plan = self.plans[declared] = activities.Plan(declared.name, self.demand.cell(declared), identified)
         return plan
 
-    def note(self, kind: str, call: Any) -> None:
+    def note(self, call: Any) -> None:
         if self.submitted is not None:
-            self.submitted.append((kind, call))
+            self.submitted.append(call)
 
     def task_list_of(self, activity: Any) -> str | None:
         name: str | None = activity.task_list

@@ -199,13 +199,6 @@ def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: st
 
     def settled() -> None:
         for future in call.holders:
-            if source._kind == futures.FAILED:
-                future._fail(source._content)
-            elif source._kind == futures.CANCELED:
-                future._cancel(source._content)
-            else:
-                future._text, future._content = source._text, source._content
-                if future._kind == futures.OPEN:
-                    future._settle(source._kind)
+            future._settle_as(source)
 
     source._subscribe(settled)

@@ -45,6 +45,10 @@ class Future(Generic[T_co]):
     In ``async def run`` write ``await future``.
     """
 
+    _content: Any
+    _at: int
+    _thens: int
+
     __slots__ = (
         "__weakref__",
         "_at",
@@ -65,18 +69,16 @@ class Future(Generic[T_co]):
         self._kind = OPEN
         #: unparsed result; kept beside the value, which the program may change
         self._text: str | None = None
-        self._content: Any = None
         #: called when it settles, in order of registration
         self._callbacks: list[Callable[[], object]] | Callable[[], object] | None = None
-        #: callbacks registered with ``then`` and its kind
-        self._thens = 0
-        #: the event that settled it
-        self._at = _NO_POSITION
+        # Not before they are needed, one is made for each task: _content, the value, exception or details of a
+        # settled one; _at, the event that settled it; _thens, how many callbacks it has.
 
     @classmethod
     def settled(cls, value: Any = None, error: BaseException | None = None, *, raises: bool = True) -> Future[Any]:
         """Return a future outside any evaluation that is done already."""
         future: Future[Any] = cls(None, None, raises)
+        future._at = _NO_POSITION
         future._kind, future._content = (VALUE, value) if error is None else (FAILED, error)
         return future
 
@@ -203,6 +205,8 @@ class Future(Generic[T_co]):
                 if text.startswith("simpleflow+"):
                     text = evaluation.load(text)
                 self._content = evaluation.decode(text)
+            else:
+                self._content = None
             self._kind = VALUE
             return self._content
         if kind == FAILED:
@@ -254,6 +258,20 @@ class Future(Generic[T_co]):
         if self._kind == OPEN:
             self._content = details
             self._settle(CANCELED)
+
+    def _settle_as(self, other: Future[Any]) -> None:
+        """Settle as another one that is settled did."""
+        if self._kind != OPEN:
+            return
+        if other._kind == FAILED:
+            self._fail(other._content)
+        elif other._kind == CANCELED:
+            self._cancel(other._content)
+        else:
+            self._text = other._text
+            if other._kind == VALUE:
+                self._content = other._content
+            self._settle(other._kind)
 
     def _settle(self, kind: int) -> None:
         self._kind = kind

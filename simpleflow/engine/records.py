@@ -18,6 +18,8 @@ from . import identity
 
 #: larger than any cap
 UNCAPPED = 1 << 60
+#: how the control of the first of equal submissions ends
+_FIRST = '","ordinal":0,"simpleflow":1}'
 #: whole-history reads that depend on a record: none, on how it ends, on each change
 NOT, FINAL, EVERY = 0, 1, 2
 
@@ -27,8 +29,8 @@ class Record(msgspec.Struct, eq=False):
 
     id: str
     name: str
-    #: where it stands in the index until it is claimed
-    key: Any
+    #: control text of ours; None: of an execution that an older simpleflow began
+    control: Any
     #: attributes of the event that scheduled it, until it is claimed
     said: Any = None
     #: how often it was scheduled; a retry keeps the id
@@ -112,8 +114,8 @@ class Book:
         self.finder: Any = None
         self.by_id: dict[str, Record] = {}
         self.by_event: dict[int, Record] = {}
-        #: name -> control -> record that no call has claimed
-        self.index: dict[str, dict[str, Record]] = {}
+        #: name -> input text (control of one whose input lies elsewhere) -> records that no call has claimed
+        self.index: dict[str, dict[str, Record | list[Record]]] = {}
         #: without control of ours: by name, oldest first
         self.legacy: dict[str, list[Record]] = {}
         self.legacy_seen = False
@@ -137,10 +139,7 @@ class Book:
         """Book what was scheduled and is not known yet."""
         if control is not None and control.startswith(identity.CONTROL_PREFIX):
             record = Record(identifier, name, control, said)
-            named = self.index.get(name)
-            if named is None:
-                named = self.index[name] = {}
-            named[control] = record
+            self._enter(record, said)
         else:
             record = Record(identifier, name, None, said)
             self.legacy.setdefault(name, []).append(record)
@@ -148,6 +147,21 @@ class Book:
         self.by_id[identifier] = record
         self.uncounted.append(record)
         return record
+
+    def _enter(self, record: Record, said: Any) -> None:
+        named = self.index.get(record.name)
+        if named is None:
+            named = self.index[record.name] = {}
+        key = said.input
+        if key is None or key.startswith("simpleflow+"):
+            key = record.control
+        other = named.get(key)
+        if other is None:
+            named[key] = record
+        elif type(other) is list:
+            other.append(record)
+        else:
+            named[key] = [other, record]  # type: ignore[list-item]  # no list here
 
     def unscheduled(self, identifier: str, name: str) -> Record:
         """Book what was refused and is not known yet: nothing says which submission it was but its turn."""
@@ -161,8 +175,8 @@ class Book:
         """It was refused before; now its control says what it is."""
         record.said = said
         if said.control is not None and said.control.startswith(identity.CONTROL_PREFIX):
-            record.key = said.control
-            self.index.setdefault(record.name, {})[said.control] = record
+            record.control = said.control
+            self._enter(record, said)
         else:
             self.legacy.setdefault(record.name, []).append(record)
         waiting = self.refused.get(record.name)
@@ -186,27 +200,58 @@ class Book:
         self.numbers[name] = number
         return number
 
-    def claim(self, name: str, control: str, text: str, identifier: str | None) -> Record | None:
-        """Return the unclaimed record of this submission, and take it out of the index.
+    def claim(self, name: str, prefix: str, ordinal: int, text: str) -> Record | None:
+        """Return the unclaimed record of a submission, and take it out of the index.
 
-        ``identifier`` is given when the id is the identity. Exact control first, else, for executions that an older
-        simpleflow began, the oldest one of that name and input.
+        ``prefix`` is the control's beginning, up to the digest. The text stands for its digest: nothing is hashed for
+        what the history holds.
         """
-        if identifier is not None:
-            record = self.by_id.get(identifier)
-            if record is not None and record.call is None:
-                self._out(record)
-                return record
-            return None
         named = self.index.get(name)
-        record = named.pop(control, None) if named is not None else None
-        if record is None and self.legacy:
-            wanted = canonical(text)
-            for candidate in self.legacy.get(name, ()):
-                if canonical(candidate.said.input) == wanted:
-                    self._out(candidate)
-                    return candidate
+        if named is None:
+            return None
+        entry = named.get(text)
+        if entry is None:
+            return None
+        end = _FIRST if ordinal == 0 else f'","ordinal":{ordinal},"simpleflow":1}}'
+        if type(entry) is not list:
+            control = entry.control  # type: ignore[union-attr]  # no list here
+            if control.endswith(end) and control.startswith(prefix):
+                del named[text]
+                return entry  # type: ignore[return-value]  # no list here
+            return None
+        for place, record in enumerate(entry):
+            if record.control.endswith(end) and record.control.startswith(prefix):
+                del entry[place]
+                if not entry:
+                    del named[text]
+                return record
+        return None
+
+    def claim_by_control(self, name: str, control: str) -> Record | None:
+        """Return the unclaimed record whose input lies in a blob."""
+        named = self.index.get(name)
+        entry = None if named is None else named.get(control)
+        if named is None or not isinstance(entry, Record):
+            return None
+        del named[control]
+        return entry
+
+    def claim_by_id(self, identifier: str) -> Record | None:
+        """Return the unclaimed record of a submission whose id is its identity."""
+        record = self.by_id.get(identifier)
+        if record is None or record.call is not None:
+            return None
+        self._out(record)
         return record
+
+    def claim_legacy(self, name: str, text: str) -> Record | None:
+        """Return the oldest unclaimed record of that name and input that carries no control."""
+        wanted = canonical(text)
+        for candidate in self.legacy.get(name, ()):
+            if canonical(candidate.said.input) == wanted:
+                self._out(candidate)
+                return candidate
+        return None
 
     def claim_refused(self, record: Record) -> None:
         waiting = self.refused.get(record.name)
@@ -214,8 +259,13 @@ class Book:
             waiting.remove(record)
 
     def _out(self, record: Record) -> None:
-        if record.key is not None:
-            self.index.get(record.name, {}).pop(record.key, None)
+        for key in (record.said.input if record.said is not None else None, record.control):
+            named = self.index.get(record.name, {})
+            entry = named.get(key) if key is not None else None
+            if entry is record:
+                del named[key]
+            elif isinstance(entry, list) and record in entry:
+                entry.remove(record)
         legacy = self.legacy.get(record.name)
         if legacy is not None and record in legacy:
             legacy.remove(record)
@@ -233,6 +283,8 @@ class Book:
 
     def unclaimed(self) -> Iterator[Record]:
         """Everything that was scheduled and that no call has claimed, oldest first."""
-        named = (record for group in self.index.values() for record in group.values())
-        left = [*named, *(record for group in self.legacy.values() for record in group)]
+        left = [record for group in self.legacy.values() for record in group]
+        for named in self.index.values():
+            for entry in named.values():
+                left += entry if isinstance(entry, list) else [entry]
         return iter(sorted(left, key=lambda record: record.open_id))

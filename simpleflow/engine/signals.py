@@ -172,7 +172,7 @@ class SignalCall(calls.Sent):
             for event in self.record.undelivered or ():
                 self.deliver(event)
             self.record.undelivered = None
-        evaluation.note("signal", self)
+        evaluation.note(self)
 
     def identity(self) -> str:
         return f"send:{self.name}:{self.control}"

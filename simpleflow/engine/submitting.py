@@ -32,13 +32,12 @@ def activity(
     if plan is None:
         plan = evaluation.plan(declared)
     future: futures.Future[Any] = futures.Future(
-        evaluation, None, bool(declared.raises_on_failure) if raises is None else raises
+        evaluation, None, declared.raises_on_failure if raises is None else raises
     )
     evaluation._seq = seq = evaluation._seq + 1
     call = activities.ActivityCall(evaluation, seq, plan.name, strand.branch, (future,))
     call.activity = declared
-    call.cell = cell = plan.cell
-    cell[1] += 1
+    call.cell = plan.cell
     future._source = call
     if plan.identified:
         call.identified = True

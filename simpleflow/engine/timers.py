@@ -42,7 +42,7 @@ class TimerCall(calls.Sent):
         evaluation.open_timers[timer_id] = self
         self.ordinal = evaluation.timer_counts.get(timer_id, 0)
         evaluation.timer_counts[timer_id] = self.ordinal + 1
-        evaluation.note("timer", self)
+        evaluation.note(self)
         self.record: records.Record | None = evaluation.ledger.timers.claim(timer_id)
         if self.record is None:
             evaluation.outbox.push(self)
