@@ -185,25 +185,31 @@ class Inline:
         """Let so much time pass, doing everything that becomes possible at its moment."""
         self._at(seconds, lambda: None)
         end = self.clock.now() + seconds
-        self.run_until(lambda: self.clock.now() >= end and not self.step())
+        while True:
+            if self.step():
+                continue
+            if self.clock.now() >= end:
+                return
+            self._pass_time()
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         """Step, and let time pass, until the condition holds. Raises Stuck when nothing will ever happen."""
         while not condition():
-            if self.step():
-                continue
-            moments = [self._later[0][0]] if self._later else []
-            deadline = self.service.next_deadline()
-            if deadline is not None:
-                moments.append(deadline)
-            if not moments:
-                raise Stuck(
-                    "nothing can run and nothing is due: does the workflow wait for a signal that nobody sends?"
-                )
-            if isinstance(self.clock, clock.VirtualClock):
-                self.clock.advance_to(min(moments))
-            else:
-                real_time.sleep(max(0.0, min(min(moments) - self.clock.now(), 0.5)))
+            if not self.step():
+                self._pass_time()
+
+    def _pass_time(self) -> None:
+        """Nobody can run: let time pass until something is due."""
+        moments = [self._later[0][0]] if self._later else []
+        deadline = self.service.next_deadline()
+        if deadline is not None:
+            moments.append(deadline)
+        if not moments:
+            raise Stuck("nothing can run and nothing is due: does the workflow wait for a signal that nobody sends?")
+        if isinstance(self.clock, clock.VirtualClock):
+            self.clock.advance_to(min(moments))
+        else:
+            real_time.sleep(max(0.0, min(min(moments) - self.clock.now(), 0.5)))
 
     def start(self, cls: Any, envelope: Mapping[str, Any], **options: Any) -> str:
         """Start an execution of a workflow class; ``options`` as of ``client.starting.request``. Return its run id."""

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
+from simpleflow.runtime import execute
 
-class Hangs(BaseException):
+
+class Hangs(execute.Interrupted):
     """The activity never returns; ``alive``: its worker still sends heartbeats."""
 
     def __init__(self, alive: bool) -> None:
@@ -17,7 +19,7 @@ class Hangs(BaseException):
         self.alive = alive
 
 
-class Dies(BaseException):
+class Dies(execute.Interrupted):
     """The activity's runner is killed by a signal."""
 
     def __init__(self, number: int) -> None:

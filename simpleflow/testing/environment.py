@@ -74,6 +74,7 @@ class Environment:
         strict: bool = True,
     ) -> None:
         self._workflows = list(workflows)
+        self._strict = strict
         self._saved: list[_Saved] | None = None
         if replay and recording.watched is not None:
             recording.watched.append(self)
@@ -157,6 +158,7 @@ class Environment:
                     workflow_id=saved.run.workflow_id,
                     run_id=saved.run.run_id,
                     load=self._place.store.load,
+                    strict=self._strict,
                 )
             except replay.Diverged as error:
                 raise replay.Diverged(f"{saved.run.workflow_id} (run {saved.run.run_id}): {error}") from None

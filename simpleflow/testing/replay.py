@@ -95,6 +95,7 @@ def replay(
     run_id: str = "replayed",
     load: Callable[[str], str] | None = None,
     payloads: core_payloads.Payloads | None = None,
+    strict: bool = False,
 ) -> Outcome:
     """Make every decision of a history again; nothing is sent, and no closing hook runs.
 
@@ -104,8 +105,9 @@ def replay(
         workflow_id, run_id: of the execution; ``uuid4()`` and ``random()`` depend on the run id.
         load: returns the text that a pointer of a jumbo value stands for.
         payloads: how objects become text; as workers and deciders do it when left out.
+        strict: as of the engine, for classes that do not say.
     """
-    again = _Replayer(workflow, tuple(history), workflow_id, run_id, load, payloads or stores.payloads())
+    again = _Replayer(workflow, tuple(history), workflow_id, run_id, load, payloads or stores.payloads(), strict)
     points = tuple(again.resumed())
     divergence = next((point.divergence for point in points if point.divergence), None)
     if divergence is None and points:
@@ -120,9 +122,8 @@ def verify(workflow: type | Sequence[type] | None, history: Iterable[events.Even
     they decide something else than the history shows.
     """
     found = tuple(history)
-    options = {"load": None, "workflow_id": "replayed", "run_id": "replayed", **options}
-    payloads = options.pop("payloads", None) or stores.payloads()
-    again = _Replayer(workflow, found, options["workflow_id"], options["run_id"], options["load"], payloads)
+    options = {"workflow_id": "replayed", "run_id": "replayed", "load": None, "payloads": stores.payloads()} | options
+    again = _Replayer(workflow, found, strict=options.pop("strict", False), **options)
     recorded = replay_points.recorded(found)
     for resumed in again.resumed():
         scratch = again.from_scratch(resumed.started_event_id)
@@ -176,12 +177,14 @@ class _Replayer:
         run_id: str,
         load: Callable[[str], str] | None,
         payloads: core_payloads.Payloads,
+        strict: bool,
     ) -> None:
         self._workflows = () if workflow is None else (workflow,) if isinstance(workflow, type) else tuple(workflow)
         self._history = history
         self._workflow_id, self._run_id = workflow_id, run_id
         self._load = load
         self._payloads = payloads
+        self._strict = strict
         self._type = replay_points.workflow_type(history)
         #: a class that was named is meant, whatever its type was called when the history was made
         self._name = (
@@ -192,7 +195,9 @@ class _Replayer:
         self._offloads = replay_points.has_pointers(history)
 
     def _engine(self) -> engines.Engine:
-        return engines.Engine(workflows=self._workflows, payloads=self._payloads, offloads=self._offloads)
+        return engines.Engine(
+            workflows=self._workflows, payloads=self._payloads, offloads=self._offloads, strict=self._strict
+        )
 
     def _task(self, previous: int, started: int, first: int) -> engines.DecisionTask:
         return engines.DecisionTask(
