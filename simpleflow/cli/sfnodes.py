@@ -143,12 +143,16 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
 
         sfnodes_ec2.up(target.loaded, folder, as_json)
         return
-    target.bring_up()
+    resumed = target.resume()
+    if not resumed:
+        target.bring_up()
     started = target.up
     text = (
         f"cluster '{started.cluster}' is up (supervisor {started.pid}); start workflows with\n"
         f"  simpleflow workflow.start --cluster {cluster} WORKFLOW --input JSON"
     )
+    if resumed:
+        text = f"cluster '{started.cluster}' was up; its boot failures are forgotten: it launches on"
     show.message(msgspec.to_builtins(started), text, as_json)
 
 

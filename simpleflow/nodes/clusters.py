@@ -162,6 +162,13 @@ class Cluster:
             f"cluster '{self.config.cluster}' did not come up; the end of {log_path}:\n{_tail(log_path)}"
         )
 
+    def resume(self) -> bool:
+        """Have launches that the breaker stopped tried again; False when the cluster is not up or none is stopped."""
+        if not self.is_up or not self.status().failures:
+            return False
+        self.paths.resume.touch()
+        return True
+
     def _already_up(self) -> core_errors.UsageError:
         return core_errors.UsageError(
             f"cluster '{self.config.cluster}' is already up (supervisor {self._pid() or 'starting'}); "
@@ -367,6 +374,6 @@ def _demand(store: blobs.BlobStore, cluster: config.ClusterConfig) -> dict[str, 
 def _notes(
     cluster: config.ClusterConfig, control: documents.Control, wanted: Mapping[str, Mapping[str, int]]
 ) -> tuple[str, ...]:
-    paused = (guards.paused(control, name, cluster.image_of(each)) for name, each in sorted(cluster.profiles.items()))
+    paused = (guards.paused(cluster, control, name) for name in sorted(cluster.profiles))
     unserved = policy.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
     return (*dict.fromkeys(reason for reason in paused if reason), *unserved)

@@ -10,11 +10,6 @@ from simpleflow.core import documents
 
 from . import billing, config
 
-#: boot failures in a row, each proved, that pause one (profile, image) ...
-PAUSE_AFTER = 3
-#: ... and in all that stop every launch (AWS ParallelCluster: 10)
-STOP_AFTER = 10
-
 
 class Purse(msgspec.Struct, frozen=True, kw_only=True):
     """What one cap allows still."""
@@ -85,18 +80,25 @@ def spend(available: Iterable[Purse], amount: int) -> tuple[Purse, ...]:
     return tuple(msgspec.structs.replace(purse, committed=purse.committed + amount) for purse in available)
 
 
-def paused(control: documents.Control, profile: str, image: str) -> str:
+def paused(cluster: config.ClusterConfig, control: documents.Control, profile: str) -> str:
     """Why launches of a profile are paused; '' when they are not."""
     total = sum(each.count for each in control.failures)
-    if total >= STOP_AFTER:
+    if total >= cluster.breaker.stop:
         return f"{total} machines booted and never worked: every launch is stopped; `sfnodes up` resumes"
+    image = image_of(cluster, profile)
     for each in control.failures:
-        if each.profile == profile and each.image == image and each.count >= PAUSE_AFTER:
+        if each.profile == profile and each.image == image and each.count >= cluster.breaker.pause:
             return (
                 f"{each.count} machines of profile '{profile}' in a row booted and never worked; "
                 "see `sfnodes status`, mend the image or code, then `sfnodes up` resumes"
             )
     return ""
+
+
+def image_of(cluster: config.ClusterConfig, profile: str) -> str:
+    """The image of a profile's machines; '' of one that the file does not name any more."""
+    known = cluster.profiles.get(profile)
+    return "" if known is None else cluster.image_of(known)
 
 
 def failed(control: documents.Control, profile: str, image: str, log: str) -> documents.Control:

@@ -154,8 +154,8 @@ class Observer:
             if intent.kind == "launch":
                 launching[intent.profile] = launching.get(intent.profile, 0) + intent.units
         paused = {}
-        for name, profile in self._cluster.profiles.items():
-            reason = guards.paused(control, name, self._cluster.image_of(profile))
+        for name in self._cluster.profiles:
+            reason = guards.paused(self._cluster, control, name)
             if reason:
                 paused[name] = reason
         return policy.Snapshot(

@@ -175,8 +175,7 @@ class Reconciler:
         return document
 
     def _image(self, profile: str) -> str:
-        known = self.cluster.profiles.get(profile)
-        return "" if known is None else self.cluster.image_of(known)
+        return guards.image_of(self.cluster, profile)
 
     def _count_outcome(self, document: documents.Control, row: documents.Row) -> documents.Control:
         """A machine that went away unasked and never worked is a boot failure, whatever its last state was called."""
@@ -240,7 +239,7 @@ class Reconciler:
         launches = [
             self._intent(launch, now)
             for launch in plan.launches
-            if not self.ending and not guards.paused(document, launch.profile, self._image(launch.profile))
+            if not self.ending and not guards.paused(self.cluster, document, launch.profile)
         ]
         for intent in launches:
             document = control.open_intent(document, intent)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from simpleflow.cli import sfnodes
+from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, lifeline, policy
+from simpleflow.nodes import clusters, lifeline, policy, stores, supervisor
 
 
 @pytest.fixture
@@ -102,6 +104,31 @@ def test_down_without_up_and_up_of_a_cluster_that_is_up(home: Path) -> None:
         up = run("up")
         assert up.exit_code == 64
         assert "is already up" in up.stderr
+    finally:
+        line.release()
+
+
+def test_up_of_a_cluster_whose_breaker_is_open_resumes_it(home: Path) -> None:
+    run("init")
+    target = clusters.load("cluster.yaml")
+    line = lifeline.Lifeline(target.paths.lifeline)
+    failure = documents.Failures(profile="small", image="", count=3, last_log="no such module")
+    store = stores.open_store(target.paths.store)
+    control = documents.Control(cluster="my-project", failures=(failure,))
+    store.put(documents.CONTROL_KEY, msgspec.json.encode(control))
+    started = supervisor.Up(
+        pid=1,
+        started=0.0,
+        **dict.fromkeys(("cluster", "path", "domain", "task_list", "endpoint", "store", "folder"), "x"),
+    )
+    target.paths.up.write_bytes(msgspec.json.encode(started))
+    try:
+        shown = run("status").stdout
+        assert "3 machines booted and never worked\nno such module" in shown
+        assert "note: 3 machines of profile 'small' in a row booted and never worked" in shown
+        up = run("up")
+        assert (up.exit_code, target.paths.resume.exists()) == (0, True)
+        assert "it launches on" in up.stdout
     finally:
         line.release()
 

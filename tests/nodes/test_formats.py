@@ -41,7 +41,7 @@ def test_the_cluster_file_of_the_page_is_good_and_shows_every_key_with_its_defau
     assert set(shown) == set(whole)
     assert set(shown["profiles"]["small"]) == set(whole["profiles"]["small"])
     assert set(shown["task_lists"]["light"]) == set(whole["task_lists"]["light"])
-    for key in ("budget", "code", "network", "logs"):
+    for key in ("budget", "breaker", "code", "network", "logs"):
         assert set(shown[key]) == set(whole[key]), key
     for key in ("disk", "billing", "ssh"):
         assert set(shown["profiles"]["small"][key]) == set(whole["profiles"]["small"][key]), key

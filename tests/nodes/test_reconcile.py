@@ -150,9 +150,28 @@ def test_machines_that_boot_and_never_work_open_the_breaker_whatever_their_state
                     node.alive = False
                     world.provider.power_off(node.id)
             world.tick()
-        assert len(world.nodes) == guards.PAUSE_AFTER, ending
+        assert len(world.nodes) == world.cluster.breaker.pause == 3, ending
         assert "no such module" in world.document().failures[0].last_log
         assert "never worked" in world.managers["m1"].plan.notes[0]
+
+
+def test_the_breaker_is_a_setting_and_stops_every_profile_at_its_sum() -> None:
+    text = """
+cluster: demo
+profiles: {small: {}, other: {}}
+task_lists: {light: {profile: small, slots: 2, max: 3}, more: {profile: other, max: 3}}
+breaker: {pause: 2, stop: 3}
+times: {metadata: 0.2}
+"""
+    world = World(doubles.cluster(text))
+    world.boots_work = False
+    world.add("a")
+    for _ in range(200):
+        world.tick()
+    assert len(world.nodes) == 2
+    assert "in a row booted and never worked" in world.managers["m1"].plan.notes[0]
+    document = guards.failed(world.document(), "other", "", "")
+    assert "every launch is stopped" in guards.paused(world.cluster, document, "other")
 
 
 def test_one_boot_that_works_closes_the_breaker_again() -> None:

@@ -6,6 +6,7 @@ from .reader import LoadedCluster, load, loads
 from .schema import json_schema
 from .shapes import (
     Billing,
+    Breaker,
     Budget,
     ClusterConfig,
     Code,
@@ -25,6 +26,7 @@ __all__ = [
     "PRESETS",
     "REHEARSAL_FACTOR",
     "Billing",
+    "Breaker",
     "Budget",
     "ClusterConfig",
     "Code",

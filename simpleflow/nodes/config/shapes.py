@@ -132,6 +132,15 @@ class Budget(Strict, frozen=True, kw_only=True):
     per_month: Money | None = None
 
 
+class Breaker(Strict, frozen=True, kw_only=True):
+    """Machines that booted and never worked, each proved, after which launches stop until `up` (or one works)."""
+
+    #: in a row, of one profile and image: that profile pauses
+    pause: Positive = 3
+    #: in all: every launch stops (AWS ParallelCluster: 10)
+    stop: Positive = 10
+
+
 class Network(Strict, frozen=True, kw_only=True):
     """Where machines of ec2 stand."""
 
@@ -183,6 +192,7 @@ class ClusterConfig(Strict, frozen=True, kw_only=True):
     task_lists: dict[ListName, TaskList]
     deciders: Deciders = Deciders()
     budget: Budget = Budget()
+    breaker: Breaker = Breaker()
     code: Code = Code()
     network: Network = Network()
     logs: Logs = Logs()

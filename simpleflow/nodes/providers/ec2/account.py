@@ -87,6 +87,9 @@ class Account:
         ``machines`` is name -> (machine, its types, its image as the stack takes it).
         """
         region = cluster.region
+        if problem := clients.region_problem(region):
+            yield problem
+            return
         zones = self.zones()
         if cluster.network.vpc:
             used = frozenset(self.subnets(cluster.network.subnets).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,20 @@ CAPACITY = frozenset(
     {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
      "InsufficientCapacity", "UnfulfillableCapacity", "Unsupported"}
 )  # fmt: skip
+
+
+def region_problem(region: str) -> str:
+    """What is wrong with the name of a region, '' when boto3 knows it. Calls nobody."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    partitions = session.get_available_partitions()
+    known = {name for each in partitions for name in session.get_available_regions("ec2", partition_name=each)}
+    if region in known:
+        return ""
+    close = difflib.get_close_matches(region, sorted(known), 1)
+    meant = f"; did you mean '{close[0]}'?" if close else ""
+    return f"region '{region}' is unknown to the installed boto3 (one newer than it needs an upgrade){meant}"
 
 
 class TooLate(Exception):
