@@ -1,6 +1,6 @@
 """The manager on the emulated account, dropped after any step of launch and drain: one launch for one demand.
 
-The real reconciler and provider, simulated nodes (tests/nodes/world.py), virtual time, so that the moments of CONTROL.md
+The real reconciler and provider, simulated nodes (tests/nodes/world.py) and virtual time: the moments of CONTROL.md
 (last moment to send, signature's life, lag of lists) pass in no time.
 """
 

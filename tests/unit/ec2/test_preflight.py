@@ -39,6 +39,13 @@ def test_credentials_of_someone_else(cluster: config.ClusterConfig, cloud: emula
     assert "AWS does not know these credentials, or not in this region" in refused(cluster, cloud, keys)
 
 
+def test_a_wrong_region(cluster: config.ClusterConfig, cloud: emulated.Cloud) -> None:
+    said = refused(msgspec.structs.replace(cluster, region="eu-wset-1"), cloud)
+    assert "region 'eu-wset-1' is unknown to the installed boto3" in said
+    assert "did you mean 'eu-west-1'?" in said
+    assert list(cloud.record) == []
+
+
 @pytest.mark.parametrize("types", [("c7i.lagre",), ("c99.large",), ("c7i.large", "c7i.lagre")])
 def test_an_unknown_instance_type(cluster: config.ClusterConfig, cloud: emulated.Cloud, types: tuple[str, ...]) -> None:
     assert f"instance type '{types[-1]}'" in refused(changed(cluster, types=types), cloud)
