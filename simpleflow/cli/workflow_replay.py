@@ -23,7 +23,7 @@ from . import context, outcomes
 @context.command_options
 @click.pass_obj
 def dump(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:
-    """Write the history of an execution to FILE, as workflow.replay reads it and SWF's own API writes it; - is stdout."""
+    """Write the history of an execution to FILE as workflow.replay reads it, and SWF's API writes it; - is stdout."""
     if len(words) not in (2, 3):
         raise errors.UsageError(f"{len(words)} positional arguments given: write WORKFLOW_ID [RUN_ID] FILE")
     *place, path = words

@@ -103,10 +103,13 @@ class Decider:
         answer = self._transport.call("PollForDecisionTask", request, poll_id=poll_id)
         return self._resolver.whole(answer, request) if answer.task_token else None
 
-    def handle(self, answer: Any, *, on_engine: OnEngine = _inline, later: OnEngine = _inline) -> bool:
+    def handle(
+        self, answer: Any, *, on_engine: OnEngine = _inline, later: OnEngine = _inline, at_end: OnEngine = _inline
+    ) -> bool:
         """Decide one task and respond; return whether the response was acknowledged.
 
-        ``later`` may run its function after it returned, but before anything that ``on_engine`` is given afterwards.
+        ``later`` and ``at_end`` may run their function after they returned, but before anything that ``on_engine`` is
+        given afterwards; ``at_end``, which gets a closed run's, without waiting for that.
 
         Raises what an interceptor, the engine or the service raises: the task is then left unanswered.
         """
@@ -142,7 +145,7 @@ class Decider:
         acknowledged = self._respond(answer, decided, sent)
         closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
         if acknowledged and not refused and (not closed or self._really_closed(execution, on_engine)):
-            later(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
+            (at_end if closed else later)(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
         else:
             later(lambda: self._engine.forget(execution.run_id))
         if not acknowledged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import queue
@@ -40,6 +41,7 @@ class EngineThread:
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._put_off: collections.deque[_Call] = collections.deque()
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function there and return what it returns; raises what it raises. Blocks the calling thread."""
@@ -54,7 +56,13 @@ class EngineThread:
 
     def post(self, function: Callable[[], Any]) -> None:
         """Run a function there after everything that was asked before; what it raises is logged."""
-        self._inbox.put(_Call(function, awaited=False))
+        self._put_off.append(_Call(function, awaited=False))
+        self._inbox.put(None)
+
+    def put_off(self, function: Callable[[], Any]) -> None:
+        """Run a function there before anything that is asked after this: waking the thread for it alone costs more
+        than the function."""
+        self._put_off.append(_Call(function, awaited=False))
 
     def wake(self) -> None:
         """Let ``run`` look at its condition again. May be called by a signal handler."""
@@ -64,19 +72,24 @@ class EngineThread:
         """Serve until the condition holds and nothing is left; it is looked at after each function and ``wake``."""
         while not (until() and self._inbox.empty()):
             call = self._inbox.get()
-            if call is None:
-                continue
-            try:
-                call.result = call.function()
-            except BaseException as error:
-                call.error = error
-                if call.done is None:
-                    logger.exception("What followed a decision failed; the decision itself was taken.")
-                if not isinstance(error, Exception):
-                    raise
-            finally:
-                if call.done is not None:
-                    call.done.release()
+            while self._put_off:
+                self._run(self._put_off.popleft())
+            if call is not None:
+                self._run(call)
+
+    @staticmethod
+    def _run(call: _Call) -> None:
+        try:
+            call.result = call.function()
+        except BaseException as error:
+            call.error = error
+            if call.done is None:
+                logger.exception("What followed a decision failed; the decision itself was taken.")
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if call.done is not None:
+                call.done.release()
 
 
 class InFlight:
@@ -207,7 +220,8 @@ class DeciderProcess(NamedMixin):
                 self._step.handle(
                     answer,
                     on_engine=lambda function: self._engine.call(self._watched(answer, function)),
-                    later=lambda function: self._engine.post(self._watched(answer, function)),
+                    later=lambda function: self._engine.put_off(self._watched(answer, function)),
+                    at_end=lambda function: self._engine.post(self._watched(answer, function)),
                 )
             except Exception:
                 logger.exception(

@@ -31,6 +31,27 @@ def test_the_engine_thread_runs_in_order_and_hands_back_errors() -> None:
     assert seen == [threading.get_ident()]
 
 
+def test_what_is_put_off_runs_before_what_is_asked_later_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    engine = lanes.EngineThread()
+    order: list[str] = []
+    done = threading.Event()
+
+    def other() -> None:
+        engine.put_off(lambda: order.append("put off"))
+        engine.put_off(lambda: 1 // 0)
+        engine.call(lambda: order.append("asked"))
+        engine.post(lambda: order.append("posted"))
+        done.set()
+        engine.wake()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    engine.run(done.is_set)
+    thread.join()
+    assert order == ["put off", "asked", "posted"]
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_run_is_decided_after_its_last_response_was_acknowledged() -> None:
     in_flight = lanes.InFlight()
     order: list[str] = []
