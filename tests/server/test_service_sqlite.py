@@ -271,3 +271,26 @@ def test_a_call_that_breaks_in_the_middle_leaves_nothing(monkeypatch: pytest.Mon
     assert world.events(run)[:2] == before
     assert world.kinds(run, 3) == ["DecisionTaskStarted"]
     assert isinstance(world.service, service.Service)
+
+
+def test_an_older_database_is_brought_up_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "swf.db"
+    world = World(sqlite.open_file(path))
+    run = world.start()
+    world.store.close()
+    steps = (*schema.MIGRATIONS, ("CREATE TABLE more(x)",), ("INSERT INTO more VALUES(1)", "SELECT nonsense"))
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
+    monkeypatch.setattr(schema, "VERSION", len(steps))
+    with pytest.raises(StoreError, match="nonsense"):
+        sqlite.open_file(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == len(steps) - 1, (
+        "the step that failed left nothing"
+    )
+    assert connection.execute("SELECT count(*) FROM more").fetchone()[0] == 0
+    connection.close()
+    monkeypatch.setattr(schema, "MIGRATIONS", steps[:-1])
+    monkeypatch.setattr(schema, "VERSION", len(steps) - 1)
+    world = World(sqlite.open_file(path), fresh=False)
+    assert world.status(run) is None
+    world.store.close()
