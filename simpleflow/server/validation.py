@@ -8,7 +8,6 @@ AWS does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -156,7 +155,7 @@ class Moment:
     def check(self, value: Any, where: Where, found: Found) -> None:
         if type(value) is not int and type(value) is not float:
             raise _wrong_type(value, "a Timestamp")
-        if not math.isfinite(value) or not -_LATEST <= value <= _LATEST:
+        if not -_LATEST <= value <= _LATEST:  # NaN and integers too large for a float, too
             found.add(value, where, "Member must be a number of seconds since 1970-01-01T00:00:00Z, up to year 9999")
 
 
