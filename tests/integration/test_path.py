@@ -6,6 +6,7 @@ import json
 import signal
 import time
 
+import psutil
 import pytest
 from conftest import Place, eventually
 
@@ -99,3 +100,14 @@ def test_sigterm_drains_and_leaves_nothing(place: Place) -> None:
         assert time.monotonic() - begun < 5  # the open polls were revoked, not waited for
     assert place.ok("server.stop") == ""
     assert eventually(lambda: place.run("server.status").returncode == 1)
+
+
+def test_ctrl_c_terminates_what_standalone_started(place: Place) -> None:
+    process = place.spawn("standalone", f"{FLOWS}.Naps", "--workflow-id", "n", "-W", "2")
+    eventually(lambda: place.run("workflow.tasks", "n").stdout.strip())
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert below
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130, place.logs()
+    assert not [found for found in below if found.is_running() and found.status() != psutil.STATUS_ZOMBIE]
+    assert json.loads(place.ok("workflow.info", "n", "--format", "json"))["status"] == "TERMINATED"
