@@ -304,7 +304,6 @@ _REFUSALS = [
     ("StartChildWorkflowExecution", "CHILD_CREATION_RATE_EXCEEDED"),
     ("StartChildWorkflowExecution", "WORKFLOW_TYPE_DOES_NOT_EXIST"),
     ("RequestCancelActivityTask", "ACTIVITY_ID_UNKNOWN"),
-    ("RecordMarker", "OPERATION_NOT_PERMITTED"),
     ("SignalExternalWorkflowExecution", "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"),
 ]
 

@@ -282,3 +282,31 @@ def test_compensate_runs_what_was_done_backwards() -> None:
         play.complete(line.split()[1])
     assert undone == [[1], [0]]
     assert "no" in play.failure
+
+
+def test_a_scope_that_waits_leaves_only_when_its_activities_have_acknowledged() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            with self.cancel_scope(wait=True):
+                self.submit(A).result
+
+    play = Play(Program)
+    play.decide()
+    play.history.start_activity("activity-a-1")
+    play.history.request_cancel()
+    assert play.decide() == ["RequestCancelActivityTask activity-a-1"]
+    play.history.cancel_activity("activity-a-1")
+    assert play.decide() == ["CancelWorkflowExecution"]
+
+
+def test_one_that_does_not_say_so_closes_at_once() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            with self.cancel_scope():
+                self.submit(A).result
+
+    play = Play(Program)
+    play.decide()
+    play.history.start_activity("activity-a-1")
+    play.history.request_cancel()
+    assert play.decide()[-1] == "CancelWorkflowExecution"

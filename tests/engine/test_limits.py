@@ -254,3 +254,37 @@ def test_demand_counts_what_is_scheduled_and_what_will_be() -> None:
     counts = {(one.task_list, one.activity, one.state): one.count for one in play.last.demand}
     assert counts[("list", "a", "scheduled")] == 1
     assert sum(count for (_, name, _), count in counts.items() if name == "b") == 1
+
+
+def test_at_most_1000_open_timers_and_children() -> None:
+    class Child(Workflow):
+        name, version, task_list = "child", "1", "decisions"
+
+        def run(self) -> None:
+            return
+
+    class Program(Base):
+        def run(self, what: str) -> Any:
+            if what == "timers":
+                opened = [self.submit(self.start_timer(f"t{number}", 60)) for number in range(1_050)]
+            else:
+                opened = [self.submit(Child, number) for number in range(1_050)]
+            return len(futures.wait(*opened))
+
+    for what in ("timers", "children"):
+        play = Play(Program, what, check=False, others=(Child,))
+        for _ in range(30):
+            if not play.history.decision_waits:
+                break
+            play.decide()
+            assert len(play.history.open.timers) <= 1_000
+            assert len(play.history.open.children) <= 1_000
+            wake(play)
+        assert not [event for event in play.history.events if type(event).__name__.endswith("Failed")], what
+        while play.history.open.closed is None:
+            for timer in list(play.history.open.timers)[:400]:
+                play.history.fire_timer(timer)
+            for child in list(play.history.open.children)[:400]:
+                play.history.complete_child(child)
+            play.decide()
+        assert play.result == 1_050

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow import Workflow, engine
+from simpleflow import Workflow, engine, task
 from simpleflow.core import decisions
 
 from .driver import Play, act, new_engine
@@ -127,3 +127,20 @@ def test_a_local_activity_that_fails_fails_as_another_would() -> None:
     play.local = Answers()
     play.decide()
     assert "odd" in play.result
+
+
+def test_for_consumers_that_are_not_ours_a_reference_is_resolved_before_scheduling() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            big = self.submit(A)
+            return self.submit(task.NonPythonicActivityTask(B, big, 2)).result
+
+    play = Play(Program)
+    play.blobs[POINTER] = '"the text itself"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    assert play.decide() == ["ScheduleActivityTask activity-b-1"]
+    assert any(need.blobs == (POINTER,) for need in play.needs)
+    (made,) = play.last.decisions
+    assert isinstance(made, decisions.ScheduleActivityTask)
+    assert made.input == '["the text itself",2]'

@@ -392,6 +392,12 @@ def test_a_fresh_instance_runs_each_evaluation() -> None:
     assert before == {name: getattr(A, name) for name in before}
 
 
+def test_outside_an_evaluation_result_of_an_unfinished_future_raises_execution_blocked() -> None:
+    unfinished: futures.Future[Any] = futures.Future(None, None)
+    with pytest.raises(exceptions.ExecutionBlocked):
+        unfinished.result
+
+
 @pytest.mark.parametrize("value", [None, 5, {"a": [1]}, "text"])
 def test_what_a_task_returned_is_what_result_says(value: Any) -> None:
     class Program(Base):
