@@ -127,6 +127,7 @@ class Execution:
     def adopt(self, event_id: int, item: states.Item) -> None:
         """Take over an item that the store holds."""
         self.items[event_id] = item
+        self.ledger.items_held += 1
         if type(item) is states.Activity:
             self.activities[item.id] = item
         elif type(item) is states.Timer:
@@ -150,6 +151,7 @@ class Execution:
         item = self.items.pop(event_id, None)
         if item is None:
             return
+        self.ledger.items_held -= 1
         if type(item) is states.Activity:
             del self.activities[item.id]
         elif type(item) is states.Timer:

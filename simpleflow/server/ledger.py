@@ -19,8 +19,9 @@ from . import closing, errors, execution, polls, quotas
 from . import state as states
 from .store import base
 
-#: open executions that are held in memory; the others are read when they are needed
+#: open executions that are held in memory, and open items of all of them; the others are read when they are needed
 CACHED = 4096
+CACHED_ITEMS = 60_000
 
 
 class Ledger:
@@ -45,6 +46,8 @@ class Ledger:
         self.outbox: collections.deque[Callable[[], None]] = collections.deque()
         #: task lists on which a task began to wait: (table, list)
         self.ready: dict[tuple[str, str], None] = {}
+        #: open items of the executions in memory
+        self.items_held = 0
         self._cache: collections.OrderedDict[int, execution.Execution] = collections.OrderedDict()
         self._types: dict[tuple[str, str, str, str], states.Type] = {}
         #: no deadline is due before this moment; None: there is none
@@ -80,14 +83,19 @@ class Ledger:
                 raise base.Lost(repr(error)) from error
             self.dirty.clear()
             self._begun.clear()
-            while len(self._cache) > CACHED:
-                self._cache.popitem(last=False)
+            while len(self._cache) > CACHED or (self.items_held > CACHED_ITEMS and len(self._cache) > 1):
+                self._uncache(next(iter(self._cache)))
+
+    def _uncache(self, key: int) -> None:
+        gone = self._cache.pop(key, None)
+        if gone is not None:
+            self.items_held -= len(gone.items)
 
     def drop(self) -> None:
         """Forget what a call that failed had changed in memory; nothing of it was written."""
         if self.dirty:
             for key in self.dirty:
-                self._cache.pop(key, None)
+                self._uncache(key)
             self.dirty.clear()
             self._begun.clear()
             self._open.clear()
@@ -96,6 +104,7 @@ class Ledger:
     def forget(self) -> None:
         """Forget everything that memory holds of the store, after its transaction was undone."""
         self._cache.clear()
+        self.items_held = 0
         self._types.clear()
         self.dirty.clear()
         self._begun.clear()
@@ -131,7 +140,7 @@ class Ledger:
             assert changed.close_status is not None
             assert changed.final is not None
             store.close_execution(key, changed.closed, changed.close_status, states.encode(changed.final))
-            self._cache.pop(key, None)
+            self._uncache(key)
             changed.created = False
             return
         if changed.deleted:

@@ -241,7 +241,8 @@ def test_check_names_what_contradicts(tmp_path: Path) -> None:
 def test_memory_holds_few_executions_and_reads_the_others_again(monkeypatch: pytest.MonkeyPatch) -> None:
     from simpleflow.server import ledger
 
-    monkeypatch.setattr(ledger, "CACHED", 2)
+    monkeypatch.setattr(ledger, "CACHED", 6)
+    monkeypatch.setattr(ledger, "CACHED_ITEMS", 5)
     world = World()
     runs = [world.start(str(n)) for n in range(10)]
     for _ in range(10):
@@ -254,6 +255,7 @@ def test_memory_holds_few_executions_and_reads_the_others_again(monkeypatch: pyt
         world.decide(COMPLETE)
     assert {world.status(run) for run in runs} == {"COMPLETED"}
     assert len({tuple(world.kinds(run)) for run in runs}) == 1
+    assert world.service.ledger.items_held == 0
 
 
 def test_a_call_that_breaks_in_the_middle_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
