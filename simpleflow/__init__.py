@@ -13,17 +13,30 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
-from . import activity as activity  # the submodules that authors name: simpleflow.activity, simpleflow.futures
-from . import canvas as canvas
-from . import futures as futures
 from ._version import __version__
-from .activity import Activity
-from .signal import WaitForSignal
-from .workflow import Workflow
+
+if TYPE_CHECKING:
+    from .activity import Activity
+    from .signal import WaitForSignal
+    from .workflow import Workflow
 
 #: where the package logs; nothing is configured by importing it
 logger = logging.getLogger(__name__)
 
 __all__ = ["Activity", "WaitForSignal", "Workflow", "__version__", "logger"]
+
+#: name -> its module. Loaded when first asked for: most processes of a cluster never run a workflow.
+_HOME = {"Activity": "activity", "WaitForSignal": "signal", "Workflow": "workflow"}
+_MODULES = frozenset({"activity", "canvas", "exceptions", "futures", "signal", "task", "workflow"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

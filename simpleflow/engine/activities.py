@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, limits, types
+from simpleflow.core import attributes, decisions, events, limits, types
 
 from . import calls, demand, futures, identity, records
-from .calls import TaskCall
 
 #: characters of arguments that are within SWF's limit whatever ``meta`` adds
-_SURE = limits.DATA - 4_096
+SURE = limits.DATA - 4_096
 
 
 class Plan(msgspec.Struct, eq=False):
@@ -26,7 +25,7 @@ class Plan(msgspec.Struct, eq=False):
     identified: bool
 
 
-class ActivityCall(TaskCall, eq=False):
+class ActivityCall(calls.TaskCall, eq=False):
     """One activity task."""
 
     activity: Any = None
@@ -57,51 +56,26 @@ class ActivityCall(TaskCall, eq=False):
                 cell[stage] += 1
             self.stage = stage
 
-    def ready(self, text: str) -> None:
-        # What TaskCall.ready does, for the case that happens most, without its calls.
-        if self.identified or len(text) > _SURE or self.activity.meta:
-            self._move(demand.FORESEEN)
-            TaskCall.ready(self, text)
-            return
-        self.text = text
-        evaluation = self.evaluation
-        branch = self.branch
-        self.ordinal = ordinal = evaluation.ordinals.next_of(hash((branch.path, "activity", self.name, text)))
-        if evaluation.submitted is not None:
-            evaluation.submitted.append(self)
-        book = evaluation.ledger.activities
-        record = book.claim(self.name, branch.prefix, ordinal, text) if book.index else None
-        if record is None and book.by_id:
-            record = self.find(text, None)
-        if record is None:
-            self._move(demand.FORESEEN)
-            evaluation.outbox.push(self)
-        elif record.undelivered is not None or record.watched or self.watched:
-            self.claimed(record)
-        else:
-            self.record = record
-            self.id = record.id
-            record.call = self
-            record.said = None
-            stage = self.stage
-            if stage is None and self.cell is not None:
-                self.cell[0] += 1
-                self.stage = 0
-            else:
-                self._move(demand.SCHEDULED)
+    @property
+    def reads_blobs(self) -> bool:
+        return self.plain
 
     def foreseen(self) -> None:
         self._move(demand.FORESEEN)
 
+    def ready(self, text: str) -> None:
+        self._move(demand.FORESEEN)
+        calls.TaskCall.ready(self, text)
+
     def claimed(self, record: records.Record) -> None:
         if record.scheduled:
             self._move(demand.SCHEDULED)
-        TaskCall.claimed(self, record)
+        calls.TaskCall.claimed(self, record)
 
     def completed(self, text: str | None) -> None:
-        # As TaskCall.completed, without its calls.
+        # As calls.TaskCall.completed, without its calls.
         if self.shared:
-            TaskCall.completed(self, text)
+            calls.TaskCall.completed(self, text)
             return
         self.done = True
         evaluation = self.evaluation
@@ -132,12 +106,12 @@ class ActivityCall(TaskCall, eq=False):
         if self.record is not None:
             self.evaluation.ledger.activities.by_id.pop(self.record.id, None)
 
-    def _join(self, other: TaskCall) -> None:
+    def _join(self, other: calls.TaskCall) -> None:
         self._move(None)
-        TaskCall._join(self, other)
+        calls.TaskCall._join(self, other)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        cancelled = TaskCall.cancel(self, future)
+        cancelled = calls.TaskCall.cancel(self, future)
         if self.done:
             self._move(None)
         return cancelled
@@ -150,7 +124,7 @@ class ActivityCall(TaskCall, eq=False):
     def encode(self, args: Any, kwargs: Any) -> str:
         if self.plain:
             return str(self.evaluation.payloads.encode(args or kwargs))
-        return TaskCall.encode(self, args, kwargs)
+        return calls.TaskCall.encode(self, args, kwargs)
 
     def wire_input(self) -> str:
         meta = self.activity.meta
@@ -214,3 +188,80 @@ class ActivityCall(TaskCall, eq=False):
             "SCHEDULE_TO_START": activity.task_schedule_to_start_timeout,
             "HEARTBEAT": activity.task_heartbeat_timeout,
         }
+
+
+def submit(
+    evaluation: Any,
+    declared: Any,
+    plan: Plan,
+    branch: identity.Branch,
+    text: str,
+    future: futures.Future[Any],
+    priority: Any,
+) -> futures.Future[Any]:
+    """Submit an activity whose argument text is there already. The way of almost every task of a replay.
+
+    One that the history shows completed at its first attempt needs no call: its record settles the future.
+    """
+    ordinal = evaluation.ordinals.next_of(hash((branch.path, "activity", plan.name, text)))
+    book = evaluation.ledger.activities
+    named = book.index.get(plan.name)
+    record = None
+    if named is not None:
+        record = named.get(text)
+        if record is not None:
+            control = record.control if type(record) is records.Record else ""
+            if ordinal == 0 and control.endswith(records.FIRST) and control.startswith(branch.prefix):
+                del named[text]
+            else:
+                record = book.claim(plan.name, branch.prefix, ordinal, text)
+            if (
+                record is not None
+                and record.outcome is events.ActivityTaskCompleted
+                and record.scheduled == 1
+                and record.undelivered is None
+                and record.finder is None
+                and not record.cancel_seen
+            ):
+                record.call = future
+                record.activity = declared
+                record.branch = branch
+                record.ordinal = ordinal
+                future._source = record
+                del book.by_id[record.id]
+                if evaluation.submitted is not None:
+                    evaluation.submitted.append(record)
+                return future
+    evaluation._seq = seq = evaluation._seq + 1
+    call = ActivityCall(evaluation, seq, plan.name, branch, (future,))
+    call.activity = declared
+    call.cell = plan.cell
+    call.priority = priority
+    call.text = text
+    call.ordinal = ordinal
+    future._source = call
+    if evaluation.submitted is not None:
+        evaluation.submitted.append(call)
+    if record is None and book.by_id:
+        record = call.find(text, None)
+    if record is None:
+        call._move(demand.FORESEEN)
+        evaluation.outbox.push(call)
+    else:
+        call.claimed(record)
+    return future
+
+
+def of_record(evaluation: Any, record: records.Record, future: futures.Future[Any]) -> ActivityCall:
+    """Return the call that ``submit`` did not make."""
+    call = ActivityCall(evaluation, 0, record.name, record.branch, (future,))
+    call.activity = record.activity
+    call.ordinal = record.ordinal
+    call.text = record.said.input
+    call.control = record.control
+    call.id = record.id
+    call.record = record
+    call.done = future._kind != futures.OPEN
+    if record.call is future:
+        record.call = call
+    return call

@@ -152,6 +152,10 @@ class TaskCall(msgspec.Struct, eq=False):
             self._fill()
 
     def _fill(self) -> None:
+        if self.reads_blobs:
+            pointers = [other._text for other in self.dependencies or () if slots.is_pointer(other._text)]
+            if not self.evaluation.have(pointers, self._fill):
+                return None
         dependencies, self.dependencies = self.dependencies or [], None
         texts = []
         for other in dependencies:
@@ -159,11 +163,23 @@ class TaskCall(msgspec.Struct, eq=False):
                 return self._finish_failed(other._content)
             if other._kind == futures.CANCELED:
                 return self._finish_failed(errors.TaskCanceled(f"an argument of {self.name} was cancelled"))
-            texts.append(other._slot())
+            texts.append(self.slot_of(other))
         assert self.template is not None
         text = self.template.fill(texts)
         self.template = None
         return self.ready(text)
+
+    #: its consumer cannot follow references: they are resolved before it is scheduled
+    @property
+    def reads_blobs(self) -> bool:
+        return False
+
+    def slot_of(self, other: futures.Future[Any]) -> str:
+        """Return what enters the slot of a future."""
+        if self.reads_blobs and slots.is_pointer(other._text):
+            assert other._text is not None
+            return slots.slot_text(self.evaluation.blobs[other._text], self.evaluation.payloads)
+        return other._slot()
 
     def ready(self, text: str) -> None:
         """The argument text is complete: find out which task of the history this is."""
@@ -274,6 +290,8 @@ class TaskCall(msgspec.Struct, eq=False):
         if kind in _REFUSALS:
             self._refused(event)
         elif self.done:
+            if self.record is not None:
+                self.book.drop(self.record)
             ends, self.ends = self.ends, ()
             for future in ends:
                 future._complete(None)

@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import limits
 
-from . import contract, divergence, futures, hooks, ledger, outbox
+from . import contract, divergence, hooks, ledger, outbox
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -38,7 +38,7 @@ def decide(
         evaluation.hooks.notify("after_replay", evaluation.hooks.history())
     if outcome is not None:
         evaluation.hooks.before_close(outcome)
-        evaluation.warn_of_abandoned()
+        _warn_of_abandoned(evaluation)
     if outcome is not None and outcome.alone:
         batch = outbox.Batch()
     else:
@@ -64,6 +64,19 @@ def decide(
     )
     evaluation.diagnostics = []
     return answer, closed
+
+
+def _warn_of_abandoned(evaluation: evaluations.Evaluation) -> None:
+    """Log what a finished run leaves behind."""
+    left = [
+        record.id
+        for book in (evaluation.ledger.activities, evaluation.ledger.children)
+        for record in book.by_id.values()
+        if record.call is not None and not record.call.done and record.call.holders
+    ]
+    if left and evaluation.outcome is not None and evaluation.outcome.status == "completed":
+        shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+        evaluation.diagnostics.append(f"run() returned and abandons {len(left)} unfinished: {shown}")
 
 
 def _most(evaluation: evaluations.Evaluation) -> int:
@@ -110,11 +123,10 @@ def blocked_on(evaluation: evaluations.Evaluation) -> list[str]:
     for strand in evaluation.strands:
         if strand.wait is None:
             continue
-        for future in strand.wait.futures:
-            if future._kind == futures.OPEN:
-                name = getattr(future._source, "id", "")
-                if name:
-                    found[name] = None
-                    if len(found) >= SHOWN:
-                        return list(found)
+        for future in strand.wait.open(SHOWN - len(found)):
+            name = getattr(future._source, "id", "")
+            if name:
+                found[name] = None
+        if len(found) >= SHOWN:
+            break
     return list(found)

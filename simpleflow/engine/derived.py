@@ -52,7 +52,7 @@ class Callback:
         self._evaluation.spawn(identity.Branch(self.identity()), function, self.future).resume()
 
     def identity(self) -> str:
-        return f"then({self._source._source.identity()})#{self._number}"
+        return f"then({self._source.source.identity()})#{self._number}"
 
     def state(self, future: futures.Future[Any]) -> str:
         # Whether it will be settled by what happened already only its function could say.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import decisions
 
-from . import activities, children, closing, contract, hooks, ledger, timers
+from . import activities, children, closing, contract, hooks, ledger, records, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -101,10 +101,11 @@ def _history(evaluation: evaluations.Evaluation) -> Iterator[str]:
 
 def _code(evaluation: evaluations.Evaluation) -> Iterator[str]:
     for call in evaluation.submitted or ():
-        if isinstance(call, activities.ActivityCall):
+        if isinstance(call, activities.ActivityCall | records.Record):
             declared = call.activity
             task_list = evaluation.task_list_of(declared) or ""
-            yield _line("activity", call.name, str(declared.version), task_list, call.wire_input())
+            text = call.said.input if isinstance(call, records.Record) else call.wire_input()
+            yield _line("activity", call.name, str(declared.version), task_list, text)
         elif isinstance(call, children.ChildCall):
             yield _line("workflow", call.type_name, str(call.cls.version), call.task_list or "", call.wire_input())
         elif isinstance(call, timers.TimerCall):

@@ -20,12 +20,12 @@ from . import (
     contract,
     demand,
     derived,
+    feeding,
     futures,
     hooks,
     identity,
     inputs,
     ledger,
-    local,
     markers,
     outbox,
     signals,
@@ -95,6 +95,8 @@ class Evaluation:
         self.blobs: dict[str, str] = {}
         self.missing_blobs: dict[str, None] = {}
         self.hungry: strands.Strand | None = None
+        #: what goes on once these blobs are there, without a strand
+        self.parked: list[tuple[list[str], Callable[[], object]]] = []
         self.local_results: dict[str, contract.LocalResult] = {}
         self.local_open: dict[str, Any] = {}
         #: how it ended: None while it runs or is blocked
@@ -194,40 +196,14 @@ class Evaluation:
 
     def advance(self) -> contract.Needs | None:
         """Deliver what arrived, one by one, each after all that the one before set off. Return what is missing."""
-        ready = self.ready
-        arrived = self.ledger.arrived
-        self.hub = greenlet.getcurrent()
-        if self.hungry is not None:
-            strand, self.hungry = self.hungry, None
-            self.missing_blobs.clear()
-            strand.resume()
-        while self.outcome is None:
-            while ready:
-                ready.popleft()()
-                if self.outcome is not None:
-                    return None
-                if self.hungry is not None:
-                    return contract.Needs(blobs=tuple(self.missing_blobs))
-            if not arrived:
-                if self.local_open:
-                    needs = self._run_locals()
-                    if needs is not None:
-                        return needs
-                    continue
-                break
-            target, event = arrived.popleft()
-            self.position = event.id
-            if type(event) is events.ActivityTaskCompleted:  # what happens most: no detours
-                call = target.call
-                if call is not None and not call.done:
-                    call.completed(event.attributes.result)
-                    continue
-            target.deliver(event)
-        return None
+        return feeding.advance(self)
 
-    def _run_locals(self) -> contract.Needs | None:
-        """Nothing else can go on: local activities that have a result settle, the others are asked for."""
-        return local.settle(self)
+    def have(self, pointers: list[str], then: Callable[[], object]) -> bool:
+        """Whether the texts of these blobs are here; if not, ``then`` is called once they are."""
+        if all(pointer in self.blobs for pointer in pointers):
+            return True
+        self.parked.append((pointers, then))
+        return False
 
     def kill(self) -> bool:
         """End every strand; return whether all of them ended."""
@@ -309,10 +285,26 @@ class Evaluation:
             raise errors.ExecutionBlocked
         if strand.driven:
             raise errors.Misuse("in async def run write 'await future' where it may not be done, not future.result")
-        wait = futures.Wait(strand, (future,), 1)
         if future._callbacks is None:
+            arrived = self.ledger.arrived
+            if (
+                arrived
+                and arrived[0][0].call is future
+                and type(arrived[0][1]) is events.ActivityTaskCompleted
+                and not self.ready
+                and not self.scopes
+                and strand.let.parent is self.hub
+            ):
+                # What happened next is what it waits for, and nobody else is woken by it: no need to leave.
+                event = arrived.popleft()[1]
+                self.position = future._at = event.id
+                future._text = event.attributes.result
+                future._kind = futures.TEXT
+                return
+            wait = futures.Wait(strand, (future,), 1)
             future._callbacks = wait
         else:
+            wait = futures.Wait(strand, (future,), 1)
             future._subscribe(wait)
         strand.block(wait)
 
@@ -392,7 +384,7 @@ class Evaluation:
             self.floor = max(self.floor, event_id)
 
     def state_of(self, future: futures.Future[Any]) -> str:
-        state: str = future._source.state(future)
+        state: str = future.source.state(future)
         return state
 
     # -- submitting: what is common
@@ -412,6 +404,10 @@ class Evaluation:
         identified = bool(declared.idempotent) or hasattr(declared.callable, "get_task_id")
         plan = self.plans[declared] = activities.Plan(declared.name, self.demand.cell(declared), identified)
         return plan
+
+    def call_of(self, record: Any, future: futures.Future[Any]) -> activities.ActivityCall:
+        """Return the call behind a future that was made for a record alone."""
+        return activities.of_record(self, record, future)
 
     def note(self, call: Any) -> None:
         if self.submitted is not None:
@@ -438,39 +434,6 @@ class Evaluation:
         assert self.current is not None
         while True:
             self.current.block(None)
-
-    def cancel_everything(self) -> None:
-        """Ask for the cancellation of every open task, child and timer."""
-        for book in (self.ledger.activities, self.ledger.children):
-            for record in list(book.by_id.values()):
-                call = record.call
-                if call is not None and not call.done:
-                    for future in list(call.holders):
-                        if future._kind == futures.OPEN:
-                            call.cancel(future)
-        for timer in list(self.open_timers.values()):
-            timer.cancel(timer.future)
-        self.outbox.drop_tasks()
-
-    def cancelled_calls(self) -> list[calls.TaskCall]:
-        """Tasks that the program cancelled and that have not ended."""
-        return [
-            record.call
-            for record in self.ledger.activities.by_id.values()
-            if record.call is not None and record.call.done and record.scheduled and record.outcome is None
-        ]
-
-    def warn_of_abandoned(self) -> None:
-        """Log what a finished run leaves behind."""
-        left = [
-            record.id
-            for book in (self.ledger.activities, self.ledger.children)
-            for record in book.by_id.values()
-            if record.call is not None and not record.call.done and record.call.holders
-        ]
-        if left and self.outcome is not None and self.outcome.status == "completed":
-            shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
-            self.diagnostics.append(f"run() returned and abandons {len(left)} unfinished: {shown}")
 
     def propagate(self, event: Any) -> None:
         """Hand a signal on to open children and the parent, unless it came from there or says no."""

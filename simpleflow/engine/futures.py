@@ -9,6 +9,8 @@ import msgspec
 
 from simpleflow.core import errors
 
+from . import records
+
 if TYPE_CHECKING:
     from . import evaluation as evaluations
 
@@ -152,7 +154,7 @@ class Future(Generic[T_co]):
         if self._kind != OPEN or self._evaluation is None:
             return False
         self._evaluation.check_alive()
-        return bool(self._source.cancel(self))
+        return bool(self.source.cancel(self))
 
     # -- composing
 
@@ -182,6 +184,13 @@ class Future(Generic[T_co]):
         return f"<{type(self).__name__} {names[self._kind]}>"
 
     # -- what the engine does
+
+    @property
+    def source(self) -> Any:
+        """What settles it. Of a task whose end the history held already it is made only when it is asked for."""
+        if type(self._source) is records.Record:
+            self._source = self._needs_evaluation().call_of(self._source, self)
+        return self._source
 
     def _needs_evaluation(self) -> evaluations.Evaluation:
         if self._evaluation is None:
@@ -300,6 +309,16 @@ class Wait(msgspec.Struct, eq=False):
     strand: Any
     futures: tuple[Any, ...]
     remaining: int
+    #: those before are settled
+    place: int = 0
+
+    def open(self, most: int) -> list[Future[Any]]:
+        """Return the first ones that are open; what is settled is passed once."""
+        given, place = self.futures, self.place
+        while place < len(given) and given[place]._kind != OPEN:
+            place += 1
+        self.place = place
+        return [future for future in given[place : place + most] if future._kind == OPEN]
 
     def drop(self) -> None:
         """Take back the subscriptions that are left."""

@@ -103,7 +103,7 @@ class GroupFuture(futures.Future[Any]):
             self._stopped = True
             for other in self.futures:
                 if other._kind == futures.OPEN:
-                    other._source.cancel(other)
+                    other.source.cancel(other)
 
     def _go_on(self) -> None:
         if self._kind != futures.OPEN:
@@ -200,7 +200,7 @@ class GroupFuture(futures.Future[Any]):
         self._stopped = True
         for future in self.futures:
             if future._kind == futures.OPEN:
-                future._source.cancel(future)
+                future.source.cancel(future)
 
     def state_of_open(self) -> str:
         """State while it is open: a whole-history read first goes over what happened to its own members."""
@@ -382,6 +382,8 @@ class _Later:
 
 def _held(call: Any) -> tuple[futures.Future[Any], ...]:
     """Return the futures that a call settles."""
+    if isinstance(call, futures.Future):
+        return (call,)
     holders: tuple[futures.Future[Any], ...] | None = getattr(call, "holders", None)
     if holders is not None:
         return holders

@@ -183,6 +183,9 @@ class CancelRequest:
 
     __slots__ = ("_evaluation",)
 
+    #: as of ``signals.Queue``
+    call = None
+
     def __init__(self, evaluation: evaluations.Evaluation) -> None:
         self._evaluation = evaluation
 

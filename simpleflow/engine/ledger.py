@@ -12,7 +12,7 @@ from typing import Any
 
 from simpleflow.core import events
 
-from . import marker_records, records, throttle, timer_records
+from . import identity, marker_records, records, throttle, timer_records
 
 #: timers of ours that the program never sees
 WAKE_UP = "_simpleflow_wake_up_timer"
@@ -100,49 +100,18 @@ class Ledger:
         self.on_signal: Target = None
         self.on_cancel: Target = None
         self._decision_started: tuple[int, float] = (0, 0.0)
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            events.WorkflowExecutionStarted: self._started,
-            events.DecisionTaskStarted: self._decision_task_started,
-            events.DecisionTaskCompleted: self._decision_task_completed,
-            events.ActivityTaskScheduled: self._activity_scheduled,
-            events.ActivityTaskCompleted: self._activity_closed,
-            events.ActivityTaskFailed: self._activity_closed,
-            events.ActivityTaskTimedOut: self._activity_closed,
-            events.ActivityTaskCanceled: self._activity_closed,
-            events.ScheduleActivityTaskFailed: self._schedule_failed,
-            events.ActivityTaskCancelRequested: self._activity_cancel,
-            events.RequestCancelActivityTaskFailed: self._activity_cancel,
-            events.StartChildWorkflowExecutionInitiated: self._child_initiated,
-            events.ChildWorkflowExecutionStarted: self._child_started,
-            events.ChildWorkflowExecutionCompleted: self._child_closed,
-            events.ChildWorkflowExecutionFailed: self._child_closed,
-            events.ChildWorkflowExecutionTimedOut: self._child_closed,
-            events.ChildWorkflowExecutionCanceled: self._child_closed,
-            events.ChildWorkflowExecutionTerminated: self._child_closed,
-            events.StartChildWorkflowExecutionFailed: self._child_failed,
-            events.RequestCancelExternalWorkflowExecutionInitiated: self._child_cancel,
-            events.TimerStarted: self._timer_started,
-            events.TimerFired: self._timer_closed,
-            events.TimerCanceled: self._timer_closed,
-            events.StartTimerFailed: self._timer_failed,
-            events.CancelTimerFailed: self._timer_cancel_failed,
-            events.WorkflowExecutionSignaled: self._signaled,
-            events.WorkflowExecutionCancelRequested: self._cancel_requested,
-            events.MarkerRecorded: self._marker,
-            events.RecordMarkerFailed: self._marker_failed,
-            events.SignalExternalWorkflowExecutionInitiated: self._signal_out,
-            events.ExternalWorkflowExecutionSignaled: self._signal_out_closed,
-            events.SignalExternalWorkflowExecutionFailed: self._signal_out_closed,
-        }
 
     # -- folding
 
     def fold(self, new: Iterable[events.Event], started_event_id: int) -> None:
         """Book the events up to the start of the decision being answered; those that were seen are skipped."""
-        handlers = self._handlers
+        handlers = HANDLERS
         last = self.last_id
         book = self.activities
-        by_event, arrived = book.by_event, self.arrived
+        by_event, by_id, arrived = book.by_event, book.by_id, self.arrived
+        index, uncounted = book.index, book.uncounted
+        decisions = self.decisions
+        whole = not self.resumed
         event: Any
         for event in new:
             if event.id <= last:
@@ -160,16 +129,49 @@ class Ledger:
                     if record.watched:
                         self.stale = True
                 continue
-            if kind is events.ActivityTaskStarted:
+            if kind is events.ActivityTaskScheduled and whole:
+                said = event.attributes
+                identifier, control = said.activity_id, said.control
+                if identifier not in by_id and control is not None and control.startswith(identity.CONTROL_PREFIX):
+                    record = by_id[identifier] = records.Record(
+                        identifier, said.activity_type.name, control, said, 1, last
+                    )
+                    named = index.get(record.name)
+                    text = said.input
+                    if named is None or text is None or text in named or text.startswith("simpleflow+"):
+                        book.enter(record, said)
+                    else:
+                        named[text] = record
+                    uncounted.append(record)
+                    by_event[last] = record
+                    book.open += 1
+                    if book.open > book.peak:
+                        book.peak = book.open
+                    self.diverged_count = 0
+                    if self.throttle.count:
+                        self.throttle.succeeded(said.decision_task_completed_event_id)
+                    continue
+            elif kind is events.ActivityTaskStarted:
                 record = by_event.get(event.attributes.scheduled_event_id)
                 if record is not None:
                     record.started = True
                     if record.watched == records.EVERY:
                         self.stale = True
                 continue
+            elif kind is events.DecisionTaskStarted:
+                self._decision_started = (last, event.timestamp)
+                continue
+            elif kind is events.DecisionTaskCompleted:
+                said = event.attributes
+                decisions.started.append(said.started_event_id or self._decision_started[0])
+                decisions.timestamps.append(self._decision_started[1])
+                decisions.completed.append(last)
+                if said.execution_context is not None:
+                    self.last_context = said.execution_context
+                continue
             handler = handlers.get(kind)
             if handler is not None:
-                handler(event)
+                handler(self, event)
         self.last_id = last
         started, timestamp = self._decision_started
         self.decisions.add(started or started_event_id, timestamp, NOW)
@@ -191,15 +193,6 @@ class Ledger:
 
     def _started(self, event: events.WorkflowExecutionStarted) -> None:
         self.started_event = event
-
-    def _decision_task_started(self, event: events.DecisionTaskStarted) -> None:
-        self._decision_started = (event.id, event.timestamp)
-
-    def _decision_task_completed(self, event: events.DecisionTaskCompleted) -> None:
-        started, timestamp = self._decision_started
-        self.decisions.add(event.attributes.started_event_id or started, timestamp, event.id)
-        if event.attributes.execution_context is not None:
-            self.last_context = event.attributes.execution_context
 
     # -- activities
 
@@ -405,3 +398,38 @@ class Ledger:
         record = self.signals_out.closed(event)
         if record is not None:
             self.arrived.append((record, event))
+
+
+#: one table for all executions: a bound method for each would weigh three kilobytes in every one
+HANDLERS: dict[type, Callable[[Ledger, Any], None]] = {
+    events.WorkflowExecutionStarted: Ledger._started,
+    events.ActivityTaskScheduled: Ledger._activity_scheduled,
+    events.ActivityTaskCompleted: Ledger._activity_closed,
+    events.ActivityTaskFailed: Ledger._activity_closed,
+    events.ActivityTaskTimedOut: Ledger._activity_closed,
+    events.ActivityTaskCanceled: Ledger._activity_closed,
+    events.ScheduleActivityTaskFailed: Ledger._schedule_failed,
+    events.ActivityTaskCancelRequested: Ledger._activity_cancel,
+    events.RequestCancelActivityTaskFailed: Ledger._activity_cancel,
+    events.StartChildWorkflowExecutionInitiated: Ledger._child_initiated,
+    events.ChildWorkflowExecutionStarted: Ledger._child_started,
+    events.ChildWorkflowExecutionCompleted: Ledger._child_closed,
+    events.ChildWorkflowExecutionFailed: Ledger._child_closed,
+    events.ChildWorkflowExecutionTimedOut: Ledger._child_closed,
+    events.ChildWorkflowExecutionCanceled: Ledger._child_closed,
+    events.ChildWorkflowExecutionTerminated: Ledger._child_closed,
+    events.StartChildWorkflowExecutionFailed: Ledger._child_failed,
+    events.RequestCancelExternalWorkflowExecutionInitiated: Ledger._child_cancel,
+    events.TimerStarted: Ledger._timer_started,
+    events.TimerFired: Ledger._timer_closed,
+    events.TimerCanceled: Ledger._timer_closed,
+    events.StartTimerFailed: Ledger._timer_failed,
+    events.CancelTimerFailed: Ledger._timer_cancel_failed,
+    events.WorkflowExecutionSignaled: Ledger._signaled,
+    events.WorkflowExecutionCancelRequested: Ledger._cancel_requested,
+    events.MarkerRecorded: Ledger._marker,
+    events.RecordMarkerFailed: Ledger._marker_failed,
+    events.SignalExternalWorkflowExecutionInitiated: Ledger._signal_out,
+    events.ExternalWorkflowExecutionSignaled: Ledger._signal_out_closed,
+    events.SignalExternalWorkflowExecutionFailed: Ledger._signal_out_closed,
+}

@@ -19,7 +19,7 @@ from . import identity
 #: larger than any cap
 UNCAPPED = 1 << 60
 #: how the control of the first of equal submissions ends
-_FIRST = '","ordinal":0,"simpleflow":1}'
+FIRST = '","ordinal":0,"simpleflow":1}'
 #: whole-history reads that depend on a record: none, on how it ends, on each change
 NOT, FINAL, EVERY = 0, 1, 2
 
@@ -58,6 +58,10 @@ class Record(msgspec.Struct, eq=False):
     undelivered: list[Any] | None = None
     #: a whole-history read depends on it
     watched: int = 0
+    #: of one whose future needs no call: what makes the call when it is asked for
+    activity: Any = None
+    branch: Any = None
+    ordinal: int = 0
     #: claims it for the submission that it must have been, when its first event, a refusal, is delivered
     finder: Any = None
 
@@ -77,7 +81,8 @@ class Record(msgspec.Struct, eq=False):
 
     def deliver(self, event: Any) -> None:
         if self.call is not None or (self.finder is not None and self.finder(self)):
-            self.call.deliver(event)
+            # A future that was made for this record alone gets its call now.
+            getattr(self.call, "source", self.call).deliver(event)
         elif self.undelivered is None:
             self.undelivered = [event]
         else:
@@ -139,7 +144,7 @@ class Book:
         """Book what was scheduled and is not known yet."""
         if control is not None and control.startswith(identity.CONTROL_PREFIX):
             record = Record(identifier, name, control, said)
-            self._enter(record, said)
+            self.enter(record, said)
         else:
             record = Record(identifier, name, None, said)
             self.legacy.setdefault(name, []).append(record)
@@ -148,7 +153,7 @@ class Book:
         self.uncounted.append(record)
         return record
 
-    def _enter(self, record: Record, said: Any) -> None:
+    def enter(self, record: Record, said: Any) -> None:
         named = self.index.get(record.name)
         if named is None:
             named = self.index[record.name] = {}
@@ -176,7 +181,7 @@ class Book:
         record.said = said
         if said.control is not None and said.control.startswith(identity.CONTROL_PREFIX):
             record.control = said.control
-            self._enter(record, said)
+            self.enter(record, said)
         else:
             self.legacy.setdefault(record.name, []).append(record)
         waiting = self.refused.get(record.name)
@@ -212,7 +217,7 @@ class Book:
         entry = named.get(text)
         if entry is None:
             return None
-        end = _FIRST if ordinal == 0 else f'","ordinal":{ordinal},"simpleflow":1}}'
+        end = FIRST if ordinal == 0 else f'","ordinal":{ordinal},"simpleflow":1}}'
         if type(entry) is not list:
             control = entry.control  # type: ignore[union-attr]  # no list here
             if control.endswith(end) and control.startswith(prefix):
@@ -263,7 +268,7 @@ class Book:
             named = self.index.get(record.name, {})
             entry = named.get(key) if key is not None else None
             if entry is record:
-                del named[key]
+                named.pop(key, None)  # type: ignore[arg-type]  # a key that is there is no None
             elif isinstance(entry, list) and record in entry:
                 entry.remove(record)
         legacy = self.legacy.get(record.name)

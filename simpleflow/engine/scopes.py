@@ -25,6 +25,16 @@ class Scope:
         self.wait = wait
         #: everything inside was told to end
         self.cancelled = False
+        #: futures of the tasks that were submitted inside, where leaving waits for them
+        self.submitted: list[futures.Future[Any]] = []
+
+    def note(self, future: futures.Future[Any]) -> None:
+        """A task was submitted inside."""
+        upward: Scope | None = self
+        while upward is not None:
+            if upward.wait:
+                upward.submitted.append(future)
+            upward = upward.parent
 
     def cancel(self) -> None:
         """Raise TaskCanceled in what waits inside; the code that calls goes on to its next wait."""
@@ -125,7 +135,7 @@ def scope(evaluation: evaluations.Evaluation, *, shield: bool = False, wait: boo
     finally:
         if not evaluation.dead:
             if wait:
-                _acknowledged(evaluation, strand)
+                _acknowledged(evaluation, strand, opened)
             strand.scope = opened.parent
             if strand.doomed is opened:
                 # It never waited: run() has no scope any more, so a request closes the execution at its next wait.
@@ -133,14 +143,25 @@ def scope(evaluation: evaluations.Evaluation, *, shield: bool = False, wait: boo
                 strand.closing = opened.parent is None and strand is evaluation.main and evaluation.scopes.owed
 
 
-def _acknowledged(evaluation: evaluations.Evaluation, strand: strands.Strand) -> None:
-    """Wait until every activity whose cancellation was requested has ended."""
-    waiting = tuple(
-        call.acknowledged() for call in evaluation.cancelled_calls() if call.record is not None and call.record.open_id
-    )
-    waiting = tuple(future for future in waiting if future._kind == futures.OPEN)
+def _acknowledged(evaluation: evaluations.Evaluation, strand: strands.Strand, of: Scope) -> None:
+    """Request the cancellation of what is open in a cancelled scope, and wait until all of it has ended."""
+    upward: Scope | None = of
+    while upward is not None and not upward.cancelled:
+        upward = upward.parent
+    if upward is None:
+        return
+    waiting = []
+    for future in of.submitted:
+        call = future.source
+        if future._kind == futures.OPEN:
+            call.cancel(future)
+        record = call.record
+        # The history may hold its end already: it counts once it is delivered.
+        ended = record is None or (record.outcome is not None and record.closed_id <= evaluation.position)
+        if future._kind == futures.CANCELED and not ended and record.scheduled:
+            waiting.append(call.acknowledged())
     if waiting:
-        strand.block(evaluation.waiting_for(waiting, len(waiting)))
+        strand.block(evaluation.waiting_for(tuple(waiting), len(waiting)))
 
 
 class Saga:

@@ -62,6 +62,9 @@ class SignalWait:
 class Queue:
     """Signals by name: each goes to the oldest wait on that name that was not cancelled."""
 
+    #: it is a target of the ledger, as records are: no submission stands behind it
+    call = None
+
     def __init__(self, evaluation: evaluations.Evaluation) -> None:
         self._evaluation = evaluation
         #: delivered, and nobody waits yet

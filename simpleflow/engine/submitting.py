@@ -34,6 +34,16 @@ def activity(
     future: futures.Future[Any] = futures.Future(
         evaluation, None, declared.raises_on_failure if raises is None else raises
     )
+    if strand.scope is not None:
+        strand.scope.note(future)
+    if not kwargs and not plan.identified and not plain:
+        for value in args:
+            if type(value) not in slots.PLAIN:
+                break
+        else:
+            text = evaluation.payloads.encode({"args": args, "kwargs": kwargs})
+            if len(text) < activities.SURE and not declared.meta:
+                return activities.submit(evaluation, declared, plan, strand.branch, text, future, priority)
     evaluation._seq = seq = evaluation._seq + 1
     call = activities.ActivityCall(evaluation, seq, plan.name, strand.branch, (future,))
     call.activity = declared
@@ -44,15 +54,7 @@ def activity(
         call.arguments = (args, kwargs)
     if priority is not calls.UNSET:
         call.priority = priority
-    if plain:
-        call.plain = True
-    elif not kwargs:
-        for value in args:
-            if type(value) not in slots.PLAIN:
-                break
-        else:
-            call.ready(evaluation.payloads.encode({"args": args, "kwargs": kwargs}))
-            return future
+    call.plain = plain
     return call.take(args, kwargs)
 
 
@@ -73,6 +75,8 @@ def child(
     future: futures.Future[Any] = futures.Future(evaluation, None, declared if raises is None else raises)
     call = children.ChildCall(evaluation, evaluation.next_seq(), cls.name, evaluation.current.branch, (future,))
     future._source = call
+    if evaluation.current.scope is not None:
+        evaluation.current.scope.note(future)
     call.cls = cls
     call.type_name = f"{cls.__module__}.{cls.__qualname__}"
     call.priority = priority
@@ -168,5 +172,19 @@ def fail(evaluation: evaluations.Evaluation, reason: str, details: Any = None) -
 def cancel_workflow(evaluation: evaluations.Evaluation) -> None:
     """Close the execution as CANCELED, after asking for the cancellation of everything that is open; never returns."""
     evaluation.check_alive()
-    evaluation.cancel_everything()
+    cancel_everything(evaluation)
     evaluation.end(evaluation.hooks.canceled())
+
+
+def cancel_everything(evaluation: evaluations.Evaluation) -> None:
+    """Ask for the cancellation of every open task, child and timer."""
+    for book in (evaluation.ledger.activities, evaluation.ledger.children):
+        for record in list(book.by_id.values()):
+            call = record.call
+            if call is not None and not call.done:
+                for future in list(call.holders):
+                    if future._kind == futures.OPEN:
+                        call.cancel(future)
+    for timer in list(evaluation.open_timers.values()):
+        timer.cancel(timer.future)
+    evaluation.outbox.drop_tasks()
