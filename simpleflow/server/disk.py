@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 
@@ -24,6 +25,8 @@ class Disk:
         self._thread: threading.Thread | None = None
         #: a flush is under way
         self.busy = False
+        #: how long the last one took
+        self.seconds = 0.0
 
     def begin(self) -> None:
         """Start a flush; the one before must be over."""
@@ -32,6 +35,11 @@ class Disk:
             self._thread.start()
         self.busy = True
         self._asked.put(True)
+
+    def flush_here(self) -> None:
+        """Flush on the calling thread, and call ``done`` before this returns."""
+        self.busy = True
+        self._over(self._timed())
 
     def stop(self) -> None:
         """End the thread; a flush that is under way is finished first, without a word to the loop's callback."""
@@ -42,12 +50,17 @@ class Disk:
 
     def _run(self) -> None:
         while self._asked.get():
-            error: BaseException | None = None
-            try:
-                self._flush()
-            except BaseException as raised:  # the loop decides what it means
-                error = raised
-            self._loop.call_soon_threadsafe(self._over, error)
+            self._loop.call_soon_threadsafe(self._over, self._timed())
+
+    def _timed(self) -> BaseException | None:
+        begun = time.perf_counter()
+        try:
+            self._flush()
+        except BaseException as raised:  # whoever waits for it decides what it means
+            return raised
+        finally:
+            self.seconds = time.perf_counter() - begun
+        return None
 
     def _over(self, error: BaseException | None) -> None:
         self.busy = False

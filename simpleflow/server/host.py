@@ -19,6 +19,8 @@ _LOG = logging.getLogger(__name__)
 #: seconds between two steps of a clean-up, and between two looks for one
 _CLEAN_STEP: Final = 0.05
 _CLEAN_EVERY: Final = 60.0
+#: seconds of a flush that is quicker than two changes of threads
+_QUICK: Final = 0.0005
 #: seconds until what the store refused is tried again
 _RETRY: Final = 1.0
 
@@ -28,8 +30,9 @@ class Host:
 
     A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop, so
     that what the loop has heard of a client before it (that it is gone) counts. Answers leave when the disk has the
-    commit: a thread waits for that while the loop goes on, each wait covers all commits before it began, and a call
-    that is alone waits on the loop, which is quicker. No call ever waits for more calls to come.
+    commit: a thread waits for that while the loop goes on, and each wait covers all commits before it began. For one
+    call and a quick disk the loop itself waits: handing it to a thread would take longer. No call ever waits for more
+    calls to come.
 
     ``before_commit`` and ``after_commit`` inject faults: the first is called before the store commits (it may sleep,
     or raise OSError as a full disk does), the second after it (it may raise ``errors.Fault``: the answer is lost).
@@ -216,12 +219,13 @@ class Host:
             if not self._stopped:
                 self._arm()
             return
+        alone = len(group) + len(self._committed) <= 1
         group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
         self._committed += group
         if not self.service.store.unflushed:
             self._release(self._take())
         elif self._disk is not None and not self._disk.busy:
-            self._flush(alone=len(self._committed) <= 1)
+            self._flush(alone=alone)
         if not self._stopped:
             self._arm()
 
@@ -233,15 +237,10 @@ class Host:
         assert self._disk is not None
         self._flushing = self._take()
         self.service.store.unflushed = False
-        if not alone:
-            self._disk.begin()
-            return
-        try:
-            self.service.store.flush()
-        except OSError as error:
-            self._flushed(error)
+        if alone and self._disk.seconds < _QUICK:
+            self._disk.flush_here()
         else:
-            self._flushed(None)
+            self._disk.begin()
 
     def _flushed(self, error: BaseException | None) -> None:
         """The disk has everything up to the commits that this flush was for."""
