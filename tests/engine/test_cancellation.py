@@ -310,3 +310,27 @@ def test_one_that_does_not_say_so_closes_at_once() -> None:
     play.history.start_activity("activity-a-1")
     play.history.request_cancel()
     assert play.decide()[-1] == "CancelWorkflowExecution"
+
+
+def test_cancel_of_a_task_that_a_hook_retries_says_the_same_in_a_re_run() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            retried, other = self.submit(A), self.submit(B)
+            other.result
+            said = retried.cancel()
+            self.submit(C).result
+            return said
+
+        def on_task_failure(self, context: Any) -> Any:
+            return context.decide_retry()
+
+    play = Play(Program)
+    play.decide()
+    play.history.fail_activity("activity-a-1")
+    play.complete("activity-b-1")
+    play.decide()
+    for activity_id in list(play.history.open.activities):
+        play.complete(activity_id)
+    while play.history.open.closed is None:
+        play.decide()
+    assert play.result is True
