@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 
 import psutil
@@ -65,9 +66,9 @@ def test_signals_cancellations_and_terminations_reach_the_workflow(place: Place)
 
 
 def test_the_same_example_gives_the_same_result_at_every_distance(place: Place) -> None:
-    argv = ("-i", '{"kwargs":{"limit":20,"ranges":2}}')
+    argv = ("-i", '{"kwargs":{"limit":8,"ranges":2}}')
     local = json.loads(place.ok("workflow.start", REPORT, "--local", *argv))
-    assert local["modules"] == 20
+    assert local["modules"] == 8
     standalone = json.loads(place.ok("standalone", REPORT, "-W", "2", *argv))
     assert standalone == local
     place.spawn("decider.start", REPORT)
@@ -111,3 +112,24 @@ def test_ctrl_c_terminates_what_standalone_started(place: Place) -> None:
     assert process.wait(20) == 130, place.logs()
     assert not [found for found in below if found.is_running() and found.status() != psutil.STATUS_ZOMBIE]
     assert json.loads(place.ok("workflow.info", "n", "--format", "json"))["status"] == "TERMINATED"
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_another_endpoint_is_reached_over_tcp_signed_when_there_are_keys(place: Place, verified: bool) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    if verified:
+        keys = "[me]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = secret\n"
+        (place.folder / "keys").write_text(keys)
+        place.env |= {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
+    argv = ["--credentials", "keys"] if verified else []
+    place.ok("server.start", "--detach", "--port", str(port), *argv)
+    url = f"http://127.0.0.1:{port}"
+    assert place.ok("--endpoint-url", url, "standalone", f"{FLOWS}.Doubles", "-W", "1") == "6"
+    if verified:
+        place.env["AWS_SECRET_ACCESS_KEY"] = "wrong"
+        refused = place.run("--endpoint-url", url, "workflow.list")
+        assert refused.returncode == 1
+        assert "signature" in refused.stderr.lower()
+        assert "Traceback" not in refused.stderr
