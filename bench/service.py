@@ -1,9 +1,9 @@
 """The embedded service over HTTP: requests per second, growth, memory, start; beside moto and the bare HTTP server.
 
 No-op activities: start, schedule, poll, complete, seven calls an execution, from one client process with 1, 4 and 8
-connections. All servers in each round, the same executions on each, medians over the rounds; CPU is that of the
-server's process, per request. moto's cost grows with every execution it was ever given: it gets a fresh server for each
-number of clients, once (about a minute).
+connections. The servers take turns, sample by sample; figures are medians, CPU is that of the server's process, per
+request. moto's cost grows with every execution it was ever given: it gets a fresh server for each number of clients,
+once, and 400 executions (half a minute), where each of ours works thousands.
 
     python bench/service.py [--rounds 3] [--quick] [--open N] [--big GB]
 
@@ -26,8 +26,8 @@ import _swf_servers
 import _table
 
 CLIENTS = (1, 4, 8)
-#: executions worked in one measurement
-LIVES = 400
+#: executions worked in one sample, samples of each round, executions that moto works
+LIVES, SAMPLES, MOTO_LIVES = 150, 6, 400
 NAMES = {
     "raw": "uvicorn alone",
     "memory": "ours, in memory",
@@ -44,66 +44,85 @@ MAKE: dict[str, Callable[[Path], _swf_servers.Server]] = {
 }
 
 
-Figures = dict[tuple[str, int], list[float]]
+class Comparison:
+    """Samples of every server, taken in turn: a ratio is the median of the ratios of neighbouring samples."""
+
+    def __init__(self, folder: Path, scale: float) -> None:
+        self._folder = folder
+        self._scale = scale
+        self.speed: dict[tuple[str, int], list[float]] = {}
+        self.cpu: dict[tuple[str, int], list[float]] = {}
+        #: ours in memory against moto's of the same minute
+        self.moto: dict[int, float] = {}
+        self._names = itertools.count()
+
+    def measure(self, kind: str, server: _swf_servers.Server, count: int, lives: int, keep: bool = True) -> None:
+        client = _swf_client.Client(server.where, lenient=kind == "moto")
+
+        def life(each: int, number: int) -> _swf_client.Life:
+            return _swf_client.no_op(f"w-{next(self._names)}", f"l-{each}")
+
+        before = server.cpu()
+        took = client.run(count, max(int(lives * self._scale), count), life)
+        if client.refused:
+            print(f"{NAMES[kind]} answered {client.refused} of {client.calls} calls with an error", file=sys.stderr)
+        if keep:
+            self.speed.setdefault((kind, count), []).append(client.calls / took)
+            self.cpu.setdefault((kind, count), []).append((server.cpu() - before) / client.calls)
+
+    def run(self, rounds: int) -> None:
+        servers = {kind: make(self._folder) for kind, make in MAKE.items() if kind != "moto"}
+        try:
+            for kind, server in servers.items():
+                if kind != "raw":
+                    _swf_client.register(_swf_client.Client(server.where))
+                self.measure(kind, server, 1, LIVES, keep=False)
+            for turn in range(rounds):
+                for place, count in enumerate(CLIENTS):
+                    for sample in range(SAMPLES):
+                        for kind, server in servers.items():
+                            self.measure(kind, server, count, LIVES)
+                        if sample == SAMPLES // 2 and turn == place % rounds:
+                            self._measure_moto(count)
+                    if turn == place % rounds:
+                        mine = statistics.median(self.speed["memory", count][-SAMPLES:])
+                        self.moto[count] = mine / self.speed["moto", count][0]
+        finally:
+            for server in servers.values():
+                server.stop()
+
+    def _measure_moto(self, count: int) -> None:
+        server = MAKE["moto"](self._folder)
+        try:
+            _swf_client.register(_swf_client.Client(server.where))
+            self.measure("moto", server, count, MOTO_LIVES)
+        finally:
+            server.stop()
+
+    def ratio(self, one: str, other: str, count: int) -> float:
+        pairs = zip(self.speed[one, count], self.speed[other, count], strict=True)
+        return statistics.median(mine / its for mine, its in pairs)
 
 
 def rates(folder: Path, rounds: int, scale: float) -> bool:
     """Compare the servers; return whether the goals are met."""
-    speed: Figures = {}
-    cpu: Figures = {}
-    lives = int(LIVES * scale)
-
-    def measure(kind: str, server: _swf_servers.Server, turn: int, count: int) -> None:
-        client = _swf_client.Client(server.where, lenient=kind == "moto")
-
-        def life(each: int, number: int) -> _swf_client.Life:
-            return _swf_client.no_op(f"w-{turn}-{count}-{number}", f"l-{each}")
-
-        before = server.cpu()
-        took = client.run(count, lives, life)
-        if client.refused:
-            print(f"{NAMES[kind]} answered {client.refused} of {client.calls} calls with an error", file=sys.stderr)
-        if turn:
-            speed.setdefault((kind, count), []).append(client.calls / took)
-            cpu.setdefault((kind, count), []).append((server.cpu() - before) / client.calls)
-
-    servers = {kind: make(folder) for kind, make in MAKE.items() if kind != "moto"}
-    try:
-        for kind, server in servers.items():
-            if kind != "raw":
-                _swf_client.register(_swf_client.Client(server.where))
-        for turn in range(rounds + 1):  # the first one warms up
-            for place, count in enumerate(CLIENTS):
-                for kind, server in servers.items():
-                    measure(kind, server, turn, count)
-                if turn == 1 + place % rounds:
-                    other = MAKE["moto"](folder)
-                    try:
-                        _swf_client.register(_swf_client.Client(other.where))
-                        measure("moto", other, turn, count)
-                    finally:
-                        other.stop()
-    finally:
-        for server in servers.values():
-            server.stop()
-    found = {key: statistics.median(values) for key, values in speed.items()}
-    costs = {key: statistics.median(values) for key, values in cpu.items()}
+    found = Comparison(folder, scale)
+    found.run(rounds)
     rows = [
         [
             NAMES[kind],
-            *(f"{found[kind, count]:,.0f}" for count in CLIENTS),
-            *(_table.seconds(costs[kind, count]) for count in CLIENTS),
+            *(f"{statistics.median(found.speed[kind, count]):,.0f}" for count in CLIENTS),
+            *(_table.seconds(statistics.median(found.cpu[kind, count])) for count in CLIENTS),
         ]
         for kind in MAKE
     ]
     headings = ["requests/s", *(f"{n} clients" for n in CLIENTS), *(f"CPU at {n}" for n in CLIENTS)]
     _table.show("start, schedule, poll, complete of no-op activities", headings, rows)
-    goals: list[tuple[str, float, float]] = []
-    for count in CLIENTS:
-        goals.append((f"in memory / moto, {count} clients", found["memory", count] / found["moto", count], 50.0))
-    for count in CLIENTS:
-        goals.append((f"in memory / uvicorn alone, {count} clients", found["memory", count] / found["raw", count], 0.3))
-    goals.append(("FULL / in memory, 8 clients", found["full", 8] / found["memory", 8], 0.5))
+    goals = [(f"in memory / moto, {count} clients", found.moto[count], 50.0) for count in CLIENTS]
+    goals += [
+        (f"in memory / uvicorn alone, {count} clients", found.ratio("memory", "raw", count), 0.3) for count in CLIENTS
+    ]
+    goals.append(("FULL / in memory, 8 clients", found.ratio("full", "memory", 8), 0.5))
     _table.show(
         "goals",
         ["ratio", "measured", "goal", ""],
