@@ -198,14 +198,14 @@ class Cluster:
         if not self.is_up and not hurry:
             raise core_errors.UsageError(f"cluster '{self.config.cluster}' is not up: there is nothing to take down")
         limit = None if timeout is None else time.monotonic() + timeout
-        asked = False
-        # A supervisor of our own may not hold the lock yet: it is asked all the same.
-        while self.is_up if self._process is None else self._process.poll() is None:
+        asked: psutil.Process | None = None
+        # It lets its lock go a moment before it is gone; one of our own may not hold it yet.
+        while self._process.poll() is None if self._process is not None else self.is_up or _lives(asked):
             pid = self._process.pid if self._process is not None else self._pid()
-            if pid is not None and not asked:
-                asked = True
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGINT if hurry else signal.SIGTERM)
+            if pid is not None and asked is None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    asked = psutil.Process(pid)
+                    asked.send_signal(signal.SIGINT if hurry else signal.SIGTERM)
             if limit is not None and time.monotonic() > limit:
                 return False
             time.sleep(0.05)
@@ -311,6 +311,14 @@ def running(path: str | Path, environment: Mapping[str, str] | None = None) -> I
         cluster.take_down(hurry=True, timeout=20.0)
         raise
     cluster.take_down(timeout=120.0)
+
+
+def _lives(process: psutil.Process | None) -> bool:
+    if process is None:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _tail(path: Path, lines: int = 20) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,24 @@ class Rig:
             if time.monotonic() > limit:
                 pytest.fail(f"not within {seconds} s: {what}\n{self.cluster.status()}\n{self.cluster.logs()}")
             time.sleep(0.1)
+
+    @contextlib.contextmanager
+    def paused(self, pid: int) -> Iterator[None]:
+        """Stop a process, but not while it holds the lock of the documents: every other process would wait for it."""
+        lock = self.cluster.paths.folder / "store" / ".blobs" / "lock"
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            with lock.open("ab") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    os.kill(pid, signal.SIGCONT)
+                    time.sleep(0.01)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def works(self) -> None:
         """Wait until every machine of the floor works."""

@@ -137,9 +137,8 @@ def test_another_manager_takes_over_and_without_any_the_nodes_end_themselves(tmp
         second = subprocess.Popen(
             command, env=rig.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        os.kill(first, signal.SIGSTOP)
-        rig.until("the second manager leads", lambda: (rig.cluster.status().lease or "").endswith(f"-{second.pid}"))
-        os.kill(first, signal.SIGCONT)
+        with rig.paused(first):
+            rig.until("the second manager leads", lambda: (rig.cluster.status().lease or "").endswith(f"-{second.pid}"))
         time.sleep(1.0)
         assert (rig.cluster.status().lease or "").endswith(f"-{second.pid}"), "the one that was paused does not act"
         assert {node.node for node in rig.cluster.status().nodes} == before
