@@ -1,0 +1,32 @@
+"""A workflow whose tasks take as long as a test wants."""
+
+from __future__ import annotations
+
+import time
+
+from simpleflow import Workflow, activity, futures
+
+
+@activity.with_attributes(version="1", task_list="light", retry=0, raises_on_failure=True, heartbeat_timeout=10)
+def light_nap(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return number
+
+
+@activity.with_attributes(version="1", task_list="heavy", retry=0, raises_on_failure=True, heartbeat_timeout=10)
+def heavy_nap(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return number
+
+
+class Naps(Workflow):
+    name = "naps"
+    version = "1"
+    task_list = "report-decisions"
+    decision_tasks_timeout = 10
+    execution_timeout = 300
+
+    def run(self, light: int, heavy: int, seconds: float) -> list[int]:
+        naps = [self.submit(light_nap, number, seconds) for number in range(light)]
+        naps += [self.submit(heavy_nap, number, seconds) for number in range(heavy)]
+        return futures.wait(*naps)

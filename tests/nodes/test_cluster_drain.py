@@ -1,0 +1,114 @@
+"""Drains with real workers and service: what a node has is finished, what it is handed at the mark is worked."""
+
+from __future__ import annotations
+
+import collections
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simpleflow.client import connect
+from simpleflow.nodes import clusters
+from simpleflow.nodes.providers.process import records
+
+from .rig import FROM_ZERO, ROOT, Rig
+
+pytestmark = pytest.mark.needs_processes
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    made = Rig(tmp_path_factory.mktemp("drain"), FROM_ZERO)
+    made.cluster.bring_up(directory=str(ROOT))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def service(rig: Rig) -> Iterator[connect.Connection]:
+    with connect.connect(domain=rig.cluster.config.swf_domain, endpoint_url=rig.cluster.paths.endpoint) as connection:
+        yield connection
+
+
+class Run:
+    """One execution of ``jobs.Naps``."""
+
+    def __init__(self, rig: Rig, service: connect.Connection, name: str, *args: object) -> None:
+        given = json.dumps({"args": args, "kwargs": {}})
+        start = ("workflow.start", "--cluster", str(rig.file), "--workflow-id", name, "--input", given)
+        done = rig.command(*start, "tests.nodes.jobs.Naps")
+        assert done.returncode == 0, done.stderr
+        execution = {"workflowId": name, "runId": done.stdout.split()[1]}
+        self._request = {"domain": service.domain, "execution": execution}
+        self._service = service
+
+    def events(self) -> list[Any]:
+        return list(self._service.transport.call("GetWorkflowExecutionHistory", self._request).events)
+
+    def counts(self) -> collections.Counter[str]:
+        return collections.Counter(type(each).__name__ for each in self.events())
+
+    def closed(self) -> bool:
+        return self.counts()["WorkflowExecutionCompleted"] > 0
+
+    def ran_on(self) -> dict[int, str]:
+        """The node of each task, in the order of their starts."""
+        started = [each for each in self.events() if type(each).__name__ == "ActivityTaskStarted"]
+        return {
+            each.attributes.scheduled_event_id: json.loads(each.attributes.identity)["node"]
+            for each in sorted(started, key=lambda event: event.id)
+        }
+
+
+def mark(rig: Rig, node: str) -> None:
+    """Mark a node and wait until its agent has seen it; a manager that needs the node would take the mark back."""
+
+    def seen() -> bool:
+        return any(each.node == node and each.state not in {"working", "marked"} for each in rig.cluster.status().nodes)
+
+    manager = rig.cluster.up.manager
+    assert manager
+    with rig.paused(manager):
+        records.NodeFolder(rig.cluster.paths.folder / "nodes" / node).set_tag("simpleflow:drain.1", "1")
+        rig.until("the agent saw the mark", seen)
+
+
+def working(rig: Rig) -> list[clusters.NodeStatus]:
+    return [each for each in rig.cluster.status().nodes if each.state == "working"]
+
+
+def test_a_marked_node_finishes_its_task_and_the_next_one_goes_to_another(
+    rig: Rig, service: connect.Connection
+) -> None:
+    run = Run(rig, service, "busy", 0, 2, 3.0)
+    rig.until("a node shows the task", lambda: any(each.running for each in working(rig)))
+    (node,) = working(rig)
+    mark(rig, node.node)
+    rig.until("both are done", run.closed)
+    first, second = run.ran_on().values()
+    assert first == node.node
+    assert second != first
+    assert not {"ActivityTaskTimedOut", "ActivityTaskFailed"} & set(run.counts())
+    rig.until("the marked node is gone", lambda: rig.ended(node.node))
+
+
+def test_whatever_is_marked_whenever_no_task_is_lost_or_run_twice(rig: Rig, service: connect.Connection) -> None:
+    """Idle polls are open all the time: marks fall into them, and into what they are just handed."""
+    run = Run(rig, service, "many", 60, 0, 0.2)
+    marked: set[str] = set()
+    limit = time.monotonic() + 60
+    while not run.closed():
+        assert time.monotonic() < limit, run.counts()
+        fresh = [each for each in working(rig) if each.node not in marked and each.profile == "small"]
+        if fresh and len(marked) < 6:
+            marked.add(fresh[0].node)
+            mark(rig, fresh[0].node)
+        time.sleep(0.2)
+    counts = run.counts()
+    assert (counts["ActivityTaskStarted"], counts["ActivityTaskCompleted"]) == (60, 60), counts
+    assert len(marked) >= 2
+    assert len(set(run.ran_on().values())) >= 2
+    rig.until("every marked node is gone", lambda: all(rig.ended(name) for name in marked))
