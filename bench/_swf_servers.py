@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from simpleflow.nodes import tether
+
 HERE = Path(__file__).resolve()
 
 
@@ -34,7 +36,7 @@ class Server:
         self._log = (folder / f"server-{port}.log").open("wb")
         began = time.perf_counter()
         self._process = subprocess.Popen(
-            command,
+            tether.command(*command),  # it ends with the benchmark, however that ends
             env={**kept, "SIMPLEFLOW_RUNTIME_DIR": self._run.name, "SIMPLEFLOW_DATA_DIR": str(folder)},
             stdout=self._log,
             stderr=self._log,

@@ -107,6 +107,8 @@ class Running:
             "open_polls": self._app.open_polls,
             "busy": self._host.busy,
             "idle_stop": self._options.idle,
+            #: what the check after an unclean stop found
+            "problems": self._host.problems or [],
         }
 
     def run(self, ready: Callable[[], None]) -> None:
