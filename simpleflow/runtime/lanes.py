@@ -191,7 +191,7 @@ class DeciderProcess(NamedMixin):
             try:
                 answer = self._step.poll(task_list, poll_id)
                 backoff.reset()
-            except errors.SwfError as error:
+            except Exception as error:  # an event type of a later SWF, say: the lane goes on with other executions
                 delay = backoff.next()
                 logger.warning(
                     "Polling %s failed (%s); next attempt after %.1f s.",

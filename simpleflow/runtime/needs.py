@@ -88,7 +88,11 @@ class Resolver:
 
     def resolve(self, task: engines.DecisionTask, needs: engines.Needs) -> engines.DecisionTask:
         """Return the task with what ``needs`` names added to it. Raises what the service or the blob store raises."""
-        if needs.history and not task.complete:
+        if needs.history:
+            if task.complete:
+                raise errors.SimpleflowError(
+                    f"the engine asks for the history of {task.workflow_id} {task.run_id} although it has all of it"
+                )
             task = msgspec.structs.replace(task, events=self._history(task), complete=True)
         if needs.blobs:
             loaded = {pointer: self._load(pointer) for pointer in needs.blobs}

@@ -205,7 +205,7 @@ class Worker(NamedMixin):
         }
         try:
             answer = self._transport.call("PollForActivityTask", request, poll_id=self._poll_id)
-        except errors.SwfError as error:
+        except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
             delay = backoff.next()
             logger.warning(
                 "Polling %s failed (%s); next attempt after %.1f s.",

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from simpleflow import engine as engines
-from simpleflow.core import attributes, clock, decisions, documents, interceptors
+from simpleflow.core import attributes, clock, decisions, documents, events, interceptors
 from simpleflow.process import Stop
 from simpleflow.runtime import decider, lanes, needs, stores
 from simpleflow.swf import errors, shapes
@@ -63,7 +63,10 @@ class FakeSwf:
             if "nextPageToken" in request:
                 return self.page(request["nextPageToken"])
             if self.tasks:
-                return self.tasks.pop(0)
+                found = self.tasks.pop(0)
+                if isinstance(found, Exception):
+                    raise found
+                return found
             self.revoked.wait(5)
             return SimpleNamespace(task_token="")
         if action == "GetWorkflowExecutionHistory":
@@ -316,6 +319,24 @@ def test_interceptors_see_the_decision_before_and_after() -> None:
     step.handle(polled())
     step.stopping()
     assert seen == ["polling", ("received", "run", 3), ("answered", demand, True), "stopping"]
+
+
+def test_a_lane_survives_what_it_does_not_understand(monkeypatch: pytest.MonkeyPatch) -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    swf.tasks = [events.UnknownEvent("event 7 is of type 'WorkflowExecutionSlept'"), polled()]
+    stop = Stop()
+    monkeypatch.setattr(lanes.DeciderProcess, "_rest", lambda self, seconds: None)
+    step = make(swf, engine)
+    handle = step.handle
+
+    def once(answer: Any, **more: Any) -> bool:
+        done = handle(answer, **more)
+        stop.request()
+        return done
+
+    monkeypatch.setattr(step, "handle", once)
+    lanes.DeciderProcess(swf, step, stop=stop, lanes=1).run()
+    assert len(swf.responses()) == 1
 
 
 def test_the_loops_call_the_engine_on_one_thread_and_drain() -> None:
