@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import logging
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from simpleflow.process import NamedMixin, Stop
@@ -93,35 +92,37 @@ class EngineThread:
 
 
 class InFlight:
-    """Runs whose response is on its way: the next decision of a run waits until its predecessor is acknowledged.
+    """Runs that a lane is busy with: the next decision of a run waits until its predecessor is acknowledged.
 
     The service hands out the next task as soon as it took the response, which may be before its answer arrived here;
-    an evaluation that does not know yet that it was acknowledged would be thrown away and run again.
+    an evaluation that does not know yet that it was acknowledged would be thrown away and run again. The lane that got
+    the next task leaves it to the one that is busy with the run, and polls on: two lanes that wait for each other cost
+    three times the CPU of the decision. Thread safe.
     """
-
-    #: seconds that a decision waits at most: then it is answered by a re-run, which is right too
-    PATIENCE = 10.0
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._runs: dict[str, threading.Event] = {}
+        #: run -> tasks that came meanwhile
+        self._runs: dict[str, list[Any]] = {}
 
-    @contextlib.contextmanager
-    def of(self, run_id: str) -> Iterator[None]:
-        """Hold the run's place while its decision is made and answered."""
-        done = threading.Event()
+    def take(self, run_id: str, answer: Any) -> bool:
+        """Return whether the caller shall decide this task now; else the lane that is busy with the run will."""
         with self._lock:
-            before = self._runs.get(run_id)
-            self._runs[run_id] = done
-        if before is not None:
-            before.wait(self.PATIENCE)
-        try:
-            yield
-        finally:
-            done.set()
-            with self._lock:
-                if self._runs.get(run_id) is done:
-                    del self._runs[run_id]
+            left = self._runs.get(run_id)
+            if left is None:
+                self._runs[run_id] = []
+                return True
+            left.append(answer)
+            return False
+
+    def next(self, run_id: str) -> Any | None:
+        """Return a task that was left for the run's lane; with None the run is no longer in flight."""
+        with self._lock:
+            left = self._runs[run_id]
+            if left:
+                return left.pop(0)
+            del self._runs[run_id]
+            return None
 
 
 class DeciderProcess(NamedMixin):
@@ -214,22 +215,30 @@ class DeciderProcess(NamedMixin):
             seconds -= 0.2
 
     def _answer(self, answer: Any) -> None:
+        run_id = answer.workflow_execution.run_id
+        if not self._in_flight.take(run_id, answer):
+            return
+        left: Any | None = answer
+        while left is not None:
+            self._decide(left)
+            left = self._in_flight.next(run_id)
+
+    def _decide(self, answer: Any) -> None:
         execution = answer.workflow_execution
-        with self._in_flight.of(execution.run_id):
-            try:
-                self._step.handle(
-                    answer,
-                    on_engine=lambda function: self._engine.call(self._watched(answer, function)),
-                    later=lambda function: self._engine.put_off(self._watched(answer, function)),
-                    at_end=lambda function: self._engine.post(self._watched(answer, function)),
-                )
-            except Exception:
-                logger.exception(
-                    "The decision of %s %s was not answered; the service hands it out again.",
-                    execution.workflow_id,
-                    execution.run_id,
-                    extra={"action": "decision_failed"},
-                )
+        try:
+            self._step.handle(
+                answer,
+                on_engine=lambda function: self._engine.call(self._watched(answer, function)),
+                later=lambda function: self._engine.put_off(self._watched(answer, function)),
+                at_end=lambda function: self._engine.post(self._watched(answer, function)),
+            )
+        except Exception:
+            logger.exception(
+                "The decision of %s %s was not answered; the service hands it out again.",
+                execution.workflow_id,
+                execution.run_id,
+                extra={"action": "decision_failed"},
+            )
 
     def _watched(self, answer: Any, function: Callable[[], T]) -> Callable[[], T]:
         dog = self._dog

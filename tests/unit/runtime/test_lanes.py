@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -52,26 +51,14 @@ def test_what_is_put_off_runs_before_what_is_asked_later_and_at_the_end(caplog: 
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_run_is_decided_after_its_last_response_was_acknowledged() -> None:
+def test_a_run_is_decided_by_one_lane_at_a_time() -> None:
     in_flight = lanes.InFlight()
-    order: list[str] = []
-    entered = threading.Event()
-
-    def second() -> None:
-        entered.set()
-        with in_flight.of("run"):
-            order.append("second")
-
-    with in_flight.of("run"):
-        thread = threading.Thread(target=second)
-        thread.start()
-        entered.wait()
-        with in_flight.of("another run"):
-            order.append("another")
-        time.sleep(0.05)
-        order.append("first")
-    thread.join()
-    assert order == ["another", "first", "second"]
+    assert in_flight.take("run", "first")
+    assert in_flight.take("another run", "its first")
+    assert not in_flight.take("run", "second")
+    assert not in_flight.take("run", "third")
+    assert [in_flight.next("run") for _ in range(3)] == ["second", "third", None]
+    assert in_flight.take("run", "fourth")
 
 
 def test_the_watchdog_times_evaluations_only(capfd: pytest.CaptureFixture[str]) -> None:
