@@ -21,8 +21,11 @@ class Plan(msgspec.Struct, eq=False):
     name: str
     #: its row of the demand
     cell: list[int]
-    #: its id is its identity
-    identified: bool
+    #: its id is its identity, or its input holds more than arguments
+    special: bool
+    book: records.Book
+    #: the book's index
+    index: dict[str, dict[str, Any]]
 
 
 class ActivityCall(calls.TaskCall, eq=False):
@@ -203,18 +206,27 @@ def submit(
 
     One that the history shows completed at its first attempt needs no call: its record settles the future.
     """
-    ordinal = evaluation.ordinals.next_of(hash((branch.path, "activity", plan.name, text)))
-    book = evaluation.ledger.activities
-    named = book.index.get(plan.name)
+    ordinal = 0
+    number = hash((branch.path, "activity", plan.name, text))
+    ordinals = evaluation.ordinals
+    if ordinals.seen or number in ordinals.fresh:
+        ordinal = ordinals.next_of(number)
+    else:
+        ordinals.fresh.add(number)
     record = None
+    named = plan.index.get(plan.name)
     if named is not None:
         record = named.get(text)
         if record is not None:
-            control = record.control if type(record) is records.Record else ""
-            if ordinal == 0 and control.endswith(records.FIRST) and control.startswith(branch.prefix):
+            if (
+                ordinal == 0
+                and type(record) is records.Record
+                and record.control.endswith(records.FIRST)
+                and record.control.startswith(branch.prefix)
+            ):
                 del named[text]
             else:
-                record = book.claim(plan.name, branch.prefix, ordinal, text)
+                record = plan.book.claim(plan.name, branch.prefix, ordinal, text)
             if (
                 record is not None
                 and record.outcome is events.ActivityTaskCompleted
@@ -228,7 +240,7 @@ def submit(
                 record.branch = branch
                 record.ordinal = ordinal
                 future._source = record
-                del book.by_id[record.id]
+                del plan.book.by_id[record.id]
                 if evaluation.submitted is not None:
                     evaluation.submitted.append(record)
                 return future
@@ -242,7 +254,7 @@ def submit(
     future._source = call
     if evaluation.submitted is not None:
         evaluation.submitted.append(call)
-    if record is None and book.by_id:
+    if record is None and plan.book.by_id:
         record = call.find(text, None)
     if record is None:
         call._move(demand.FORESEEN)

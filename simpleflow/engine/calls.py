@@ -11,8 +11,7 @@ from simpleflow.core import decisions, errors, events, limits, types
 
 from . import failures, futures, identity, records, slots
 
-#: reason of a task whose machine went away: scheduled again outside the retry budget, so often at most
-INTERRUPTED = "simpleflow.node.interrupted"
+#: how often a task whose machine went away is scheduled again outside the retry budget
 INTERRUPTIONS = 10
 
 
@@ -342,7 +341,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def _failed(self, event: Any) -> None:
         error = failures.of_event(self.name, event, self.declared_timeout)
         reason = getattr(event.attributes, "reason", None)
-        if reason == INTERRUPTED and self.interrupted < INTERRUPTIONS:
+        if reason == records.INTERRUPTED and self.interrupted < INTERRUPTIONS:
             self.interrupted += 1
             self.again()
             return
@@ -423,6 +422,9 @@ class TaskCall(msgspec.Struct, eq=False):
         return futures.FINISHED
 
     def _exhausted(self, record: records.Record) -> bool:
+        # What a hook will make of a failure only its turn shows.
+        if self.evaluation.hooks.handles_failures:
+            return False
         return record.failures > failures.budget(self.retry)
 
     def _over_before(self, started: int) -> bool:

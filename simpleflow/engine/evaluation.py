@@ -51,7 +51,7 @@ class Evaluation:
     ) -> None:
         self.cls = cls
         self.payloads = coder
-        self.decode = coder.decode
+        self.encode, self.decode = coder.encode, coder.decode
         self.domain = task.domain
         self.workflow_id = task.workflow_id
         self.run_id = task.run_id
@@ -401,8 +401,11 @@ class Evaluation:
 
     def plan(self, declared: Any) -> activities.Plan:
         """Return what each submission of an activity needs."""
-        identified = bool(declared.idempotent) or hasattr(declared.callable, "get_task_id")
-        plan = self.plans[declared] = activities.Plan(declared.name, self.demand.cell(declared), identified)
+        special = bool(declared.idempotent) or bool(declared.meta) or hasattr(declared.callable, "get_task_id")
+        book = self.ledger.activities
+        plan = self.plans[declared] = activities.Plan(
+            declared.name, self.demand.cell(declared), special, book, book.index
+        )
         return plan
 
     def call_of(self, record: Any, future: futures.Future[Any]) -> activities.ActivityCall:

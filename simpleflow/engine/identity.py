@@ -52,25 +52,25 @@ class Branch:
 class Ordinals:
     """How many equal tasks were submitted before. Eight bytes for each distinct one: executions are long."""
 
-    __slots__ = ("_again", "_seen", "fresh")
+    __slots__ = ("_again", "fresh", "seen")
 
     #: so many fresh ones are kept in a set, which is faster and ten times as large
     MOST_FRESH = 64
 
     def __init__(self) -> None:
         self.fresh: set[int] = set()
-        self._seen = array("q")
+        self.seen = array("q")
         self._again: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._seen) + len(self.fresh)
+        return len(self.seen) + len(self.fresh)
 
     def next(self, key: tuple[str, ...]) -> int:
         return self.next_of(hash(key))
 
     def next_of(self, number: int) -> int:
         if number not in self.fresh:
-            seen = self._seen
+            seen = self.seen
             if seen:
                 place = bisect.bisect_left(seen, number)
                 if place < len(seen) and seen[place] == number:
@@ -87,7 +87,7 @@ class Ordinals:
     def compact(self) -> None:
         """Give the memory of fresh ones back: the execution is about to be suspended."""
         if len(self.fresh) > self.MOST_FRESH:
-            self._seen = array("q", sorted([*self._seen, *self.fresh]))
+            self.seen = array("q", sorted([*self.seen, *self.fresh]))
             self.fresh = set()
 
 

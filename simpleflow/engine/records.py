@@ -20,6 +20,8 @@ from . import identity
 UNCAPPED = 1 << 60
 #: how the control of the first of equal submissions ends
 FIRST = '","ordinal":0,"simpleflow":1}'
+#: reason of a task whose machine went away: it costs no attempt
+INTERRUPTED = "simpleflow.node.interrupted"
 #: whole-history reads that depend on a record: none, on how it ends, on each change
 NOT, FINAL, EVERY = 0, 1, 2
 
@@ -76,7 +78,7 @@ class Record(msgspec.Struct, eq=False):
         self.outcome = kind
         self.closed_id = event.id
         self.started = False
-        if kind in FAILURES:
+        if kind in FAILURES and getattr(event.attributes, "reason", None) != INTERRUPTED:
             self.failures += 1
 
     def deliver(self, event: Any) -> None:

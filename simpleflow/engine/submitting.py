@@ -36,24 +36,23 @@ def activity(
     )
     if strand.scope is not None:
         strand.scope.note(future)
-    if not kwargs and not plan.identified and not plain:
+    if not (kwargs or plain or plan.special):
         for value in args:
             if type(value) not in slots.PLAIN:
                 break
         else:
-            text = evaluation.payloads.encode({"args": args, "kwargs": kwargs})
-            if len(text) < activities.SURE and not declared.meta:
+            text = evaluation.encode({"args": args, "kwargs": kwargs})
+            if len(text) < activities.SURE:
                 return activities.submit(evaluation, declared, plan, strand.branch, text, future, priority)
     evaluation._seq = seq = evaluation._seq + 1
     call = activities.ActivityCall(evaluation, seq, plan.name, strand.branch, (future,))
     call.activity = declared
     call.cell = plan.cell
     future._source = call
-    if plan.identified:
+    if plan.special:
         call.identified = True
         call.arguments = (args, kwargs)
-    if priority is not calls.UNSET:
-        call.priority = priority
+    call.priority = priority
     call.plain = plain
     return call.take(args, kwargs)
 
