@@ -301,3 +301,28 @@ def test_many_executions_stay_apart() -> None:
             play.decide()
     assert [play.result[4] for play in plays] == [[place, 5] for place in range(50)]
     assert Steps.ran == 50
+
+
+def test_a_watched_task_that_was_refused_first_is_still_watched_after_a_re_run() -> None:
+    from simpleflow import canvas
+
+    class Program(Base):
+        def run(self) -> Any:
+            group = self.submit(canvas.Group((A, 1), (A, 2)))
+            seen = group.finished
+            self.submit(B).result
+            return seen
+
+    play = Play(Program)
+    play.history.refuse("ScheduleActivityTask", "ACTIVITY_CREATION_RATE_EXCEEDED")
+    play.decide()
+    play.decide()
+    play.complete("activity-a-2")  # something that was read changes: it is re-run, and a-1 is still refused
+    play.decide()
+    play.history.fire_timer("_simpleflow_wake_up_timer")
+    assert play.decide() == ["ScheduleActivityTask activity-a-1"]
+    play.complete("activity-a-1")
+    play.decide()
+    play.complete("activity-b-1")
+    play.decide()
+    assert play.result is True
