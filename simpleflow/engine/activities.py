@@ -270,7 +270,6 @@ def of_record(evaluation: Any, record: records.Record, future: futures.Future[An
     call.activity = record.activity
     call.ordinal = record.ordinal
     call.text = record.said.input
-    call.control = record.control
     call.id = record.id
     call.record = record
     call.done = future._kind != futures.OPEN

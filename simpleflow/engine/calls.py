@@ -76,7 +76,6 @@ class TaskCall(msgspec.Struct, eq=False):
     queued: bool = False
     record: records.Record | None = None
     id: str = ""
-    control: str = ""
     #: how many equal ones were submitted before
     ordinal: int = 0
     text: str = ""
@@ -221,15 +220,13 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def own_control(self) -> str:
         """The control text; hashed only when it is asked for."""
-        if not self.control:
-            self.control = identity.control(self.branch, identity.digest(self.text), self.ordinal)
-        return self.control
+        return identity.control(self.branch, identity.digest(self.text), self.ordinal)
 
     def claimed(self, record: records.Record) -> None:
         self.record = record
         self.id = record.id
         record.call = self
-        record.said = None
+        record.said = record.control = None
         record.watched = max(record.watched, self.watched)
         waiting, record.undelivered = record.undelivered, None
         for event in waiting or ():

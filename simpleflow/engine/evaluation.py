@@ -26,6 +26,7 @@ from . import (
     identity,
     inputs,
     ledger,
+    marker_records,
     markers,
     outbox,
     signals,
@@ -72,7 +73,7 @@ class Evaluation:
         self.marker_calls: dict[tuple[str, str], markers.MarkerCall] = {}
         self.shared: dict[tuple[str, str], calls.TaskCall] = {}
         self.children: dict[int, Any] = {}
-        self.patches: set[str] = set()
+        self.patches: dict[str, None] = {}
         self.demand = demand.Demand(self)
         self.diagnostics: list[str] = []
         #: the event delivered last; whole-history reads raise the floor of positional ones above it
@@ -123,7 +124,7 @@ class Evaluation:
         self.refused_cancel = False
         #: what a complete replay submitted, for the diff; None once it was compared
         self.submitted: list[Any] | None = []
-        self._advised: set[str] = set()
+        self._advised: dict[str, None] = {}
         self.main: strands.Strand | None = None
 
     def _find_submission(self, record: Any) -> bool:
@@ -138,6 +139,9 @@ class Evaluation:
 
     def _find_marker(self, record: Any) -> bool:
         """A refused marker names no details: it was the first of that name that waits to be sent."""
+        if record.name.startswith(marker_records.OURS):
+            markers.refused(self, record.name)
+            return False
         call = self.outbox.first_marker(record.name)
         if call is None:
             return False
@@ -396,7 +400,7 @@ class Evaluation:
     def advise(self, sentence: str) -> None:
         """Have a sentence logged with this decision, once in the life of this evaluation."""
         if sentence not in self._advised:
-            self._advised.add(sentence)
+            self._advised[sentence] = None
             self.diagnostics.append(sentence)
 
     def plan(self, declared: Any) -> activities.Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,12 @@ def overridden(cls: type, name: str) -> bool:
     return hook is not None and not getattr(hook, "is_default", False)
 
 
+@functools.cache
+def hooks_of(cls: type) -> frozenset[str]:
+    """Return the hooks that a class overrides."""
+    return frozenset(name for name in _HOOKS if overridden(cls, name))
+
+
 def reruns(cls: type) -> bool:
     """Whether the class must see each decision from its start."""
     return not getattr(cls, "resumable", False) and any(overridden(cls, name) for name in _EACH_TIME)
@@ -90,7 +97,7 @@ class Hooks:
 
     def __init__(self, evaluation: evaluations.Evaluation) -> None:
         self._evaluation = evaluation
-        self._has = {name for name in _HOOKS if overridden(evaluation.cls, name)}
+        self._has = hooks_of(evaluation.cls)
         self.handles_failures = "on_task_failure" in self._has
 
     def history(self) -> LazyHistory:

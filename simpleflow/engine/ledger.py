@@ -94,7 +94,7 @@ class Ledger:
         #: by signal name: events not delivered yet; last one delivered or not
         self.signals_waiting: dict[str, int] = {}
         self.signals_last: dict[str, Any] = {}
-        self.watched_signals: set[str] = set()
+        self.watched_signals: dict[str, None] = {}
         self.legacy = False
         #: who is told of signals and of a cancel request: set by the evaluation
         self.on_signal: Target = None

@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, limits
 
-from . import calls, futures, marker_records, records
+from . import calls, failures, futures, marker_records, records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -95,11 +95,19 @@ class OwnMarker(calls.Sent):
         evaluation.outbox.push(self)
 
     def deliver(self, event: Any) -> None:
-        """Its event says nothing new."""
+        """Its event says nothing new; a refusal ends the execution."""
+        if type(event) is events.RecordMarkerFailed:
+            refused(self.evaluation, self._name)
 
     def decision(self) -> decisions.Decision | None:
         self.evaluation.ledger.markers.emitted(self, self._key)
         return decisions.RecordMarker(marker_name=self._name, details=self._details)
+
+
+def refused(evaluation: evaluations.Evaluation, name: str) -> None:
+    """One of our own markers was refused: a re-run would not see what the program saw, so nothing can follow."""
+    reason = f"marker {name} was refused: {failures.ADVICE['OPERATION_NOT_PERMITTED']}"
+    evaluation.outcome = evaluation.hooks.failing(reason, None)
 
 
 def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: Any) -> Any:
@@ -136,6 +144,6 @@ def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: 
         return True
     now = evaluation.answering()
     if known is None and (now or deprecated) and identifier not in evaluation.patches:
-        evaluation.patches.add(identifier)
+        evaluation.patches[identifier] = None
         OwnMarker(evaluation, marker_records.PATCH, marker_records.Own(branch="", ordinal=0, id=identifier))
     return now or deprecated

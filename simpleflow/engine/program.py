@@ -89,7 +89,7 @@ def event_details(evaluation: evaluations.Evaluation, event_type: str, event_nam
         raise ValueError(f"no details of {event_type!r}: ask for a signal, marker or timer")
     evaluation.observed = True
     if event_type == "signal":
-        book.watched_signals.add(event_name)
+        book.watched_signals[event_name] = None
         event = book.signals_last.get(event_name)
         if event is None:
             return None

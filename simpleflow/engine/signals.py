@@ -123,7 +123,7 @@ class Queue:
         evaluation = self._evaluation
         evaluation.observed = True
         ledger = evaluation.ledger
-        ledger.watched_signals.add(wait.name)
+        ledger.watched_signals[wait.name] = None
         waits = self._waits.get(wait.name, deque())
         place = next((i for i, other in enumerate(waits) if other is wait), None)
         undelivered = [e for target, e in ledger.arrived if target is self and e.attributes.signal_name == wait.name]

@@ -23,7 +23,7 @@ class Timers:
         self.peak = 0
         self.cap = UNCAPPED
         self.last: dict[str, tuple[Any, Any]] = {}
-        self.watched: set[str] = set()
+        self.watched: dict[str, None] = {}
         self._expected: dict[str, Record] = {}
 
     def started(self, timer_id: str, event: Any, resumed: bool) -> Record | None:
@@ -67,7 +67,7 @@ class Timers:
 
     def watch(self, timer_id: str) -> None:
         """A whole-history read depends on every timer of this id."""
-        self.watched.add(timer_id)
+        self.watched[timer_id] = None
 
     def claim(self, timer_id: str) -> Record | None:
         queue = self.queues.get(timer_id)
