@@ -65,6 +65,7 @@ class Host:
         self._broken: errors.Fault | None = None
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
+        self._next: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at: float | None = None
         self._cleaner: asyncio.TimerHandle | None = None
@@ -194,12 +195,15 @@ class Host:
     # -- commits
 
     def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._pending:
-            self._pending = True
-            loop.call_soon(self._commit)
+        if self._pending:
+            return
+        self._pending = True
+        # While the disk is busy no answer could leave: what comes meanwhile is one commit, made when it is free.
+        if self._disk is None or not self._disk.busy:
+            self._next = loop.call_soon(self._commit)
 
     def _commit(self) -> None:
-        self._pending = False
+        self._pending, self._next = False, None
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -251,13 +255,17 @@ class Host:
                 f"the disk failed ({error}): nothing is stored any more, restart the server"
             )
             _LOG.critical("%s", self._broken)
-            for future, _ in (*done, *self._take()):
+            group, self._group = self._group, []
+            waiting = [*(future for future, _ in (*done, *self._take(), *group)), *self._polls.values()]
+            for future in waiting:
                 if not future.done():
                     future.set_exception(self._broken)
             return
-        if self.service.store.unflushed:
-            self._flush(alone=False)
         self._release(done)
+        if self._pending and self._next is None:
+            self._commit()
+        elif self.service.store.unflushed:
+            self._flush(alone=False)
 
     def _release(self, held: list[_Held]) -> None:
         """Give the answers."""
