@@ -41,10 +41,15 @@ def test_buckets(limited: kits.Kit, size: int, refill: int, action: str) -> None
         return f"arn:aws:swf:us-east-1:123456789012:/domain/{limited.domain}"
 
     began, made = time.monotonic(), 0
-    with pytest.raises(swf.exceptions.ClientError) as caught:
+
+    def call_on() -> None:
+        nonlocal made
         while made < 5 * size:
             calls[action]()
             made += 1
+
+    with pytest.raises(swf.exceptions.ClientError) as caught:
+        call_on()
     taken = time.monotonic() - began
     assert caught.value.response["Error"] == {"Code": "ThrottlingException", "Message": "Rate exceeded"}
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
