@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, events, limits, types
+from simpleflow.core import attributes, decisions, limits, types
 
 from . import calls, demand, futures, identity, records
 
@@ -23,6 +23,8 @@ class Plan(msgspec.Struct, eq=False):
     cell: list[int]
     #: its id is its identity, or its input holds more than arguments
     special: bool
+    #: of the ordinals of those that ``run()`` itself submits
+    salt: int
     book: records.Book
     #: the book's index
     index: dict[str, dict[str, Any]]
@@ -191,77 +193,6 @@ class ActivityCall(calls.TaskCall, eq=False):
             "SCHEDULE_TO_START": activity.task_schedule_to_start_timeout,
             "HEARTBEAT": activity.task_heartbeat_timeout,
         }
-
-
-def submit(
-    evaluation: Any,
-    declared: Any,
-    plan: Plan,
-    branch: identity.Branch,
-    text: str,
-    future: futures.Future[Any],
-    priority: Any,
-) -> futures.Future[Any]:
-    """Submit an activity whose argument text is there already. The way of almost every task of a replay.
-
-    One that the history shows completed at its first attempt needs no call: its record settles the future.
-    """
-    ordinal = 0
-    number = hash((branch.path, "activity", plan.name, text))
-    ordinals = evaluation.ordinals
-    if ordinals.seen or number in ordinals.fresh:
-        ordinal = ordinals.next_of(number)
-    else:
-        ordinals.fresh.add(number)
-    record = None
-    named = plan.index.get(plan.name)
-    if named is not None:
-        record = named.get(text)
-        if record is not None:
-            if (
-                ordinal == 0
-                and type(record) is records.Record
-                and record.control.endswith(records.FIRST)
-                and record.control.startswith(branch.prefix)
-            ):
-                del named[text]
-            else:
-                record = plan.book.claim(plan.name, branch.prefix, ordinal, text)
-            if (
-                record is not None
-                and record.outcome is events.ActivityTaskCompleted
-                and record.scheduled == 1
-                and record.undelivered is None
-                and record.finder is None
-                and not record.cancel_seen
-            ):
-                record.call = future
-                record.activity = declared
-                record.branch = branch
-                record.ordinal = ordinal
-                future._source = record
-                del plan.book.by_id[record.id]
-                if evaluation.submitted is not None:
-                    evaluation.submitted.append(record)
-                return future
-    evaluation._seq = seq = evaluation._seq + 1
-    call = ActivityCall(evaluation, seq, plan.name, branch, (future,))
-    call.activity = declared
-    call.cell = plan.cell
-    call.priority = priority
-    call.text = text
-    call.ordinal = ordinal
-    future._source = call
-    if evaluation.submitted is not None:
-        evaluation.submitted.append(call)
-    if record is None and plan.book.by_id:
-        record = call.find(text, None)
-    if record is None:
-        call._move(demand.FORESEEN)
-        evaluation.outbox.push(call)
-    else:
-        call.claimed(record)
-    return future
 
 
 def of_record(evaluation: Any, record: records.Record, future: futures.Future[Any]) -> ActivityCall:

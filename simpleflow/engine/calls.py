@@ -185,7 +185,7 @@ class TaskCall(msgspec.Struct, eq=False):
         evaluation = self.evaluation
         if len(text) > limits.DATA - 4_096:
             evaluation.check_length("input", self.wire_input(), limits.DATA, self.name)
-        ordinal = evaluation.ordinals.next((self.branch.path, self.kind, self.name, text))
+        ordinal = evaluation.ordinals.next(self.branch, self.kind, self.name, text)
         self.ordinal = ordinal
         identifier = self.own_id() if self.identified else None
         if identifier is not None:

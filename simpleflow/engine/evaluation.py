@@ -135,6 +135,7 @@ class Evaluation:
             return False
         book.claim_refused(record)
         call.record, call.id, record.call = record, record.id, call
+        record.watched = max(record.watched, call.watched)
         return True
 
     def _find_marker(self, record: Any) -> bool:
@@ -408,7 +409,12 @@ class Evaluation:
         special = bool(declared.idempotent) or bool(declared.meta) or hasattr(declared.callable, "get_task_id")
         book = self.ledger.activities
         plan = self.plans[declared] = activities.Plan(
-            declared.name, self.demand.cell(declared), special, book, book.index
+            declared.name,
+            self.demand.cell(declared),
+            special,
+            hash((self.root.path, "activity", declared.name)),
+            book,
+            book.index,
         )
         return plan
 

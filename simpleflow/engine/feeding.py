@@ -56,7 +56,9 @@ def _advance(evaluation: evaluations.Evaluation) -> contract.Needs | None:
                 callbacks = call._callbacks
                 if callbacks is not None:
                     call._callbacks = None
-                    if type(callbacks) is list:
+                    if type(callbacks) is futures.Wait and callbacks.remaining > 1:
+                        callbacks.remaining -= 1  # all that its turn would do
+                    elif type(callbacks) is list:
                         ready.extend(callbacks)
                     else:
                         ready.append(callbacks)  # type: ignore[arg-type]  # it is no list here

@@ -62,8 +62,8 @@ class Ordinals:
     def __len__(self) -> int:
         return len(self.seen) + len(self.fresh)
 
-    def next(self, key: tuple[str, ...]) -> int:
-        return self.next_of(hash(key))
+    def next(self, branch: Branch, kind: str, name: str, text: str) -> int:
+        return self.next_of(hash(text) ^ hash((branch.path, kind, name)))
 
     def next_of(self, number: int) -> int:
         if number not in self.fresh:

@@ -33,7 +33,7 @@ class LocalCall:
         self.text = text
         self.branch = evaluation.branch.path
         digest = identity.digest(text)
-        self.ordinal = evaluation.ordinals.next((self.branch, "local", name, digest))
+        self.ordinal = evaluation.ordinals.next(evaluation.branch, "local", name, digest)
         #: names it for the caller, and in its marker
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
         self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)

@@ -164,7 +164,7 @@ class SignalCall(calls.Sent):
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
         evaluation.check_length("input", text, limits.DATA, f"signal {name}")
         digest = identity.digest(f"{workflow_id}\n{run_id or ''}\n{text}")
-        ordinal = evaluation.ordinals.next((branch.path, "signal", name, digest))
+        ordinal = evaluation.ordinals.next(branch, "signal", name, digest)
         self.control = identity.control(branch, digest, ordinal)
         book = evaluation.ledger.signals_out
         self.record: records.Record | None = book.claim(self.control, book.key(workflow_id, run_id, name, None))

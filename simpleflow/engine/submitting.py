@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simpleflow.core import attributes, decisions, errors
+from simpleflow.core import attributes, decisions, errors, events
 
-from . import activities, calls, children, futures, hooks, local, markers, signals, slots, timers
+from . import activities, calls, children, futures, hooks, local, markers, records, signals, slots, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
+
+_Future, _Record, _FIRST, _PLAIN = futures.Future, records.Record, records.FIRST, slots.PLAIN
+_COMPLETED = events.ActivityTaskCompleted
 
 
 def activity(
@@ -23,7 +26,11 @@ def activity(
     raises: bool | None = None,
     plain: bool = False,
 ) -> futures.Future[Any]:
-    """Submit an activity; ``raises`` overrides what it declares, ``plain`` sends arguments without the envelope."""
+    """Submit an activity; ``raises`` overrides what it declares, ``plain`` sends arguments without the envelope.
+
+    Almost every task of a replay is one that the history shows completed at its first attempt, with plain arguments:
+    it needs no call, its record settles the future. That way is written out here, in one piece.
+    """
     strand = evaluation.current
     if strand is None or evaluation.dead:
         evaluation.check_alive()
@@ -31,30 +38,103 @@ def activity(
     plan = evaluation.plans.get(declared)
     if plan is None:
         plan = evaluation.plan(declared)
-    future: futures.Future[Any] = futures.Future(
-        evaluation, None, declared.raises_on_failure if raises is None else raises
-    )
+    future: futures.Future[Any] = _Future(evaluation, None, declared.raises_on_failure if raises is None else raises)
     if strand.scope is not None:
         strand.scope.note(future)
-    if not (kwargs or plain or plan.special):
-        for value in args:
-            if type(value) not in slots.PLAIN:
-                break
-        else:
-            text = evaluation.encode({"args": args, "kwargs": kwargs})
-            if len(text) < activities.SURE:
-                return activities.submit(evaluation, declared, plan, strand.branch, text, future, priority)
-    evaluation._seq = seq = evaluation._seq + 1
-    call = activities.ActivityCall(evaluation, seq, plan.name, strand.branch, (future,))
+    if kwargs or plain or plan.special:
+        return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
+    for value in args:
+        if type(value) not in _PLAIN:
+            return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
+    text = evaluation.encode({"args": args, "kwargs": kwargs})
+    if len(text) > activities.SURE:
+        return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
+    branch = strand.branch
+    ordinal = 0
+    number = hash(text) ^ (plan.salt if branch is evaluation.root else hash((branch.path, "activity", plan.name)))
+    ordinals = evaluation.ordinals
+    if ordinals.seen or number in ordinals.fresh:
+        ordinal = ordinals.next_of(number)
+    else:
+        ordinals.fresh.add(number)
+    record = None
+    named = plan.index.get(plan.name)
+    if named is not None:
+        record = named.get(text)
+        if record is not None:
+            if (
+                ordinal == 0
+                and type(record) is _Record
+                and record.control.endswith(_FIRST)
+                and record.control.startswith(branch.prefix)
+            ):
+                del named[text]
+            else:
+                record = plan.book.claim(plan.name, branch.prefix, ordinal, text)
+            if (
+                record is not None
+                and record.outcome is _COMPLETED
+                and record.scheduled == 1
+                and record.undelivered is None
+                and record.finder is None
+                and not record.cancel_seen
+            ):
+                record.call = future
+                record.activity = declared
+                record.branch = branch
+                record.ordinal = ordinal
+                future._source = record
+                del plan.book.by_id[record.id]
+                if evaluation.submitted is not None:
+                    evaluation.submitted.append(record)
+                return future
+    call = _call(evaluation, declared, plan, future, priority)
+    call.text = text
+    call.ordinal = ordinal
+    if evaluation.submitted is not None:
+        evaluation.submitted.append(call)
+    if record is None and plan.book.by_id:
+        record = call.find(text, None)
+    if record is None:
+        call.foreseen()
+        evaluation.outbox.push(call)
+    else:
+        call.claimed(record)
+    return future
+
+
+def _call(
+    evaluation: evaluations.Evaluation,
+    declared: Any,
+    plan: activities.Plan,
+    future: futures.Future[Any],
+    priority: Any,
+) -> activities.ActivityCall:
+    call = activities.ActivityCall(evaluation, evaluation.next_seq(), plan.name, evaluation.branch, (future,))
     call.activity = declared
     call.cell = plan.cell
+    call.priority = priority
     future._source = call
+    return call
+
+
+def _general(
+    evaluation: evaluations.Evaluation,
+    declared: Any,
+    plan: activities.Plan,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    future: futures.Future[Any],
+    priority: Any,
+    plain: bool,
+) -> futures.Future[Any]:
+    call = _call(evaluation, declared, plan, future, priority)
     if plan.special:
         call.identified = True
         call.arguments = (args, kwargs)
-    call.priority = priority
     call.plain = plain
-    return call.take(args, kwargs)
+    taken: futures.Future[Any] = call.take(args, kwargs)
+    return taken
 
 
 def child(
