@@ -48,6 +48,18 @@ class Doubles(Base):
         return sum(futures.wait(*[self.submit(double, number) for number in range(count)]))
 
 
+class Chain(Base):
+    """One task after another."""
+
+    name = "chain"
+
+    def run(self, count: int = 3) -> int:
+        value = 1
+        for _ in range(count):
+            value = self.submit(double, value).result
+        return value
+
+
 class Waits(Base):
     """Waits for a signal and returns its input."""
 
