@@ -108,6 +108,17 @@ class _Body(io.BytesIO):
             yield chunk
 
 
+class _Owner:
+    """Whose account a client calls now."""
+
+    def __init__(self, now: Clients) -> None:
+        self.now = now
+
+
+#: clients of the emulator itself, by service, region and via
+_SHARED: dict[tuple[str, str, str], tuple[Any, _Owner]] = {}
+
+
 class Clients:
     """boto3 clients whose calls reach the gateway in this process, through the very same wire.
 
@@ -126,6 +137,17 @@ class Clients:
         known = self._cache.get((service, credentials.key, via))
         if known is not None:
             return known
+        # The emulator's own clients are used by one account after the other: making one costs more than most calls.
+        shared = bool(via) and credentials.key == principals.ADMIN_KEY
+        key = (service, self._region, via)
+        client, owner = _SHARED[key] if shared and key in _SHARED else self._make(service, credentials, via)
+        if shared:
+            _SHARED[key] = client, owner
+        owner.now = self
+        self._cache[service, credentials.key, via] = client
+        return client
+
+    def _make(self, service: str, credentials: principals.Credentials, via: str) -> tuple[Any, _Owner]:
         session: Any = models.session()
         client = session.client(
             service,
@@ -136,15 +158,15 @@ class Clients:
             endpoint_url="http://127.0.0.1:1",  # nobody listens there: every request is answered before it is sent
             config=botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
+        owner = _Owner(self)
 
         def answer(request: botocore.awsrequest.AWSPreparedRequest, **_: Any) -> botocore.awsrequest.AWSResponse:
             if via:
-                request.headers["X-Emulated-Via"] = f"{self._front.secret} {via}"
-            return self._call(request)
+                request.headers["X-Emulated-Via"] = f"{owner.now._front.secret} {via}"
+            return owner.now._call(request)
 
         client.meta.events.register("before-send", answer)
-        self._cache[service, credentials.key, via] = client
-        return client
+        return client, owner
 
     def _call(self, request: botocore.awsrequest.AWSPreparedRequest) -> botocore.awsrequest.AWSResponse:
         url = urlsplit(str(request.url))

@@ -107,7 +107,7 @@ def test_the_worker_of_a_container(debian12: build.Artifacts, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1900)
 def test_the_worker_of_a_machine(debian12: build.Artifacts, tmp_path: Path) -> None:
     tools_or_skip(tools.VM)
     with (
@@ -116,4 +116,4 @@ def test_the_worker_of_a_machine(debian12: build.Artifacts, tmp_path: Path) -> N
         ) as here,
         vm.Machine(debian12.image, here.net, tmp_path, size_gib=3, identity=uuid.uuid4()) as booted,
     ):
-        works_and_leaves(here, booted, 600)
+        works_and_leaves(here, booted, 1500)

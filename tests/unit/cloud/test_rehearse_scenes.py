@@ -89,6 +89,7 @@ class DoubledStage(rehearse_stage.Stage):
         return ""
 
 
+@pytest.mark.slow  # half a minute of waiting; test_demo_aws.py plays the same with nothing doubled
 @pytest.mark.needs_processes
 def test_every_scene_is_played_and_told() -> None:
     said: list[str] = []

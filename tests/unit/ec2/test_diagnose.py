@@ -46,7 +46,7 @@ def test_the_last_fifty_lines_of_the_console(
         pass
     provider = ec2.Ec2Provider(cluster, made, clocks.RealClock())
     [node] = provider.launch(
-        base.LaunchSpec(cluster="demo", profile="small", attempt="a", units=1, not_after=time.time() + 60)
+        base.LaunchSpec(cluster="demo", profile="small", attempt="a", units=1, not_after=time.time() + 600)
     ).instances
     limit = time.monotonic() + 10
     while cloud.instances.get(node.id).machine is None and time.monotonic() < limit:
@@ -60,7 +60,7 @@ def test_without_a_stack_the_message_says_what_makes_one(cloud: emulated.Cloud, 
     provider = ec2.Ec2Provider(cluster, CloudClients(cloud), clocks.RealClock())
     with pytest.raises(errors.ProviderRefused, match="has no stack in eu-west-1; `sfnodes up` makes it"):
         provider.launch(
-            base.LaunchSpec(cluster="demo", profile="small", attempt="a", units=1, not_after=time.time() + 60)
+            base.LaunchSpec(cluster="demo", profile="small", attempt="a", units=1, not_after=time.time() + 600)
         )
 
 

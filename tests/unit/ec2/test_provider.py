@@ -21,7 +21,7 @@ def cloud(fresh: emulated.Cloud) -> emulated.Cloud:
 
 
 def spec(attempt: str = "demo-a1", units: int = 1, profile: str = "small", **more: Any) -> base.LaunchSpec:
-    given = {"not_after": time.time() + 60, **more}
+    given = {"not_after": time.time() + 600, **more}
     return base.LaunchSpec(cluster="demo", profile=profile, attempt=attempt, units=units, **given)
 
 

@@ -95,7 +95,7 @@ def world(cluster: config.ClusterConfig, builder: bundle.Builder, cloud: emulate
 
 def launch(world: World, units: int, attempt: str) -> None:
     world.provider.launch(
-        base.LaunchSpec(cluster="demo", profile="small", attempt=attempt, units=units, not_after=time.time() + 60)
+        base.LaunchSpec(cluster="demo", profile="small", attempt=attempt, units=units, not_after=time.time() + 600)
     )
 
 
