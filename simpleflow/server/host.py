@@ -10,15 +10,12 @@ from typing import Any, Final
 
 from simpleflow.core import limits
 
-from . import disk, errors, polls, service
+from . import clockwork, disk, errors, polls, service
 from .store import base, sqlite
 
 #: a future and what it will be given
 _Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
-#: seconds between two steps of a clean-up, and between two looks for one
-_CLEAN_STEP: Final = 0.05
-_CLEAN_EVERY: Final = 60.0
 #: seconds of a flush that is quicker than two changes of threads
 _QUICK: Final = 0.0005
 #: seconds until what the store refused is tried again
@@ -56,6 +53,7 @@ class Host:
         self.problems: list[str] | None = None
         self._poll_seconds = poll_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._clockwork: clockwork.Clockwork | None = None
         #: answers that wait for the next commit, for the next flush of the disk, for the flush that is under way
         self._group: list[_Held] = []
         self._committed: list[_Held] = []
@@ -66,9 +64,6 @@ class Host:
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
         self._next: asyncio.Handle | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at: float | None = None
-        self._cleaner: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -79,8 +74,10 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._disk = disk.Disk(self._loop, self.service.store.flush, self._flushed)
         self.last_call = self._loop.time()
-        self._arm()
-        self._cleaner = self._loop.call_later(_CLEAN_STEP, self._clean)
+        loop = self._loop
+        self._clockwork = clockwork.Clockwork(
+            loop, self.service, wrote=lambda: self._soon(loop), lost=lambda error: self._lost(error)
+        )
         store = self.service.store
         if isinstance(store, sqlite.File) and not store.was_clean:
             threading.Thread(target=self._check, args=(store,), name="swf-check", daemon=True).start()
@@ -90,9 +87,10 @@ class Host:
         if self._stopped:
             return
         self._stopped = True
-        for handle in (self._alarm, self._cleaner, self._retry):
-            if handle is not None:
-                handle.cancel()
+        if self._clockwork is not None:
+            self._clockwork.stop()
+        if self._retry is not None:
+            self._retry.cancel()
         for waiter, future in list(self._polls.items()):
             self.service.withdraw(waiter)
             if not future.done():
@@ -220,8 +218,7 @@ class Host:
             fault = self._lost(error, woken)
             if not isinstance(error, base.Lost | OSError):
                 _LOG.exception("A commit failed: %s", fault)
-            if not self._stopped:
-                self._arm()
+            self._arm()
             return
         alone = len(group) + len(self._committed) <= 1
         group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
@@ -230,8 +227,11 @@ class Host:
             self._release(self._take())
         elif self._disk is not None and not self._disk.busy:
             self._flush(alone=alone)
-        if not self._stopped:
-            self._arm()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._clockwork is not None and not self._stopped:
+            self._clockwork.arm()
 
     def _take(self) -> list[_Held]:
         taken, self._committed = self._committed, []
@@ -299,46 +299,3 @@ class Host:
             # others may still wait for the tasks that this group had taken
             self._retry = self._loop.call_later(_RETRY, self._commit)
         return fault
-
-    # -- time
-
-    def _arm(self) -> None:
-        """Have deadlines fired when the next is due."""
-        assert self._loop is not None
-        due = self.service.soonest
-        if due == self._alarm_at and (self._alarm is None) == (due is None):
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._alarm_at = due
-        if due is not None:
-            # a wall clock that is set back or forward is noticed within a minute
-            wait = min(max(due - self.service.clock.now(), 0.0), 60.0)
-            self._alarm = self._loop.call_later(wait, self._fire)
-
-    def _fire(self) -> None:
-        assert self._loop is not None
-        self._alarm = self._alarm_at = None
-        try:
-            self.service.fire_due(hold=True)
-        except Exception as error:
-            _LOG.exception("Deadlines could not be fired; they will be tried again")
-            self._lost(error)
-            self._alarm_at = self.service.soonest
-            self._alarm = self._loop.call_later(_RETRY, self._fire)
-            return
-        if self.service.store.dirty:
-            self._soon(self._loop)
-        self._arm()
-
-    def _clean(self) -> None:
-        assert self._loop is not None
-        more = False
-        try:
-            more = self.service.clean()
-        except base.Lost as lost:
-            self._lost(lost)
-        if self.service.store.dirty:
-            self._soon(self._loop)
-        self._cleaner = self._loop.call_later(_CLEAN_STEP if more else _CLEAN_EVERY, self._clean)
