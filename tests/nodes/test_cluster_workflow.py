@@ -104,6 +104,9 @@ def kill(rig: Rig, victim: str) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
     rig.until("it is dead", lambda: not chosen.is_running() or chosen.status() == psutil.STATUS_ZOMBIE)
+    if victim == "service":
+        # The threads of a process that is dead already may hold its socket a moment longer.
+        rig.until("its socket is closed", lambda: not supervisor.reachable(rig.cluster.paths.endpoint))
 
 
 def test_nodes_of_both_profiles_come_work_and_go(rig: Rig, expected: object) -> None:
