@@ -9,17 +9,17 @@ from typing import Any
 from simpleflow import Workflow, activity, futures
 
 
-@activity.with_attributes(version="1", task_list="work")
+@activity.with_attributes(version="1", task_list="work", raises_on_failure=True)
 def double(number: int) -> int:
     return number * 2
 
 
-@activity.with_attributes(version="1", task_list="work")
+@activity.with_attributes(version="1", task_list="work", raises_on_failure=True)
 def text_of(size: int) -> str:
     return "x" * size
 
 
-@activity.with_attributes(version="1", task_list="work")
+@activity.with_attributes(version="1", task_list="work", raises_on_failure=True)
 def nothing_serialisable() -> object:
     return object()
 
