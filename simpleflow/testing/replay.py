@@ -131,7 +131,9 @@ def verify(workflow: type | Sequence[type] | None, history: Iterable[events.Even
         for point in (resumed, scratch):
             if point.divergence:
                 raise Diverged(f"{where}: {point.divergence}")
-        if resumed.decisions != scratch.decisions:
+        # What a side effect returns is drawn anew at the decision that records it: there only types and ids can agree.
+        compare = replay_points.keys if resumed.drew_anew else tuple
+        if compare(resumed.decisions) != compare(scratch.decisions):
             raise Diverged(
                 f"{where}: resumed and re-run evaluations decide differently\n"
                 + replay_points.columns("resumed", resumed.decisions, "re-run", scratch.decisions)
@@ -219,8 +221,10 @@ class _Replayer:
         for started in self._started:
             decided = self._decide(engine, self._task(previous, started, previous))
             yield replay_points.point(started, decided)
-            # A close is not acknowledged: its hooks belong to the decider that made it.
-            if not any(isinstance(decision, decisions.CLOSING) for decision in decided.decisions):
+            if replay_points.drew_anew(decided.decisions):
+                engine.forget(self._run_id)  # the history has another value from here on
+            elif not any(isinstance(decision, decisions.CLOSING) for decision in decided.decisions):
+                # A close is not acknowledged: its hooks belong to the decider that made it.
                 engine.acknowledged(self._run_id, started)
             previous = started
 

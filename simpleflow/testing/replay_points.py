@@ -42,6 +42,7 @@ _CAUSED: dict[str, Key] = {
 _NAMED = {kind: name for kind, name in _CAUSED.values() if name}
 #: name of the markers that record results of local activities
 _LOCAL = "simpleflow.local_activity"
+_SIDE_EFFECT = "simpleflow.side_effect"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[dict[str, Any], ...]
     #: the diff, when the code went another way than the history
     divergence: str | None = None
+    #: a side effect ran, whose value the history knows only after this decision
+    drew_anew: bool = False
 
 
 def point(started: int, decided: engines.Decided) -> Point:
@@ -61,7 +64,13 @@ def point(started: int, decided: engines.Decided) -> Point:
         started_event_id=started,
         decisions=tuple(decisions.to_wire(decision) for decision in decided.decisions),
         divergence=decided.divergence,
+        drew_anew=drew_anew(decided.decisions),
     )
+
+
+def drew_anew(made: Iterable[decisions.Decision]) -> bool:
+    """Whether one of these decisions records what a side effect returned just now."""
+    return any(isinstance(one, decisions.RecordMarker) and one.marker_name == _SIDE_EFFECT for one in made)
 
 
 def workflow_type(history: Sequence[events.Event]) -> attributes.Type:

@@ -124,3 +124,39 @@ class Sloppy(Base):
 
     def run(self) -> Any:
         return time.time()
+
+
+@activity.with_attributes(version="1", task_list="work")
+def large(size: int) -> str:
+    return "x" * size
+
+
+@activity.with_attributes(version="1", task_list="work")
+def measure(text: str) -> int:
+    return len(text)
+
+
+class Large(Base):
+    name = "large"
+
+    def run(self, size: int) -> Any:
+        text = self.submit(large, size)
+        return [self.submit(measure, text).result, len(text.result), self.submit(measure, "y" * size).result]
+
+
+class Local(Base):
+    name = "local"
+
+    def run(self) -> Any:
+        first = self.submit_local(double, 4)
+        failed = self.submit_local(fails, "odd")
+        return [self.submit(double, first).result, str(failed.exception)]
+
+
+class Chance(Base):
+    name = "chance"
+
+    def run(self) -> Any:
+        drawn = [str(self.uuid4()), self.random(), self.side_effect("clock", time.time), self.patched("new")]
+        self.submit(double, 1).result
+        return [*drawn, str(self.uuid4())]

@@ -77,6 +77,24 @@ def scheduled(place: Environment, run: Any) -> list[Any]:
     return [event for event in place.history(run) if type(event).__name__ == "ActivityTaskScheduled"]
 
 
+def test_values_over_the_limit_travel_and_replay(place: Environment) -> None:
+    assert place.run(flows.Large, 50_000) == [50_000, 50_000, 50_000]
+
+
+def test_local_activities_run_beside_and_replay_from_their_markers(place: Environment) -> None:
+    doubled, failed = place.run(flows.Local)
+    assert doubled == 16
+    assert "odd" in failed
+
+
+def test_what_is_random_replays(place: Environment) -> None:
+    first, number, moment, patched, second = place.run(flows.Chance)
+    assert first != second
+    assert 0 <= number < 1
+    assert moment > 1_700_000_000
+    assert patched is True
+
+
 def test_strict_is_on_by_default(place: Environment) -> None:
     with pytest.raises(Failed, match="now"):
         place.run(flows.Sloppy)
