@@ -25,7 +25,8 @@ def start(run: execution.Execution, asked: Mapping[str, Any], completed: int) ->
     limit = ledger.limit
     if limit.open_children is not None and run.children >= limit.open_children:
         return "OPEN_CHILDREN_LIMIT_EXCEEDED"
-    if limit.open_executions is not None and ledger.count_open(config.domain) >= limit.open_executions:
+    beginning = ledger.promised[config.domain]
+    if limit.open_executions is not None and ledger.count_open(config.domain) + beginning >= limit.open_executions:
         return "OPEN_WORKFLOWS_LIMIT_EXCEEDED"
     options, missing = starting.options(asked, found)
     if missing is not None:
@@ -45,6 +46,7 @@ def start(run: execution.Execution, asked: Mapping[str, Any], completed: int) ->
         initiated=initiated,
     )
     run.open(initiated, child)
+    ledger.promised[config.domain] += 1
     ledger.outbox.append(functools.partial(_begin, ledger, run, child, options, asked, completed))
     return None
 
@@ -57,6 +59,7 @@ def _begin(
     asked: Mapping[str, Any],
     completed: int,
 ) -> None:
+    ledger.promised[run.config.domain] -= 1
     if run.close_status in ("TERMINATED", "TIMED_OUT"):
         return
     if ledger.by_id(run.config.domain, child.workflow_id) is not None:

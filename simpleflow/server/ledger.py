@@ -42,6 +42,8 @@ class Ledger:
         self.dirty: dict[int, execution.Execution] = {}
         #: executions that the call began, which the store does not know yet
         self._begun: dict[tuple[str, str], execution.Execution] = {}
+        #: children that the call will begin, by domain: they count for the limit of open executions
+        self.promised: collections.Counter[str] = collections.Counter()
         #: deliveries to other executions, in order; they are carried out at the end of the call
         self.outbox: collections.deque[Callable[[], None]] = collections.deque()
         #: task lists on which a task began to wait: (table, list)
@@ -71,6 +73,8 @@ class Ledger:
         """Carry out what the call left to be delivered, and write everything that changed."""
         while self.outbox:
             self.outbox.popleft()()
+        if self.promised:
+            self.promised.clear()
         if self.dirty:
             try:
                 for changed in self.dirty.values():
@@ -100,6 +104,7 @@ class Ledger:
             self._begun.clear()
             self._open.clear()
         self.outbox.clear()
+        self.promised.clear()
 
     def forget(self) -> None:
         """Forget everything that memory holds of the store, after its transaction was undone."""
@@ -109,6 +114,7 @@ class Ledger:
         self.dirty.clear()
         self._begun.clear()
         self.outbox.clear()
+        self.promised.clear()
         self.ready = dict.fromkeys(self.polls.lists())
         self._read()
 

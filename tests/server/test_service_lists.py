@@ -259,7 +259,11 @@ def test_open_executions_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.refused("StartWorkflowExecution", **request) == "LimitExceededFault"
     world.decide(decision("StartChildWorkflowExecution", workflowId="c", workflowType=WORKFLOW))
     world.decide(decision("CompleteWorkflowExecution"))
-    world.start("three")
+    children = [decision("StartChildWorkflowExecution", workflowId=n, workflowType=WORKFLOW) for n in "xyz"]
+    run = world.decide(*children)["workflowExecution"]
+    kinds = world.kinds(run)
+    assert kinds.count("ChildWorkflowExecutionStarted") == 1, "children of one response count at once"
+    assert kinds.count("StartChildWorkflowExecutionFailed") == 3
 
 
 # -- retention
