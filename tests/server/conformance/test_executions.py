@@ -164,6 +164,8 @@ def test_cancel_request(kit: kits.Kit) -> None:
     info = run.info()
     assert (info["executionStatus"], info["closeStatus"]) == ("CLOSED", "CANCELED")
     assert info["closeTimestamp"] >= info["startTimestamp"]
+    # As recorded: of a closed execution nobody requests anything any more.
+    assert info["cancelRequested"] is False
 
 
 def test_terminate(kit: kits.Kit) -> None:
