@@ -22,6 +22,8 @@ CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_
 BUNDLE = click.option(
     "--bundle", "folder", type=click.Path(file_okay=False, exists=True), help="Your own infra, provisioning and ami."
 )
+#: seconds for which `status` shows machines that ended
+RECENT = 3600.0
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -159,8 +161,9 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
 @cli.command()
 @CLUSTER
 @click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
+@click.option("--all", "every", is_flag=True, help="Machines too that ended more than an hour ago.")
 @JSON
-def status(cluster: str, watch: bool, as_json: bool) -> None:
+def status(cluster: str, watch: bool, every: bool, as_json: bool) -> None:
     """Show nodes, tasks and money."""
     target = clusters.load(cluster)
     if target.config.provider == "ec2":
@@ -169,7 +172,7 @@ def status(cluster: str, watch: bool, as_json: bool) -> None:
         sfnodes_ec2.status(target.loaded, as_json)
         return
     while True:
-        show.status(target.status(), as_json)
+        show.status(target.status(since=None if every else time.time() - RECENT), as_json)
         if not watch:
             return
         time.sleep(1.0)

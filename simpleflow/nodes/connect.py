@@ -11,8 +11,9 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
+from simpleflow.core import errors as core_errors
 
-from . import config, demand, ensure, paths, stores
+from . import config, demand, ensure, lifeline, paths, stores
 
 SETUP_VARIABLE = "SIMPLEFLOW_CLUSTER_SETUP"
 
@@ -33,12 +34,14 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 def client(
     path: str | Path, environment: Mapping[str, str] | None = None, group: ensure.DeciderGroup | None = None
 ) -> Connection:
-    """Read a cluster file for a client; raises ClusterFileError.
+    """Read a cluster file for a client; raises ClusterFileError, and UsageError for a local cluster that is not up.
 
     ``group`` is the decider group of clusters that have one (ec2): the client then ensures a decider.
     """
     cluster = config.load(path).config
     where = paths.ClusterPaths(cluster, os.environ if environment is None else environment)
+    if where.embedded and not lifeline.held(where.lifeline):
+        raise core_errors.UsageError(f"cluster '{cluster.cluster}' is not up; bring it up first: `sfnodes up {path}`")
     if group is None and cluster.provider == "ec2":
         from .providers import ec2
 

@@ -172,7 +172,8 @@ class Supervisor:
             if limit is not None and time.monotonic() > limit:
                 return
             if not self._manager.alive():
-                if self._manager.last_code == 0:
+                # One that a person ended has drained nothing.
+                if self._manager.last_code == 0 and not self._unsettled():
                     return
                 self._manager.keep()
             if self._paths.embedded and not hurry and not reachable(self._paths.endpoint):
@@ -188,19 +189,19 @@ class Supervisor:
     def _clean(self) -> None:
         """Forget nodes of an earlier life that have ended and are settled in the ledger."""
         self._paths.ending.unlink(missing_ok=True)
-        unsettled = _unsettled(Path(self._paths.store.removeprefix("file://")))
+        unsettled = self._unsettled()
         for each in sorted((self._folder / "nodes").glob("*")):
             if each.name not in unsettled and not records.NodeFolder(each).is_alive():
                 shutil.rmtree(each, ignore_errors=True)
 
-
-def _unsettled(store: Path) -> set[str]:
-    """Machines that control.json still names."""
-    try:
-        control = msgspec.json.decode((store / documents.CONTROL_KEY).read_bytes(), type=documents.Control)
-    except (OSError, msgspec.DecodeError):
-        return set()
-    return {row.instance for row in control.rows}
+    def _unsettled(self) -> set[str]:
+        """Machines that control.json still names."""
+        store = Path(self._paths.store.removeprefix("file://"))
+        try:
+            control = msgspec.json.decode((store / documents.CONTROL_KEY).read_bytes(), type=documents.Control)
+        except (OSError, msgspec.DecodeError):
+            return set()
+        return {row.instance for row in control.rows}
 
 
 def reachable(endpoint: str) -> bool:
