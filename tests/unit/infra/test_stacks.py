@@ -44,7 +44,11 @@ def test_the_same_values_give_the_same_text_in_another_process() -> None:
     assert done.stdout == TEXTS["rich-main.json"]
 
 
-@pytest.mark.parametrize("name", samples.ALL)
+@pytest.mark.parametrize(
+    "name",
+    # each takes seconds: by default the plainest stack and the one that has everything
+    [pytest.param(name, marks=() if name in ("plain", "rich") else pytest.mark.slow) for name in samples.ALL],
+)
 def test_cfn_lint_is_clean_in_the_clusters_region(name: str) -> None:
     from cfnlint import api
 
