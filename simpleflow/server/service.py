@@ -166,11 +166,13 @@ class Service:
                     continue
                 wanted = min(waiting, _AT_ONCE)
                 keys = book.store.heads(*place, wanted)
+                moved = False
                 for key in keys:
                     waiter = book.polls.first(place)
                     if waiter is None:
                         break
                     answer = _HAND_OUT[place[0]](book, key, waiter.request)
+                    moved = moved or answer is not None or bool(book.dirty)
                     if answer is None:
                         continue
                     waiter.answer = answer
@@ -178,7 +180,7 @@ class Service:
                     if woken is not None:
                         woken.append(waiter)
                 book.finish()
-                if len(keys) == wanted and book.polls.count(place):
+                if moved and len(keys) == wanted and book.polls.count(place):
                     book.ready[place] = None
         except BaseException:
             self.undo()
@@ -234,11 +236,11 @@ class Service:
         """Fire what is due, the oldest first, and clean up from time to time; return whether anything was due."""
         book = self.ledger
         book.begin()
-        if self.clock.monotonic() - self._cleaned >= _CLEAN_EVERY:
-            self.clean()
-        if book.soonest is None or book.soonest > book.now:
-            return False
         try:
+            if self.clock.monotonic() - self._cleaned >= _CLEAN_EVERY:
+                self.clean()
+            if book.soonest is None or book.soonest > book.now:
+                return False
             fired = self._fire()
         except BaseException:
             self.undo()
