@@ -31,9 +31,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_a_client_of_a_cluster_that_is_not_up_is_told_how_to_bring_it_up(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    with pytest.raises(
-        core_errors.UsageError, match=r"is not up; bring it up first: `sfnodes up .*c\.yaml`"
-    ):
+    with pytest.raises(core_errors.UsageError, match=r"is not up; bring it up first: `sfnodes up .*c\.yaml`"):
         connect.client(tmp_path / "c.yaml", environment)
 
 

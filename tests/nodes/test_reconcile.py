@@ -211,6 +211,46 @@ def test_going_down_drains_and_waits_for_running_tasks() -> None:
     assert not world.document().rows
 
 
+def test_a_task_that_comes_between_the_look_and_the_mark_is_worked() -> None:
+    """StarCluster looked, then killed, as two steps; here the node itself has the last word."""
+    world = World()
+    world.add("a")
+    for _ in range(30):
+        world.tick()
+        if world.done:
+            break
+    (node,) = world.living()
+    world.clock.advance(3)
+    node.turn(world)
+    for step in world.managers["m1"].steps():
+        if step == "decide":
+            assert world.managers["m1"].plan.drains
+            world.add("b")
+            world.hand_out()
+            assert "b" in node.running
+    assert world.document().rows[0].drain == 1
+    run_until_empty(world)
+    assert (sorted(world.done), world.lost, world.terminated) == (["a", "b"], [], [])
+    assert len(world.nodes) == 1
+
+
+def test_going_down_copes_with_machines_that_were_deleted_by_hand() -> None:
+    world = World()
+    world.add("a", "b", "c")
+    for _ in range(4):
+        world.tick(task_time=1000)
+    gone, kept = world.living()
+    gone.die(world)
+    world.provider.forget(gone.id)
+    world.queue.clear()
+    world.managers["m1"].ending = True
+    for _ in range(60):
+        world.tick()
+    assert not world.document().rows
+    assert {entry.instance for entry in world.ledger()} == {gone.id, kept.id}
+    world.tick()  # and again: nothing is left to do
+
+
 def test_the_budget_is_held_through_the_ledger() -> None:
     """Spent and committed never exceed the cap while new machines are wanted all the time."""
     text = """

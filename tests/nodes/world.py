@@ -28,6 +28,10 @@ class Provider(fake.FakeProvider):
             node.die(self.world)
         super().terminate(instance_id)
 
+    def forget(self, instance_id: str) -> None:
+        """Someone deleted it by hand: no list shows it any more."""
+        del self._instances[instance_id]
+
 
 class SimNode:
     """One machine: agent and one worker of two slots."""
