@@ -22,6 +22,8 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _TARGET = b"SimpleWorkflowService."
+#: what may stand before it: the developer guide's own requests, and boto 2, write the long form
+_LONG_FORM = b"com.amazonaws.swf.service.model."
 #: our own calls, outside SWF's service model
 _EXTENSION = b"SimpleflowEmbedded."
 _POLLS: Final = frozenset({"PollForActivityTask", "PollForDecisionTask"})
@@ -125,7 +127,7 @@ class App:
         poll_id = host = None
         for name, value in scope["headers"]:
             if name == b"x-amz-target":
-                target = value
+                target = value.removeprefix(_LONG_FORM)
             elif name == b"x-simpleflow-poll":
                 poll_id = value
             elif name == b"host":
