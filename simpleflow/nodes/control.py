@@ -220,6 +220,8 @@ def terminate(control: Control, instance: str, creator: str, not_after: float, r
         instance=instance,
         reason=reason,
     )
+    if row is not None and not row.reason:
+        control = _change(control, instance, reason=reason)
     return open_intent(control, intent)
 
 

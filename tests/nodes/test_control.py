@@ -145,6 +145,7 @@ def test_a_row_closes_by_termination_or_by_absence_after_its_moment_never_before
 def test_closing_adds_the_cost_in_the_same_document_and_closes_the_termination() -> None:
     document = control.answered(control.open_intent(control.empty("demo"), intent()), "a", [instance("i-1")], TIMES)
     document = control.terminate(document, "i-1", "m1", 99.0, "silent")
+    assert document.rows[0].reason == "silent", "the ledger says why"
     document = control.close_row(document, "i-1", TERMS, ended=110.0, now=120.0)
     assert (document.rows, document.intents) == ((), ())
     assert {each.window: each.amount for each in document.spent} == {"hour": 100, "day": 100, "month": 100}
