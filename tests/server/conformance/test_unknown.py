@@ -107,6 +107,20 @@ def test_unknown_action(loose: Any) -> None:
         loose.meta.events.unregister("before-sign.swf.ListDomains", unique_id="rename")
 
 
+def test_target_in_its_long_form(loose: Any) -> None:
+    """As the developer guide writes it, and boto 2."""
+
+    def lengthen(request: Any, **_: Any) -> None:
+        target = f"com.amazonaws.swf.service.model.{request.headers['X-Amz-Target']}"
+        request.headers.replace_header("X-Amz-Target", target)
+
+    loose.meta.events.register("before-sign.swf.ListDomains", lengthen, unique_id="lengthen")
+    try:
+        assert "domainInfos" in loose.list_domains(registrationStatus="REGISTERED")
+    finally:
+        loose.meta.events.unregister("before-sign.swf.ListDomains", unique_id="lengthen")
+
+
 def test_body_that_is_no_json(loose: Any) -> None:
     def spoil(params: dict[str, Any], **_: Any) -> None:
         params["body"] = b'{"registrationStatus": '
