@@ -124,9 +124,9 @@ def open_endpoint(url: str) -> base.Transport:
         raise core_errors.UsageError(
             f"endpoint {url!r} is none: write unix:///PATH/swf.sock, http://HOST:PORT or https://HOST"
         )
-    amazon = parts.hostname.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    amazon = _is_amazon(url)
     signer = Signer.of(url, local=_is_loopback(parts.hostname), required=amazon)
-    return Http(_wire(url, None if signer is None else signer.bundle), sign=signer, revocable=not amazon)
+    return Http(_wire(url), sign=signer, revocable=not amazon)
 
 
 def open_amazon() -> base.Transport:
@@ -136,8 +136,11 @@ def open_amazon() -> base.Transport:
     """
     signer = Signer.of(None, local=False, required=True)
     assert signer is not None
-    amazon = ".amazonaws.com" in signer.url
-    return Http(_wire(signer.url, signer.bundle), sign=signer, revocable=not amazon)
+    return Http(_wire(signer.url), sign=signer, revocable=not _is_amazon(signer.url))
+
+
+def _is_amazon(url: str) -> bool:
+    return (urllib.parse.urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def _is_loopback(host: str) -> bool:
@@ -147,34 +150,41 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _wire(url: str, bundle: str | None) -> Wire:
+def _wire(url: str) -> Wire:
     parts = urllib.parse.urlsplit(url)
     path = parts.path or "/"
     if parts.scheme == "http":
         address = (parts.hostname or "", parts.port or 80)
         return sockets.Sockets(address, host=parts.netloc.rpartition("@")[2], path=path, shown=url)
+    import botocore.session
+    from botocore import httpsession
+
     from . import tls  # urllib3 costs 60 ms that a unix socket has no use for
 
-    return tls.Tls(url, bundle)
+    bundle = botocore.session.get_session().get_config_variable("ca_bundle") or httpsession.get_cert_path(True)
+    return tls.Tls(url, str(bundle))
 
 
 class Signer:
     """Signs requests to one URL as botocore does. Thread safe; credentials that expire are renewed by botocore."""
 
-    def __init__(self, url: str, region: str, credentials: Any, bundle: str) -> None:
-        from botocore import auth, awsrequest
+    def __init__(self, url: str, region: str, credentials: Any) -> None:
+        from botocore import auth, awsrequest, exceptions
 
         self.url = url
         self.region = region
-        #: path of a CA bundle
-        self.bundle = bundle
         self._credentials = credentials
         self._request = awsrequest.AWSRequest
         self._auth = auth.SigV4Auth
+        self._errors = exceptions.BotoCoreError
 
     def __call__(self, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        """Return the headers with those that sign them and the body. Raises TransportError without credentials."""
         request = self._request(method="POST", url=self.url, data=body, headers=headers)
-        self._auth(self._credentials.get_frozen_credentials(), "swf", self.region).add_auth(request)
+        try:
+            self._auth(self._credentials.get_frozen_credentials(), "swf", self.region).add_auth(request)
+        except self._errors as error:  # those of a role or a login could not be renewed
+            raise errors.TransportError(f"the request could not be signed ({error}); nothing was sent") from error
         return dict(request.headers.items())
 
     @classmethod
@@ -185,7 +195,7 @@ class Signer:
         service of a machine or container for credentials, which takes seconds where there is none.
         """
         import botocore.session
-        from botocore import exceptions, httpsession
+        from botocore import exceptions
 
         session = botocore.session.get_session()
         try:
@@ -195,7 +205,6 @@ class Signer:
                 resolver.remove("container-role")
             credentials = session.get_credentials()
             region = session.get_config_variable("region")
-            bundle = str(session.get_config_variable("ca_bundle") or httpsession.get_cert_path(True))
             if url is None:
                 if region is None:
                     raise NoRegion(
@@ -217,4 +226,6 @@ class Signer:
                 "AWS_PROFILE, or run aws configure. Without an account: --backend embedded runs the workflow on this "
                 "machine"
             )
-        return cls(url, region or ANY_REGION, credentials, bundle)
+        if region is None and _is_amazon(url):
+            region = (urllib.parse.urlsplit(url).hostname or "").split(".")[1]  # swf.REGION.amazonaws.com
+        return cls(url, region or ANY_REGION, credentials)

@@ -19,12 +19,10 @@ CONNECT_SECONDS = 10.0
 class Tls:
     """Posts to one https URL. Thread safe."""
 
-    def __init__(self, url: str, bundle: str | None = None) -> None:
-        """``bundle`` is the path of a CA bundle, None for the system's."""
+    def __init__(self, url: str, bundle: str) -> None:
+        """``bundle`` is the path of the certificates that are trusted."""
         self._url = url
-        options: dict[str, Any] = {"maxsize": POOL, "cert_reqs": "CERT_REQUIRED"}
-        if bundle is not None:
-            options["ca_certs"] = bundle
+        options: dict[str, Any] = {"maxsize": POOL, "cert_reqs": "CERT_REQUIRED", "ca_certs": bundle}
         host = urllib.parse.urlsplit(url).hostname or ""
         proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
         self._pool: urllib3.PoolManager = (
