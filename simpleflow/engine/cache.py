@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from . import evaluation, hooks
 
 #: what a suspended execution costs at least, and each task, child or timer that it still refers to
-BASE_BYTES = 12_000
+BASE_BYTES = 18_000
 EACH_BYTES = 900
 #: a submission that is remembered only to count equal ones
 SEEN_BYTES = 8

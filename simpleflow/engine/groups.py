@@ -43,6 +43,7 @@ class GroupFuture(futures.Future[Any]):
         self._stopped = False
         self._starting: set[int] = set()
         self._scope: Any = None
+        self._foreseen: list[list[int] | None] = []
 
     # -- life
 
@@ -61,6 +62,10 @@ class GroupFuture(futures.Future[Any]):
         assert strand is not None
         self._scope = strand.scope
         self._branch = strand.branch.step(self.kind)
+        self._foreseen = [self._cell(evaluation, entry) for entry in self.activities]
+        for cell in self._foreseen:
+            if cell is not None:
+                cell[1] += 1
         outer = strand.branch
         try:
             while len(self.futures) < self._wanted():
@@ -83,8 +88,23 @@ class GroupFuture(futures.Future[Any]):
         """Further arguments of the next member."""
         return ()
 
+    @staticmethod
+    def _cell(evaluation: evaluations.Evaluation, entry: Any) -> list[int] | None:
+        """Return the demand's row of a member that is an activity: it is foreseen until it is submitted."""
+        declared = getattr(entry, "activity", None)
+        return None if declared is None else evaluation.demand.cell(declared)
+
+    def _seen_coming(self, places: range) -> None:
+        """These members are submitted, or never will be."""
+        for place in places:
+            cell = self._foreseen[place] if place < len(self._foreseen) else None
+            if cell is not None:
+                cell[1] -= 1
+                self._foreseen[place] = None
+
     def _hold(self, future: futures.Future[Any]) -> None:
         place = len(self.futures)
+        self._seen_coming(range(place, place + 1))
         self.futures.append(future)
         if future._kind == futures.OPEN:
             future._subscribe(_Settled(self, place))
@@ -134,6 +154,7 @@ class GroupFuture(futures.Future[Any]):
     def _finish(self) -> None:
         if self._kind != futures.OPEN:
             return
+        self._seen_coming(range(len(self.futures), len(self._foreseen)))
         exceptions: list[BaseException | None] = [self._error_of(future) for future in self.futures]
         exceptions += [None] * (len(self._members) - len(self.futures))
         if any(exception is not None for exception in exceptions):
@@ -198,6 +219,7 @@ class GroupFuture(futures.Future[Any]):
 
     def cancel_members(self) -> None:
         self._stopped = True
+        self._seen_coming(range(len(self.futures), len(self._foreseen)))
         for future in self.futures:
             if future._kind == futures.OPEN:
                 future.source.cancel(future)

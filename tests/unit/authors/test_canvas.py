@@ -1,0 +1,111 @@
+"""Groups and chains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from simpleflow import Workflow, activity, canvas, exceptions, task
+from simpleflow.core import documents
+from simpleflow.testing import environment
+
+
+@activity.with_attributes(version="1", task_list="list", raises_on_failure=True)
+def double(number: int) -> int:
+    return 2 * number
+
+
+@activity.with_attributes(version="1", task_list="list")
+def refuse(*anything: Any) -> None:
+    raise ValueError("no")
+
+
+class Base(Workflow):
+    name, version, task_list = "canvas", "1", "decisions"
+
+
+def run(program: type, *args: Any) -> Any:
+    with environment.Environment(workflows=(program,)) as place:
+        return place.run(program, *args)
+
+
+def test_members_are_given_in_every_form() -> None:
+    group = canvas.Group(double, (double, 1), task.ActivityTask(double, 2))
+    group.append(double, 3)
+    group.extend([(double, 4)])
+    group += [canvas.Chain((double, 5))]
+    assert [type(entry).__name__ for entry in group.activities] == ["ActivityTask"] * 5 + ["Chain"]
+    assert [entry.args for entry in group.activities[:5]] == [[], [1], [2], [3], [4]]
+    with pytest.raises(TypeError, match="cannot be a member"):
+        canvas.Group(len)
+    with pytest.raises(TypeError, match="has its arguments already"):
+        group.append(task.ActivityTask(double), 1)
+
+
+def test_sending_results_needs_breaking_on_failure() -> None:
+    with pytest.raises(ValueError, match="break_on_failure"):
+        canvas.Chain(send_result=True, break_on_failure=False)
+
+
+def test_attributes_propagate_to_the_members_of_this_group_only() -> None:
+    group = canvas.Group((refuse, 1), canvas.Group((refuse, 2)))
+    group.propagate_attribute("raises_on_failure", True)
+    assert group.raises_on_failure
+    group.propagate_attribute("task_list", "other")
+    assert group.activities[0].activity.task_list == "other"
+    assert refuse.task_list == "list"
+
+
+def test_a_failed_member_makes_the_group_raise_unless_it_does_not_bubble() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            quiet = self.submit(canvas.Group((refuse,), (double, 1), bubbles_exception_on_failure=False))
+            said = [quiet.result, type(quiet.exception).__name__]
+            try:
+                self.submit(canvas.Group((refuse, 1), (double, 2))).result
+            except exceptions.AggregateException as error:
+                said.append([None if one is None else type(one).__name__ for one in error.exceptions])
+            return said
+
+    assert run(Program) == [[None, 2], "AggregateException", ["TaskFailed", None]]
+
+
+def test_a_chain_breaks_where_it_fails() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            chain = self.submit(canvas.Chain((double, 1), refuse, (double, 3), bubbles_exception_on_failure=False))
+            whole = self.submit(
+                canvas.Chain((double, 1), refuse, (double, 3), break_on_failure=False, raises_on_failure=False)
+            )
+            return [chain.result, chain.count_finished_activities, whole.result]
+
+    assert run(Program) == [[2, None, None], 2, [2, None, 6]]
+
+
+def test_at_most_so_many_run_at_once() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            group = self.submit(canvas.Group(*((double, number) for number in range(5)), max_parallel=2))
+            return [len(group.futures), group.result]
+
+    assert run(Program) == [2, [0, 2, 4, 6, 8]]
+
+
+def test_what_a_chain_will_submit_is_foreseen() -> None:
+    from simpleflow import engine
+    from simpleflow.runtime import stores
+    from simpleflow.testing import history
+
+    class Program(Base):
+        def run(self) -> Any:
+            return self.submit(canvas.Chain(*((double, number) for number in range(4)))).result
+
+    built = history.HistoryBuilder(Program)
+    decided = engine.Engine([Program], stores.payloads()).decide(built.begin_decision(whole=True))
+    assert isinstance(decided, engine.Decided)
+    name = double.name
+    assert decided.demand == (
+        documents.TaskCount(task_list="list", activity=name, state="scheduled", count=1),
+        documents.TaskCount(task_list="list", activity=name, state="foreseen", count=3),
+    )
