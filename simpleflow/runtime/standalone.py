@@ -277,6 +277,9 @@ def main(argv: Sequence[str]) -> int:
     except errors.UsageError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 64
+    except errors.SimpleflowError as error:  # the service is away, say: the supervisor starts this process again
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
     return 0
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +36,20 @@ def test_a_child_that_cannot_work_says_so_once_and_is_not_started_again(tmp_path
         assert group.pids == []
     (line,) = log.read_text().splitlines()
     assert line.startswith("Error: --modules 'no_such_module_at_all' cannot be imported (ModuleNotFoundError: ")
+
+
+@pytest.mark.needs_processes
+def test_a_child_whose_service_is_away_says_so_and_is_started_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    place = standalone.Place(endpoint_url=f"unix://{tmp_path}/swf.sock", domain="default")
+    with standalone.Group(place, log=log, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")}) as group:
+        group.decider(task_list="t")
+        deadline = time.monotonic() + 30
+        while not log.exists() or log.read_text().count("Error: ") < 2:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+    assert "Error: nobody answers at unix://" in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 class W:
