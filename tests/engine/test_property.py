@@ -28,7 +28,7 @@ CLASSES = [random_programs.Program, random_programs.Hooked, random_programs.Asyn
 
 @pytest.mark.parametrize("workflow", CLASSES, ids=lambda cls: cls.__name__)
 def test_resumed_and_re_run_evaluations_decide_the_same(workflow: type) -> None:
-    @profile(150)
+    @profile(100)
     @given(random_programs.programs, random_programs.worlds)
     def holds(spec: Any, numbers: list[int]) -> None:
         random_programs.World(workflow, spec, numbers, make).play()
@@ -41,7 +41,7 @@ def narrow(workflow: type) -> Any:
 
 
 def test_also_where_little_fits_into_a_response_and_the_service_allows_less_than_it_says() -> None:
-    @profile(150)
+    @profile(100)
     @given(random_programs.programs, random_programs.worlds)
     def holds(spec: Any, numbers: list[int]) -> None:
         random_programs.World(random_programs.Program, spec, numbers, narrow, activity_limit=2).play()
