@@ -13,15 +13,21 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; opacity: .75; padding-bottom: .3rem }
-th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line) }
+th, td { text-align: left; padding: .2rem 1.4rem .2rem 0; border-bottom: 1px solid var(--line) }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .facts { display: flex; gap: 2.2rem; flex-wrap: wrap } .facts b { display: block; font-size: 1.5rem }
 svg { width: 100%; height: auto; font: 11px system-ui, sans-serif } svg text { fill: currentColor }
 svg .tick { stroke: var(--line) } svg .node { fill: var(--soft) } svg .boot { fill: var(--line) }
 svg .mark { stroke: #D55E00; stroke-width: 2 } svg .bad { stroke: #D00; stroke-width: 1.5 }
 .legend span { margin-right: 1.2rem } .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em }
+.legend .boot { background: var(--line) } .legend .mark { background: #D55E00; width: 2px }
 footer { margin-top: 2rem; opacity: .7 }
 """
+
+
+def is_number(value: object) -> bool:
+    """A number, or one with the unit of seconds."""
+    return isinstance(value, int | float) or (isinstance(value, str) and value.endswith(" s") and value[0].isdigit())
 
 
 def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -32,7 +38,7 @@ def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[object]
         return f"<{tag}{' class=n' if number else ''}>{escape(text)}</{tag}>"
 
     body = [list(row) for row in rows]
-    numeric = [bool(body) and isinstance(body[0][i], int | float) for i in range(len(headings))]
+    numeric = [bool(body) and all(is_number(row[i]) for row in body) for i in range(len(headings))]
     head = "".join(cell("th", h, n) for h, n in zip(headings, numeric, strict=True))
     lines = "".join(f"<tr>{''.join(cell('td', v, n) for v, n in zip(row, numeric, strict=True))}</tr>" for row in body)
     return f"<table><caption>{escape(caption)}</caption><tr>{head}</tr>{lines}</table>"

@@ -110,6 +110,8 @@ def svg(timeline: Timeline) -> str:
         f'<span><i style="background:{colour}"></i>{escape(name.rpartition(".")[2])}</span>'
         for name, colour in colours.items()
     )
+    if timeline.nodes:
+        legend += '<span><i class="boot"></i>a node boots</span><span><i class="mark"></i>marked to drain</span>'
     return (
         f'<div class="legend">{legend}</div><svg viewBox="0 0 {WIDTH} {y + 4}" role="img" '
         f'aria-label="Tasks over {seconds:.1f} seconds">{ticks}{"".join(rows)}</svg>'
