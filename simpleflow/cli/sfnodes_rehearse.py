@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 import click
@@ -26,6 +28,7 @@ def rehearse(cluster: str, workflow: str, version: str, given: str, plain: bool,
         raise errors.UsageError(
             f"a rehearsal needs {error.name}, which is not installed: pip install 'simpleflow[rehearse]'"
         ) from error
+    sys.path.insert(0, os.getcwd())
     arguments, keywords = _input(given)
     options = rehearsals.Options(
         workflow=workflow,

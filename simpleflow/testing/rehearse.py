@@ -10,6 +10,7 @@ by its end, by an error or by Ctrl-C, leaves no process, no file, no port.
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,6 +92,7 @@ class Play:
         #: what was shown so far
         self.shown: list[reports.Shown] = []
         self._begun = time.monotonic()
+        self._client: subprocess.Popen[str] | None = None
 
     def _rehearsed_file(self) -> Path:
         """The cluster file with the preset and the coordinator of this rehearsal, everything else as it is."""
@@ -112,6 +114,7 @@ class Play:
 
     def all(self) -> None:
         """Play every scene; RehearsalFailed names the one that could not be shown."""
+        self._class()
         self._sell_out()
         self._up()
         run = self._start(self._options.arguments, self._options.keywords, announced=True)
@@ -138,14 +141,10 @@ class Play:
         self._show("up", f"stacks {', '.join(good)} in {time.monotonic() - begun:.1f} s, from the real template")
 
     def _start(self, arguments: Sequence[Any], keywords: dict[str, Any], *, announced: bool) -> dict[str, str]:
-        """Start a run. ``announced`` makes sure of a decider, as our clients do; else only the alarm can."""
+        """Start a run. ``announced`` by our own client, which makes sure of a decider; else only the alarm can."""
         stage, cluster = self._stage, self._config
         if announced:
-            group = self._group()
-            if group["DesiredCapacity"] == 0:
-                stage.cloud.client("autoscaling").set_desired_capacity(
-                    AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=1
-                )
+            return self._start_as_client(arguments, keywords)
         self._register()
         workflow_id = f"rehearsal-{len(self.shown)}"
         started = stage.swf.start_workflow_execution(
@@ -159,6 +158,37 @@ class Play:
             childPolicy="TERMINATE",
         )
         return {"workflowId": workflow_id, "runId": started["runId"]}
+
+    def _start_as_client(self, arguments: Sequence[Any], keywords: dict[str, Any]) -> dict[str, str]:
+        """``simpleflow workflow.start --cluster``: ensures a decider, starts, and ensures again half a minute later."""
+        stage, workflow_id = self._stage, f"rehearsal-{len(self.shown)}"
+        text = json.dumps({"args": list(arguments), "kwargs": keywords})
+        self._client = stage.start(
+            "client", "simpleflow.cli.main", "workflow.start", self._class(), "--cluster", str(self.file),
+            "--workflow-id", workflow_id, "--input", text,
+        )  # fmt: skip
+
+        def run_id() -> str:
+            said = [line.split() for line in stage.log("client").splitlines()]
+            return next((words[1] for words in said if len(words) == 2 and words[0] == workflow_id), "")
+
+        client = self._client
+        stage.until("the client's start", lambda: bool(run_id()) or client.poll() is not None, 60)
+        if not run_id():
+            raise stages.RehearsalFailed(f"workflow.start failed:\n{stage.log('client')}")
+        return {"workflowId": workflow_id, "runId": run_id()}
+
+    def _class(self) -> str:
+        """The class of the workflow: of those that the cluster's deciders run, the one registered by that name."""
+        from simpleflow.runtime import standalone
+
+        listed = self._config.deciders.workflows
+        for path in listed:
+            if standalone.check_workflows([path])[0].name == self._options.workflow:
+                return path
+        raise errors.UsageError(
+            f"no workflow named '{self._options.workflow}' among deciders.workflows ({', '.join(listed) or 'none'})"
+        )
 
     def _register(self) -> None:
         """Register the workflow type before the first start; deciders that register it too find it there."""
@@ -238,7 +268,9 @@ class Play:
         return group
 
     def _asleep(self) -> None:
-        stage = self._stage
+        stage, client = self._stage, self._client
+        if client is not None:
+            stage.until("the client's second look", lambda: client.poll() is not None, 60)
         took = stage.until("every worker machine drained and gone", lambda: not _alive(stage.workers()), 90)
         drained = [one for one in stage.workers() if one.reason[0] == "Client.InstanceInitiatedShutdown"]
         self._show("drain", f"{len(drained)} machines powered themselves off within {took:.1f} s{self._boundary()}")

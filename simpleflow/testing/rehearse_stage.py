@@ -17,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
 import botocore.config
 import botocore.exceptions
 import psutil
@@ -198,11 +197,7 @@ class Stage:
     # --- SWF ----------------------------------------------------------------------------------------------------
 
     def _swf_client(self) -> Any:
-        session: Any = boto3.Session(
-            aws_access_key_id=self.cloud.principals.admin.key,
-            aws_secret_access_key=self.cloud.principals.admin.secret,
-            region_name=self.cloud.region,
-        )
+        session: Any = self.cloud.session()
         return session.client(
             "swf",
             endpoint_url=self.swf_url,

@@ -274,6 +274,7 @@ class Cloud:
         """A boto3 session with keys of this account; its clients need ``endpoint_url=cloud.endpoint``."""
         key, secret, token = credentials or self.principals.admin
         return boto3.Session(
+            botocore_session=models.blank(),
             aws_access_key_id=key,
             aws_secret_access_key=secret,
             aws_session_token=token or None,

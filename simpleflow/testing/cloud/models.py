@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import boto3
 import botocore.model
@@ -12,16 +13,25 @@ import botocore.session
 SIGNING_NAMES = {"monitoring": "cloudwatch"}
 
 
+#: neither the shell's AWS_PROFILE (an unknown one would fail every client) nor the user's files count here
+_OWN_FILES = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+
+
+def blank() -> botocore.session.Session:
+    """A new session that reads no profile and no configuration of the user's."""
+    return botocore.session.Session({name: (None, None, value, None) for name, value in _OWN_FILES.items()})
+
+
 @functools.cache
 def session() -> boto3.Session:
     """One boto3 session for the process: it has no credentials, and models are read from disk once."""
-    return boto3.Session(botocore_session=botocore.session.Session())
+    return boto3.Session(botocore_session=blank())
 
 
 @functools.cache
 def _untouched() -> botocore.session.Session:
     # clients of S3 rewrite the URIs of the models that they share with their session
-    return botocore.session.Session()
+    return blank()
 
 
 @functools.cache

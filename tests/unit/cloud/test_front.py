@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -11,8 +12,9 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
+from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing.cloud import cbor
+from simpleflow.testing.cloud import cbor, models
 from tests.unit.cloud.helpers import refused
 
 ONCE = botocore.config.Config(retries={"total_max_attempts": 1})
@@ -93,6 +95,25 @@ def test_a_child_reaches_the_account_whatever_the_shell_had_set(cloud: emulated.
     assert done.returncode == 0, done.stderr
     assert done.stdout == "True\n"
     assert [c.name for c in cloud.record] == ["ec2:DescribeVpcs", "s3:CreateBucket"]
+
+
+def test_clients_of_this_process_reach_it_whatever_the_shell_had_set(
+    opened: Callable[..., emulated.Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_PROFILE": "production",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_CONFIG_FILE": "/no/such/file",
+        "HTTP_PROXY": "http://192.0.2.1:9",
+        "HTTPS_PROXY": "http://192.0.2.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    models.session.cache_clear()
+    cloud = opened(clock=clocks.VirtualClock())
+    own = cloud.session().client("ec2", endpoint_url=cloud.endpoint, config=botocore.config.Config(proxies={}))
+    for each in (cloud.client("ec2"), cloud.http_client("ec2"), own):
+        each.describe_vpcs()
+    assert [c.name for c in cloud.record] == ["ec2:DescribeVpcs"] * 3
 
 
 def test_a_dry_run_does_nothing(cloud: emulated.Cloud) -> None:
