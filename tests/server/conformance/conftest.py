@@ -18,7 +18,7 @@ import pytest
 from . import kit as kits
 from . import process, seen
 
-_GIVEN = os.environ.get("SIMPLEFLOW_CONFORMANCE_ENDPOINT", "")
+GIVEN = os.environ.get("SIMPLEFLOW_CONFORMANCE_ENDPOINT", "")
 Connect = Callable[..., Any]
 
 
@@ -65,8 +65,8 @@ def connect(recorded: seen.Seen) -> Connect:
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """The service under test."""
-    if _GIVEN:
-        yield _GIVEN
+    if GIVEN:
+        yield GIVEN
         return
     with process.running() as server:
         yield server.url
@@ -103,7 +103,7 @@ def fresh(swf: Any) -> Iterator[kits.Kit]:
 
 
 def _own(connect: Connect, *options: str) -> Iterator[kits.Kit]:
-    if _GIVEN:
+    if GIVEN:
         pytest.skip("fills the quotas of an account: only on a server of this checkout")
     with process.running(*options) as server:
         client = connect(server.url)

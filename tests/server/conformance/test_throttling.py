@@ -82,9 +82,9 @@ def test_rates_of_signals_cancels_and_children(limited: kits.Kit) -> None:
     where = {"workflowId": "nobody"}
     signal = kits.decision("SignalExternalWorkflowExecution", **where, signalName="s")
     cancel = kits.decision("RequestCancelExternalWorkflowExecution", **where)
-    run.decide(*[signal] * 1_500)
+    run.decide(*[signal] * 2_000)
     assert "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED" in _causes(run, "SignalExternalWorkflowExecutionFailed")
-    run.decide(*[cancel] * 1_500)
+    run.decide(*[cancel] * 2_000)
     found = _causes(run, "RequestCancelExternalWorkflowExecutionFailed")
     assert "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED" in found
     run.decide(*(limited.child(childPolicy="TERMINATE") for _ in range(600)))

@@ -46,7 +46,7 @@ class Scenes:
 def scenes(kit: kits.Kit) -> Iterator[Scenes]:
     made = Scenes(kit)
     for name in ("decision", "sticky given up"):
-        run = made.start(name, "DecisionTaskTimedOut", taskStartToCloseTimeout="1")
+        run = made.start(name, "DecisionTaskTimedOut", taskStartToCloseTimeout="2")
         if name != "decision":
             run.respond(run.poll(), taskList={"name": f"{run.task_list}-sticky"}, taskListScheduleToStartTimeout="600")
             run.signal()
@@ -59,17 +59,17 @@ def scenes(kit: kits.Kit) -> Iterator[Scenes]:
     made.activity("SCHEDULE_TO_CLOSE", take=True, scheduleToCloseTimeout="1")
     made.activity("HEARTBEAT", take=True, heartbeatTimeout="1")
     kit.swf.record_activity_task_heartbeat(taskToken=made.tokens["HEARTBEAT"], details="last words")
-    run = made.start("execution", "WorkflowExecutionTimedOut", executionStartToCloseTimeout="1")
+    run = made.start("execution", "WorkflowExecutionTimedOut", executionStartToCloseTimeout="2")
     made.runs["child of a timed out"] = _child(run)
     run = made.start("parent of a timed out", "ChildWorkflowExecutionTimedOut")
     made.runs["timed out child"] = _child(run, executionStartToCloseTimeout="1")
     run = made.start("timer", "TimerFired")
     run.decide(kits.decision("StartTimer", timerId="t", startToFireTimeout="1"))
     alive = made.start("alive", "ActivityTaskCompleted")
-    wanted = alive.scheduled(heartbeatTimeout="1")
+    wanted = alive.scheduled(heartbeatTimeout="2")
     token = kit.poll_activity(wanted["taskList"]["name"])["taskToken"]
-    for _ in range(4):
-        time.sleep(0.4)
+    for _ in range(3):
+        time.sleep(0.8)
         kit.swf.record_activity_task_heartbeat(taskToken=token)
     kit.swf.respond_activity_task_completed(taskToken=token)
     made.wait()
