@@ -320,7 +320,21 @@ class Machine(stateful.RuleBasedStateMachine):
         return found
 
     def teardown(self) -> None:
+        for which in ("Open", "Closed"):
+            whole = self._listed(which)
+            assert self._listed(which, maximumPageSize=2) == whole
+            assert self._listed(which, maximumPageSize=3, reverseOrder=True) == whole[::-1]
         self.service.close()
+
+    def _listed(self, which: str, **more: Any) -> list[dict[str, Any]]:
+        request = {"domain": _DOMAIN, "startTimeFilter": {"oldestDate": 0}, **more}
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.call(f"List{which}WorkflowExecutions", **request)
+            found += page["executionInfos"]
+            if "nextPageToken" not in page:
+                return found
+            request["nextPageToken"] = page["nextPageToken"]
 
 
 class OnDisk(Machine):
