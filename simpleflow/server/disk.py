@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
+
+#: seconds of a flush that is quicker than two changes of threads
+_QUICK: Final = 0.0005
+#: of so many single calls on a slow disk one looks whether it still is
+_TRY_AGAIN: Final = 16
 
 
 class Disk:
@@ -25,8 +32,9 @@ class Disk:
         self._thread: threading.Thread | None = None
         #: a flush is under way
         self.busy = False
-        #: how long the last one took
-        self.seconds = 0.0
+        #: how long the last ones took; one that was held up by other processes says nothing of the disk
+        self._seconds: collections.deque[float] = collections.deque([0.0], maxlen=8)
+        self._slow = 0
 
     def begin(self) -> None:
         """Start a flush; the one before must be over."""
@@ -35,6 +43,16 @@ class Disk:
             self._thread.start()
         self.busy = True
         self._asked.put(True)
+
+    def quick(self) -> bool:
+        """Whether a single call had better wait here than for a thread.
+
+        Now and then the answer is yes whatever was seen: a thread measures its own wait for the interpreter too.
+        """
+        if min(self._seconds) < _QUICK:
+            return True
+        self._slow = (self._slow + 1) % _TRY_AGAIN
+        return self._slow == 0
 
     def flush_here(self) -> None:
         """Flush on the calling thread, and call ``done`` before this returns."""
@@ -59,7 +77,7 @@ class Disk:
         except BaseException as raised:  # whoever waits for it decides what it means
             return raised
         finally:
-            self.seconds = time.perf_counter() - begun
+            self._seconds.append(time.perf_counter() - begun)
         return None
 
     def _over(self, error: BaseException | None) -> None:

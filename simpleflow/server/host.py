@@ -16,8 +16,6 @@ from .store import base, sqlite
 #: a future and what it will be given
 _Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
-#: seconds of a flush that is quicker than two changes of threads
-_QUICK: Final = 0.0005
 #: seconds until what the store refused is tried again
 _RETRY: Final = 1.0
 
@@ -241,7 +239,7 @@ class Host:
         assert self._disk is not None
         self._flushing = self._take()
         self.service.store.unflushed = False
-        if alone and self._disk.seconds < _QUICK:
+        if alone and self._disk.quick():
             self._disk.flush_here()
         else:
             self._disk.begin()
