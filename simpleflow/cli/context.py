@@ -60,7 +60,11 @@ class State:
         from simpleflow.client import connect
 
         chosen = domain or settings.SWF_DOMAIN
-        endpoint = self.endpoint_url or settings.AWS_ENDPOINT_URL_SWF
+        endpoint = self.endpoint_url
+        if (
+            endpoint is None and self.backend != "embedded"
+        ):  # what a shell exports must not lead away from what was asked
+            endpoint = settings.AWS_ENDPOINT_URL_SWF
         connection = connect.connect(domain=chosen, backend=self.backend, endpoint_url=endpoint)
         if not chosen and not endpoint and self.backend is None:
             click.echo("No domain and no endpoint given: using the embedded service, domain 'default'.", err=True)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from simpleflow import settings
 from simpleflow.cli import context, info, main, output
+from simpleflow.client import connect
 from simpleflow.core import errors
 
 
@@ -40,6 +41,31 @@ def test_info_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_name_of_info_that_sounds_secret_is_masked() -> None:
     assert info.redact("MY_PASSWORD", "x") == "***"
     assert info.redact("SWF_DOMAIN", "x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("state", "domain", "endpoint"),
+    [
+        (context.State(), "exported", "http://exported"),
+        (context.State(backend="embedded"), "exported", None),
+        (context.State(backend="swf"), "exported", "http://exported"),
+        (context.State(endpoint_url="unix:///a"), "exported", "unix:///a"),
+    ],
+)
+def test_what_a_shell_exports_is_used_unless_something_else_was_asked(
+    state: context.State, domain: str, endpoint: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWF_DOMAIN", "exported")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SWF", "http://exported")
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(connect, "connect", lambda **given: asked.update(given))
+    settings.reload()
+    try:
+        state.connect()
+    finally:
+        monkeypatch.undo()
+        settings.reload()
+    assert asked == {"domain": domain, "backend": state.backend, "endpoint_url": endpoint}
 
 
 COLUMNS = ("id", "state")
