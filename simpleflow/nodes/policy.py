@@ -163,7 +163,8 @@ def _dead(build: _Builder, nodes: list[model.Node]) -> set[str]:
             continue
         age = snapshot.now - node.row.since
         if node.state is model.NodeState.BOOTING and node.running:
-            limit = never_polled_after(snapshot, node.profile)
+            # An agent that reports is up: its workers may be slow on a busy machine, so it gets the longest time.
+            limit = never_polled_after(snapshot, node.profile) if node.document is None else times.never_polled_max
             if age > limit:
                 build.terminates.append(_item(node, f"up for {age:.0f} s, no worker ever polled (limit {limit:.0f} s)"))
                 build.boot_failures.append(node.instance)

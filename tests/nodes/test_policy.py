@@ -167,6 +167,13 @@ def test_a_machine_that_never_polled_is_a_boot_failure_only_when_it_runs() -> No
     assert policy.decide(snapshot(unlisted, heavy=1)).terminates == ()
 
 
+def test_an_agent_that_reports_gets_the_longest_time_to_poll() -> None:
+    slow = node("n", age=400, state=model.NodeState.BOOTING)
+    silent = msgspec.structs.replace(slow, document=None)
+    assert policy.decide(snapshot(slow, heavy=1)).boot_failures == ()
+    assert policy.decide(snapshot(silent, heavy=1)).boot_failures == ("n",)
+
+
 def test_silence_ends_a_drain_and_a_running_task_in_its_time_does_not() -> None:
     silent = node("n", tasks=1, age=9000, state=model.NodeState.DRAINING, written=NOW - 601)
     assert [each.instance for each in policy.decide(snapshot(silent)).terminates] == ["n"]
