@@ -174,6 +174,23 @@ def test_an_agent_that_reports_gets_the_longest_time_to_poll() -> None:
     assert policy.decide(snapshot(silent, heavy=1)).boot_failures == ("n",)
 
 
+@pytest.mark.parametrize(
+    ("age", "health", "written", "failed"),
+    [
+        pytest.param(310.0, "ok", 0.0, False, id="slow, but its agent reports no fault"),
+        pytest.param(310.0, "worker of 'heavy' ended 3 times", 0.0, True, id="its worker dies"),
+        pytest.param(310.0, "ok", 301.0, True, id="its agent is silent"),
+        pytest.param(901.0, "ok", 0.0, True, id="not for ever"),
+    ],
+)
+def test_a_slow_boot_is_told_from_a_failed_one(age: float, health: str, written: float, failed: bool) -> None:
+    booting = node("n", age=age, state=model.NodeState.BOOTING, written=NOW - written)
+    assert booting.document is not None
+    document = msgspec.structs.replace(booting.document, first_polled=None, health=health)
+    plan = policy.decide(snapshot(msgspec.structs.replace(booting, document=document), heavy=1))
+    assert plan.boot_failures == (("n",) if failed else ())
+
+
 def test_silence_ends_a_drain_and_a_running_task_in_its_time_does_not() -> None:
     silent = node("n", tasks=1, age=9000, state=model.NodeState.DRAINING, written=NOW - 601)
     assert [each.instance for each in policy.decide(snapshot(silent)).terminates] == ["n"]
