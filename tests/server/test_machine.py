@@ -18,6 +18,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from simpleflow.core import clock as clocks
+from simpleflow.core import limits
 from simpleflow.server import errors, polls, service
 from simpleflow.server.store import memory, sqlite
 
@@ -121,7 +122,7 @@ class Machine(stateful.RuleBasedStateMachine):
         try:
             return self.call(action, **request)
         except errors.Fault as fault:
-            if fault.code not in ("UnknownResourceFault", "WorkflowExecutionAlreadyStartedFault"):
+            if fault.code not in ("UnknownResourceFault", "WorkflowExecutionAlreadyStartedFault", "LimitExceededFault"):
                 raise
             return None
 
@@ -155,12 +156,17 @@ class Machine(stateful.RuleBasedStateMachine):
         made = self.attempt(
             "StartWorkflowExecution", domain=_DOMAIN, workflowId=workflow_id, workflowType=_TYPE, **options
         )
-        assert (made is None) == there
+        full = sum(not read.closed for _, read in self.known.values()) >= limits.OPEN_EXECUTIONS
+        assert (made is None) == (there or full)
 
     def poll_decision(self, draw: Draw) -> str:
         name = draw(_LISTS)
-        expected = sum(read.waiting_decisions()[name] for _, read in self.known.values() if not read.started)
+        expected = self._decisions_on(name)
         task = self.call("PollForDecisionTask", domain=_DOMAIN, taskList={"name": name})
+        if expected and not task["taskToken"]:
+            # the start of a task may be the event for which its history has no room
+            self.everything_holds()
+            expected = self._decisions_on(name)
         assert bool(task["taskToken"]) == bool(expected)
         if task["taskToken"]:
             assert task["taskToken"] not in self.tokens["decision"]
@@ -171,12 +177,21 @@ class Machine(stateful.RuleBasedStateMachine):
 
     def poll_activity(self, draw: Draw) -> None:
         name = draw(_LISTS)
-        expected = sum(read.waiting_activities()[name] for _, read in self.known.values())
+        expected = self._activities_on(name)
         task = self.call("PollForActivityTask", domain=_DOMAIN, taskList={"name": name})
+        if expected and not task["taskToken"]:
+            self.everything_holds()
+            expected = self._activities_on(name)
         assert bool(task["taskToken"]) == bool(expected)
         if task["taskToken"]:
             assert task["taskToken"] not in self.tokens["activity"]
             self.tokens["activity"][task["taskToken"]] = False
+
+    def _decisions_on(self, name: str) -> int:
+        return sum(read.waiting_decisions()[name] for _, read in self.known.values() if not read.started)
+
+    def _activities_on(self, name: str) -> int:
+        return sum(read.waiting_activities()[name] for _, read in self.known.values())
 
     def decide(self, draw: Draw) -> None:
         """Poll, and answer at once."""
@@ -241,6 +256,7 @@ class Machine(stateful.RuleBasedStateMachine):
         closed = self.call("ListClosedWorkflowExecutions", domain=_DOMAIN, **every)["executionInfos"]
         assert self.call("CountOpenWorkflowExecutions", domain=_DOMAIN, **every)["count"] == len(still)
         assert self.call("CountClosedWorkflowExecutions", domain=_DOMAIN, **every)["count"] == len(closed)
+        assert len(still) <= limits.OPEN_EXECUTIONS
         ids = Counter(info["execution"]["workflowId"] for info in still)
         assert all(count == 1 for count in ids.values()), "two open executions of one id"
         for info in (*still, *closed):
@@ -271,7 +287,12 @@ class Machine(stateful.RuleBasedStateMachine):
         overdue = read.overdue(self.clock.now())
         assert not overdue or self._late(), (overdue, execution, self.service.next_deadline(), self.clock.now())
         if not read.closed:
-            assert described["openCounts"] == read.counts()
+            counts = described["openCounts"]
+            assert counts == read.counts()
+            assert counts["openActivityTasks"] <= limits.OPEN_ACTIVITIES
+            assert counts["openTimers"] <= limits.OPEN_TIMERS
+            assert counts["openChildWorkflowExecutions"] <= limits.OPEN_CHILDREN
+        assert len(read.events) <= limits.HISTORY_EVENTS
 
     def _late(self) -> bool:
         """Whether something became due just now, by a clock that moved: only ``wait`` fires deadlines."""
@@ -392,6 +413,27 @@ def _run(machine: Callable[[], stateful.RuleBasedStateMachine], examples: int, s
 @pytest.mark.parametrize(("machine", "examples"), [(Machine, 30), (OnDisk, 10)])
 def test_what_must_hold(machine: type[Machine], examples: int) -> None:
     _run(machine, examples, 80, same=True)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that random calls run into."""
+    narrowed = {"HISTORY_EVENTS": 24, "OPEN_ACTIVITIES": 2, "OPEN_TIMERS": 2, "OPEN_CHILDREN": 1, "OPEN_EXECUTIONS": 5}
+    for name, value in narrowed.items():
+        monkeypatch.setattr(limits, name, value)
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize(("machine", "examples"), [(Machine, 15), (OnDisk, 5)])
+def test_what_must_hold_near_the_limits(machine: type[Machine], examples: int) -> None:
+    _run(machine, examples, 80, same=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("narrow")
+def test_what_must_hold_near_the_limits_for_long() -> None:
+    _run(Machine, 500, 100, same=False)
 
 
 @pytest.mark.slow
