@@ -109,6 +109,9 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._corked.flush()
         super().on_response_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
     def cork(self) -> None:
         """Have the head that is sent next wait for its body."""
         self._corked.hold = True

@@ -98,6 +98,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # a client's nonsense is answered, not logged
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -92,7 +92,9 @@ def test_other_methods_and_paths(served: skin_rig.Served, start: bytes) -> None:
     "data", [b"\x16\x03\x01\x02\x00", b"nonsense\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n", b"POST /\xff HTTP/1.1\r\n\r\n"]
 )
 def test_what_is_no_http_is_refused_and_closed(served: skin_rig.Served, data: bytes) -> None:
-    assert b" 400 " in served.raw(data).split(b"\r\n")[0]
+    status, headers, body = skin_rig.parse(served.raw(data))
+    assert (status, headers["connection"]) == (400, "close")
+    assert code(msgspec.json.decode(body)) == "SerializationException"
 
 
 def test_a_body_that_is_too_long_is_refused_with_an_answer(served: skin_rig.Served) -> None:
