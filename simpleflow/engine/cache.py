@@ -92,3 +92,4 @@ class Cache:
     def _end(self, entry: Entry) -> None:
         if not entry.evaluation.kill():
             self.immortal += 1
+        entry.evaluation.release()

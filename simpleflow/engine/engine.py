@@ -128,6 +128,7 @@ class Engine:
             return function(*args, **(kwargs or {}))
         finally:
             replay.kill()
+            replay.release()
 
     # -- for those who watch
 

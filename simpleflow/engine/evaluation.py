@@ -219,6 +219,21 @@ class Evaluation:
         self.strands.clear()
         return all(gone)
 
+    def release(self) -> None:
+        """Cut the cycles of a dead evaluation: it goes at once, not when the garbage collector comes by.
+
+        That would cost as much as the decisions of a short execution.
+        """
+        for book in (self.ledger.activities, self.ledger.children):
+            for record in book.by_id.values():
+                call, record.call = record.call, None
+                if isinstance(call, calls.TaskCall):
+                    call.holders = ()
+        for timer in self.open_timers.values():
+            timer.cut()
+        self.__dict__.clear()
+        self.dead = True
+
     def die(self) -> NoReturn:
         """Raise GreenletExit in the strand of a dead program."""
         strand = strands.current()

@@ -93,6 +93,8 @@ class Strand:
             let.switch()
         finally:
             evaluation.current = before
+            if let.dead:
+                del let.strand  # the two refer to each other
 
     def interrupt(self) -> None:
         """Go on where it waits with what was injected, unless it went on meanwhile."""
@@ -200,6 +202,7 @@ class Strand:
             with contextlib.suppress(Exception):
                 let.throw(GreenletExit)
             if let.dead:
+                del let.strand
                 return True
             if self.deaths > PERSISTENCE:
                 break

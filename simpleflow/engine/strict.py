@@ -5,6 +5,7 @@ A profile function sees each call; nothing is patched, and nobody else's code is
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
 from types import FrameType
@@ -51,6 +52,8 @@ _FUNCTIONS: Mapping[tuple[str, str], str] = {
     ("subprocess", "run"): _ACTIVITY,
     ("socket", "create_connection"): _ACTIVITY,
 }
+#: logging asks for the time of each record; what it writes is nobody's decision
+_ELSEWHERE = frozenset({"importlib._bootstrap", "importlib._bootstrap_external", "linecache", "logging"})
 _LOCKS = frozenset({"lock", "RLock"})
 
 
@@ -93,7 +96,7 @@ class Guard:
                 return
             where = _owner_name(argument, owner)
             instead = _BUILTINS.get((where, name))
-            if instead is not None and not _by_import(frame):
+            if instead is not None and not _not_the_program(frame):
                 self._refuse(f"{where}.{name}()", instead)
         elif event == "call":
             code = frame.f_code
@@ -101,7 +104,7 @@ class Guard:
             instead = _FUNCTIONS.get((module, code.co_name))
             if instead is None and module == "subprocess" and code.co_name == "__init__":
                 instead = _ACTIVITY
-            if instead is not None and not _by_import(frame):
+            if instead is not None and not _not_the_program(frame):
                 self._refuse(f"{module}.{code.co_name}()", instead)
 
     def _lock(self, lock: Any, name: str) -> None:
@@ -155,10 +158,15 @@ def _owner_name(function: Any, owner: Any) -> str:
     )
 
 
-def _by_import(frame: FrameType | None) -> bool:
-    """Whether the import system asks: what a module does when it is first imported happens once per process."""
+def _not_the_program(frame: FrameType | None) -> bool:
+    """Whether somebody else asks from within: the import system, logging, the garbage collector, a finalizer.
+
+    What a module does when it is first imported happens once per process.
+    """
+    callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
     while frame is not None:
-        if frame.f_globals.get("__name__") in ("importlib._bootstrap", "importlib._bootstrap_external", "linecache"):
+        code = frame.f_code
+        if frame.f_globals.get("__name__") in _ELSEWHERE or code.co_name == "__del__" or code in callbacks:
             return True
         frame = frame.f_back
     return False

@@ -54,6 +54,13 @@ class TimerCall(calls.Sent):
             if not self.record.scheduled and not self.done and not self.queued:
                 evaluation.outbox.push(self)
 
+    def cut(self) -> None:
+        """Its evaluation is gone."""
+        if self.record is not None:
+            self.record.call = None
+        self.cancelling = []
+        self.future._callbacks = None
+
     def identity(self) -> str:
         return f"timer:{self.id}::{self.ordinal}"
 

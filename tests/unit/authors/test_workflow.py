@@ -202,3 +202,27 @@ def test_outside_an_evaluation_a_task_runs_at_once() -> None:
     workflow = Base(Executor(Base))
     assert workflow.submit(double, 4).result == 8
     assert [future.result for future in workflow.map(double, [1, 2])] == [2, 4]
+
+
+def test_strict_mode_does_not_take_the_garbage_collector_for_the_program() -> None:
+    import gc
+    import time
+
+    seen: list[float] = []
+
+    def callback(phase: str, info: Any) -> None:
+        seen.append(time.perf_counter())
+
+    class Program(Base):
+        strict = True
+
+        def run(self) -> Any:
+            gc.collect()
+            return self.submit(double, 1).result
+
+    gc.callbacks.append(callback)
+    try:
+        assert run(Program) == 2
+    finally:
+        gc.callbacks.remove(callback)
+    assert seen
