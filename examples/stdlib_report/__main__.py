@@ -11,11 +11,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from simpleflow.core import errors
-
-from . import demo
 
 CLUSTER = Path(__file__).with_name("cluster.yaml")
 
@@ -44,18 +39,27 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves as Ctrl-C does: with nothing behind it
     # A folder of its own: a socket's path must be short, and the demo never meets the user's own executions.
     folder = Path(tempfile.mkdtemp(prefix="simpleflow-demo-"))
-    began = time.monotonic()
     try:
-        shown: Any = demo.Demo(CLUSTER, environment(folder), limit=given.limit).run()
-        page = demo.write(shown, given.output)
+        return run(folder, given)
     except KeyboardInterrupt:
         print("\ninterrupted; nothing is left behind", file=sys.stderr)
         return 130
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(folder: Path, given: argparse.Namespace) -> int:
+    from simpleflow.core import errors  # inside, so that a Ctrl-C while they load ends as any other does
+
+    from . import demo
+
+    began = time.monotonic()
+    try:
+        shown = demo.Demo(CLUSTER, environment(folder), limit=given.limit).run()
+        page = demo.write(shown, given.output)
     except errors.SimpleflowError as error:
         print(f"\nthe demo failed: {error}", file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     print(f"\n{time.monotonic() - began:.0f} s in all. The page: {page}")
     return 0
 

@@ -105,8 +105,11 @@ class Demo:
             scheduled, started, completed = (
                 counts[f"ActivityTask{what}"] for what in ("Scheduled", "Started", "Completed")
             )
+            status = cluster.status()
+            if status.notes:
+                raise errors.SimpleflowError("; ".join(status.notes))
             self._say(
-                _nodes(cluster.status()),
+                _nodes(status),
                 f"; tasks: {completed} of {expected} done, {started - completed} running, {scheduled - started} queued",
             )
             if closed:
