@@ -44,6 +44,17 @@ from simpleflow.testing.cloud.cfn import api as cloudformation
 _ONE = threading.Lock()
 #: moto's own switch: without it every fresh account reads 1,300 images, a third of a second; ours are in images.py
 _STOCK_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
+#: what the environment of this process holds while an account is open; None: not set. moto makes boto3 sessions of its
+#: own, each of which fails on a profile that is not in the user's files
+_WHILE_OPEN = {_STOCK_IMAGES: "false", "AWS_PROFILE": None, "AWS_DEFAULT_PROFILE": None}
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 class Cloud:
@@ -95,7 +106,7 @@ class Cloud:
         self._port = port
         self._lock = threading.RLock()
         self._server: server.Server | None = None
-        self._before: str | None = None
+        self._before: dict[str, str | None] = {}
         #: every call so far
         self.record = calls.Record()
         #: planned faults
@@ -185,8 +196,8 @@ class Cloud:
             raise errors.CloudError(
                 "another Cloud is open in this process; leave its with block first (moto's state is shared)"
             )
-        self._before = os.environ.get(_STOCK_IMAGES)
-        os.environ[_STOCK_IMAGES] = "false"
+        self._before = {name: os.environ.get(name) for name in _WHILE_OPEN}
+        _set(_WHILE_OPEN)
         try:
             self._gateway.reset_moto()
             self._server = server.Server(self._gateway, self._port)
@@ -197,10 +208,7 @@ class Cloud:
         return self
 
     def _release(self) -> None:
-        if self._before is None:
-            os.environ.pop(_STOCK_IMAGES, None)
-        else:
-            os.environ[_STOCK_IMAGES] = self._before
+        _set(self._before)
         _ONE.release()
 
     def __exit__(

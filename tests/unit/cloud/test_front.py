@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -12,9 +12,8 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
-from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing.cloud import cbor, models
+from simpleflow.testing.cloud import cbor
 from tests.unit.cloud.helpers import refused
 
 ONCE = botocore.config.Config(retries={"total_max_attempts": 1})
@@ -97,23 +96,29 @@ def test_a_child_reaches_the_account_whatever_the_shell_had_set(cloud: emulated.
     assert [c.name for c in cloud.record] == ["ec2:DescribeVpcs", "s3:CreateBucket"]
 
 
-def test_clients_of_this_process_reach_it_whatever_the_shell_had_set(
-    opened: Callable[..., emulated.Cloud], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {
+@pytest.mark.needs_processes
+def test_a_process_whose_shell_had_set_anything_reaches_it() -> None:
+    """A process of its own: moto reads the environment when it is imported."""
+    program = (
+        "import botocore.config; from simpleflow.testing.cloud import Cloud\n"
+        "with Cloud() as cloud:\n"
+        "    direct = botocore.config.Config(proxies={})\n"
+        "    own = cloud.session().client('ec2', endpoint_url=cloud.endpoint, config=direct)\n"
+        "    for each in (cloud.client('ec2'), cloud.http_client('ec2'), own): each.describe_vpcs()\n"
+        "    print([call.name for call in cloud.record])\n"
+        "import os; print(os.environ['AWS_PROFILE'])"
+    )
+    shell = {
+        **os.environ,
         "AWS_PROFILE": "production",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_CONFIG_FILE": "/no/such/file",
         "HTTP_PROXY": "http://192.0.2.1:9",
         "HTTPS_PROXY": "http://192.0.2.1:9",
-    }.items():
-        monkeypatch.setenv(name, value)
-    models.session.cache_clear()
-    cloud = opened(clock=clocks.VirtualClock())
-    own = cloud.session().client("ec2", endpoint_url=cloud.endpoint, config=botocore.config.Config(proxies={}))
-    for each in (cloud.client("ec2"), cloud.http_client("ec2"), own):
-        each.describe_vpcs()
-    assert [c.name for c in cloud.record] == ["ec2:DescribeVpcs"] * 3
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=shell, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['ec2:DescribeVpcs', 'ec2:DescribeVpcs', 'ec2:DescribeVpcs']\nproduction\n"
 
 
 def test_a_dry_run_does_nothing(cloud: emulated.Cloud) -> None:
