@@ -142,15 +142,15 @@ def never_polled_after(snapshot: Snapshot, profile: str) -> float:
 
 
 def _patience(snapshot: Snapshot, node: model.Node) -> float:
-    """The same for one machine: longer while its agent reports no fault, for then it is only slow.
+    """The same for one machine: the longest while its agent reports no fault, for then it is only slow.
 
-    On a busy machine that compiles everything for the first time, local nodes took 12 s; three of them taken for
-    failures would have opened the breaker.
+    On a busy machine that compiled everything for the first time, local nodes took 12 s; three of them, taken for
+    failures, opened the breaker.
     """
-    times, limit, document = snapshot.cluster.settings, never_polled_after(snapshot, node.profile), node.document
+    times, document = snapshot.cluster.settings, node.document
     if document is None or document.health != "ok" or snapshot.now - document.written > times.stale:
-        return limit
-    return min(3 * limit, times.never_polled_max)
+        return never_polled_after(snapshot, node.profile)
+    return times.never_polled_max
 
 
 def boot_time(snapshot: Snapshot, profile: str) -> float:
@@ -175,8 +175,7 @@ def _dead(build: _Builder, nodes: list[model.Node]) -> set[str]:
             continue
         age = snapshot.now - node.row.since
         if node.state is model.NodeState.BOOTING and node.running:
-            # An agent that reports is up: its workers may be slow on a busy machine, so it gets the longest time.
-            limit = never_polled_after(snapshot, node.profile) if node.document is None else times.never_polled_max
+            limit = _patience(snapshot, node)
             if age > limit:
                 build.terminates.append(_item(node, f"up for {age:.0f} s, no worker ever polled (limit {limit:.0f} s)"))
                 build.boot_failures.append(node.instance)

@@ -178,7 +178,7 @@ def test_one_boot_that_works_closes_the_breaker_again() -> None:
     world = World()
     world.boots_work = False
     world.add("a")
-    for _ in range(15):
+    for _ in range(25):
         world.tick()
     assert world.document().failures
     world.boots_work = True
