@@ -354,3 +354,38 @@ def test_a_replay_makes_no_network_call_and_needs_no_credentials() -> None:
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == "replayed, nothing opened"
+
+
+class Child(Workflow):
+    name, version, task_list = "child", "1", "decisions"
+
+    def run(self) -> None:
+        return
+
+
+@pytest.mark.parametrize("kind", ["activity", "child", "timer", "signal"])
+def test_every_kind_of_task_that_is_missing_is_a_divergence(kind: str) -> None:
+    class Before(Base):
+        def run(self) -> Any:
+            what: Any = {
+                "activity": A,
+                "child": Child,
+                "timer": self.start_timer("t", 60),
+                "signal": self.signal("s", workflow_id="other"),
+            }[kind]
+            self.submit(what)
+            return self.submit(B).result
+
+    class After(Base):
+        def run(self) -> Any:
+            return self.submit(B).result
+
+    play = Play(Before, check=False, others=(Child,))
+    play.decide()
+    play.deploy(After, Child)
+    play.complete("activity-b-1")
+    assert play.decide() == ["StartTimer _simpleflow_diverged"]
+    assert kind in (play.last.divergence or "") or "workflow" in (play.last.divergence or "")
+    play.deploy(Before, Child)
+    play.history.fire_timer("_simpleflow_diverged")
+    assert play.decide()[-1] == "CompleteWorkflowExecution"
