@@ -10,6 +10,10 @@ from . import identity
 from .records import UNCAPPED, Record
 
 
+#: how the ids of timers behind timeouts and retries begin: no program asks for them
+OURS = "__simpleflow_"
+
+
 class Timers:
     """Timers: identified by (id, ordinal), so that each id is a queue."""
 
@@ -40,7 +44,8 @@ class Timers:
         self.by_event[event.id] = record
         self.open += 1
         self.peak = max(self.peak, self.open)
-        self.last[timer_id] = (event, None)
+        if not timer_id.startswith(OURS):
+            self.last[timer_id] = (event, None)
         return record
 
     def failed(self, timer_id: str, event: Any, resumed: bool) -> Record | None:
@@ -62,7 +67,8 @@ class Timers:
             self.open -= 1
             record.close(event)
             opened = self.last.get(record.id)
-            self.last[record.id] = (opened[0] if opened else None, event)
+            if opened is not None:
+                self.last[record.id] = (opened[0], event)
         return record
 
     def watch(self, timer_id: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import decisions, errors, events
 
-from . import calls, failures, futures, identity, records
+from . import calls, failures, futures, identity, records, timer_records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -41,7 +41,8 @@ class TimerCall(calls.Sent):
             )
         evaluation.open_timers[timer_id] = self
         self.ordinal = evaluation.timer_counts.get(timer_id, 0)
-        evaluation.timer_counts[timer_id] = self.ordinal + 1
+        if not timer_id.startswith(timer_records.OURS):  # each of those has an id of its own
+            evaluation.timer_counts[timer_id] = self.ordinal + 1
         evaluation.note(self)
         self.record: records.Record | None = evaluation.ledger.timers.claim(timer_id)
         if self.record is None:
@@ -69,6 +70,8 @@ class TimerCall(calls.Sent):
         if kind is events.TimerFired:
             self._closed()
             self.future._complete(None)
+            if not self.cancelling:
+                self._let_go()
         elif kind is events.TimerCanceled:
             self._closed()
             self.future._cancel()
@@ -84,7 +87,13 @@ class TimerCall(calls.Sent):
             self._closed()
             self.future._fail(errors.TaskFailed(f"timer {self.id}", cause, failures.ADVICE.get(cause)))
 
+    def _let_go(self) -> None:
+        """Nothing more will be said of it."""
+        if self.record is not None:
+            self.evaluation.ledger.timers.drop(self.record)
+
     def _cancelled(self) -> None:
+        self._let_go()
         waiting, self.cancelling = self.cancelling, []
         for future in waiting:
             future._complete(None)
@@ -122,7 +131,8 @@ class TimerCall(calls.Sent):
         if record is not None and record.decision and record.decision >= evaluation.completed_as_of():
             # Emitted by a later decision than this one: it belongs to a later timer of this id.
             evaluation.ledger.timers.give_back(record)
-            evaluation.timer_counts[self.id] -= 1
+            if self.id in evaluation.timer_counts:
+                evaluation.timer_counts[self.id] -= 1
             self.record = record = None
         self._closed()
         self.future._cancel()
