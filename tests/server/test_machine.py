@@ -305,6 +305,19 @@ class Machine(stateful.RuleBasedStateMachine):
                 for run_id in read.children.values():
                     family = self._line(run_id)
                     assert still & family, "a parent waits for a child that is closed"
+            elif read.closed in ("WorkflowExecutionTerminated", "WorkflowExecutionTimedOut"):
+                policy = machine_checks.attributes(read.events[-1])["childPolicy"]
+                for run_id in filter(None, read.children.values()):
+                    self._policy(policy, self._line(run_id), still)
+
+    def _policy(self, policy: str, family: set[str], still: set[str]) -> None:
+        """A child that was open when its parent was terminated or timed out got what the policy says."""
+        events = [event for run_id in family for event in self.known[run_id][1].events]
+        causes = {(event["eventType"], machine_checks.attributes(event).get("cause")) for event in events}
+        if policy == "TERMINATE":
+            assert not still & family, "a child outlived the policy TERMINATE"
+        elif policy == "REQUEST_CANCEL" and ("WorkflowExecutionTerminated", "EVENT_LIMIT_EXCEEDED") not in causes:
+            assert ("WorkflowExecutionCancelRequested", "CHILD_POLICY_APPLIED") in causes
 
     def _line(self, run_id: str) -> set[str]:
         """Return this run and those that it continued as."""
