@@ -19,6 +19,7 @@ import uvloop
 
 from simpleflow import _version
 from simpleflow.core import clock as clocks
+from simpleflow.core import errors as core_errors
 
 from . import auth, faults, host, http, http_server, locks, places, service
 from .store import memory, sqlite
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 _FILES = 65_536
 #: seconds that a server which listens no more gets to end before the next one gives up
 _PREDECESSOR = 15.0
+#: addresses on which nobody else can call
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,10 @@ class Running:
     """One server. Made, it has its sockets and its database, or an error was raised and nothing is left."""
 
     def __init__(self, options: Options, where: places.Places) -> None:
+        if options.port is not None and options.credentials is None and options.host not in _LOOPBACK:
+            raise core_errors.UsageError(
+                f"--host {options.host} is reachable by others: give --credentials FILE, or stay on 127.0.0.1"
+            )
         self._options = options
         self._places = where
         self._faults = faults.Faults(options.faults)

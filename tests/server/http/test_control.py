@@ -17,7 +17,8 @@ import home_rig
 import psutil
 import pytest
 
-from simpleflow.server import control, http_server, locks, places
+from simpleflow.core import errors as core_errors
+from simpleflow.server import control, http_server, locks, places, running
 
 pytestmark = pytest.mark.needs_processes
 
@@ -221,6 +222,12 @@ def test_usage(home: home_rig.Home, words: list[str]) -> None:
     done = home.run("start", *words)
     assert (done.returncode, done.stdout) == (64, "")
     assert "Traceback" not in done.stderr
+    assert not home.places.socket.exists()
+
+
+def test_other_addresses_need_credentials_however_it_is_started(home: home_rig.Home) -> None:
+    with pytest.raises(core_errors.UsageError, match="give --credentials FILE"):
+        running.Running(running.Options(port=0, host="0.0.0.0"), home.places)
     assert not home.places.socket.exists()
 
 
