@@ -43,7 +43,7 @@ class Server:
     """The server of one database, which may be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
-        self._database = folder / "swf.db"
+        self.database = folder / "swf.db"
         places = {"SIMPLEFLOW_RUNTIME_DIR": str(folder), "SIMPLEFLOW_DATA_DIR": str(folder)}
         self._zygote = subprocess.Popen(
             [sys.executable, str(_HERE / "kill_zygote.py")],
@@ -58,7 +58,7 @@ class Server:
     def start(self) -> None:
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
-        self._zygote.stdin.write(f"{self._database}\n")
+        self._zygote.stdin.write(f"{self.database}\n")
         self._zygote.stdin.flush()
         self._pid, self.where = 0, ""
         while not (self._pid and self.where):

@@ -15,6 +15,8 @@ import kill_rig
 import machine_checks
 import pytest
 
+from simpleflow.server.store import sqlite
+
 #: seconds that an overdue deadline of a server under load may take to fire
 _SLACK = 1.0
 _PATIENCE = 20.0
@@ -132,6 +134,8 @@ def _loop(server: kill_rig.Server, rounds: int) -> None:
     for run_id in runs.values():
         assert auditor.read(run_id).closed
     client.close()
+    server.kill()
+    assert not list(sqlite.check(server.database))
 
 
 @pytest.mark.needs_processes

@@ -446,11 +446,11 @@ def test_what_must_hold_near_the_limits(machine: type[Machine], examples: int) -
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("narrow")
 def test_what_must_hold_near_the_limits_for_long() -> None:
-    _run(Machine, 500, 100, same=False)
+    _run(Machine, 200, 100, same=False)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("machine", "examples"), [(Machine, 1_000), (OnDisk, 300)])
+@pytest.mark.parametrize(("machine", "examples"), [(Machine, 400), (OnDisk, 120)])
 def test_what_must_hold_for_long(machine: type[Machine], examples: int) -> None:
     _run(machine, examples, 100, same=False)
