@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 #: share of SWF's events at which a new run should go on
 CONTINUE_AT = 0.8
+_CONTEXT = (
+    "name",
+    "version",
+    "domain_name",
+    "workflow_id",
+    "run_id",
+    "tag_list",
+    "continued_execution_run_id",
+    "parent_workflow_id",
+    "parent_run_id",
+)
 
 
 def now(evaluation: evaluations.Evaluation) -> datetime.datetime:
@@ -55,9 +66,9 @@ def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: 
 
 
 def run_context(evaluation: evaluations.Evaluation) -> dict[str, Any]:
-    described = getattr(evaluation, "describe", None)
-    if described is not None:
-        return dict(described())
+    if not hasattr(evaluation, "ledger"):  # a local executor, outside an evaluation
+        said = dict.fromkeys(_CONTEXT)
+        return {**said, "workflow_id": evaluation.workflow_id, "run_id": evaluation.run_id, "tag_list": []}
     started = evaluation.started
     parent = started.parent_workflow_execution
     return {

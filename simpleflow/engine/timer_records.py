@@ -9,7 +9,6 @@ from typing import Any
 from . import identity
 from .records import UNCAPPED, Record
 
-
 #: how the ids of timers behind timeouts and retries begin: no program asks for them
 OURS = "__simpleflow_"
 

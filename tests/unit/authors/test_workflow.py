@@ -202,6 +202,7 @@ def test_outside_an_evaluation_a_task_runs_at_once() -> None:
     workflow = Base(Executor(Base))
     assert workflow.submit(double, 4).result == 8
     assert [future.result for future in workflow.map(double, [1, 2])] == [2, 4]
+    assert workflow.get_run_context()["workflow_id"] == "local_workflows"
 
 
 def test_strict_mode_does_not_take_the_garbage_collector_for_the_program() -> None:
