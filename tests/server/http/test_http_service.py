@@ -67,6 +67,28 @@ def test_faults_on_demand_and_a_client_that_tries_again(home: home_rig.Home) -> 
     client.close()
 
 
+def test_with_credentials_only_signed_requests_are_answered_on_tcp(home: home_rig.Home) -> None:
+    keys = home.folder / "keys"
+    keys.write_text("[ci]\naws_access_key_id = AKIDCI\naws_secret_access_key = secret\n")
+    status = prepare(home, "--port", "0", "--credentials", str(keys), "--db", ":memory:")
+    assert status["signed"]
+    register(home)  # the socket is the user's own
+    for secret, refused in (("secret", False), ("wrong", True)):
+        client = boto3.client(
+            "swf",
+            endpoint_url=status["url"],
+            region_name="eu-west-1",
+            aws_access_key_id="AKIDCI",
+            aws_secret_access_key=secret,
+        )
+        if refused:
+            with pytest.raises(client.exceptions.ClientError, match="InvalidSignatureException"):
+                client.describe_domain(name="d")
+        else:
+            assert client.describe_domain(name="d")["domainInfo"]["name"] == "d"
+        client.close()
+
+
 def test_a_full_disk_refuses_what_it_could_not_keep(home: home_rig.Home) -> None:
     prepare(home, "--fault", "full-disk:1", "--fault", "slow-disk:0.02")
     body = msgspec.json.encode({"name": "d", "workflowExecutionRetentionPeriodInDays": "1"})
