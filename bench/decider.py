@@ -1,6 +1,6 @@
 """What deciders cost over a whole run, per decision, from cold, and in memory; simpleflow 0.36 runs beside.
 
-    python bench/decider.py [--rounds 3] [--quick]
+    python bench/decider.py [--rounds 3] [--quick] [--check]
 
 A whole run is the sum over its decisions: ours resumes, 0.36 replays at each. Growth is measured on ours alone.
 """
@@ -116,6 +116,7 @@ def memory(rows: Rows, executions: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--quick", action="store_true", help="no peer at the sizes where it takes half a minute")
     options = parser.parse_args()
     sizes: tuple[tuple[str, int, float | None], ...] = (("chain", 100, None), ("chain", 250, None))
@@ -134,7 +135,7 @@ def main() -> int:
         ["what", "ours", "0.36", "ratio", "goal", ""],
         rows.lines,
     )
-    return 1 if rows.missed else 0
+    return 1 if options.check and rows.missed else 0
 
 
 if __name__ == "__main__":

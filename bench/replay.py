@@ -3,7 +3,7 @@
 CPU of a process of its own, all three in each round, medians over the rounds. Ours includes decoding the history from
 JSON bytes; the peers get theirs decoded.
 
-    python bench/replay.py [--rounds 3] [--quick]
+    python bench/replay.py [--rounds 3] [--quick] [--check]
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def best(answer: object) -> float | None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
     parser.add_argument("--quick", action="store_true", help="sizes up to 1,000 only")
     options = parser.parse_args()
     sizes = [size for size in SIZES if not options.quick or size <= 1000]
@@ -115,7 +116,7 @@ def main() -> int:
         ["program", "events", "ours", "events/s", "0.36", "ratio", "goal", "", "Temporal", "ratio", ">= 1 x"],
         rows,
     )
-    return 1 if missed else 0
+    return 1 if options.check and missed else 0
 
 
 if __name__ == "__main__":
