@@ -123,7 +123,7 @@ class Group(base.SubmittableContainer):
 
     def _future(self, workflow: workflow.Workflow, members: list[groups.Member], chosen: bool | None) -> Any:
         made = self.future_class(self.activities, workflow, self.max_parallel, self.bubbles_exception_on_failure)
-        return made.start(members, stops=chosen is True)
+        return made.start(members, raises=chosen)
 
 
 class Chain(Group):
@@ -167,7 +167,7 @@ class Chain(Group):
             send_result=self.send_result,
             break_on_failure=self.break_on_failure,
         )
-        return made.start(members, stops=chosen is True)
+        return made.start(members, raises=chosen)
 
 
 class FuncGroup(base.SubmittableContainer):

@@ -41,16 +41,22 @@ class GroupFuture(futures.Future[Any]):
         self._seen: set[int] = set()
         self._stops = False
         self._stopped = False
+        self._contains = False
         self._starting: set[int] = set()
         self._scope: Any = None
         self._foreseen: list[list[int] | None] = []
 
     # -- life
 
-    def start(self, members: list[Member], *, stops: bool) -> Self:
-        """Submit what may go now. ``stops``: the first failure cancels the others."""
+    def start(self, members: list[Member], *, raises: bool | None) -> Self:
+        """Submit what may go now.
+
+        ``raises``, of this group or of the one around it: True, and the first failure cancels the others; False, and
+        a failure inside cancels nothing, here or further up.
+        """
         self._members = members
-        self._stops = stops
+        self._stops = raises is True
+        self._contains = raises is False
         if self._local:
             self.futures = [member() for member in members]
             self._seen = set(range(len(members)))
@@ -119,7 +125,8 @@ class GroupFuture(futures.Future[Any]):
     def _note(self, place: int) -> None:
         self._seen.add(place)
         future = self.futures[place]
-        if future._kind == futures.FAILED and self._stops and not self._stopped:
+        contained = isinstance(future, GroupFuture) and (future._contains or not future._raises)
+        if future._kind == futures.FAILED and self._stops and not self._stopped and not contained:
             self._stopped = True
             for other in self.futures:
                 if other._kind == futures.OPEN:

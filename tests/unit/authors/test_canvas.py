@@ -109,3 +109,48 @@ def test_what_a_chain_will_submit_is_foreseen() -> None:
         documents.TaskCount(task_list="list", activity=name, state="scheduled", count=1),
         documents.TaskCount(task_list="list", activity=name, state="foreseen", count=3),
     )
+
+
+def fails_in(tree: Any) -> list[str]:
+    """Return which tasks are cancelled when the only ``refuse`` of a tree fails while the others run."""
+    from simpleflow import engine
+    from simpleflow.core import decisions
+    from simpleflow.runtime import stores
+    from simpleflow.testing import history
+
+    class Program(Base):
+        def run(self) -> Any:
+            self.submit(tree())
+            return self.submit(self.start_timer("end", 10)).result
+
+    built = history.HistoryBuilder(Program)
+    running = engine.Engine([Program], stores.payloads())
+
+    def decide() -> tuple[decisions.Decision, ...]:
+        task_ = built.begin_decision(whole=False)
+        decided = running.decide(task_)
+        assert isinstance(decided, engine.Decided)
+        built.respond(decided.decisions)
+        running.acknowledged(built.run_id, task_.started_event_id)
+        return decided.decisions
+
+    decide()
+    built.fail_activity(f"activity-{refuse.name}-1", "no")
+    return [d.activity_id[-1] for d in decide() if isinstance(d, decisions.RequestCancelActivityTask)]
+
+
+def test_a_leaf_cancels_its_open_siblings_up_to_the_first_group_that_says_no() -> None:
+    def tree(outer: bool | None, middle: bool | None, inner: bool | None) -> Any:
+        return canvas.Group(
+            (double, 1),
+            canvas.Group(
+                (double, 2), canvas.Group((refuse,), (double, 3), raises_on_failure=inner), raises_on_failure=middle
+            ),
+            raises_on_failure=outer,
+        )
+
+    assert fails_in(lambda: tree(True, None, None)) == ["3", "2", "1"]
+    assert fails_in(lambda: tree(False, True, None)) == ["3", "2"]
+    assert fails_in(lambda: tree(True, False, True)) == ["3"]
+    assert fails_in(lambda: tree(True, True, False)) == []
+    assert fails_in(lambda: tree(None, None, None)) == []
