@@ -5,7 +5,7 @@ connections. The servers take turns, sample by sample; figures are medians, CPU 
 request. moto's cost grows with every execution it was ever given: it gets a fresh server for each number of clients,
 once, and 400 executions (half a minute), where each of ours works thousands.
 
-    python bench/service.py [--rounds 3] [--quick] [--open N] [--big GB]
+    python bench/service.py [--rounds 3] [--quick] [--open N] [--big GB] [--check]
 
 ``--big 5`` fills the database up to 5 GB before its start is measured (minutes).
 """
@@ -141,9 +141,13 @@ def rates(folder: Path, rounds: int, scale: float) -> bool:
     _table.show(
         "goals",
         ["ratio", "measured", "goal", ""],
-        [[name, f"{value:.2f}", f">= {goal}", _table.verdict(value >= goal)] for name, value, goal in goals],
+        [
+            # so few executions are an easy life for moto: no verdict on them
+            [name, f"{value:.2f}", f">= {goal}", _table.verdict(value >= goal if scale == 1 else None)]
+            for name, value, goal in goals
+        ],
     )
-    return all(value >= goal for _, value, goal in goals)
+    return scale < 1 or all(value >= goal for _, value, goal in goals)
 
 
 class Side:
@@ -282,6 +286,7 @@ def main() -> int:
     parser.add_argument("--open", type=int, help="open executions (default 99,990: a domain holds 100,000)")
     parser.add_argument("--big", type=float, default=0.0, metavar="GB", help="size of the database that is started")
     parser.add_argument("--only", choices=["rates", "growth"])
+    parser.add_argument("--check", action="store_true", help="exit code 1 when a goal is missed")
     given = parser.parse_args()
     scale = 0.1 if given.quick else 1.0
     opened = given.open or int(99_990 * scale)  # the samples need a place or two below the limit
@@ -291,7 +296,7 @@ def main() -> int:
             good = rates(Path(name), given.rounds, scale) and good
         if given.only != "rates":
             good = growth(Path(name), int(20_000 * scale), opened, given.big) and good
-    return 0 if good or given.quick else 1
+    return 1 if given.check and not good else 0
 
 
 if __name__ == "__main__":
