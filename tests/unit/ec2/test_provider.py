@@ -212,3 +212,15 @@ def test_a_thousand_nodes(provider: ec2.Ec2Provider, cloud: emulated.Cloud) -> N
     assert len(cloud.record.named("ec2:DescribeInstances")) - before <= 2
     provider.launch(spec("demo-one-more"))
     assert len(provider.list().instances) == 1001
+
+
+@pytest.mark.slow
+def test_ten_thousand_nodes_are_listed_to_the_last_page(provider: ec2.Ec2Provider, cloud: emulated.Cloud) -> None:
+    """A list that was cut at 30 rows had live nodes reaped elsewhere (terraform-aws-github-runner #167)."""
+    for number in range(20):
+        assert len(provider.launch(spec(f"demo-{number}", units=500)).instances) == 500
+    before = len(cloud.record.named("ec2:DescribeInstances"))
+    listed = provider.list().instances
+    assert len({each.id for each in listed}) == 10_000
+    assert {each.attempt for each in listed} == {f"demo-{number}" for number in range(20)}
+    assert len(cloud.record.named("ec2:DescribeInstances")) - before == 10
