@@ -93,10 +93,17 @@ class Future(Generic[T_co]):
         Raises what the task failed with (None is returned instead when it was submitted with
         ``raises_on_failure=False``), and TaskCanceled when it was cancelled.
         """
+        evaluation = self._evaluation
         if self._kind == OPEN:
-            if self._evaluation is None:
+            if evaluation is None:
                 raise errors.ExecutionBlocked
-            self._evaluation.block_on(self)
+            evaluation.block_on(self)
+        if self._kind == TEXT and evaluation is not None:  # what happens most: no detour
+            text = self._text
+            if text is not None and not text.startswith("simpleflow+"):
+                self._content = value = evaluation.decode(text)
+                self._kind = VALUE
+                return value  # type: ignore[no-any-return]  # the activity's own type
         return self._outcome()  # type: ignore[no-any-return]  # holds a T_co once it is settled
 
     @property
