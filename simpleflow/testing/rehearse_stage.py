@@ -26,7 +26,9 @@ from simpleflow.nodes import config, tether
 from simpleflow.testing import cloud as emulated
 
 #: seconds that the service may take to listen
-_SERVER_START = 20.0
+_SERVER_START = 60.0
+#: bytes of the longest temporary folder below which sockets fit
+_LONGEST = 48
 
 
 class RehearsalFailed(errors.SimpleflowError):
@@ -60,7 +62,7 @@ class Stage:
         self._foreign = set(psutil.Process().children(recursive=True))
         self._on_signals(_interrupt)
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="simpleflow-rehearsal-"))
+            self.folder = _folder()
             self._exits.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self._temporary = self.folder / "tmp"
             self._temporary.mkdir()
@@ -272,6 +274,13 @@ _BROKEN = "print('cloud-init: No space left on device while unpacking'); raise S
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _folder() -> Path:
+    """A new temporary folder. Machines make unix sockets below it, whose paths may have 107 bytes."""
+    own = tempfile.gettempdir()
+    place = "/tmp" if len(own) > _LONGEST and os.path.isdir("/tmp") else own  # noqa: S108  (mkdtemp makes it safe)
+    return Path(tempfile.mkdtemp(prefix="simpleflow-rehearsal-", dir=place))
 
 
 def _free_port() -> int:

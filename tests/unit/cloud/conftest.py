@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,13 @@ def opened() -> Iterator[Callable[..., emulated.Cloud]]:
     """Open a cloud with options; it is closed at the end."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(emulated.Cloud(**options))
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for sockets below it."""
+    with tempfile.TemporaryDirectory(prefix="sf") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.slow
 @pytest.mark.needs_processes
 @pytest.mark.timeout(900)
-def test_the_demo_twice_in_a_row(tmp_path: Path) -> None:
+def test_the_demo_twice_in_a_row(short: Path) -> None:
     # a shell that would lead anything unscrubbed astray
     shell = {
         **os.environ,
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(short),
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_PROFILE": "production",
         "HTTPS_PROXY": "http://192.0.2.1:9",
@@ -39,4 +39,4 @@ def test_the_demo_twice_in_a_row(tmp_path: Path) -> None:
             assert f"  {scene}: " in done.stdout
         assert "Calls outside the roles' policies: none" in done.stdout
         assert done.stdout.rstrip().endswith("Left behind: nothing")
-        assert list(tmp_path.glob("*rehearsal*")) == []
+        assert list(short.glob("*rehearsal*")) == []

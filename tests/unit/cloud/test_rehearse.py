@@ -45,9 +45,9 @@ def test_a_stage_that_cannot_be_set_leaves_nothing(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("number", "seconds"), [(signal.SIGINT, 0.3), (signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGHUP, 6.0)]
 )
-def test_ctrl_c_leaves_nothing(tmp_path: Path, number: signal.Signals, seconds: float) -> None:
+def test_ctrl_c_leaves_nothing(short: Path, number: signal.Signals, seconds: float) -> None:
     """Whatever it was doing: the folder is gone, and so is every process below it."""
-    own = {**os.environ, "TMPDIR": str(tmp_path)}
+    own = {**os.environ, "TMPDIR": str(short)}
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.rehearsal"],
         cwd=ROOT, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -61,7 +61,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, number: signal.Signals, seconds: 
     assert process.returncode in (130, 1, -number), output
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []
-    assert list(tmp_path.glob("simpleflow-rehearsal-*")) == []
+    assert list(short.glob("simpleflow-rehearsal-*")) == []
 
 
 def test_the_report_has_everything_that_was_asked_of_it() -> None:
