@@ -14,8 +14,8 @@ from simpleflow.swf.transport import base
 
 logger = logging.getLogger(__name__)
 
-#: seconds before the first retry, and at most
-FIRST, LONGEST = 0.1, 15.0
+#: seconds before the first retry, and at most; at most while nobody answers: a service that restarts is soon back
+FIRST, LONGEST, LONGEST_UNANSWERED = 0.1, 15.0, 1.0
 
 
 class Backoff:
@@ -39,6 +39,12 @@ class Backoff:
         delay: float = min(self._longest, self._first * 2 ** min(self._attempts, 16))
         self._attempts += 1
         return delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads callers, protects nothing
+
+
+def pause(backoff: Backoff, error: BaseException) -> float:
+    """Return the seconds to wait after this error."""
+    delay = backoff.next()
+    return min(delay, LONGEST_UNANSWERED) if isinstance(error, errors.TransportError) else delay
 
 
 def passing(error: BaseException) -> bool:
@@ -75,7 +81,7 @@ def insist(
         except errors.SwfError as error:
             if not passing(error):
                 raise
-            delay = backoff.next()
+            delay = pause(backoff, error)
             if time.monotonic() - begun > patience or wait(delay):
                 logger.error("%s was given up: %s", action, error, extra={"action": "response_lost"})
                 return False

@@ -193,7 +193,7 @@ class DeciderProcess(NamedMixin):
                 answer = self._step.poll(task_list, poll_id)
                 backoff.reset()
             except Exception as error:  # an event type of a later SWF, say: the lane goes on with other executions
-                delay = backoff.next()
+                delay = calls.pause(backoff, error)
                 logger.warning(
                     "Polling %s failed (%s); next attempt after %.1f s.",
                     task_list,

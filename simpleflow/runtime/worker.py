@@ -206,7 +206,7 @@ class Worker(NamedMixin):
         try:
             answer = self._transport.call("PollForActivityTask", request, poll_id=self._poll_id)
         except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
-            delay = backoff.next()
+            delay = calls.pause(backoff, error)
             logger.warning(
                 "Polling %s failed (%s); next attempt after %.1f s.",
                 self._options.task_list,

@@ -76,11 +76,9 @@ class Place:
         files = [*self.folder.glob("log-*"), *self.folder.glob("run/*.log"), *self.folder.glob("data/*.log")]
         return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(files))
 
-    def server_pid(self) -> int:
-        """The pid of the embedded service."""
-        import json
-
-        return int(json.loads(self.ok("server.status", "--format", "json"))["pid"])
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that works with this place's socket."""
+        return [found for found in psutil.process_iter() if self._mine(found)]
 
     def close(self) -> None:
         for process in self._started:
@@ -93,7 +91,7 @@ class Place:
                 process.kill()
                 process.wait(5)
         self.run("server.stop")
-        left = [found for found in psutil.process_iter() if self._mine(found)]
+        left = self.processes()
         for found in left:
             found.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,6 +13,9 @@ import psutil
 import pytest
 from conftest import ROOT, Place, eventually
 
+from simpleflow.client import Client
+from simpleflow.core import events
+
 pytestmark = pytest.mark.needs_processes
 REPORT = "examples.stdlib_report.workflow.StdlibReport"
 #: 20 modules, and timeouts of 10 s
@@ -42,8 +45,9 @@ def kill_runners(place: Place, decider: int, worker: int) -> None:
 
 
 def kill_service(place: Place, decider: int, worker: int) -> None:
-    os.kill(place.server_pid(), signal.SIGKILL)
-    eventually(lambda: place.run("server.status").returncode != 0)
+    (pid,) = [found.pid for found in place.processes() if "server.start" in found.cmdline()]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     place.ok("server.start", "--detach")
 
 
@@ -64,17 +68,20 @@ def expected() -> str:
 )
 def test_a_killed_process_changes_nothing(place: Place, kill: Callable[[Place, int, int], None], expected: str) -> None:
     place.ok("server.start", "--detach")
-    decider = place.spawn("decider.start", REPORT)
-    worker = place.spawn("worker.start", "-t", "light", "-N", "1")
-    place.spawn("worker.start", "-t", "heavy", "-N", "1")
-    workflow_id, _ = place.ok("workflow.start", REPORT, "--workflow-id", "r", *ARGUMENTS).split()
+    with Client(endpoint_url=f"unix://{place.folder}/run/swf.sock") as client:
+        decider = place.spawn("decider.start", REPORT)
+        worker = place.spawn("worker.start", "-t", "light", "-N", "1")
+        place.spawn("worker.start", "-t", "heavy", "-N", "1")
+        place.ok("workflow.start", REPORT, "--workflow-id", "r", *ARGUMENTS)
+        run = client.find("r")
 
-    def done() -> int:
-        tasks = json.loads(place.ok("workflow.tasks", workflow_id, "--format", "json"))
-        return sum(task["state"] == "completed" for task in tasks)
+        def done() -> int:
+            return sum(isinstance(event, events.ActivityTaskCompleted) for event in client.history(run))
 
-    eventually(lambda: done() >= 3)
-    kill(place, decider.pid, worker.pid)
-    assert done() < 26, "the kill came after the end: it shows nothing"
-    printed = place.ok("workflow.wait", workflow_id, "--timeout", "60", timeout=90)
+        eventually(lambda: done() >= 3)
+        kill(place, decider.pid, worker.pid)
+        assert client.describe(run).execution_info.execution_status == "OPEN", (
+            "the kill came too late: it shows nothing"
+        )
+    printed = place.ok("workflow.wait", "r", "--timeout", "60", timeout=90)
     assert json.loads(printed) == json.loads(expected)
