@@ -306,9 +306,12 @@ class Machine(stateful.RuleBasedStateMachine):
                     family = self._line(run_id)
                     assert still & family, "a parent waits for a child that is closed"
             elif read.closed in ("WorkflowExecutionTerminated", "WorkflowExecutionTimedOut"):
-                policy = machine_checks.attributes(read.events[-1])["childPolicy"]
+                last = machine_checks.attributes(read.events[-1])
                 for run_id in filter(None, read.children.values()):
-                    self._policy(policy, self._line(run_id), still)
+                    family = self._line(run_id)
+                    # the end of a child may be the event for which its parent's history had no room
+                    if still & family or last.get("cause") != "EVENT_LIMIT_EXCEEDED":
+                        self._policy(last["childPolicy"], family, still)
 
     def _policy(self, policy: str, family: set[str], still: set[str]) -> None:
         """A child that was open when its parent was terminated or timed out got what the policy says."""
