@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, connect, ensure, lifeline, setups, stores
+from simpleflow.nodes import clusters, connect, ensure, lifeline, run, setups, stores
+from simpleflow.nodes.providers import base, fake
 
 from . import doubles
 
@@ -78,3 +80,28 @@ def test_a_decider_publishes_what_its_runs_ask_for_under_a_name_of_its_own(tmp_p
     assert blob.key.startswith(f"demand/n-1-{os.getpid()}-")
     (held, *_) = connect.decider({connect.SETUP_VARIABLE: str(path)}, Group())
     assert isinstance(held, ensure.HoldGroup)
+
+
+def test_a_plug_in_provider_is_found_by_its_entry_point_and_one_that_is_not_installed_is_refused(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.yaml").write_text(f"{TEXT}provider: mine\n")
+    cluster = clusters.load(tmp_path / "c.yaml", environment)
+    with pytest.raises(core_errors.UsageError, match="provider 'mine' is not installed"):
+        run.provider_of(cluster.config, cluster.paths, str(tmp_path))
+    made: list[base.ProviderContext] = []
+
+    def create(context: base.ProviderContext) -> base.NodeProvider:
+        made.append(context)
+        return fake.FakeProvider(context.cluster.cluster, clocks.VirtualClock())
+
+    class Point:
+        load = staticmethod(lambda: create)
+
+    monkeypatch.setattr(
+        run.package_metadata, "entry_points", lambda **asked: [Point] if asked["name"] == "mine" else []
+    )
+    assert isinstance(run.provider_of(cluster.config, cluster.paths, str(tmp_path)), fake.FakeProvider)
+    (context,) = made
+    assert context.setups["small"].task_lists == (("light", 1),)
+    assert context.folder == str(cluster.paths.folder)
