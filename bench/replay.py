@@ -56,12 +56,12 @@ def main() -> int:
                 found: dict[str, list[float]] = {"ours": [], "simpleflow-0.36": [], "temporal": []}
                 events = 0
                 for _ in range(options.rounds):
-                    answer = ours("full", kind, path, "7")
+                    answer = ours("full", kind, path, "15")
                     assert answer["last"] == "CompleteWorkflowExecution", answer
                     events = int(str(answer["events"]))
                     for peer, got in (
                         ("ours", answer),
-                        ("simpleflow-0.36", peers.measure_peer("simpleflow-0.36", "full", kind, path, "3")),
+                        ("simpleflow-0.36", peers.measure_peer("simpleflow-0.36", "full", kind, path, "6")),
                         (
                             "temporal",
                             peers.measure_peer("temporal", kind, str(size), "2")
