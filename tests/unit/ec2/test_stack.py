@@ -119,13 +119,17 @@ def test_up_shows_progress_and_repeating_it_changes_nothing(world: World) -> Non
 
 
 def _points(steps: list[str], every: int) -> list[int]:
-    """Where to cut: after the first and last step of each name of ours, and after every so many events of stacks."""
+    """Where to cut: after the first step of each name of ours, and after every so many events of stacks.
+
+    ``every=1`` is exhaustive: after each step, ours or an event.
+    """
+    if every == 1:
+        return list(range(1, len(steps) + 1))
     events = 0
     points = []
     for number, name in enumerate(steps, 1):
         events += "/" in name
-        outer = name not in steps[: number - 1] or name not in steps[number:]
-        if outer if "/" not in name else events % every == 0:
+        if name not in steps[: number - 1] if "/" not in name else events % every == 0:
             points.append(number)
     return points
 
@@ -212,16 +216,15 @@ def test_down_takes_everything_that_costs_and_keeps_the_data(world: World) -> No
     assert names(world.down(purge=True)) == ["demo", "demo-base"]
 
 
-def test_down_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+def _cut_down(cluster: config.ClusterConfig, builder: bundle.Builder, every: int) -> None:
     with _still()[0] as cloud:
         world = _busy_cluster(cluster, builder, cloud)
         steps = names(world.down(purge=True))
         wanted = world.state()
     assert wanted[0] == {}
-    points = _points(steps, every=200)
     # One account serves several cuts: after each the cluster is made again.
     with _still()[0] as cloud:
-        for point in points:
+        for point in _points(steps, every):
             world = _busy_cluster(cluster, builder, cloud)
             cut = world.down(purge=True)
             for _ in itertools.islice(cut, point):
@@ -230,6 +233,16 @@ def test_down_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig
             names(world.down(purge=True))
             assert world.state() == wanted, f"cut after step {point} ({steps[point - 1]})"
             cloud.tokens.forget()
+
+
+def test_down_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+    _cut_down(cluster, builder, every=200)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_down_may_be_cut_off_after_every_event(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
+    _cut_down(cluster, builder, every=1)
 
 
 def test_down_of_nothing_is_no_error(world: World) -> None:
