@@ -126,6 +126,7 @@ class TaskCall(msgspec.Struct, eq=False):
             return future
         self.template = slots.Template(text, len(found), self.evaluation.payloads)
         self.dependencies = found
+        self.ordinal = self.branch.count(f"open {self.kind} {self.name}")
         missing = [other for other in found if other._kind == futures.OPEN]
         self.missing = len(missing)
         for other in missing:
@@ -276,7 +277,8 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def identity(self) -> str:
         if not self.text:
-            return f"{self.kind}:{self.name}:@{self.seq}"
+            # It never had its arguments: its place among those of its branch that waited for some.
+            return f"{self.kind}:{self.name}:@{identity.digest(self.branch.path)[:8]}:{self.ordinal}"
         return f"{self.kind}:{self.name}:{identity.digest(self.text)}:{self.ordinal}"
 
     # -- what happens

@@ -471,3 +471,21 @@ def test_a_long_id_is_cut_and_hashed() -> None:
     play.complete(made.activity_id, 1)
     play.decide()
     assert play.result == 1
+
+
+def test_7_a_callback_on_a_task_whose_arguments_never_came_is_found_again() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            given_up = self.submit(self.start_timer("t0", 5))
+            first = self.submit(A, 1)
+            given_up.cancel()
+            after = self.submit(B, given_up).then(lambda _: self.submit(X, 1))
+            return [first.result, after.result]
+
+    play = Play(Program)
+    assert play.decide() == ["ScheduleActivityTask activity-a-1", "ScheduleActivityTask activity-x-1"]
+    play.complete("activity-a-1", 1)
+    assert play.decide() == []
+    play.complete("activity-x-1", 2)
+    play.decide()
+    assert play.result == [1, 2]
