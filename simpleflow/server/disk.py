@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: seconds of a flush that is quicker than two changes of threads
+#: seconds of a flush that costs less than handing it to a thread: for a single call, and for several, whose successors
+#: would be worked meanwhile
 _QUICK: Final = 0.0005
+_QUICK_FOR_MANY: Final = 0.0002
 #: of so many single calls on a slow disk one looks whether it still is
 _TRY_AGAIN: Final = 16
 
@@ -33,7 +35,7 @@ class Disk:
         #: a flush is under way
         self.busy = False
         #: how long the last ones took; one that was held up by other processes says nothing of the disk
-        self._seconds: collections.deque[float] = collections.deque([0.0], maxlen=8)
+        self._seconds: collections.deque[float] = collections.deque(maxlen=8)
         self._slow = 0
 
     def begin(self) -> None:
@@ -44,12 +46,15 @@ class Disk:
         self.busy = True
         self._asked.put(True)
 
-    def quick(self) -> bool:
-        """Whether a single call had better wait here than for a thread.
+    def quick(self, *, alone: bool) -> bool:
+        """Whether a single call, or several, had better wait here than for a thread.
 
-        Now and then the answer is yes whatever was seen: a thread measures its own wait for the interpreter too.
+        For a single call the answer is now and then yes whatever was seen: a thread measures its own wait for the
+        interpreter too.
         """
-        if min(self._seconds) < _QUICK:
+        if not alone:
+            return min(self._seconds, default=_QUICK) < _QUICK_FOR_MANY
+        if min(self._seconds, default=0.0) < _QUICK:
             return True
         self._slow = (self._slow + 1) % _TRY_AGAIN
         return self._slow == 0

@@ -25,9 +25,9 @@ class Host:
 
     A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop, so
     that what the loop has heard of a client before it (that it is gone) counts. Answers leave when the disk has the
-    commit: a thread waits for that while the loop goes on, and each wait covers all commits before it began. For one
-    call and a quick disk the loop itself waits: handing it to a thread would take longer. No call ever waits for more
-    calls to come.
+    commit: a thread waits for that while the loop goes on, and each wait covers all commits before it began. Where
+    the disk is quick the loop itself waits: handing it to a thread would take longer. No call ever waits for more calls
+    to come.
 
     ``before_commit`` and ``after_commit`` inject faults: the first is called before the store commits (it may sleep,
     or raise OSError as a full disk does), the second after it (it may raise ``errors.Fault``: the answer is lost).
@@ -239,7 +239,7 @@ class Host:
         assert self._disk is not None
         self._flushing = self._take()
         self.service.store.unflushed = False
-        if alone and self._disk.quick():
+        if self._disk.quick(alone=alone):
             self._disk.flush_here()
         else:
             self._disk.begin()
