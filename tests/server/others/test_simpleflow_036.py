@@ -90,8 +90,8 @@ def test_standalone(old: Old) -> None:
     given = ("--nb-deciders", "1", "--nb-workers", "2", "--input", '{"args":[5]}')
     with old.start("standalone", "--domain", _DOMAIN, *given, "flow36.Main") as process:
         assert old.result("main36") == _RESULT
-        # Its workers end when their polls do, as with Amazon SWF: after 60 seconds.
-        assert process.wait(120) == 0
+        # Its workers end when their polls do, as with Amazon SWF: after 60 seconds; its decider after them, likewise.
+        assert process.wait(240) == 0
 
 
 def test_deciders_and_workers_of_their_own(old: Old, served: others.Served) -> None:
