@@ -145,7 +145,10 @@ def kinds(steps: list[str]) -> list[int]:
     return [n for n, name in enumerate(plain, 1) if name not in plain[: n - 1] or name not in plain[n:]]
 
 
-@pytest.mark.parametrize("forget", [False, True], ids=["tokens remembered", "tokens forgotten"])
+@pytest.mark.parametrize(
+    "forget",
+    [pytest.param(False, id="tokens remembered", marks=pytest.mark.slow), pytest.param(True, id="tokens forgotten")],
+)
 def test_the_manager_may_be_dropped_after_any_kind_of_step(up: emulated.Cloud, forget: bool) -> None:
     steps = play(up, None, forget=forget)
     assert {"lease", "renew", "intents", "account"} <= set(steps)
