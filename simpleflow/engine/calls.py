@@ -94,6 +94,8 @@ class TaskCall(msgspec.Struct, eq=False):
     template: slots.Template | None = None
     dependencies: list[futures.Future[Any]] | None = None
     missing: int = 0
+    #: the event whose delivery made it ready to be sent
+    since: int = -1
     #: whether its id may be its identity
     identified: bool = True
 
@@ -200,6 +202,7 @@ class TaskCall(msgspec.Struct, eq=False):
             evaluation.submitted.append(self)
         record = self.find(text, identifier)
         if record is None:
+            self.since = evaluation.position
             evaluation.outbox.push(self)
         else:
             self.claimed(record)

@@ -128,9 +128,12 @@ class Evaluation:
         self.main: strands.Strand | None = None
 
     def _find_submission(self, record: Any) -> bool:
-        """A refused task names only its type: it was the first of that type that waits to be sent."""
+        """A refused task names only its type: the first of that type that was ready when its decision started."""
         book = self.ledger.activities if self.ledger.activities.by_id.get(record.id) is record else self.ledger.children
-        call = self.outbox.first(book.kind, record.name)
+        made = self.ledger.decisions
+        completed = made.last_completed(self.position)
+        started = made.started[made.completed.index(completed)] if completed in made.completed else ledger.NOW
+        call = self.outbox.first(book.kind, record.name, started)
         if call is None:
             return False
         book.claim_refused(record)

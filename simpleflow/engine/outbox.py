@@ -66,10 +66,12 @@ class Outbox:
     def __len__(self) -> int:
         return sum(map(len, self._heaps.values()))
 
-    def first(self, kind: str, name: str) -> calls.TaskCall | None:
-        """Return the first task of this type that was never scheduled."""
+    def first(self, kind: str, name: str, started: int) -> calls.TaskCall | None:
+        """Return the first task of this type that was never scheduled, and was ready when a decision started."""
         for _, item in sorted(self._heaps[kind], key=lambda entry: entry[0]):
-            if isinstance(item, calls.TaskCall) and item.history_name == name and item.record is None and not item.done:
+            if not isinstance(item, calls.TaskCall) or item.record is not None or item.done:
+                continue
+            if item.history_name == name and item.since < started:
                 return item
         return None
 

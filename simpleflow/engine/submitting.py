@@ -97,6 +97,7 @@ def activity(
         record = call.find(text, None)
     if record is None:
         call.foreseen()
+        call.since = evaluation.position
         evaluation.outbox.push(call)
     else:
         call.claimed(record)

@@ -326,3 +326,24 @@ def test_a_watched_task_that_was_refused_first_is_still_watched_after_a_re_run()
     play.complete("activity-b-1")
     play.decide()
     assert play.result is True
+
+
+def test_a_refused_task_is_one_that_was_ready_when_its_decision_started() -> None:
+    """The refusal names only type and id: what became ready later, though submitted before, is not meant."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            waiting = self.submit(A, self.submit(self.wait_signal("go")))
+            return [self.submit(A, 1).result, waiting.result]
+
+    play = Play(Program)
+    play.history.refuse("ScheduleActivityTask", "ACTIVITY_CREATION_RATE_EXCEEDED")
+    assert play.decide(during=lambda: play.signal("go", 7)) == ["ScheduleActivityTask activity-a-1"]
+    play.decide()
+    while play.history.open.closed is None:
+        for timer in list(play.history.open.timers):
+            play.history.fire_timer(timer)
+        for activity_id in list(play.history.open.activities):
+            play.complete(activity_id, activity_id)
+        play.decide()
+    assert play.result == ["activity-a-1", "activity-a-2"]
