@@ -460,6 +460,12 @@ class Cancellation(Sent):
         super().__init__(call.evaluation.next_seq())
         self.call = call
 
+    @property
+    def done(self) -> bool:
+        """Nobody wants it any more: the task ended meanwhile, or was told already."""
+        record = self.call.record
+        return record is None or record.outcome is not None or record.cancel_seen
+
     def decision(self) -> decisions.Decision | None:
         record = self.call.record
         if record is None or record.outcome is not None or record.cancel_seen:

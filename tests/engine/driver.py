@@ -61,11 +61,13 @@ class Play:
         strip_control: bool = False,
         options: dict[str, Any] | None = None,
         others: tuple[type, ...] = (),
+        engines: Callable[..., engine.Engine] = new_engine,
         **kwargs: Any,
     ) -> None:
         self.workflows: tuple[type, ...] = (workflow, *others)
         self.history = histories.HistoryBuilder(workflow, {"args": list(args), "kwargs": kwargs}, **(options or {}))
-        self.engine = new_engine(*self.workflows)
+        self.engines = engines
+        self.engine = engines(*self.workflows)
         self.check = check
         self.strip_control = strip_control
         #: text of blobs, and results of local activities, that the engine may ask for
@@ -123,7 +125,7 @@ class Play:
 
     def scratch(self, task: engine.DecisionTask) -> engine.Decided:
         """The same decision by an engine that never heard of this execution."""
-        return self.resolved(new_engine(*self.workflows), self.history.task() if task.events[0].id != 1 else task)
+        return self.resolved(self.engines(*self.workflows), self.history.task() if task.events[0].id != 1 else task)
 
     def resolved(self, running: engine.Engine, task: engine.DecisionTask) -> engine.Decided:
         """Decide, answering what the engine needs as a decider would."""
@@ -145,7 +147,7 @@ class Play:
 
     def evict(self) -> None:
         """Another decider takes over: nothing is cached."""
-        self.engine = new_engine(*self.workflows)
+        self.engine = self.engines(*self.workflows)
 
     def deploy(self, workflow: type, *others: type) -> None:
         """Another version of the code takes over."""

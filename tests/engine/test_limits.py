@@ -11,8 +11,9 @@ import pytest
 
 from simpleflow import Workflow, futures
 from simpleflow.core import decisions, events, limits
+from simpleflow.engine import outbox
 
-from .driver import Play, act
+from .driver import Play, act, new_engine
 
 A, B = act("a"), act("b")
 
@@ -288,3 +289,31 @@ def test_at_most_1000_open_timers_and_children() -> None:
                 play.history.complete_child(child)
             play.decide()
         assert play.result == 1_050
+
+
+def test_a_cancellation_that_nobody_wants_any_more_takes_no_place() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            slow, quick = self.submit(B), self.submit(A, 0)
+            quick.result
+            opened = [self.submit(A, number) for number in range(1, 9)]
+            slow.cancel()
+            return len(futures.wait(*opened))
+
+    def narrow(*workflows: type) -> Any:
+        return new_engine(*workflows, bounds=outbox.Bounds(decisions=3, open_activities=50))
+
+    play = Play(Program, engines=narrow)
+    play.decide()
+    play.complete("activity-a-1")
+    play.decide()  # three of the eight go, the cancellation waits behind
+    play.complete("activity-b-1")
+    while play.history.open.closed is None:
+        if play.history.decision_waits:
+            play.decide()
+        elif play.history.open.timers:
+            play.history.fire_timer("_simpleflow_wake_up_timer")
+        else:
+            for activity_id in list(play.history.open.activities):
+                play.complete(activity_id)
+    assert play.result == 8
