@@ -70,8 +70,13 @@ def works_and_leaves(here: ami_farm.Farm, booted: container.Container | vm.Machi
     word, _, machine = json.loads(done["ActivityTaskCompleted"]["activityTaskCompletedEventAttributes"]["result"])
     assert word == "hello"
     assert machine not in ("", Path("/etc/machine-id").read_text().strip())
-    document = wait_for("its document", here.document, booted, seconds)
-    assert document.first_polled is not None
+
+    def polled() -> bool:
+        document = here.document()
+        return document is not None and document.first_polled is not None
+
+    # Its document is written some time after it polled.
+    wait_for("the poll in its document", polled, booted, seconds)
     here.net.tag("simpleflow:drain.1")
     booted.wait_off(seconds)
     document = here.document()

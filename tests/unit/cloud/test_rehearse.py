@@ -43,7 +43,7 @@ def test_a_stage_that_cannot_be_set_leaves_nothing(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.needs_processes
 @pytest.mark.parametrize(
-    ("number", "seconds"), [(signal.SIGINT, 0.3), (signal.SIGINT, 4.0), (signal.SIGTERM, 2.0), (signal.SIGHUP, 6.0)]
+    ("number", "seconds"), [(signal.SIGINT, 0.3), (signal.SIGINT, 3.5), (signal.SIGTERM, 2.0), (signal.SIGHUP, 1.5)]
 )
 def test_ctrl_c_leaves_nothing(short: Path, number: signal.Signals, seconds: float) -> None:
     """Whatever it was doing: the folder is gone, and so is every process below it."""

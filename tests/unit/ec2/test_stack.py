@@ -171,6 +171,7 @@ def test_up_may_be_cut_off_between_any_two_steps(cluster: config.ClusterConfig, 
     _cut_up(cluster, builder, _still, lambda steps: _points(steps, every=90))
 
 
+@pytest.mark.slow
 def test_up_may_be_cut_off_while_a_stack_is_made(cluster: config.ClusterConfig, builder: bundle.Builder) -> None:
     def middle(steps: list[str]) -> list[int]:
         """In the middle of each stack's events."""
