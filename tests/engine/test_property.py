@@ -53,7 +53,7 @@ def test_also_where_little_fits_into_a_response_and_the_service_allows_less_than
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workflow", CLASSES, ids=lambda cls: cls.__name__)
 def test_resumed_and_re_run_evaluations_decide_the_same_long(workflow: type) -> None:
-    @settings(profile(6_000), derandomize=False)
+    @settings(profile(3_000), derandomize=False)
     @given(random_programs.programs, random_programs.worlds)
     def holds(spec: Any, numbers: list[int]) -> None:
         random_programs.World(workflow, spec, numbers, make).play()
