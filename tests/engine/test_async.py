@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -78,6 +79,17 @@ def test_arms_are_coroutines() -> None:
     assert play.result == [["a", "c of a"], ["b", "c of b"]]
 
 
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """The loop that asyncio would make for itself where there is none, and leave open."""
+    made = asyncio.new_event_loop()
+    asyncio.set_event_loop(made)
+    yield
+    asyncio.set_event_loop(None)
+    made.close()
+
+
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("what", ["sleep", "gather", "wait_for"])
 def test_asyncio_s_own_are_refused_with_the_name_of_ours(what: str) -> None:
     class Program(Base):
