@@ -31,6 +31,7 @@ import msgspec
 
 #: keys sorted, sets too: equal values give equal text whatever PYTHONHASHSEED is
 _fast = msgspec.json.Encoder(order="sorted")
+_any = msgspec.json.Decoder()
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 #: what the fast encoder writes as it should be
 _LEAVES = (
@@ -56,16 +57,16 @@ class Converter:
     def encode(self, value: Any) -> str:
         """Return the JSON text of a value. Raises TypeError naming the path of what has none."""
         try:
-            text = _fast.encode(value)
+            text = _fast.encode(value).decode()
         except (TypeError, RecursionError, AttributeError, ValueError):
-            text = b"null"
+            return _slow(value)
         # NaN and infinities are no JSON; the fast encoder writes null for them.
-        return _slow(value) if b"null" in text else text.decode()
+        return _slow(value) if "null" in text else text
 
     def decode(self, text: str) -> Any:
         """Return the value of a JSON text; text that is no JSON comes back as it is."""
         try:
-            return msgspec.json.decode(text)
+            return _any.decode(text)
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             pass
         try:

@@ -26,8 +26,6 @@ class Plan(msgspec.Struct, eq=False):
     #: of the ordinals of those that ``run()`` itself submits
     salt: int
     book: records.Book
-    #: the book's index
-    index: dict[str, dict[str, Any]]
 
 
 class ActivityCall(calls.TaskCall, eq=False):

@@ -176,13 +176,13 @@ def results(given: tuple[futures.Future[Any], ...]) -> Any:
 
 
 def _results(given: tuple[futures.Future[Any], ...]) -> Steps:
-    waiting = tuple(future for future in given if future._kind == futures.OPEN)
+    waiting = tuple([future for future in given if future._kind == futures.OPEN])
     if waiting:
         evaluation = _evaluation_of(waiting)
         if evaluation is None:
             raise errors.ExecutionBlocked
         yield evaluation.waiting_for(waiting, len(waiting))
-    return [future._outcome() for future in given]
+    return futures.outcomes(given)
 
 
 # -- as_completed
@@ -296,5 +296,5 @@ def _gathered(started: tuple[futures.Future[Any], ...], return_exceptions: bool)
         assert evaluation is not None
         yield evaluation.waiting_for(waiting, len(waiting))
     if not return_exceptions:
-        return [future._outcome() for future in started]
+        return futures.outcomes(started)
     return [future._outcome() if future.exception is None else future.exception for future in started]

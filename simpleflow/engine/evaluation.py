@@ -346,7 +346,7 @@ class Evaluation:
 
     def value_of(self, text: str) -> Any:
         """Return the value of a result text; a jumbo value's text is asked of the caller first."""
-        if text.startswith(slots.POINTER):
+        if text.startswith(identity.POINTER):
             text = self.load(text)
         return self.payloads.decode(text)
 
@@ -432,7 +432,6 @@ class Evaluation:
             special,
             hash((self.root.path, "activity", declared.name)),
             book,
-            book.index,
         )
         return plan
 

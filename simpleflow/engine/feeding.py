@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import greenlet  # type: ignore[import-untyped]  # it ships no types
 
@@ -12,6 +14,8 @@ from . import contract, futures, local
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
+
+_Future, _Wait, _COMPLETED = futures.Future, futures.Wait, events.ActivityTaskCompleted
 
 
 def advance(evaluation: evaluations.Evaluation) -> contract.Needs | None:
@@ -41,34 +45,47 @@ def _advance(evaluation: evaluations.Evaluation) -> contract.Needs | None:
             if needs is not None:
                 return needs
             continue
+        _deliver(evaluation, ready, arrived)
+    return None
+
+
+def _deliver(
+    evaluation: evaluations.Evaluation, ready: deque[Callable[[], object]], arrived: deque[tuple[Any, Any]]
+) -> None:
+    """Deliver what arrived, up to the first that may set something off."""
+    while arrived:
         target, event = arrived.popleft()
         evaluation.position = event.id
-        if type(event) is not events.ActivityTaskCompleted:
+        if type(event) is not _COMPLETED:
             target.deliver(event)
-            continue
-        # What happens most: no detours.
+            return
         call = target.call
-        if type(call) is futures.Future:
-            if call._kind == futures.OPEN:
-                call._text = event.attributes.result
-                call._kind = futures.TEXT
-                call._at = event.id
-                callbacks = call._callbacks
-                if callbacks is not None:
-                    call._callbacks = None
-                    if type(callbacks) is futures.Wait and callbacks.remaining > 1:
-                        callbacks.remaining -= 1  # all that its turn would do
-                    elif type(callbacks) is list:
-                        ready.extend(callbacks)
-                    else:
-                        ready.append(callbacks)  # type: ignore[arg-type]  # it is no list here
-        elif call is None:
-            target.deliver(event)
-        elif not call.done:
-            call.completed(event.attributes.result)
+        if type(call) is not _Future:
+            if call is None:
+                target.deliver(event)
+            elif not call.done:
+                call.completed(event.attributes.result)
+            else:
+                call.deliver(event)
+            return
+        # What happens most: no detours.
+        if call._kind != futures.OPEN:
+            continue
+        call._text = event.attributes.result
+        call._kind = futures.TEXT
+        call._at = event.id
+        callbacks = call._callbacks
+        if callbacks is None:
+            continue
+        call._callbacks = None
+        if type(callbacks) is _Wait and callbacks.remaining > 1:
+            callbacks.remaining -= 1  # all that its turn would do
+            continue
+        if type(callbacks) is list:
+            ready.extend(callbacks)
         else:
-            call.deliver(event)
-    return None
+            ready.append(callbacks)  # type: ignore[arg-type]  # it is no list here
+        return
 
 
 def _unpark(evaluation: evaluations.Evaluation) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from simpleflow.core import errors
 
-from . import records
+from . import identity, records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -100,7 +100,7 @@ class Future(Generic[T_co]):
             evaluation.block_on(self)
         if self._kind == TEXT and evaluation is not None:  # what happens most: no detour
             text = self._text
-            if text is not None and not text.startswith("simpleflow+"):
+            if text is not None and not text.startswith(identity.POINTER):
                 self._content = value = evaluation.decode(text)
                 self._kind = VALUE
                 return value  # type: ignore[no-any-return]  # the activity's own type
@@ -218,7 +218,7 @@ class Future(Generic[T_co]):
             if text is not None:
                 evaluation = self._evaluation
                 assert evaluation is not None
-                if text.startswith("simpleflow+"):
+                if text.startswith(identity.POINTER):
                     text = evaluation.load(text)
                 self._content = evaluation.decode(text)
             else:
@@ -308,6 +308,21 @@ class Future(Generic[T_co]):
         if self._kind == TEXT or self._text is not None:
             return evaluation.slot_text(self._text)
         return evaluation.payloads.encode(self._content) if self._kind == VALUE else "null"
+
+
+def outcomes(given: Iterable[Future[Any]]) -> list[Any]:
+    """Return the values of futures that are settled, in order; raises what the first that failed raises."""
+    values = []
+    for future in given:
+        if future._kind == TEXT:  # what happens most: no detour
+            text, evaluation = future._text, future._evaluation
+            if text is not None and evaluation is not None and not text.startswith(identity.POINTER):
+                future._content = value = evaluation.decode(text)
+                future._kind = VALUE
+                values.append(value)
+                continue
+        values.append(future._outcome())
+    return values
 
 
 class Wait(msgspec.Struct, eq=False):

@@ -15,6 +15,8 @@ from simpleflow.core import limits
 _encode = msgspec.json.encode
 _sha256 = hashlib.sha256
 
+#: how pointers to jumbo values begin
+POINTER = "simpleflow+"
 #: how every control text of ours begins
 CONTROL_PREFIX = '{"branch":'
 LONGEST_BRANCH = 200

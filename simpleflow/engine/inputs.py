@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import slots
+from . import identity
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -33,7 +33,7 @@ def of(evaluation: evaluations.Evaluation) -> Input:
     text = evaluation.started.input
     if not text:
         return Input()
-    if text.startswith(slots.POINTER):
+    if text.startswith(identity.POINTER):
         text = evaluation.load(text)
     return parsed(evaluation.payloads.decode(text))
 

@@ -14,6 +14,12 @@ from simpleflow.core import events
 
 from . import identity, marker_records, records, throttle, timer_records
 
+_Record, _CONTROL = records.Record, identity.CONTROL_PREFIX
+#: what happens most, without a look into a module
+_ActivityTaskScheduled, _ActivityTaskStarted = events.ActivityTaskScheduled, events.ActivityTaskStarted
+_ActivityTaskCompleted = events.ActivityTaskCompleted
+_DecisionTaskStarted, _DecisionTaskCompleted = events.DecisionTaskStarted, events.DecisionTaskCompleted
+
 #: timers of ours that the program never sees
 WAKE_UP = "_simpleflow_wake_up_timer"
 DIVERGED = "_simpleflow_diverged"
@@ -109,7 +115,7 @@ class Ledger:
         last = self.last_id
         book = self.activities
         by_event, by_id, arrived = book.by_event, book.by_id, self.arrived
-        index, uncounted = book.index, book.uncounted
+        row = book.row
         decisions = self.decisions
         whole = not self.resumed
         event: Any
@@ -118,7 +124,7 @@ class Ledger:
                 continue
             last = event.id
             kind = type(event)
-            if kind is events.ActivityTaskCompleted:  # what happens most: no detours
+            if kind is _ActivityTaskCompleted:  # what happens most: no detours
                 record = by_event.pop(event.attributes.scheduled_event_id, None)
                 if record is not None:
                     book.open -= 1
@@ -129,20 +135,12 @@ class Ledger:
                     if record.watched:
                         self.stale = True
                 continue
-            if kind is events.ActivityTaskScheduled and whole:
+            if kind is _ActivityTaskScheduled and whole:
                 said = event.attributes
                 identifier, control = said.activity_id, said.control
-                if identifier not in by_id and control is not None and control.startswith(identity.CONTROL_PREFIX):
-                    record = by_id[identifier] = records.Record(
-                        identifier, said.activity_type.name, control, said, 1, last
-                    )
-                    named = index.get(record.name)
-                    text = said.input
-                    if named is None or text is None or text in named or text.startswith("simpleflow+"):
-                        book.enter(record, said)
-                    else:
-                        named[text] = record
-                    uncounted.append(record)
+                if identifier not in by_id and control is not None and control.startswith(_CONTROL):
+                    record = by_id[identifier] = _Record(identifier, said.activity_type.name, control, said, 1, last)
+                    row.append(record)
                     by_event[last] = record
                     book.open += 1
                     if book.open > book.peak:
@@ -151,17 +149,17 @@ class Ledger:
                     if self.throttle.count:
                         self.throttle.succeeded(said.decision_task_completed_event_id)
                     continue
-            elif kind is events.ActivityTaskStarted:
+            elif kind is _ActivityTaskStarted:
                 record = by_event.get(event.attributes.scheduled_event_id)
                 if record is not None:
                     record.started = True
                     if record.watched == records.EVERY:
                         self.stale = True
                 continue
-            elif kind is events.DecisionTaskStarted:
+            elif kind is _DecisionTaskStarted:
                 self._decision_started = (last, event.timestamp)
                 continue
-            elif kind is events.DecisionTaskCompleted:
+            elif kind is _DecisionTaskCompleted:
                 said = event.attributes
                 decisions.started.append(said.started_event_id or self._decision_started[0])
                 decisions.timestamps.append(self._decision_started[1])

@@ -131,6 +131,10 @@ class Book:
         #: highest N of the ids NAME-N, by name
         self.numbers: dict[str, int] = {}
         self.uncounted: list[Record] = []
+        #: a whole history's, in its order. A program submits again in that order: most are claimed in turn, and only
+        #: what is left once another one is asked for enters the index
+        self.row: list[Record] = []
+        self.turn = 0
         self.open = 0
         #: most that were open at once; the coordinator never minded
         self.peak = 0
@@ -155,12 +159,19 @@ class Book:
         self.uncounted.append(record)
         return record
 
+    def settle(self) -> None:
+        """Enter in the index what was not claimed in its turn."""
+        row, turn = self.row, self.turn
+        self.turn = len(row)
+        for record in row[turn:] if turn else row:
+            self.enter(record, record.said)
+
     def enter(self, record: Record, said: Any) -> None:
         named = self.index.get(record.name)
         if named is None:
             named = self.index[record.name] = {}
         key = said.input
-        if key is None or key.startswith("simpleflow+"):
+        if key is None or key.startswith(identity.POINTER):
             key = record.control
         other = named.get(key)
         if other is None:
@@ -192,16 +203,17 @@ class Book:
 
     def count(self) -> None:
         """Look at the ids that came since the last time: the numbers in them are taken."""
-        for record in self.uncounted:
+        self.settle()
+        for record in (*self.uncounted, *self.row):
             tail = record.id.rpartition("-")[2]
             if tail.isdecimal() and len(tail) < 10:
                 number = int(tail)
                 if number > self.numbers.get(record.name, 0):
                     self.numbers[record.name] = number
-        self.uncounted = []
+        self.uncounted, self.row, self.turn = [], [], 0
 
     def next_number(self, name: str) -> int:
-        if self.uncounted:
+        if self.uncounted or self.row:
             self.count()
         number = self.numbers.get(name, 0) + 1
         self.numbers[name] = number
@@ -213,6 +225,7 @@ class Book:
         ``prefix`` is the control's beginning, up to the digest. The text stands for its digest: nothing is hashed for
         what the history holds.
         """
+        self.settle()
         named = self.index.get(name)
         if named is None:
             return None
@@ -236,6 +249,7 @@ class Book:
 
     def claim_by_control(self, name: str, control: str) -> Record | None:
         """Return the unclaimed record whose input lies in a blob."""
+        self.settle()
         named = self.index.get(name)
         entry = None if named is None else named.get(control)
         if named is None or not isinstance(entry, Record):
@@ -266,6 +280,7 @@ class Book:
             waiting.remove(record)
 
     def _out(self, record: Record) -> None:
+        self.settle()
         for key in (record.said.input if record.said is not None else None, record.control):
             named = self.index.get(record.name, {})
             entry = named.get(key) if key is not None else None
@@ -290,6 +305,7 @@ class Book:
 
     def unclaimed(self) -> Iterator[Record]:
         """Everything that was scheduled and that no call has claimed, oldest first."""
+        self.settle()
         left = [record for group in self.legacy.values() for record in group]
         for named in self.index.values():
             for entry in named.values():

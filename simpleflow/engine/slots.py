@@ -12,10 +12,8 @@ import msgspec
 
 from simpleflow.core import errors, payloads
 
-from . import futures
+from . import futures, identity
 
-#: how pointers to jumbo values begin
-POINTER = "simpleflow+"
 RESERVED = "$simpleflow."
 REFERENCE = "$simpleflow.ref"
 #: text of a slot while the arguments are encoded; private-use characters, so that no program's text equals it
@@ -99,14 +97,14 @@ class Template:
 
 def is_pointer(text: str | None) -> bool:
     """Whether a text stands for a value that lies in a blob."""
-    return text is not None and text.startswith(POINTER)
+    return text is not None and text.startswith(identity.POINTER)
 
 
 def slot_text(text: str | None, coder: payloads.Payloads) -> str:
     """Return what enters a slot for a result text as the history holds it."""
     if text is None or text == "":
         return "null"
-    if text.startswith(POINTER):
+    if text.startswith(identity.POINTER):
         return f'{{"{REFERENCE}":{coder.encode(text)}}}'
     try:
         _raw.decode(text)

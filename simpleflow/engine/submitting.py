@@ -12,7 +12,7 @@ from . import activities, calls, children, futures, hooks, local, markers, recor
 if TYPE_CHECKING:
     from . import evaluation as evaluations
 
-_Future, _Record, _FIRST, _PLAIN = futures.Future, records.Record, records.FIRST, slots.PLAIN
+_Future, _FIRST, _PLAIN = futures.Future, records.FIRST, slots.PLAIN
 _COMPLETED = events.ActivityTaskCompleted
 
 
@@ -57,43 +57,44 @@ def activity(
         ordinal = ordinals.next_of(number)
     else:
         ordinals.fresh.add(number)
+    book = plan.book
     record = None
-    named = plan.index.get(plan.name)
-    if named is not None:
-        record = named.get(text)
-        if record is not None:
-            if (
-                ordinal == 0
-                and type(record) is _Record
-                and record.control.endswith(_FIRST)
-                and record.control.startswith(branch.prefix)
-            ):
-                del named[text]
-            else:
-                record = plan.book.claim(plan.name, branch.prefix, ordinal, text)
-            if (
-                record is not None
-                and record.outcome is _COMPLETED
-                and record.scheduled == 1
-                and record.undelivered is None
-                and record.finder is None
-                and not record.cancel_seen
-            ):
-                record.call = future
-                record.activity = declared
-                record.branch = branch
-                record.ordinal = ordinal
-                future._source = record
-                del plan.book.by_id[record.id]
-                if evaluation.submitted is not None:
-                    evaluation.submitted.append(record)
-                return future
+    if book.by_id:
+        turn, row = book.turn, book.row
+        if (
+            turn < len(row)
+            and (record := row[turn]).said.input == text
+            and record.name == plan.name
+            and ordinal == 0
+            and record.control.endswith(_FIRST)
+            and record.control.startswith(branch.prefix)
+        ):
+            book.turn = turn + 1
+        else:
+            record = book.claim(plan.name, branch.prefix, ordinal, text)
+        if (
+            record is not None
+            and record.outcome is _COMPLETED
+            and record.scheduled == 1
+            and record.undelivered is None
+            and record.finder is None
+            and not record.cancel_seen
+        ):
+            record.call = future
+            record.activity = declared
+            record.branch = branch
+            record.ordinal = ordinal
+            future._source = record
+            del book.by_id[record.id]
+            if evaluation.submitted is not None:
+                evaluation.submitted.append(record)
+            return future
     call = _call(evaluation, declared, plan, future, priority)
     call.text = text
     call.ordinal = ordinal
     if evaluation.submitted is not None:
         evaluation.submitted.append(call)
-    if record is None and plan.book.by_id:
+    if record is None and book.by_id:
         record = call.find(text, None)
     if record is None:
         call.foreseen()
