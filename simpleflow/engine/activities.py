@@ -23,8 +23,6 @@ class Plan(msgspec.Struct, eq=False):
     cell: list[int]
     #: its id is its identity, or its input holds more than arguments
     special: bool
-    #: of the ordinals of those that ``run()`` itself submits
-    salt: int
     book: records.Book
 
 

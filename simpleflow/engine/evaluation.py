@@ -430,7 +430,6 @@ class Evaluation:
             declared.name,
             self.demand.cell(declared),
             special,
-            hash((self.root.path, "activity", declared.name)),
             book,
         )
         return plan

@@ -7,6 +7,7 @@ import hashlib
 import uuid
 import zlib
 from array import array
+from typing import Any
 
 import msgspec
 
@@ -54,29 +55,38 @@ class Branch:
 class Ordinals:
     """How many equal tasks were submitted before. Eight bytes for each distinct one: executions are long."""
 
-    __slots__ = ("_again", "fresh", "seen")
+    __slots__ = ("_again", "_fresh", "later", "seen")
 
     def __init__(self) -> None:
-        self.fresh: set[int] = set()
+        #: records of first ones that were claimed in turn and are not counted yet: a whole replay may never ask
+        self.later: list[Any] = []
+        self._fresh: set[int] = set()
         self.seen = array("q")
         self._again: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self.seen) + len(self.fresh)
+        return len(self.seen) + len(self._fresh) + len(self.later)
 
     def next(self, branch: Branch, kind: str, name: str, text: str) -> int:
-        return self.next_of(hash(text) ^ hash((branch.path, kind, name)))
-
-    def next_of(self, number: int) -> int:
-        if number not in self.fresh:
+        if self.later:
+            self.catch_up()
+        number = hash(text) ^ hash((branch.path, kind, name))
+        if number not in self._fresh:
             seen = self.seen
             if seen:
                 place = bisect.bisect_left(seen, number)
                 if place < len(seen) and seen[place] == number:
                     return self._once_more(number)
-            self.fresh.add(number)
+            self._fresh.add(number)
             return 0
         return self._once_more(number)
+
+    def catch_up(self) -> None:
+        """Count those that were put off."""
+        add = self._fresh.add
+        for record in self.later:
+            add(hash(record.said.input) ^ hash((record.branch.path, "activity", record.name)))
+        self.later.clear()
 
     def _once_more(self, number: int) -> int:
         ordinal = self._again.get(number, 0) + 1
@@ -85,7 +95,8 @@ class Ordinals:
 
     def compact(self) -> None:
         """Give the memory of the set back, which is faster and ten times as large: the execution is suspended."""
-        fresh, self.fresh = self.fresh, set()
+        self.catch_up()
+        fresh, self._fresh = self._fresh, set()
         seen = self.seen
         if len(fresh) > 64:
             self.seen = array("q", sorted([*seen, *fresh]))

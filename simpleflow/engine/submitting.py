@@ -49,46 +49,41 @@ def activity(
     text = evaluation.encode({"args": args, "kwargs": kwargs})
     if len(text) > activities.SURE:
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
-    branch = strand.branch
-    ordinal = 0
-    number = hash(text) ^ (plan.salt if branch is evaluation.root else hash((branch.path, "activity", plan.name)))
-    ordinals = evaluation.ordinals
-    if ordinals.seen or number in ordinals.fresh:
-        ordinal = ordinals.next_of(number)
+    branch, book, row = strand.branch, plan.book, plan.book.row
+    ordinals, ordinal = evaluation.ordinals, 0
+    record: records.Record | None
+    if (
+        book.turn < len(row)
+        and (record := row[book.turn]).said.input == text
+        and record.name == plan.name
+        and record.control.endswith(_FIRST)
+        and record.control.startswith(branch.prefix)
+    ):
+        # The history's next one, and the first of its kind: an equal one before it would have asked for this one.
+        book.turn += 1
+        record.branch = branch
+        ordinals.later.append(record)
     else:
-        ordinals.fresh.add(number)
-    book = plan.book
-    record = None
-    if book.by_id:
-        turn, row = book.turn, book.row
-        if (
-            turn < len(row)
-            and (record := row[turn]).said.input == text
-            and record.name == plan.name
-            and ordinal == 0
-            and record.control.endswith(_FIRST)
-            and record.control.startswith(branch.prefix)
-        ):
-            book.turn = turn + 1
-        else:
-            record = book.claim(plan.name, branch.prefix, ordinal, text)
-        if (
-            record is not None
-            and record.outcome is _COMPLETED
-            and record.scheduled == 1
-            and record.undelivered is None
-            and record.finder is None
-            and not record.cancel_seen
-        ):
-            record.call = future
-            record.activity = declared
-            record.branch = branch
-            record.ordinal = ordinal
-            future._source = record
-            del book.by_id[record.id]
-            if evaluation.submitted is not None:
-                evaluation.submitted.append(record)
-            return future
+        ordinal = ordinals.next(branch, "activity", plan.name, text)
+        record = book.claim(plan.name, branch.prefix, ordinal, text) if book.by_id else None
+    if (
+        record is not None
+        and record.outcome is _COMPLETED
+        and record.scheduled == 1
+        and record.undelivered is None
+        and record.finder is None
+        and not record.cancel_seen
+    ):
+        record.call = future
+        record.activity = declared
+        record.branch = branch
+        record.ordinal = ordinal
+        future._source = record
+        del book.by_id[record.id]
+        if evaluation.submitted is not None:
+            evaluation.submitted.append(record)
+        return future
+    ordinals.catch_up()
     call = _call(evaluation, declared, plan, future, priority)
     call.text = text
     call.ordinal = ordinal
