@@ -24,6 +24,8 @@ SIZES = (100, 300, 1000, 2000, 5000)
 GOALS = {"fanout": 15.0, "chain": 10.0}
 #: Temporal's chain grows faster than its length; beyond this it takes minutes
 TEMPORAL_CHAIN = 2000
+#: tasks that each process replays at least, so that the interpreter has warmed up to the small sizes as well
+WARM = 20_000
 
 
 def ours(*arguments: str) -> dict[str, object]:
@@ -56,12 +58,15 @@ def main() -> int:
                 found: dict[str, list[float]] = {"ours": [], "simpleflow-0.36": [], "temporal": []}
                 events = 0
                 for _ in range(options.rounds):
-                    answer = ours("full", kind, path, "15")
+                    answer = ours("full", kind, path, str(max(15, WARM // size)))
                     assert answer["last"] == "CompleteWorkflowExecution", answer
                     events = int(str(answer["events"]))
                     for peer, got in (
                         ("ours", answer),
-                        ("simpleflow-0.36", peers.measure_peer("simpleflow-0.36", "full", kind, path, "6")),
+                        (
+                            "simpleflow-0.36",
+                            peers.measure_peer("simpleflow-0.36", "full", kind, path, str(max(6, WARM // size))),
+                        ),
                         (
                             "temporal",
                             peers.measure_peer("temporal", kind, str(size), "2")

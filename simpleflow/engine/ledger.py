@@ -127,7 +127,6 @@ class Ledger:
             if kind is _ActivityTaskCompleted:  # what happens most: no detours
                 record = by_event.pop(event.attributes.scheduled_event_id, None)
                 if record is not None:
-                    book.open -= 1
                     record.outcome = kind
                     record.closed_id = last
                     record.started = False
@@ -142,9 +141,8 @@ class Ledger:
                     record = by_id[identifier] = _Record(identifier, said.activity_type.name, control, said, 1, last)
                     row.append(record)
                     by_event[last] = record
-                    book.open += 1
-                    if book.open > book.peak:
-                        book.peak = book.open
+                    if len(by_event) > book.peak:
+                        book.peak = len(by_event)
                     self.diverged_count = 0
                     if self.throttle.count:
                         self.throttle.succeeded(said.decision_task_completed_event_id)
@@ -208,10 +206,7 @@ class Ledger:
         record.open_id = event.id
         if record.scheduled > 1 or record.refused is not None:
             record.outcome = record.refused = None
-        book.by_event[event.id] = record
-        book.open += 1
-        if book.open > book.peak:
-            book.peak = book.open
+        book.opened(event.id, record)
         self.diverged_count = 0
         if self.throttle.count:
             self.throttle.succeeded(attributes.decision_task_completed_event_id)
@@ -220,7 +215,6 @@ class Ledger:
         book = self.activities
         record = book.by_event.pop(event.attributes.scheduled_event_id, None)
         if record is not None:
-            book.open -= 1
             record.close(event)
             self.arrived.append((record, event))
             if record.watched:
@@ -262,8 +256,7 @@ class Ledger:
         elif record.call is None and record.said is None:
             book.scheduled_late(record, attributes)
         record.schedule(event.id)
-        book.by_event[event.id] = record
-        book.opened()
+        book.opened(event.id, record)
         self.diverged_count = 0
         self.throttle.succeeded(attributes.decision_task_completed_event_id)
 
@@ -280,7 +273,6 @@ class Ledger:
         book = self.children
         record = book.by_event.pop(event.attributes.initiated_event_id, None)
         if record is not None:
-            book.open -= 1
             record.close(event)
             self.arrived.append((record, event))
             if record.watched:
@@ -291,7 +283,6 @@ class Ledger:
         book = self.children
         record = book.by_event.pop(attributes.initiated_event_id, None)
         if record is not None:  # initiated, and then refused
-            book.open -= 1
             record.scheduled -= 1
         else:
             record = book.by_id.get(attributes.workflow_id)

@@ -120,6 +120,7 @@ class Book:
         #: set by the evaluation: finds the submission of a record that was only refused so far
         self.finder: Any = None
         self.by_id: dict[str, Record] = {}
+        #: those that are open, by the event that opened them
         self.by_event: dict[int, Record] = {}
         #: name -> input text (control of one whose input lies elsewhere) -> records that no call has claimed
         self.index: dict[str, dict[str, Record | list[Record]]] = {}
@@ -135,16 +136,20 @@ class Book:
         #: what is left once another one is asked for enters the index
         self.row: list[Record] = []
         self.turn = 0
-        self.open = 0
         #: most that were open at once; the coordinator never minded
         self.peak = 0
         #: so many were open when the coordinator refused one more
         self.cap = UNCAPPED
 
-    def opened(self) -> None:
-        self.open += 1
-        if self.open > self.peak:
-            self.peak = self.open
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return len(self.by_event)
+
+    def opened(self, event_id: int, record: Record) -> None:
+        """Book an event that opened one."""
+        self.by_event[event_id] = record
+        self.peak = max(self.peak, len(self.by_event))
 
     def new(self, identifier: str, name: str, control: str | None, said: Any) -> Record:
         """Book what was scheduled and is not known yet."""

@@ -46,7 +46,10 @@ def activity(
     for value in args:
         if type(value) not in _PLAIN:
             return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
-    text = evaluation.encode({"args": args, "kwargs": kwargs})
+    try:
+        text = f'{{"args":{evaluation.encode(args)},"kwargs":{{}}}}'  # as slots.envelope, without a dictionary
+    except TypeError:  # no JSON: the general way says which argument
+        return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     if len(text) > activities.SURE:
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     branch, book, row = strand.branch, plan.book, plan.book.row
@@ -60,6 +63,7 @@ def activity(
         and record.control.startswith(branch.prefix)
     ):
         # The history's next one, and the first of its kind: an equal one before it would have asked for this one.
+        assert record is not None
         book.turn += 1
         record.branch = branch
         ordinals.later.append(record)

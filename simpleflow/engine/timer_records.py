@@ -21,13 +21,18 @@ class Timers:
         self.queues: dict[str, deque[Record]] = {}
         #: emitted or claimed, the newest of each id
         self.latest: dict[str, Record] = {}
+        #: those that are open, by the event that opened them
         self.by_event: dict[int, Record] = {}
-        self.open = 0
         self.peak = 0
         self.cap = UNCAPPED
         self.last: dict[str, tuple[Any, Any]] = {}
         self.watched: dict[str, None] = {}
         self._expected: dict[str, Record] = {}
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return len(self.by_event)
 
     def started(self, timer_id: str, event: Any, resumed: bool) -> Record | None:
         record = self._expected.pop(timer_id, None)
@@ -41,8 +46,7 @@ class Timers:
         record.schedule(event.id)
         record.decision = record.decision or event.attributes.decision_task_completed_event_id
         self.by_event[event.id] = record
-        self.open += 1
-        self.peak = max(self.peak, self.open)
+        self.peak = max(self.peak, len(self.by_event))
         if not timer_id.startswith(OURS):
             self.last[timer_id] = (event, None)
         return record
@@ -63,7 +67,6 @@ class Timers:
     def closed(self, event: Any) -> Record | None:
         record = self.by_event.pop(event.attributes.started_event_id, None)
         if record is not None:
-            self.open -= 1
             record.close(event)
             opened = self.last.get(record.id)
             if opened is not None:
