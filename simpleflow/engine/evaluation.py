@@ -319,7 +319,8 @@ class Evaluation:
                 and strand.let.parent is self.hub
             ):
                 # What happened next is what it waits for, and nobody else is woken by it: no need to leave.
-                event = arrived.popleft()[1]
+                record, event = arrived.popleft()
+                record.call = None
                 self.position = future._at = event.id
                 future._text = event.attributes.result
                 future._kind = futures.TEXT

@@ -68,7 +68,8 @@ def _deliver(
             else:
                 call.deliver(event)
             return
-        # What happens most: no detours.
+        # What happens most: no detours. The record has done its part: without the way back there is no cycle.
+        target.call = None
         if call._kind != futures.OPEN:
             continue
         call._text = event.attributes.result
