@@ -49,7 +49,7 @@ def measure(python: Path, script: Path, *arguments: str, timeout: float = 600.0)
         [str(python), str(script), *arguments], check=False, capture_output=True, text=True, timeout=timeout
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{script.name} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{script.name} {' '.join(arguments)} exited with {done.returncode}:\n{done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 

@@ -78,6 +78,7 @@ def hooks_of(cls: type) -> frozenset[str]:
     return frozenset(name for name in _HOOKS if overridden(cls, name))
 
 
+@functools.cache
 def reruns(cls: type) -> bool:
     """Whether the class must see each decision from its start."""
     return not getattr(cls, "resumable", False) and any(overridden(cls, name) for name in _EACH_TIME)
