@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: seconds of a flush that costs less than handing it to a thread: for a single call, and for several, whose successors
-#: would be worked meanwhile
+#: seconds of a flush that costs less than handing it to a thread
 _QUICK: Final = 0.0005
-_QUICK_FOR_MANY: Final = 0.0002
-#: of so many single calls on a slow disk one looks whether it still is
+#: of so many flushes of a slow disk one looks whether it still is
 _TRY_AGAIN: Final = 16
 
 
@@ -46,15 +44,12 @@ class Disk:
         self.busy = True
         self._asked.put(True)
 
-    def quick(self, *, alone: bool) -> bool:
-        """Whether a single call, or several, had better wait here than for a thread.
+    def quick(self) -> bool:
+        """Whether the loop had better wait here than for a thread.
 
-        For a single call the answer is now and then yes whatever was seen: a thread measures its own wait for the
-        interpreter too.
+        Now and then yes, whatever was seen: a thread measures its own wait for the interpreter too.
         """
-        if not alone:
-            return min(self._seconds, default=_QUICK) < _QUICK_FOR_MANY
-        if min(self._seconds, default=0.0) < _QUICK:
+        if min(self._seconds, default=_QUICK) < _QUICK:
             return True
         self._slow = (self._slow + 1) % _TRY_AGAIN
         return self._slow == 0

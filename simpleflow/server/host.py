@@ -18,6 +18,8 @@ _Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
 #: seconds until what the store refused is tried again
 _RETRY: Final = 1.0
+#: calls of one commit, but for those that come in one turn of the loop
+_MOST: Final = 64
 
 
 class Host:
@@ -26,8 +28,8 @@ class Host:
     A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop, so
     that what the loop has heard of a client before it (that it is gone) counts. Answers leave when the disk has the
     commit: a thread waits for that while the loop goes on, and each wait covers all commits before it began. Where
-    the disk is quick the loop itself waits: handing it to a thread would take longer. No call ever waits for more calls
-    to come.
+    the disk is quick the loop itself waits: handing it to a thread would take longer. A lone call never waits for more
+    to come; where several clients were answered together, a commit waits for a turn of the loop without a new call.
 
     ``before_commit`` and ``after_commit`` inject faults: the first is called before the store commits (it may sleep,
     or raise OSError as a full disk does), the second after it (it may raise ``errors.Fault``: the answer is lost).
@@ -62,6 +64,10 @@ class Host:
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
         self._next: asyncio.Handle | None = None
+        #: calls so far, those that the loop's last turn knew of, and how many answers left together last
+        self._calls = 0
+        self._known = 0
+        self._crowd = 0
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -133,6 +139,7 @@ class Host:
         if self._broken is not None:
             raise self._broken
         self.last_call = loop.time()
+        self._calls += 1
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
             outcome = self.service.call(action, request, poll_id=poll_id, hold=True)
@@ -196,7 +203,15 @@ class Host:
         self._pending = True
         # While the disk is busy no answer could leave: what comes meanwhile is one commit, made when it is free.
         if self._disk is None or not self._disk.busy:
-            self._next = loop.call_soon(self._commit)
+            self._next = loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Commit; where several clients got their answers together, once a turn of the loop has brought no new call."""
+        if self._crowd > 1 and self._calls != self._known and len(self._group) < _MOST and self._loop is not None:
+            self._known = self._calls
+            self._next = self._loop.call_soon(self._turn)
+        else:
+            self._commit()
 
     def _commit(self) -> None:
         self._pending, self._next = False, None
@@ -218,13 +233,12 @@ class Host:
                 _LOG.exception("A commit failed: %s", fault)
             self._arm()
             return
-        alone = len(group) + len(self._committed) <= 1
         group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
         self._committed += group
         if not self.service.store.unflushed:
             self._release(self._take())
         elif self._disk is not None and not self._disk.busy:
-            self._flush(alone=alone)
+            self._flush()
         self._arm()
 
     def _arm(self) -> None:
@@ -235,11 +249,11 @@ class Host:
         taken, self._committed = self._committed, []
         return taken
 
-    def _flush(self, *, alone: bool) -> None:
+    def _flush(self) -> None:
         assert self._disk is not None
         self._flushing = self._take()
         self.service.store.unflushed = False
-        if self._disk.quick(alone=alone):
+        if self._disk.quick():
             self._disk.flush_here()
         else:
             self._disk.begin()
@@ -263,11 +277,12 @@ class Host:
         if self._pending and self._next is None:
             self._commit()
         elif self.service.store.unflushed:
-            self._flush(alone=False)
+            self._flush()
 
     def _release(self, held: list[_Held]) -> None:
         """Give the answers."""
         fault: errors.Fault | None = None
+        self._crowd = len(held)
         if self.after_commit is not None and held:
             try:
                 self.after_commit()
