@@ -11,8 +11,8 @@ titles.py      what ps shows
 from __future__ import annotations
 
 from .children import Child
-from .signals import Stop, describe_exit, reset_signal_handlers
+from .signals import LOOK, Stop, describe_exit, reset_signal_handlers
 from .supervisor import Supervisor
 from .titles import NamedMixin, with_state
 
-__all__ = ["Child", "NamedMixin", "Stop", "Supervisor", "describe_exit", "reset_signal_handlers", "with_state"]
+__all__ = ["LOOK", "Child", "NamedMixin", "Stop", "Supervisor", "describe_exit", "reset_signal_handlers", "with_state"]

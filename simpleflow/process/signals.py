@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+
+#: seconds that the main thread waits for anything at a time. The system may give a signal to another thread while the
+#: main one waits for a lock; Python runs its handler only when the main thread goes on
+LOOK = 0.5
 
 
 def reset_signal_handlers() -> None:
@@ -41,6 +46,7 @@ class Stop:
         #: a SimpleQueue may be filled by a handler that interrupts its own reader; an Event's lock may not
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
+        self._signals = itertools.count(1)
 
     def listen(self, function: Callable[[], None]) -> None:
         """Call a function whenever the level is raised; it may run inside a signal handler, so it must not lock."""
@@ -74,9 +80,9 @@ class Stop:
             if left is not None and left <= 0:
                 break
             try:
-                self._wake.get(timeout=left)
+                self._wake.get(timeout=LOOK if left is None else min(left, LOOK))
             except queue.Empty:
-                break
+                continue
             if self._level == seen:
                 break
         return self._level
@@ -93,4 +99,5 @@ class Stop:
         signal.signal(signal.SIGINT, self._handle)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.request(min(self._level + 1, self.HURRY))
+        # Another signal's handler may interrupt this one before the level is raised: the count tells.
+        self.request(min(max(self._level + 1, next(self._signals)), self.HURRY))

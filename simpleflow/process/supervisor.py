@@ -176,7 +176,7 @@ class Supervisor(NamedMixin):
         self._signal(signal.SIGTERM)
         while any(place.child is not None and place.child.poll() is None for place in self._places):
             if self._stop.hurried:
-                self._signal(signal.SIGTERM)
+                self._signal(signal.SIGINT)  # a second SIGTERM may come to them together with the first, as one
                 deadline = time.monotonic() + 5.0
                 for place in self._places:
                     if place.child is not None:

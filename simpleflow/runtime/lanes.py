@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from simpleflow.process import NamedMixin, Stop
+from simpleflow.process import LOOK, NamedMixin, Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
@@ -70,7 +70,10 @@ class EngineThread:
     def run(self, until: Callable[[], bool]) -> None:
         """Serve until the condition holds and nothing is left; it is looked at after each function and ``wake``."""
         while not (until() and self._inbox.empty()):
-            call = self._inbox.get()
+            try:
+                call = self._inbox.get(timeout=LOOK)
+            except queue.Empty:
+                continue
             while self._put_off:
                 self._run(self._put_off.popleft())
             if call is not None:

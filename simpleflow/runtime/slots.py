@@ -64,7 +64,10 @@ class Slot:
 
     def _run(self) -> None:
         backoff = calls.Backoff(longest=60.0)
+        worked = False
         while not self._closing:
+            if worked and self._worker.stop.draining:
+                break  # no task comes any more: a runner started now might outlive the worker for a moment
             try:
                 self._fresh()
             except (pool.RunnerDied, OSError) as error:
@@ -82,6 +85,7 @@ class Slot:
             except Exception:
                 logger.exception("The slot's task was not answered; it will time out.")
             finally:
+                worked = True
                 self.shown = None
                 self._worker.changed.set()
         if self._runner is not None:

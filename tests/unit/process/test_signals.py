@@ -30,6 +30,22 @@ def test_the_first_signal_drains_and_the_second_hurries() -> None:
     assert stop.wait(0.05) == Stop.HURRY
 
 
+def test_two_signals_whose_handlers_run_one_inside_the_other_are_two() -> None:
+    stop = Stop()
+
+    class Interrupted(int):
+        """The level as it is read while the other signal's handler runs."""
+
+        def __add__(self, other: int) -> int:
+            stop._level = 0
+            stop._handle(signal.SIGINT, None)
+            return 1
+
+    stop._level = Interrupted(0)
+    stop._handle(signal.SIGTERM, None)
+    assert stop.level == Stop.HURRY
+
+
 def test_a_wait_is_ended_by_another_thread() -> None:
     stop = Stop()
     threading.Timer(0.05, stop.request).start()
