@@ -1,0 +1,89 @@
+"""REPLAY.md 8: equal tasks are numbered, whoever claims them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simpleflow import Workflow
+
+from .driver import Play, act
+
+A, B, X = (act(name) for name in ("a", "b", "x"))
+
+
+class Base(Workflow):
+    name, version, task_list = "w", "1", "decisions"
+
+
+def test_8_the_ordinal_is_taken_when_the_slots_are_filled_ties_by_submission() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            first, second = self.submit(A), self.submit(B)
+            late = self.submit(X, first)
+            early, tie = self.submit(X, second), self.submit(X, second)
+            return [late.result, early.result, tie.result]
+
+    play = Play(Program)
+    play.decide()
+    play.complete("activity-b-1", 5)
+    assert play.decide() == ["ScheduleActivityTask activity-x-1", "ScheduleActivityTask activity-x-2"]
+    play.complete("activity-a-1", 5)
+    assert play.decide() == ["ScheduleActivityTask activity-x-3"]
+    assert [control["ordinal"] for control in play.controls()[-3:]] == [0, 1, 2]
+    for number, name in ((3, "late"), (2, "tie"), (1, "early")):
+        play.complete(f"activity-x-{number}", name)
+        play.evict()
+        play.decide()
+    assert play.result == ["late", "early", "tie"]
+
+
+def test_equal_tasks_are_counted_by_a_replay_that_claims_them_in_the_history_s_order() -> None:
+    """Two in turn, one with keyword arguments, which is looked up, then equal ones again and one that is new."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            found = [self.submit(X, 1), self.submit(X, 2), self.submit(X, key=1), self.submit(X, 1)]
+            values = [future.result for future in found]
+            return [*values, self.submit(X, 1).result, self.submit(X, 2).result]
+
+    play = Play(Program)
+    assert play.decide() == [f"ScheduleActivityTask activity-x-{number}" for number in (1, 2, 3, 4)]
+    for number in (4, 2, 3, 1):
+        play.complete(f"activity-x-{number}", f"of {number}")
+    play.evict()
+    assert play.decide() == ["ScheduleActivityTask activity-x-5"]
+    play.complete("activity-x-5", "of 5")
+    play.evict()
+    assert play.decide() == ["ScheduleActivityTask activity-x-6"]
+    assert [control["ordinal"] for control in play.controls()] == [0, 0, 0, 1, 2, 1]
+    play.complete("activity-x-6", "of 6")
+    play.evict()
+    play.decide()
+    assert play.result == [f"of {number}" for number in (1, 2, 3, 4, 5, 6)]
+
+
+def test_a_task_claimed_in_turn_while_it_is_open_counts_too() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            first = self.submit(X, 1)
+            second = self.submit(X, 1) if first.finished else None
+            return [first.result, second.result if second else None]
+
+    play = Play(Program)
+    play.decide()
+    play.evict()
+    play.signal("anything")
+    assert play.decide() == []
+    play.complete("activity-x-1", "of 1")
+    assert play.decide() == ["ScheduleActivityTask activity-x-2"]
+    assert [control["ordinal"] for control in play.controls()] == [0, 1]
+
+
+def test_an_argument_that_is_no_json_is_named() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            return self.submit(X, 1, float("nan")).result
+
+    play = Play(Program)
+    assert play.decide() == ["FailWorkflowExecution"]
+    assert "args[1] is nan" in play.failure
