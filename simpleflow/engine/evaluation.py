@@ -129,6 +129,8 @@ class Evaluation:
 
     def _find_submission(self, record: Any) -> bool:
         """A refused task names only its type: the first of that type that was ready when its decision started."""
+        if record.said is not None:
+            return False  # it was scheduled later: its control says which submission it is
         book = self.ledger.activities if self.ledger.activities.by_id.get(record.id) is record else self.ledger.children
         made = self.ledger.decisions
         completed = made.last_completed(self.position)

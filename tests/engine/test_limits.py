@@ -317,3 +317,26 @@ def test_a_cancellation_that_nobody_wants_any_more_takes_no_place() -> None:
             for activity_id in list(play.history.open.activities):
                 play.complete(activity_id)
     assert play.result == 8
+
+
+def test_a_task_that_was_refused_and_scheduled_later_is_never_taken_for_another() -> None:
+    """A refusal names only the type, the event that schedules it later says which submission it was."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            first, second = self.submit(A, 0), self.submit(A, 0)
+            third = self.submit(A, second.finished)
+            return futures.wait(first, second, third)
+
+    play = Play(Program)
+    play.history.open.activity_limit = 2
+    play.decide()  # the third is refused
+    play.decide()
+    play.complete("activity-a-1", "first")
+    assert play.decide() == ["ScheduleActivityTask activity-a-3"]
+    play.complete("activity-a-2", "second")
+    assert play.decide() == ["ScheduleActivityTask activity-a-4"]  # of other arguments: another task
+    play.complete("activity-a-4", "fourth")
+    play.decide()
+    assert play.result == ["first", "second", "fourth"]
+    assert [said["args"] for said in play.inputs()] == [[0], [0], [False], [True]]
