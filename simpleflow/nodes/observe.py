@@ -136,6 +136,14 @@ class Observer:
         self.covered = True
         self._next_runs = monotonic + max(5 * self._times.loop, self._times.document_max)
 
+    def nothing_open(self) -> bool:
+        """Look anew, whatever was read a moment ago: no run row and no open execution. False when nobody answers."""
+        self.read_documents()
+        self._next_runs = 0.0
+        self.read_runs()
+        looked = self._next_runs > 0.0
+        return looked and not self.rows and self.open_runs == 0
+
     def read_pending(self) -> None:
         """Ask how many activity tasks wait on each list; None where nobody answers."""
         for task_list in self._cluster.task_lists:

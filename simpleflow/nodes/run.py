@@ -116,9 +116,10 @@ def manager_of(
     directory = code_directory(loaded, directory)
     where = paths.ClusterPaths(cluster, environment)
     reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name(), transport)
-    coordinator.register_domain()
     if cluster.provider == "ec2":
+        # `up` registered the domain: the machine's role may not (infra/roles.py).
         return _on_a_decider_machine(cluster, environment, reconciler, coordinator)
+    coordinator.register_domain()
     setup = setups.decider_setup(cluster, store=where.store, endpoint=where.endpoint, directory=directory)
     where.folder.mkdir(parents=True, exist_ok=True)
     records.write(where.decider_setup, msgspec.json.encode(setup))
@@ -150,10 +151,8 @@ def _on_a_decider_machine(
     if not given:
         # Run by hand elsewhere: it manages the workers and leaves the group alone.
         return manager.Manager(reconciler, coordinator, None)
-    observer, folder = reconciler.observer, Path(given)
-    look = keeper.MachineLook(
-        folder, reconciler.times.poll, lambda: not observer.rows and observer.open_runs == 0, clocks.RealClock()
-    )
+    folder = Path(given)
+    look = keeper.MachineLook(folder, reconciler.times.poll, reconciler.observer.nothing_open, clocks.RealClock())
     group = ec2.Ec2DeciderGroup(cluster.cluster, ec2.BotoClients(cluster.region))
     made: manager.Manager | None = None
 

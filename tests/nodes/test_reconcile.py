@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from simpleflow.nodes import guards
+from simpleflow.core import documents
+from simpleflow.nodes import guards, observe
 from simpleflow.nodes.providers import base
 
 from . import doubles
@@ -325,3 +326,21 @@ def test_documents_of_closed_machines_and_deciders_are_forgotten_after_a_while_a
     left = sorted(world.store.objects)
     assert not [key for key in left if key.startswith(("nodes/", "demand/"))], left
     assert [key for key in left if key.startswith("ledger/")]
+
+
+def test_whether_nothing_is_open_is_looked_up_anew_each_time() -> None:
+    """The leave's second look (CONTROL.md 2): what a list showed a minute ago says nothing about now."""
+    coordinator, clock = doubles.Coordinator(), doubles.virtual()
+    observer = observe.Observer(doubles.cluster(), doubles.MemoryStore(), coordinator, clock)
+    clock.advance(1.0)
+    observer.read_runs()
+    assert observer.nothing_open()
+    coordinator.runs["r"] = observe.OpenRun(workflow_id="w", run_id="r", workflow="jobs.Nightly")
+    coordinator.histories["r"] = documents.RunRow(
+        run_id="r", workflow_id="w", workflow="jobs.Nightly", started_event_id=0, changed=0.0
+    )
+    assert not observer.nothing_open()
+    coordinator.runs.clear()
+    assert observer.nothing_open()
+    coordinator.down = True
+    assert not observer.nothing_open()

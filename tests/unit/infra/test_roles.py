@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 
+import simpleflow
 from simpleflow.infra import roles, stacks
 from tests.unit.infra import samples
 
+PACKAGE = Path(simpleflow.__file__).parent
 MAIN = stacks.main(samples.PLAIN)
 
 
@@ -29,6 +33,40 @@ def test_every_decision_that_swf_knows_is_authorised_but_lambda() -> None:
 def test_swfs_calls_exist() -> None:
     model = botocore.session.get_session().get_service_model("swf")
     assert {*roles.DECIDER_CALLS, *roles.WORKER_CALLS} <= set(model.operation_names)
+
+
+#: who runs the code of each module that names calls of SWF. `up` registers the domain: no machine's role may
+CALLERS = {
+    "runtime/decider.py": "decider",
+    "runtime/needs.py": "decider",
+    "swf/registration.py": "decider",
+    "nodes/service.py": "decider",
+    "runtime/worker.py": "worker",
+    "runtime/heartbeat.py": "worker",
+    "runtime/values.py": "worker",
+}
+
+
+@pytest.mark.parametrize("who", ["decider", "worker"])
+def test_every_call_of_swf_in_the_code_of_a_machine_is_in_its_role(who: str) -> None:
+    """A rehearsal's record has none of them: its SWF is the embedded service, which asks nobody for rights."""
+    known = set(botocore.session.get_session().get_service_model("swf").operation_names)
+    found: dict[str, set[str]] = {}
+    for folder in ("runtime", "nodes"):
+        for file in (PACKAGE / folder).rglob("*.py"):
+            found[str(file.relative_to(PACKAGE))] = _named(file) & known
+    found["swf/registration.py"] = _named(PACKAGE / "swf" / "registration.py") & known
+    assert {name for name, calls in found.items() if calls} == set(CALLERS)
+    called = set().union(*(found[name] for name, by in CALLERS.items() if by == who)) - {"RegisterDomain"}
+    allowed = _actions("DecidersRole" if who == "decider" else "SmallRole")
+    assert {f"swf:{each}" for each in called} <= allowed
+    assert "swf:RegisterDomain" not in allowed
+
+
+def _named(file: Path) -> set[str]:
+    """Every text that stands in a module's code."""
+    tree = ast.parse(file.read_text())
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 @pytest.mark.parametrize("prefix", ["ec2:", "autoscaling:", "iam:", "cloudformation:", "cloudwatch:"])
