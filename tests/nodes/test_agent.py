@@ -73,7 +73,7 @@ class Node:
         script = folder / "worker.py"
         script.write_text(WORKER)
         setup = setups.node_setup(doubles.cluster(), "small", store="memory://", endpoint="unix:///nowhere.sock")
-        times = {**setup.times, "metadata": 0.05, "document_min": 0.05, "look": 0.1, "lease": 0.3}
+        times = {**setup.times, "metadata": 0.05, "document_min": 0.05, "look": 0.1, "lease": 0.3, "margin": 4.5}
         self.own()
         self.agent = Agent(
             msgspec.structs.replace(setup, times=times),
@@ -181,7 +181,8 @@ def test_a_notice_tells_the_workers_its_deadline_and_ends_in_time(node: Node) ->
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(deadline))
     records.write(node.files.notice, f'{{"action":"terminate","time":"{moment}"}}'.encode())
     node.until(lambda: node.agent.state is drain.DrainState.ENDED)
-    assert b'"deadline":1' in (node.folder / "told").read_bytes()
+    told = msgspec.json.decode((node.folder / "told").read_bytes().splitlines()[0])
+    assert told == {"stop_polling": True, "deadline": pytest.approx(int(deadline) - 4.5)}
     assert node.document().deadline is not None
 
 

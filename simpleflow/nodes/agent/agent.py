@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: longest wait of one turn of the loop, seconds
 _TURN = 0.2
-#: seconds before a notice's deadline at which unfinished tasks are reported as interrupted
-_MARGIN = 5.0
 #: seconds that workers get to end after the acknowledgement
 _FAREWELL = 5.0
 
@@ -149,7 +147,7 @@ class Agent:
             self._next_look = monotonic + self._times.look
             self._look(now, monotonic)
         self._observe(now)
-        if self._deadline is not None and now >= self._deadline - _MARGIN:
+        if self._deadline is not None and now >= self._deadline - self._times.margin:
             self._event(drain.DrainEvent.DEADLINE)
         if drain.settled(tuple(worker.view() for worker in self._workers)):
             self._event(drain.DrainEvent.SETTLED)
@@ -221,7 +219,7 @@ class Agent:
         match action:
             case drain.DrainAction.STOP_POLLING | drain.DrainAction.STOP_BY_DEADLINE:
                 for worker in self._workers:
-                    worker.channel.stop_polling(None if self._deadline is None else self._deadline - _MARGIN)
+                    worker.channel.stop_polling(None if self._deadline is None else self._deadline - self._times.margin)
                 self._reporter.change(
                     state="draining", generation=self._generation, deadline=self._deadline, reason=self._reason
                 )

@@ -58,6 +58,8 @@ class Times(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     silence: Seconds = 600.0
     #: a spot notice leaves the node so long in all
     notice: Seconds = 90.0
+    #: unfinished tasks are reported as interrupted so long before a notice's end
+    margin: Seconds = 5.0
     #: how long a poll may stay open after the mark (SWF: 60 s)
     poll: Seconds = 60.0
     #: closed machines keep their documents so long
