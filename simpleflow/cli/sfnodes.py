@@ -160,22 +160,24 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
 
 @cli.command()
 @CLUSTER
-@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show it again every second (5 on ec2) until Ctrl-C.")
 @click.option("--all", "every", is_flag=True, help="Machines too that ended more than an hour ago.")
 @JSON
 def status(cluster: str, watch: bool, every: bool, as_json: bool) -> None:
     """Show nodes, tasks and money."""
     target = clusters.load(cluster)
-    if target.config.provider == "ec2":
-        from . import sfnodes_ec2
-
-        sfnodes_ec2.status(target.loaded, as_json)
-        return
     while True:
-        show.status(target.status(since=None if every else time.time() - RECENT), as_json)
+        since = None if every else time.time() - RECENT
+        if target.config.provider == "ec2":
+            from . import sfnodes_ec2
+
+            sfnodes_ec2.status(target.loaded, as_json, since=since)
+        else:
+            show.status(target.status(since=since), as_json)
         if not watch:
             return
-        time.sleep(1.0)
+        # A look at an account is a dozen calls.
+        time.sleep(5.0 if target.config.provider == "ec2" else 1.0)
 
 
 @cli.command()
@@ -190,7 +192,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
-        sfnodes_ec2.down(target.loaded, purge, as_json)
+        sfnodes_ec2.down(target.loaded, purge, as_json, now=now, timeout=timeout)
         return
     if not target.is_up:
         raise core_errors.UsageError(f"cluster '{target.config.cluster}' is not up: there is nothing to take down")
@@ -215,8 +217,14 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 @click.option("-n", "--lines", default=50, show_default=True, help="Last lines of each log.")
 @JSON
 def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
-    """Print the logs of supervisor, manager, deciders, service and nodes."""
-    show.logs(clusters.load(cluster).logs(node, lines), as_json)
+    """Print the logs of supervisor, manager, deciders, service and nodes; on ec2 the machines' consoles."""
+    target = clusters.load(cluster)
+    if target.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        show.logs(sfnodes_ec2.logs(target.loaded, node, lines), as_json)
+        return
+    show.logs(target.logs(node, lines), as_json)
 
 
 @cli.command()

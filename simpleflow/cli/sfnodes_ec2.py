@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,10 +12,12 @@ import click
 import msgspec
 
 from simpleflow.core import clock as clocks
+from simpleflow.core import errors as core_errors
 from simpleflow.nodes import (
     bundle,
     config,
     control,
+    errors,
     manager,
     paths,
     reconcile,
@@ -25,15 +29,30 @@ from simpleflow.nodes import (
     stack_status,
     stores,
 )
+from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.providers.ec2 import clients, stackinfo
 
 from . import sfnodes_connect
 from . import sfnodes_show as show
 
 
 def _account(cluster: config.ClusterConfig) -> accounts.Account:
+    """The account; raises UsageError for a region that does not exist, before anybody is called."""
+    if problem := clients.region_problem(cluster.region):
+        raise core_errors.UsageError(problem)
+    sfnodes_connect.use_region(cluster)
     return accounts.Account(ec2.BotoClients(cluster.region))
+
+
+def _provider(cluster: config.ClusterConfig) -> providers.NodeProvider:
+    return run.provider_of(cluster, paths.ClusterPaths(cluster, os.environ), os.getcwd())
+
+
+def _file(cluster: config.ClusterConfig, bucket: str) -> control.ControlFile:
+    store = stores.open_store(stack.store_url(cluster, bucket))
+    return control.ControlFile(store, cluster.cluster, manager.holder_name(), clocks.RealClock())
 
 
 def _builder(cluster: config.ClusterConfig, folder: str | None) -> bundle.Builder:
@@ -44,51 +63,62 @@ def _coordinator(cluster: config.ClusterConfig) -> service.SwfCoordinator:
     return service.SwfCoordinator(sfnodes_connect.transport(cluster), cluster.swf_domain)
 
 
-def _follow(steps: Iterator[stack.Step], as_json: bool) -> list[Any]:
-    """Show each step as it is done; return them all."""
+def _follow(steps: Iterator[stack.Step], as_json: bool, limit: float | None = None) -> tuple[list[Any], bool]:
+    """Show each step as it is done; return them all, and whether the last was reached before ``limit`` (monotonic)."""
     done = []
     for step in steps:
         done.append(msgspec.to_builtins(step))
         click.echo(f"{step.name}: {step.detail}", err=as_json)
-    return done
+        if limit is not None and time.monotonic() > limit:
+            return done, False
+    return done, True
 
 
 def up(loaded: config.LoadedCluster, folder: str | None, as_json: bool) -> None:
     """Bring the stacks up, or to what the file says now."""
     cluster = loaded.config
+    account = _account(cluster)
     builder = _builder(cluster, folder)
-    code = stack.code_builder(builder, loaded.path)
-    coordinator = _coordinator(cluster)
-    done = _follow(stack.up(cluster, _account(cluster), builder, code, coordinator.register_domain), as_json)
+    steps = stack.up(
+        cluster,
+        account,
+        builder,
+        stack.code_builder(builder, loaded.path),
+        # Reached when everything else was looked at: of missing credentials the account speaks first.
+        lambda: _coordinator(cluster).register_domain(),
+        lambda bucket: _file(cluster, bucket),
+    )
+    done, _ = _follow(steps, as_json)
     show.message({"cluster": cluster.cluster, "steps": done}, f"cluster '{cluster.cluster}' is up", as_json)
 
 
-def down(loaded: config.LoadedCluster, purge: bool, as_json: bool) -> None:
-    """Drain the workers, then delete the stack; data stays, unless purged."""
+def down(loaded: config.LoadedCluster, purge: bool, as_json: bool, *, now: bool, timeout: float | None) -> None:
+    """Drain the workers, or with ``now`` end them, then delete the stack; data stays, unless purged."""
     cluster = loaded.config
-    clock = clocks.RealClock()
-    provider = run.provider_of(cluster, paths.ClusterPaths(cluster, os.environ), os.getcwd())
-
-    def file(bucket: str) -> control.ControlFile:
-        store = stores.open_store(stack.store_url(cluster, bucket))
-        return control.ControlFile(store, cluster.cluster, manager.holder_name(), clock)
+    limit = None if timeout is None else time.monotonic() + timeout
+    account = _account(cluster)
+    provider = _provider(cluster)
 
     def drainer(opened: control.ControlFile) -> reconcile.Reconciler:
+        clock = clocks.RealClock()
         made = reconcile.Reconciler(cluster, opened, provider, opened.store, _coordinator(cluster), clock)
-        made.ending = True
+        made.ending, made.hurry = True, now
         return made
 
-    done = _follow(stack_down.down(cluster, _account(cluster), file, drainer, provider, purge=purge), as_json)
-    show.message(
-        {"cluster": cluster.cluster, "down": True, "steps": done}, f"cluster '{cluster.cluster}' is down", as_json
-    )
+    steps = stack_down.down(cluster, account, lambda bucket: _file(cluster, bucket), drainer, provider, purge=purge)
+    done, gone = _follow(steps, as_json, limit)
+    text = f"cluster '{cluster.cluster}' is down"
+    if not gone:
+        text = f"cluster '{cluster.cluster}' is not down yet; `sfnodes down {loaded.path}` goes on from here"
+    show.message({"cluster": cluster.cluster, "down": gone, "steps": done}, text, as_json)
+    if not gone:
+        sys.exit(1)
 
 
-def status(loaded: config.LoadedCluster, as_json: bool) -> None:
-    """Stacks, deciders, alarms, workers."""
+def status(loaded: config.LoadedCluster, as_json: bool, *, since: float | None) -> None:
+    """Stacks, deciders, alarms, workers, tasks, money."""
     cluster = loaded.config
-    provider = run.provider_of(cluster, paths.ClusterPaths(cluster, os.environ), os.getcwd())
-    found = stack_status.status(cluster, _account(cluster), provider)
+    found = stack_status.status(cluster, _account(cluster), _provider(cluster), stores.open_store, since=since)
     if as_json:
         click.echo(show.as_json_text(found))
         return
@@ -104,6 +134,26 @@ def status(loaded: config.LoadedCluster, as_json: bool) -> None:
     if rows:
         show.table(["NODE", "PROFILE", "STATE", "TYPE", "ZONE", "MARKET"], rows)
     click.echo(f"{len(rows)} workers")
+    show.work(found)
+
+
+def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str, str]:
+    """The end of the consoles of the cluster's machines, deciders and workers; of one only when it is named."""
+    cluster = loaded.config
+    account = _account(cluster)
+    provider = _provider(cluster)
+    known = [each.id for each in provider.list().instances if node or each.state != "terminated"]
+    try:
+        group = stackinfo.read(account.clients, cluster.cluster).group
+        known += [each.instance for each in ec2.Ec2DeciderGroup(cluster.cluster, account.clients, group).read().members]
+    except errors.ProviderRefused:
+        pass  # no stack, or none that came so far: workers are all there is
+    if node is not None and node not in known:
+        raise core_errors.UsageError(
+            f"cluster '{cluster.cluster}' has no machine '{node}'; known: {', '.join(known) or 'none'}"
+        )
+    found = {each: provider.diagnose(each) for each in known if node in (None, each)}
+    return {name: "\n".join(text.splitlines()[-lines:]) for name, text in found.items()}
 
 
 def plan(loaded: config.LoadedCluster, folder: str | None) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from simpleflow.nodes import billing, clusters, config, policy
+from simpleflow.nodes import work as works
 
 
 def as_json_text(value: Any) -> str:
@@ -82,6 +83,11 @@ def status(found: clusters.Status, as_json: bool) -> None:
         return
     where = f"supervisor {found.supervisor}, manager {found.manager}" if found.up else "not up"
     click.echo(f"cluster '{found.cluster}' ({found.provider}): {where}; domain '{found.domain}'")
+    work(found)
+
+
+def work(found: clusters.Status | works.Work) -> None:
+    """What the documents show."""
     for name, counts in found.demand.items():
         click.echo(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
     for failure in found.failures:

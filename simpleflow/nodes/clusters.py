@@ -16,43 +16,20 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import psutil
 
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.data.blobs import base as blobs
 
-from . import config, cost, demand, errors, guards, lifeline, model, paths, policy, stores, supervisor
+from . import config, errors, lifeline, paths, stores, supervisor, work
 from .providers.process import provider as process_module
 from .providers.process import records
+from .work import NodeStatus
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
-
-
-class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine, its times and its bill; what reports draw."""
-
-    node: str
-    profile: str
-    state: str
-    launched: float
-    first_poll: float | None
-    #: intervals in which a task ran; the last one is open while its end is None
-    busy: tuple[tuple[float, float | None], ...]
-    #: when its drain began, as the ledger has it
-    drained: float | None
-    ended: float | None
-    running: tuple[str, ...]
-    reason: str
-    health: str
-    billed: float
-    #: millionths of the currency
-    cost: int
-    terms: str
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,29 +226,7 @@ class Cluster:
 
     def status(self, *, since: float | None = None) -> Status:
         """Look at the documents; ``since`` (epoch seconds) leaves out machines that ended before."""
-        store = stores.open_store(self.paths.store)
-        control = documents.Control(cluster=self.config.cluster)
-        got = store.get(documents.CONTROL_KEY)
-        if got is not None:
-            control = msgspec.json.decode(got[0], type=documents.Control)
-        agents = _read_all(store, documents.NODES_PREFIX, documents.NodeDocument)
-        ledger = [
-            entry
-            for entry in _read_all(store, documents.LEDGER_PREFIX, documents.LedgerEntry)
-            if since is None or entry.ended >= since
-        ]
-        now = time.time()
-        bills = cost.of_cluster(self.config, control, ledger, now)
-        rows = {row.instance: row for row in control.rows}
-        closed = {entry.instance: entry for entry in ledger}
-        named = {document.node: document for document in agents}
-        nodes = tuple(
-            _node_status(
-                bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node), self._listed(bill.node)
-            )
-            for bill in bills
-        )
-        wanted = _demand(store, self.config)
+        shown = work.look(self.config, stores.open_store(self.paths.store), self._listed, since=since)
         up = None
         with contextlib.suppress(core_errors.UsageError):
             up = self.up
@@ -281,17 +236,17 @@ class Cluster:
             up=up is not None,
             supervisor=None if up is None else up.pid,
             manager=None if up is None else up.manager,
-            lease=None if control.lease is None else control.lease.holder,
+            lease=shown.lease,
             endpoint=self.paths.endpoint,
             domain=self.config.swf_domain,
             task_list=self.config.decision_task_list,
-            nodes=nodes,
-            intents=control.intents,
-            demand=wanted,
-            failures=control.failures,
-            currency=self.config.currency,
-            cost=sum(node.cost for node in nodes),
-            notes=_notes(self.config, control, wanted),
+            nodes=shown.nodes,
+            intents=shown.intents,
+            demand=shown.demand,
+            failures=shown.failures,
+            currency=shown.currency,
+            cost=shown.cost,
+            notes=shown.notes,
         )
 
 
@@ -326,62 +281,3 @@ def _tail(path: Path, lines: int = 20) -> str:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
-
-
-def _node_status(
-    bill: cost.NodeCost,
-    row: documents.Row | None,
-    entry: documents.LedgerEntry | None,
-    document: documents.NodeDocument | None,
-    listed: str,
-) -> NodeStatus:
-    if row is not None:
-        state = str(model.observe(row, listed=listed, document=document, ending=False))
-    else:
-        state = str(model.NodeState.GONE)
-    reason = (row.reason if row is not None else entry.reason if entry is not None else "") or (
-        document.reason if document is not None else ""
-    )
-    lists = () if document is None else document.task_lists
-    return NodeStatus(
-        node=bill.node,
-        profile=bill.profile,
-        state=state,
-        launched=bill.since,
-        first_poll=None if document is None else document.first_polled,
-        busy=() if document is None else document.busy,
-        drained=row.draining_since if row is not None else entry.draining_since if entry is not None else None,
-        ended=bill.ended,
-        running=tuple(task.id for each in lists for task in each.running) if bill.ended is None else (),
-        reason=reason,
-        health="" if document is None else document.health,
-        billed=bill.billed,
-        cost=bill.cost,
-        terms=bill.terms,
-    )
-
-
-_Document = TypeVar("_Document", documents.NodeDocument, documents.DemandDocument, documents.LedgerEntry)
-
-
-def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> list[_Document]:
-    found = []
-    for blob in store.list(prefix):
-        got = store.get(blob.key)
-        if got is not None:
-            found.append(msgspec.json.decode(got[0], type=kind))
-    return found
-
-
-def _demand(store: blobs.BlobStore, cluster: config.ClusterConfig) -> dict[str, dict[str, int]]:
-    rows = demand.merge(_read_all(store, documents.DEMAND_PREFIX, documents.DemandDocument))
-    counts = demand.by_list(rows.values(), cluster.task_lists, {})
-    return {each.task_list: {"scheduled": each.scheduled, "foreseen": each.foreseen} for each in counts}
-
-
-def _notes(
-    cluster: config.ClusterConfig, control: documents.Control, wanted: Mapping[str, Mapping[str, int]]
-) -> tuple[str, ...]:
-    paused = (guards.paused(cluster, control, name) for name in sorted(cluster.profiles))
-    unserved = policy.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
-    return (*dict.fromkeys(reason for reason in paused if reason), *unserved)

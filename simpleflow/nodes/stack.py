@@ -15,6 +15,8 @@ from .providers.ec2 import bucket as buckets
 from .providers.ec2 import formation, stackinfo
 
 BOOTS_KEY = "boots/deciders.json"
+#: replacements of control.json that a living manager may spoil one after the other
+_TRIES = 5
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +61,13 @@ def up(
     builder: bundle.Builder,
     code: Callable[[], bundle.Code],
     register_domain: Callable[[], None] = lambda: None,
+    file: Callable[[str], control.ControlFile] | None = None,
 ) -> Iterator[Step]:
     """Bring a cluster up, or to what its file says now. Yields after each step; repeating ends in the same state.
 
     Raises NodesError, before anything is made, for all that can be known then. ``code`` builds the code bundle;
-    ``register_domain`` makes SWF's domain sure.
+    ``register_domain`` makes SWF's domain sure; ``file`` opens control.json in a bucket, where the breaker's count of
+    boot failures is forgotten.
     """
     made = builder.templates()
     accounts.require(list(made.problems))
@@ -97,13 +101,25 @@ def up(
     account.calm(info.boot_alarm)
     account.set_wake_up(info.wake_alarm, acts=True)
     yield Step(name="decider group", detail="resumed; the wake-up alarm acts")
+    if file is not None and resume(file(store.name)):
+        yield Step(name="breaker", detail="boot failures forgotten: it launches on")
 
 
-def resume(file: control.ControlFile) -> None:
-    """Forget proved boot failures: ``up`` lets paused profiles launch again."""
-    document = file.read()
-    if document.failures:
-        file.replace(msgspec.structs.replace(document, failures=()))
+def resume(file: control.ControlFile) -> bool:
+    """Forget proved boot failures: ``up`` lets paused profiles launch again. False when there were none."""
+    for left in reversed(range(_TRIES)):
+        document = file.read()
+        if not document.failures:
+            return False
+        try:
+            file.replace(msgspec.structs.replace(document, failures=()))
+        except errors.ControlLost:
+            # The living manager wrote in between; it reads again, and so do we.
+            if not left:
+                raise
+        else:
+            return True
+    return False
 
 
 def _deploy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -38,7 +39,8 @@ def down(
 
     Order (NODES.md 4): take the lease, silence the wake-up alarm, drain the workers, unprotect the deciders, set 0,
     delete. A protected member blocks the deletion of its group, which then takes hours to fail. Data is kept, unless
-    ``purge``. ``file`` opens control.json in a bucket, ``drainer`` makes the manager's passes.
+    ``purge``. ``file`` opens control.json in a bucket, ``drainer`` makes the manager's passes. Where the bucket was
+    deleted by hand nothing can be drained, and workers are ended.
     """
     now = (clock or clocks.RealClock()).now
     stack = account.formation.find(cluster.cluster)
@@ -53,17 +55,23 @@ def down(
     if info is not None:
         account.set_wake_up(info.wake_alarm, acts=False)
         yield Step(name="wake-up alarm", detail="silenced")
-        opened = file(info.bucket)
-        # A living manager sees another holder at its next write and stops acting: no need to wait for its lease.
-        opened.replace(control.take(opened.read(), opened.holder, now()))
-        yield Step(name="lease", detail=f"taken by {opened.holder}")
-        passes = drainer(opened)
-        while living := [each for each in provider.list().instances if each.state != "terminated"]:
+        ender = _Ender(provider)
+        passes: Drainer = ender
+        left: Callable[[], str] = ender.left
+        if account.bucket(info.bucket).exists():
+            opened = file(info.bucket)
+            # A living manager sees another holder at its next write and stops acting: no need to wait for its lease.
+            opened.replace(control.take(opened.read(), opened.holder, now()))
+            yield Step(name="lease", detail=f"taken by {opened.holder}")
+            passes, left = drainer(opened), functools.partial(_left, provider, opened)
+        else:
+            yield Step(name="bucket", detail=f"'{info.bucket}' is gone: workers are ended, as none can be drained")
+        while still := left():
             passes.run_pass()
-            yield Step(name="drain", detail=f"{len(living)} workers left")
+            yield Step(name="drain", detail=still)
             wait(min(cluster.settings.loop, 5.0))
         yield Step(name="workers", detail="none")
-        yield from _empty_group(cluster, account, info, wait)
+        yield from _empty_group(cluster, account, info, passes, wait)
     if account.formation.find(cluster.cluster) is not None:
         since = account.formation.newest_event(cluster.cluster)
         account.formation.delete(cluster.cluster)
@@ -86,10 +94,44 @@ def _info(account: accounts.Account, cluster: config.ClusterConfig, exists: bool
     return info
 
 
+class _Ender:
+    """Ends every worker (Drainer): without documents nobody can say that it has drained."""
+
+    def __init__(self, provider: providers.NodeProvider) -> None:
+        self._provider = provider
+
+    def _living(self) -> list[providers.Instance]:
+        return [each for each in self._provider.list().instances if each.state != "terminated"]
+
+    def left(self) -> str:
+        """How many workers there are still; '' for none."""
+        return f"{len(living)} workers left" if (living := self._living()) else ""
+
+    def run_pass(self) -> None:
+        """End them; repeating does no harm."""
+        for each in self._living():
+            self._provider.terminate(each.id)
+
+
+def _left(provider: providers.NodeProvider, file: control.ControlFile) -> str:
+    """What keeps the workers' part from its end; '' when nothing does.
+
+    A launch that was cut off counts: its machine may be listed minutes later, when nobody would end it any more.
+    """
+    living = sum(each.state != "terminated" for each in provider.list().instances)
+    document = file.read()
+    launches = [each for each in document.intents if each.kind == "launch"]
+    if not (living or launches or document.rows):
+        return ""
+    unsettled = "" if living or not launches else f"; {len(launches)} launches that may still come (at most 21 minutes)"
+    return f"{living} workers left{unsettled}"
+
+
 def _empty_group(
     cluster: config.ClusterConfig,
     account: accounts.Account,
     info: stackinfo.StackInfo,
+    passes: Drainer,
     wait: Callable[[float], None],
 ) -> Iterator[Step]:
     group = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group)
@@ -99,6 +141,8 @@ def _empty_group(
         for member in members:
             if member.protected:
                 group.unprotect(member.instance)
+        # The lease stays ours: a manager that took it back would launch again for what is still open.
+        passes.run_pass()
         yield Step(name="deciders", detail=f"{len(members)} left")
         wait(min(cluster.settings.loop, 5.0))
     yield Step(name="deciders", detail="none")

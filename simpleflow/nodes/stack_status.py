@@ -1,19 +1,23 @@
-"""``status`` of a cluster on EC2: stacks, the decider group, alarms, workers."""
+"""``status`` of a cluster on EC2: stacks, the decider group, alarms, workers, and what the documents show."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from . import config, errors
+from simpleflow.data.blobs import base as blobs
+
+from . import config, errors, work
 from .providers import base as providers
 from .providers import ec2
 from .providers.ec2 import account as accounts
 from .providers.ec2 import stackinfo
-from .stack import base_name
+from .stack import base_name, store_url
 
 
-class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands."""
+class StackStatus(work.Work, frozen=True, kw_only=True):
+    """What stands; and, below, what the documents show of it, as on other providers."""
 
     #: stack -> its status, '' when there is none
     stacks: dict[str, str]
@@ -29,13 +33,26 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[providers.Instance, ...] = ()
 
 
-def status(cluster: config.ClusterConfig, account: accounts.Account, provider: providers.NodeProvider) -> StackStatus:
-    """Look at everything once; what does not exist is shown as such, and is no error."""
+def status(
+    cluster: config.ClusterConfig,
+    account: accounts.Account,
+    provider: providers.NodeProvider,
+    open_store: Callable[[str], blobs.BlobStore] | None = None,
+    *,
+    since: float | None = None,
+) -> StackStatus:
+    """Look at everything once; what does not exist is shown as such, and is no error.
+
+    ``open_store`` opens the documents by their URL; without it they are not read. ``since`` (epoch seconds) leaves out
+    machines that ended before.
+    """
     names = (base_name(cluster.cluster), cluster.cluster)
     found = {name: account.formation.find(name) for name in names}
+    listed = provider.list().instances
     shown = StackStatus(
         stacks={name: "" if stack is None else stack.status for name, stack in found.items()},
-        workers=tuple(each for each in provider.list().instances if each.state != "terminated"),
+        workers=tuple(each for each in listed if each.state != "terminated"),
+        currency=cluster.currency,
     )
     main = found[cluster.cluster]
     if main is None:
@@ -47,6 +64,10 @@ def status(cluster: config.ClusterConfig, account: accounts.Account, provider: p
         size = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).read()
     except errors.ProviderRefused:
         return shown
+    if open_store is not None:
+        states = {each.id: each.state for each in listed}
+        seen = work.look(cluster, open_store(store_url(cluster, info.bucket)), states.get, since=since)
+        shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in work.Work.__struct_fields__})
     return msgspec.structs.replace(
         shown,
         desired=size.desired,

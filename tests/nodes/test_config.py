@@ -22,6 +22,10 @@ task_lists:
 """
 
 
+#: on EC2 as anywhere: a budget is held against prices that the file names
+UNPRICED = "cluster: demo\nprovider: ec2\nbudget: {per_hour: 5}\nprofiles:\n  small: {types: [c7i.large]}"
+
+
 def problems(text: str) -> tuple[str, ...]:
     with pytest.raises(errors.ClusterFileError) as caught:
         config.loads(text, "c.yaml")
@@ -57,6 +61,7 @@ def test_a_good_file_and_its_defaults() -> None:
         (("cluster: demo", "cluster: demo\ntimes: {lease: 3}"), 2, "must be at most half of times.lease"),
         (("cluster: demo", "cluster: demo\npreset: locale"), 2, "is not one of aws, local, rehearsal"),
         (("cluster: demo", "cluster: demo\nprovider: ec2"), 2, "needs a region"),
+        (("cluster: demo\nprofiles:\n  small: {billing: {price: 0.05}}", UNPRICED), 5, "'small' has no price, so the"),
         (("cluster: demo", "cluster: demo\ncode: {wheel: a.whl, path: .}"), 2, "keep one of them"),
         (("cluster: demo", "cluster: demo\ntags: {'a b': c}"), 2, "does not match"),
         (("cluster: demo", "cluster: demo\ndeciders: {task_list: light}"), 7, "is also the deciders' task list"),

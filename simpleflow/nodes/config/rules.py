@@ -112,14 +112,13 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
     for name, profile in config.profiles.items():
         price = profile.billing.price
         if price is None:
-            if config.provider != "ec2":
-                yield (
-                    ("profiles", name),
-                    (
-                        f"profile '{name}' has no price, so the budget cannot be held: add billing: {{price: 0.05}} "
-                        f"({config.currency} per hour)"
-                    ),
-                )
+            yield (
+                ("profiles", name),
+                (
+                    f"profile '{name}' has no price, so the budget cannot be held: add billing: {{price: 0.05}} "
+                    f"({config.currency} per hour)"
+                ),
+            )
             continue
         worst = billing.worst(profile.billing, billing.micros(price), config.settings.commit)
         for cap, value in caps.items():

@@ -44,7 +44,7 @@ class Billing(Strict, frozen=True, kw_only=True):
 
     period: Annotated[int, Meta(ge=1)] = 1
     minimum: Annotated[int, Meta(ge=0)] = 60
-    #: per hour; None: looked up (ec2), nothing (process, ssh)
+    #: per hour; None: unknown, and then no budget can be held
     price: Money | None = None
 
 

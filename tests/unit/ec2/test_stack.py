@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, control, errors, stack, stack_down, stack_plan, stack_status
+from simpleflow.core import documents
+from simpleflow.nodes import bundle, config, control, errors, reconcile, stack, stack_down, stack_plan, stack_status
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
 from simpleflow.testing import cloud as emulated
+from tests.nodes.doubles import Coordinator
 from tests.unit.ec2.conftest import CODE, CloudClients, DirectClients
 from tests.unit.ec2.doubles import Drainer, MemoryStore
 
@@ -46,7 +48,7 @@ class World:
         return ec2.Ec2Provider(self.cluster, self.made, clocks.RealClock())
 
     def up(self) -> Iterator[stack.Step]:
-        return stack.up(self.cluster, self.account, self.builder, lambda: CODE)
+        return stack.up(self.cluster, self.account, self.builder, lambda: CODE, file=self.file)
 
     def file(self, bucket: str = "") -> control.ControlFile:
         return control.ControlFile(self.store, "demo", "down", clocks.RealClock())
@@ -304,6 +306,100 @@ def test_up_resumes_what_the_boot_guard_stopped(world: World) -> None:
     names(world.up())
     assert stack_status.status(world.cluster, world.account, world.provider).launches
     assert not world.cloud.client("s3").list_objects_v2(Bucket=info.bucket, Prefix="boots/").get("Contents")
+
+
+class ContestedStore(MemoryStore):
+    """Another manager writes between the next read and the write that follows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.contests = 0
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        got = super().get(key)
+        if got is not None and self.contests:
+            self.contests -= 1
+            document = msgspec.json.decode(got[0], type=documents.Control)
+            self.put(key, msgspec.json.encode(msgspec.structs.replace(document, seq=document.seq + 1)))
+        return got
+
+
+def test_up_resumes_what_the_breaker_stopped_also_while_a_manager_writes(world: World) -> None:
+    world.store = store = ContestedStore()
+    assert "breaker" not in names(world.up())
+    failure = documents.Failures(profile="small", image="", count=3, last_log="no such module")
+    store.put(documents.CONTROL_KEY, msgspec.json.encode(documents.Control(cluster="demo", failures=(failure,))))
+    store.contests = 2
+    assert names(world.up())[-1] == "breaker"
+    assert world.file().read().failures == ()
+    assert "breaker" not in names(world.up())
+
+
+def test_down_waits_for_a_launch_that_may_still_come_and_ends_its_machine(world: World) -> None:
+    """A manager died between the intent and the call; the call arrives while ``down`` runs."""
+    quick = {"intent": 0.3, "signature": 0.3, "list_lag": 0.3, "lease_renew": 0.1}
+    world.cluster = msgspec.structs.replace(world.cluster, times=quick)
+    names(world.up())
+    intent = documents.Intent(
+        id="demo-late", kind="launch", creator="dead", profile="small", not_after=time.time() + 0.3, units=1
+    )
+    file = world.file()
+    file.replace(control.open_intent(file.read(), intent))
+    waits = itertools.count()
+
+    def wait(seconds: float) -> None:
+        if next(waits) == 0:
+            launch(world, 1, "demo-late")
+        time.sleep(0.05)
+
+    def drainer(opened: control.ControlFile) -> reconcile.Reconciler:
+        made = reconcile.Reconciler(
+            world.cluster, opened, world.provider, opened.store, Coordinator(), clocks.RealClock()
+        )
+        made.ending = made.hurry = True
+        return made
+
+    steps = list(stack_down.down(world.cluster, world.account, world.file, drainer, world.provider, wait=wait))
+    assert (
+        stack.Step(name="drain", detail="0 workers left; 1 launches that may still come (at most 21 minutes)") in steps
+    )
+    [late] = [each for each in world.cloud.instances.all() if not each.group]
+    assert not late.alive
+    document = world.file().read()
+    assert (document.rows, document.intents) == ((), ())
+
+
+def test_down_keeps_the_lease_until_no_decider_is_left(world: World) -> None:
+    """A manager that took it back would launch workers for what is still open, and nobody would end them."""
+    names(world.up())
+    ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
+    passes: list[str] = []
+
+    class Counting(Drainer):
+        def run_pass(self) -> None:
+            passes.append("pass")
+
+    steps = []
+    for step in stack_down.down(
+        world.cluster, world.account, world.file, lambda file: Counting(world.provider), world.provider,
+        wait=lambda seconds: time.sleep(0.01),
+    ):  # fmt: skip
+        steps.append(step)
+    left = [each for each in steps if each.name == "deciders" and each.detail != "none"]
+    assert left
+    assert len(passes) == len(left)
+
+
+def test_down_ends_the_workers_of_a_cluster_whose_bucket_was_deleted_by_hand(world: World) -> None:
+    names(world.up())
+    launch(world, 2, "demo-a")
+    ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
+    bucket = stack_status.status(world.cluster, world.account, world.provider).bucket
+    world.account.bucket(bucket).destroy()
+    steps = names(world.down(purge=True))
+    assert "lease" not in steps
+    assert world.state()[0] == {}
+    assert world.state()[5] == 0
 
 
 def test_the_plan_names_what_changes_and_a_change_set_agrees(world: World) -> None:

@@ -49,6 +49,17 @@ class Bucket:
                 if clients.code_of(error) != "NoSuchBucket":
                     raise
 
+    def exists(self) -> bool:
+        """Whether it is there; one of somebody else is."""
+        with clients.mapped(f"looking at bucket '{self.name}'"):
+            try:
+                self._api.get_bucket_location(Bucket=self.name)
+            except Exception as error:
+                if clients.code_of(error) == "NoSuchBucket":
+                    return False
+                raise
+        return True
+
     def location_problem(self) -> str:
         """What keeps a bucket that the user names from being used; '' when nothing does."""
         with clients.mapped(f"looking at bucket '{self.name}'"):

@@ -1,0 +1,151 @@
+"""What a cluster's documents show: machines, tasks, money. The same on every provider."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from simpleflow.core import documents
+from simpleflow.data.blobs import base as blobs
+
+from . import config, cost, demand, guards, model, policy
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine, its times and its bill; what reports draw."""
+
+    node: str
+    profile: str
+    state: str
+    launched: float
+    first_poll: float | None
+    #: intervals in which a task ran; the last one is open while its end is None
+    busy: tuple[tuple[float, float | None], ...]
+    #: when its drain began, as the ledger has it
+    drained: float | None
+    ended: float | None
+    running: tuple[str, ...]
+    reason: str
+    health: str
+    billed: float
+    #: millionths of the currency
+    cost: int
+    terms: str
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at the documents."""
+
+    #: who holds the lease in control.json
+    lease: str | None = None
+    nodes: tuple[NodeStatus, ...] = ()
+    #: launches and terminations under way
+    intents: tuple[documents.Intent, ...] = ()
+    #: scheduled and foreseen tasks by task list
+    demand: dict[str, dict[str, int]] = {}
+    failures: tuple[documents.Failures, ...] = ()
+    currency: str = ""
+    #: millionths, of the nodes shown
+    cost: int = 0
+    #: what a person should know: why something that is wanted does not happen
+    notes: tuple[str, ...] = ()
+
+
+def look(
+    cluster: config.ClusterConfig,
+    store: blobs.BlobStore,
+    listed: Callable[[str], str | None],
+    *,
+    since: float | None = None,
+) -> Work:
+    """Read everything once. ``listed`` is the provider's state of a machine, None for one that it does not list;
+    ``since`` (epoch seconds) leaves out machines that ended before."""
+    control = documents.Control(cluster=cluster.cluster)
+    got = store.get(documents.CONTROL_KEY)
+    if got is not None:
+        control = msgspec.json.decode(got[0], type=documents.Control)
+    named = {each.node: each for each in _read_all(store, documents.NODES_PREFIX, documents.NodeDocument)}
+    ledger = [
+        entry
+        for entry in _read_all(store, documents.LEDGER_PREFIX, documents.LedgerEntry)
+        if since is None or entry.ended >= since
+    ]
+    rows = {row.instance: row for row in control.rows}
+    closed = {entry.instance: entry for entry in ledger}
+    nodes = tuple(
+        _node_status(bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node), listed(bill.node))
+        for bill in cost.of_cluster(cluster, control, ledger, time.time())
+    )
+    wanted = _demand(store, cluster)
+    return Work(
+        lease=None if control.lease is None else control.lease.holder,
+        nodes=nodes,
+        intents=control.intents,
+        demand=wanted,
+        failures=control.failures,
+        currency=cluster.currency,
+        cost=sum(node.cost for node in nodes),
+        notes=_notes(cluster, control, wanted),
+    )
+
+
+def _node_status(
+    bill: cost.NodeCost,
+    row: documents.Row | None,
+    entry: documents.LedgerEntry | None,
+    document: documents.NodeDocument | None,
+    listed: str | None,
+) -> NodeStatus:
+    if row is not None:
+        state = str(model.observe(row, listed=listed, document=document, ending=False))
+    else:
+        state = str(model.NodeState.GONE)
+    reason = (row.reason if row is not None else entry.reason if entry is not None else "") or (
+        document.reason if document is not None else ""
+    )
+    lists = () if document is None else document.task_lists
+    return NodeStatus(
+        node=bill.node,
+        profile=bill.profile,
+        state=state,
+        launched=bill.since,
+        first_poll=None if document is None else document.first_polled,
+        busy=() if document is None else document.busy,
+        drained=row.draining_since if row is not None else entry.draining_since if entry is not None else None,
+        ended=bill.ended,
+        running=tuple(task.id for each in lists for task in each.running) if bill.ended is None else (),
+        reason=reason,
+        health="" if document is None else document.health,
+        billed=bill.billed,
+        cost=bill.cost,
+        terms=bill.terms,
+    )
+
+
+_Document = TypeVar("_Document", documents.NodeDocument, documents.DemandDocument, documents.LedgerEntry)
+
+
+def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> list[_Document]:
+    found = []
+    for blob in store.list(prefix):
+        got = store.get(blob.key)
+        if got is not None:
+            found.append(msgspec.json.decode(got[0], type=kind))
+    return found
+
+
+def _demand(store: blobs.BlobStore, cluster: config.ClusterConfig) -> dict[str, dict[str, int]]:
+    rows = demand.merge(_read_all(store, documents.DEMAND_PREFIX, documents.DemandDocument))
+    counts = demand.by_list(rows.values(), cluster.task_lists, {})
+    return {each.task_list: {"scheduled": each.scheduled, "foreseen": each.foreseen} for each in counts}
+
+
+def _notes(
+    cluster: config.ClusterConfig, control: documents.Control, wanted: Mapping[str, Mapping[str, int]]
+) -> tuple[str, ...]:
+    paused = (guards.paused(cluster, control, name) for name in sorted(cluster.profiles))
+    unserved = policy.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
+    return (*dict.fromkeys(reason for reason in paused if reason), *unserved)
