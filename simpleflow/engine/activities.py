@@ -24,6 +24,8 @@ class Plan(msgspec.Struct, eq=False):
     #: its id is its identity, or its input holds more than arguments
     special: bool
     book: records.Book
+    #: characters of its ids before their number
+    beside: int
 
 
 class ActivityCall(calls.TaskCall, eq=False):

@@ -29,6 +29,7 @@ from . import (
     marker_records,
     markers,
     outbox,
+    records,
     signals,
     slots,
     strands,
@@ -132,6 +133,8 @@ class Evaluation:
         if record.said is not None:
             return False  # it was scheduled later: its control says which submission it is
         book = self.ledger.activities if self.ledger.activities.by_id.get(record.id) is record else self.ledger.children
+        if not book.numbered(record):
+            return False
         made = self.ledger.decisions
         completed = made.last_completed(self.position)
         started = made.started[made.completed.index(completed)] if completed in made.completed else ledger.NOW
@@ -434,6 +437,7 @@ class Evaluation:
             self.demand.cell(declared),
             special,
             book,
+            len(declared.name) + records.BESIDE,
         )
         return plan
 

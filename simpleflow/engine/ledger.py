@@ -373,11 +373,14 @@ class Ledger:
             self.arrived.extend(reversed(later))
         else:
             self.arrived.append((record, event))
-        if self.markers.watched:
+        if self.markers.watched or record.watched:
             self.stale = True
 
     def _marker_failed(self, event: events.RecordMarkerFailed) -> None:
-        self.arrived.append((self.markers.failed(event), event))
+        record = self.markers.failed(event)
+        self.arrived.append((record, event))
+        if record.watched:
+            self.stale = True
 
     def _signal_out(self, event: events.SignalExternalWorkflowExecutionInitiated) -> None:
         if not self.signals_out.initiated(event, self.resumed):
@@ -387,6 +390,8 @@ class Ledger:
         record = self.signals_out.closed(event)
         if record is not None:
             self.arrived.append((record, event))
+            if record.watched:
+                self.stale = True
 
 
 #: one table for all executions: a bound method for each would weigh three kilobytes in every one

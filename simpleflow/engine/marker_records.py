@@ -42,6 +42,7 @@ class Markers:
         record.schedule(event.id)
         record.decision = record.decision or said.decision_task_completed_event_id
         record.outcome = type(event)
+        record.closed_id = event.id
         record.local = said.marker_name == LOCAL_ACTIVITY
         if not said.marker_name.startswith(OURS):
             self.shown.append((said.marker_name, said.details))
@@ -54,9 +55,11 @@ class Markers:
         for record in self.known.values():
             if record.name == name and record.outcome is None:
                 record.outcome = type(event)
+                record.closed_id = event.id
                 return record
         record = Record(name, name, None)
         record.outcome = type(event)
+        record.closed_id = event.id
         record.finder = self.finder
         return record
 

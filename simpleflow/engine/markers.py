@@ -8,20 +8,19 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, limits
 
-from . import calls, failures, futures, marker_records, records
+from . import calls, failures, futures, marker_records, once
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
 
 
-class MarkerCall(calls.Sent):
+class MarkerCall(once.Once):
     """One marker; its future is done once the history holds it."""
 
-    __slots__ = ("details", "evaluation", "future", "key", "name", "record")
+    __slots__ = ("details", "future", "key", "name")
 
     def __init__(self, evaluation: evaluations.Evaluation, name: str, details: str | None, value: Any) -> None:
-        super().__init__(evaluation.next_seq())
-        self.evaluation = evaluation
+        super().__init__(evaluation)
         self.name = name
         self.details = details
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
@@ -30,7 +29,7 @@ class MarkerCall(calls.Sent):
         evaluation.check_length("name", name, limits.NAME, f"marker {name}")
         book = evaluation.ledger.markers
         self.key = book.key(name, details)
-        self.record: records.Record | None = book.claim(self.key)
+        self.record = book.claim(self.key)
         if self.record is None:
             evaluation.outbox.push(self)
         else:
@@ -49,12 +48,6 @@ class MarkerCall(calls.Sent):
             self.future._fail(errors.TaskFailed(f"marker {self.name}", event.attributes.cause), unread=False)
             self.evaluation.advise(f"the service refused marker {self.name!r}: {event.attributes.cause}")
 
-    def state(self, future: futures.Future[Any]) -> str:
-        record = self.record
-        if self.evaluation.asynchronous or record is None or record.outcome is None:
-            return futures.PENDING
-        return futures.FINISHED
-
     def cancel(self, future: futures.Future[Any]) -> bool:
         return False
 
@@ -62,6 +55,7 @@ class MarkerCall(calls.Sent):
         if self.record is not None:
             return None
         self.record = self.evaluation.ledger.markers.emitted(self, self.key)
+        self.record.watched = self.watched
         return decisions.RecordMarker(marker_name=self.name, details=self.details)
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import events
+from simpleflow.core import events, limits
 
 from . import identity
 
@@ -20,6 +20,8 @@ from . import identity
 UNCAPPED = 1 << 60
 #: how the control of the first of equal submissions ends
 FIRST = '","ordinal":0,"simpleflow":1}'
+#: characters of an activity's id, activity-NAME-N, beside those of NAME and N
+BESIDE = len("activity--")
 #: reason of a task whose machine went away: it costs no attempt
 INTERRUPTED = "simpleflow.node.interrupted"
 #: whole-history reads that depend on a record: none, on how it ends, on each change
@@ -110,6 +112,14 @@ def canonical(text: str | None) -> str:
         return msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
     except msgspec.DecodeError:
         return text
+
+
+def counted(record: Record) -> bool:
+    """Whether an activity's id is a number that was free, not its identity (``idempotent``, ``get_task_id``).
+
+    One whose id is its identity is found by that alone: it is never the same task as one whose id is a number.
+    """
+    return record.id[len(record.name) + BESIDE :].isdecimal() or len(record.id) == limits.NAME  # cut: either
 
 
 class Book:
@@ -224,6 +234,9 @@ class Book:
         self.numbers[name] = number
         return number
 
+    def numbered(self, record: Record) -> bool:
+        return self.kind != "activity" or counted(record)
+
     def claim(self, name: str, prefix: str, ordinal: int, text: str) -> Record | None:
         """Return the unclaimed record of a submission, and take it out of the index.
 
@@ -240,12 +253,12 @@ class Book:
         end = FIRST if ordinal == 0 else f'","ordinal":{ordinal},"simpleflow":1}}'
         if type(entry) is not list:
             control = entry.control  # type: ignore[union-attr]  # no list here
-            if control.endswith(end) and control.startswith(prefix):
+            if control.endswith(end) and control.startswith(prefix) and self.numbered(entry):  # type: ignore[arg-type]
                 del named[text]
                 return entry  # type: ignore[return-value]  # no list here
             return None
         for place, record in enumerate(entry):
-            if record.control.endswith(end) and record.control.startswith(prefix):
+            if record.control.endswith(end) and record.control.startswith(prefix) and self.numbered(record):
                 del entry[place]
                 if not entry:
                     del named[text]
@@ -257,10 +270,11 @@ class Book:
         self.settle()
         named = self.index.get(name)
         entry = None if named is None else named.get(control)
-        if named is None or not isinstance(entry, Record):
-            return None
-        del named[control]
-        return entry
+        for record in entry if isinstance(entry, list) else [entry]:
+            if record is not None and self.numbered(record):
+                self._out(record)
+                return record
+        return None
 
     def claim_by_id(self, identifier: str) -> Record | None:
         """Return the unclaimed record of a submission whose id is its identity."""
@@ -274,7 +288,7 @@ class Book:
         """Return the oldest unclaimed record of that name and input that carries no control."""
         wanted = canonical(text)
         for candidate in self.legacy.get(name, ()):
-            if canonical(candidate.said.input) == wanted:
+            if canonical(candidate.said.input) == wanted and self.numbered(candidate):
                 self._out(candidate)
                 return candidate
         return None

@@ -10,7 +10,7 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, limits
 
-from . import calls, failures, futures, identity, records, timers
+from . import failures, futures, identity, once, timers
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -140,10 +140,10 @@ class Queue:
         return not self._waits
 
 
-class SignalCall(calls.Sent):
+class SignalCall(once.Once):
     """One signal to another execution; done once the service delivered it."""
 
-    __slots__ = ("control", "done", "evaluation", "future", "name", "record", "run_id", "text", "workflow_id")
+    __slots__ = ("control", "done", "future", "name", "run_id", "text", "workflow_id")
 
     def __init__(
         self,
@@ -154,8 +154,7 @@ class SignalCall(calls.Sent):
         text: str,
         branch: identity.Branch,
     ) -> None:
-        super().__init__(evaluation.next_seq())
-        self.evaluation = evaluation
+        super().__init__(evaluation)
         self.name = name
         self.workflow_id = workflow_id
         self.run_id = run_id
@@ -167,7 +166,7 @@ class SignalCall(calls.Sent):
         ordinal = evaluation.ordinals.next(branch, "signal", name, digest)
         self.control = identity.control(branch, digest, ordinal)
         book = evaluation.ledger.signals_out
-        self.record: records.Record | None = book.claim(self.control, book.key(workflow_id, run_id, name, None))
+        self.record = book.claim(self.control, book.key(workflow_id, run_id, name, None))
         if self.record is None:
             evaluation.outbox.push(self)
         else:
@@ -188,13 +187,6 @@ class SignalCall(calls.Sent):
             cause = event.attributes.cause
             self.future._fail(errors.TaskFailed(f"signal {self.name}", cause, failures.ADVICE.get(cause)))
 
-    def state(self, future: futures.Future[Any]) -> str:
-        record = self.record
-        if self.evaluation.asynchronous or record is None or record.outcome is None:
-            return futures.PENDING
-        self.evaluation.raise_floor(record.closed_id)
-        return futures.FINISHED
-
     def cancel(self, future: futures.Future[Any]) -> bool:
         if self.record is not None:
             return False
@@ -206,6 +198,7 @@ class SignalCall(calls.Sent):
         if self.done:
             return None
         self.record = self.evaluation.ledger.signals_out.emitted(self, self.control, self.name)
+        self.record.watched = self.watched
         return decisions.SignalExternalWorkflowExecution(
             workflow_id=self.workflow_id,
             run_id=self.run_id,

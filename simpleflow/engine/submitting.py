@@ -34,7 +34,7 @@ def activity(
     strand = evaluation.current
     if strand is None or evaluation.dead:
         evaluation.check_alive()
-    assert strand is not None
+        assert strand is not None
     plan = evaluation.plans.get(declared)
     if plan is None:
         plan = evaluation.plan(declared)
@@ -57,19 +57,23 @@ def activity(
     record: records.Record | None
     if (
         book.turn < len(row)
-        and (record := row[book.turn]).said.input == text
-        and record.name == plan.name
-        and record.control.endswith(_FIRST)
-        and record.control.startswith(branch.prefix)
+        and (following := row[book.turn]).said.input == text
+        and following.name == plan.name
+        and following.id[plan.beside :].isdecimal()
+        and following.control.endswith(_FIRST)
+        and following.control.startswith(branch.prefix)
     ):
         # The history's next one, and the first of its kind: an equal one before it would have asked for this one.
-        assert record is not None
         book.turn += 1
+        record = following
         record.branch = branch
         ordinals.later.append(record)
     else:
         ordinal = ordinals.next(branch, "activity", plan.name, text)
         record = book.claim(plan.name, branch.prefix, ordinal, text) if book.by_id else None
+        if record is not None:
+            record.branch = branch
+            record.ordinal = ordinal
     if (
         record is not None
         and record.outcome is _COMPLETED
@@ -80,8 +84,6 @@ def activity(
     ):
         record.call = future
         record.activity = declared
-        record.branch = branch
-        record.ordinal = ordinal
         future._source = record
         del book.by_id[record.id]
         if evaluation.submitted is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
-from simpleflow import Workflow
+from simpleflow import Workflow, futures
 
 from .driver import Play, act
 
@@ -87,3 +88,42 @@ def test_an_argument_that_is_no_json_is_named() -> None:
     play = Play(Program)
     assert play.decide() == ["FailWorkflowExecution"]
     assert "args[1] is nan" in play.failure
+
+
+def test_a_task_whose_id_is_its_identity_is_no_equal_one() -> None:
+    """Not even when a plain one of the same arguments comes first: neither takes the other's result, or its id."""
+    once = act("x", idempotent=True)
+    held = hashlib.md5(b'{"args":[1],"kwargs":{}}').hexdigest()
+
+    class Program(Base):
+        def run(self) -> Any:
+            other = self.submit(A)
+            plain = [self.submit(X, 1)] if other.finished else []
+            return [future.result for future in [*plain, self.submit(once, 1), other]]
+
+    play = Play(Program)
+    assert play.decide() == ["ScheduleActivityTask activity-a-1", f"ScheduleActivityTask activity-x-{held}"]
+    play.complete("activity-a-1", "other")
+    assert play.decide() == ["ScheduleActivityTask activity-x-1"]
+    play.complete("activity-x-1", "plain")
+    play.complete(f"activity-x-{held}", "once")
+    play.decide()
+    assert play.result == ["plain", "once", "other"]
+
+
+def test_what_was_refused_is_given_to_no_task_of_another_kind() -> None:
+    """A refusal names the id: of one whose id is its identity, no plain task takes it over."""
+    once = act("x", idempotent=True)
+    held = hashlib.md5(b'{"args":[1],"kwargs":{}}').hexdigest()
+
+    class Program(Base):
+        def run(self) -> Any:
+            other = self.submit(A)
+            opened = [self.submit(X, 1)] if other.finished else [self.submit(once, 1)]
+            return futures.wait(*opened, other)
+
+    play = Play(Program)
+    play.history.open.activity_limit = 1
+    assert play.decide() == ["ScheduleActivityTask activity-a-1", f"ScheduleActivityTask activity-x-{held}"]
+    play.complete("activity-a-1", "other")
+    assert play.decide() == ["ScheduleActivityTask activity-x-1"]

@@ -362,3 +362,47 @@ def test_whole_history_reads_are_refused_or_absent_in_async_run() -> None:
     # Positional: as of the decision after tick, not of the last one.
     assert play.result is False
     assert futures.FIRST_COMPLETED
+
+
+def test_a_flag_of_a_marker_is_followed_too() -> None:
+    """Another way is taken once the history holds it, by a resumed evaluation as well."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            marker = self.submit(self.record_marker("seen", 1))
+            if marker.finished:
+                return self.submit(A, "after").result
+            return self.submit(A, "before").result
+
+    play = Play(Program)
+    assert play.decide() == ["RecordMarker seen", "ScheduleActivityTask activity-a-1"]
+    play.signal("anything")
+    assert play.decide() == ["ScheduleActivityTask activity-a-2"]
+    assert play.inputs()[1]["args"] == ["after"]
+
+
+def test_a_flag_of_a_signal_that_was_sent_is_followed_too() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            sent = self.submit(self.signal("go", workflow_id="other"))
+            return self.submit(A, sent.finished).result
+
+    play = Play(Program)
+    play.decide()
+    play.history.deliver(next(iter(play.history.open.outgoing)))
+    assert play.decide() == ["ScheduleActivityTask activity-a-2"]
+    assert [said["args"] for said in play.inputs()] == [[False], [True]]
+
+
+def test_a_flag_of_a_marker_in_async_run_speaks_as_of_its_position() -> None:
+    class Program(Base):
+        async def run(self) -> Any:
+            marker, signal = self.submit(self.record_marker("seen", 1)), self.submit(self.wait_signal("go"))
+            flags = [marker.finished]
+            await signal
+            return [*flags, marker.finished]
+
+    play = Play(Program)
+    play.decide(during=lambda: play.signal("go"))  # before the marker in the history, after this decision's start
+    play.decide()
+    assert play.result == [False, True]
