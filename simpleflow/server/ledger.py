@@ -309,9 +309,11 @@ class Ledger:
 def key_of(run_id: str) -> int:
     """The execution's key, which is the end of its run id; 0 for what is no run id of ours."""
     try:
-        return int(run_id.rpartition("=")[2], 16)
+        key = int(run_id.rpartition("=")[2], 16)
     except ValueError:
         return 0
+    # a larger one is no number that the store could look for
+    return key if 0 < key < base.KEYS else 0
 
 
 def _is(config: states.Config, domain: str, workflow_id: str, run_id: str) -> bool:

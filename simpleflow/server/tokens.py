@@ -14,6 +14,7 @@ import msgspec
 from simpleflow.core import limits
 
 from . import errors, execution
+from .store import base
 
 if TYPE_CHECKING:
     from . import ledger as ledgers
@@ -41,7 +42,7 @@ def task(ledger: ledgers.Ledger, kind: str, token: str) -> tuple[execution.Execu
         key, event_id, salt = int(parts[1], 16), int(parts[2], 16), parts[3]
     except (IndexError, ValueError):
         raise errors.validation("Invalid token") from None
-    if len(parts) != 4 or parts[0] not in ("a", "d") or not 0 < key < 1 << 47:
+    if len(parts) != 4 or parts[0] not in ("a", "d") or not 0 < key < base.KEYS:
         raise errors.validation("Invalid token")
     found = ledger.by_key(key) if parts[0] == kind else None
     if found is None or found.config.run_id[2:14] != salt:

@@ -11,7 +11,8 @@ from simpleflow.core import errors
 
 #: bits of a row's key that hold the event id; the rest is the execution's key
 EVENT_BITS = 16
-
+#: keys of executions are below this: together with the event id they fit the 63 bits of an SQLite integer
+KEYS = 1 << 47
 
 #: between two tags of a row and around all of them
 _TAG = "\x1f"

@@ -86,6 +86,24 @@ def test_an_id_with_the_run_of_another(kit: kits.Kit) -> None:
     two.terminate()
 
 
+@pytest.mark.parametrize("run_id", ["22none", "22=0", "22=-1", "22=ffffffffffffffff", "=" + "f" * 63])
+def test_run_ids_that_are_none(kit: kits.Kit, run_id: str) -> None:
+    run, swf = kit.start(), kit.swf
+    nobody = {"workflowId": run.workflow_id, "runId": run_id}
+    for call in (swf.describe_workflow_execution, swf.get_workflow_execution_history):
+        kits.fault("UnknownResourceFault", call, domain=kit.domain, execution=nobody)
+    for call in (swf.terminate_workflow_execution, swf.request_cancel_workflow_execution):
+        kits.fault("UnknownResourceFault", call, domain=kit.domain, **nobody)
+    kits.fault("UnknownResourceFault", swf.signal_workflow_execution, domain=kit.domain, **nobody, signalName="s")
+    run.decide(
+        kits.decision("SignalExternalWorkflowExecution", **nobody, signalName="s"),
+        kits.decision("RequestCancelExternalWorkflowExecution", **nobody),
+    )
+    for kind in ("SignalExternalWorkflowExecutionFailed", "RequestCancelExternalWorkflowExecutionFailed"):
+        assert run.one(kind)["cause"] == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
+    run.terminate()
+
+
 def test_cancel_and_signal_of_a_closed_run(kit: kits.Kit) -> None:
     run = kit.start()
     run.terminate()
