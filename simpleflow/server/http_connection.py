@@ -1,7 +1,8 @@
 """One client's connection: uvicorn's httptools protocol, with limits on what a slow or broken client may hold.
 
-What is added: a limit on the bytes of a request's head, a time within which a request must be complete, a time after
-which a client that reads nothing is dropped, and the cancellation of a long poll whose client has gone.
+What is added: limits on the bytes of a request and of its head, a time within which a request must be complete, a time
+after which a client that reads nothing is dropped, and the cancellation of a long poll whose client has gone. A client
+that sends many requests at once is not read from before some of them are answered.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http import httptools_impl
 
+from simpleflow.core import limits
+
 from . import errors
 
 #: bytes of request line and headers
 HEAD_BYTES: Final = 32_768
+#: bytes of a whole request, with what holds its chunks together; a body is refused long before
+MESSAGE_BYTES: Final = 16 * limits.REQUEST_BYTES
+#: requests that wait behind the one that is worked; with more its client is not read from
+BEHIND: Final = 100
 #: seconds from a request's first byte to its last
 REQUEST_SECONDS: Final = 30.0
 #: seconds in which a client must read something of its answer
@@ -57,6 +64,10 @@ class Corked:
         return getattr(self._transport, name)
 
 
+class _Refused(Exception):
+    """Ends the parsing of a request; why, is told to its client."""
+
+
 class Connection(httptools_impl.HttpToolsProtocol):
     """A connection that knows how long it has waited for its client."""
 
@@ -66,7 +77,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self.waiting: asyncio.Task[Any] | None = None
         #: whether the client has gone
         self.gone = False
-        self._head = 0
+        #: bytes of the request that comes in, how many it may have, and how it is refused
+        self._size = 0
+        self._most = HEAD_BYTES
+        self._why: tuple[int, str] | None = None
+        #: the request that is worked; others may wait behind it
+        self._worked: httptools_impl.RequestResponseCycle | None = None
         #: when the request that is still incomplete began; None between requests and while one is worked
         self._since: float | None = None
         #: bytes that the client had not read, and since when no fewer
@@ -80,6 +96,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
+        if self._worked is not None and not self._worked.response_complete:
+            self._worked.disconnected = True
         super().connection_lost(exc)
         if self.waiting is not None:
             self.waiting.cancel()
@@ -87,30 +105,52 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._since is None:
             self._since = self.loop.time()
-        if self._head >= 0:
-            self._head += len(data)
+        self._size += len(data)
         super().data_received(data)
-        if self._head > HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, f"The head of a request may have at most {HEAD_BYTES} bytes")
+        if self._size > self._most and not self.transport.is_closing():
+            self._refuse(*self._too_long())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["simpleflow.connection"] = self  # type: ignore[typeddict-unknown-key]  # our own application's
 
     def on_headers_complete(self) -> None:
-        self._head = -1
+        if self._size > HEAD_BYTES and self._head_size() > HEAD_BYTES:
+            self._why = self._too_long()
+            raise _Refused
+        if self.parser.should_upgrade():
+            # the parser takes the body for the first bytes of the other protocol
+            self._why = 400, "This is plain HTTP/1.1: send requests without the header Upgrade"
+            raise _Refused
+        self._most = MESSAGE_BYTES
+        before = self.cycle
         super().on_headers_complete()
+        if before is None or before.response_complete:
+            self._worked = self.cycle
+        elif len(self.pipeline) <= BEHIND:
+            self.flow.resume_reading()  # a client that goes away while its poll is open has to be noticed
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _too_long(self) -> tuple[int, str]:
+        if self._most == HEAD_BYTES:
+            return 431, f"The head of a request may have at most {HEAD_BYTES} bytes"
+        return 413, f"A request may have at most {limits.REQUEST_BYTES} bytes"
 
     def on_message_complete(self) -> None:
-        self._head = 0
+        self._size, self._most = 0, HEAD_BYTES
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._corked.flush()
+        if self.pipeline:
+            self._worked = self.pipeline[-1][0]
         super().on_response_complete()
+        self._hold_back()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+        self._refuse(*(self._why or (400, msg)))
 
     def cork(self) -> None:
         """Have the head that is sent next wait for its body."""
@@ -119,6 +159,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def complete(self) -> None:
         """Say that the whole request was received: its client is not waited for any more."""
         self._since = None
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Read no more while many requests wait behind the one that is worked."""
+        if len(self.pipeline) > BEHIND:
+            self.flow.pause_reading()
 
     async def lose(self) -> None:
         """Close without an answer, as a broken network would."""

@@ -12,7 +12,7 @@ import pytest
 import skin_rig
 
 from simpleflow.core import limits
-from simpleflow.server import errors, faults
+from simpleflow.server import errors, faults, http_connection
 
 COUNT = "SimpleWorkflowService.CountPendingActivityTasks"
 POLL = "SimpleWorkflowService.PollForActivityTask"
@@ -120,6 +120,32 @@ def test_a_head_without_end_is_refused(served: skin_rig.Served) -> None:
     assert skin_rig.parse(served.raw(b"POST / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000))[0] == 431
 
 
+def test_a_long_head_that_comes_in_one_piece_is_refused_and_not_carried_out(served: skin_rig.Served) -> None:
+    data = skin_rig.head(COUNT, len(BODY), f"A: {'x' * 40_000}\r\n") + BODY
+    assert skin_rig.parse(served.raw(data))[0] == 431
+    data = skin_rig.head(COUNT, len(BODY), "A: b\r\n" * 6_000) + BODY
+    assert skin_rig.parse(served.raw(data))[0] == 431
+    assert served.host.calls == []
+
+
+@pytest.mark.parametrize("unit", [b"X: " + b"x" * 8_000 + b"\r\n", b"1;" + b"x" * 8_000 + b"\r\n \r\n"])
+def test_what_holds_chunks_together_is_limited_too(served: skin_rig.Served, unit: bytes) -> None:
+    top = f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {COUNT}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    with served.connect() as made:
+        made.sendall(top + (b"0\r\n" if unit.startswith(b"X") else b""))
+        with pytest.raises(OSError):  # it is closed long before
+            made.sendall(unit * (20 * http_connection.MESSAGE_BYTES // len(unit)))
+    assert served.host.calls == []
+
+
+def test_another_protocol_is_refused_before_its_body_is_lost(served: skin_rig.Served) -> None:
+    more = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+    status, headers, body = skin_rig.parse(served.raw(skin_rig.head(COUNT, len(BODY), more) + BODY))
+    assert (status, headers["connection"]) == (400, "close")
+    assert b"Upgrade" in body
+    assert served.host.calls == []
+
+
 def test_a_long_body_behind_another_request_is_no_long_head(served: skin_rig.Served) -> None:
     one = skin_rig.head(COUNT, len(BODY)) + BODY
     body = BODY + b" " * 200_000
@@ -149,6 +175,11 @@ def test_other_hosts_may_not(served: skin_rig.Served, host: str) -> None:
     assert (status, code(msgspec.json.decode(body))) == (400, "AccessDeniedException")
     assert served.host.calls == []
     assert skin_rig.parse(served.raw(data))[0] == 200  # the unix socket has no other host
+
+
+def test_two_hosts_are_no_host(served: skin_rig.Served) -> None:
+    data = skin_rig.head(COUNT, len(BODY), "Host: localhost\r\nConnection: close\r\n", "localhost") + BODY
+    assert code(msgspec.json.decode(skin_rig.parse(served.raw(data, tcp=True))[2])) == "AccessDeniedException"
 
 
 def test_a_service_that_fails_says_so_without_its_insides(served: skin_rig.Served, caplog: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 
 import pytest
@@ -33,6 +35,44 @@ def test_a_poll_ends_with_its_client(served: skin_rig.Served, half: bool) -> Non
     made.close()
     until(lambda: served.app.open_polls == 0)
     assert served.post(COUNT, BODY)[0] == 200
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1], ids=["at once", "later"])
+def test_a_poll_with_a_request_behind_it_ends_with_its_client(
+    served: skin_rig.Served, pause: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    poll, other = skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: gone\r\n"), skin_rig.head(COUNT, len(BODY))
+    with served.connect() as made:
+        if not pause:
+            made.sendall(poll + BODY + other + BODY)
+        else:
+            made.sendall(poll + BODY)
+            time.sleep(pause)
+            made.sendall(other + BODY)
+        assert served.host.opened.wait(10)
+        time.sleep(0.05)
+    assert served.host.withdrawn.wait(10)
+    until(lambda: served.connections == 0)
+    gc.collect()
+    assert served.host.cancelled == ["gone"]
+    assert not caplog.records
+
+
+def test_a_client_that_sends_on_and_on_waits_for_its_answers(served: skin_rig.Served) -> None:
+    """What waits here is what came in one piece; the rest stays with its client."""
+    one, count = skin_rig.head(COUNT, len(BODY)) + BODY, 20_000
+    with served.connect() as made:
+        sender = threading.Thread(target=made.sendall, args=(one * count,))
+        sender.start()
+        most = answers = 0
+        while answers < count:
+            data = made.recv(1 << 16)
+            assert data
+            answers += data.count(b"HTTP/1.1 200 OK")
+            most = max(most, *(len(each.pipeline) for each in list(served.server.server_state.connections)))
+        sender.join(10)
+    assert len(served.host.calls) == count
+    assert most < 2 * (1 << 18) / len(one)
 
 
 def test_a_truncated_body_is_never_carried_out(served: skin_rig.Served) -> None:
