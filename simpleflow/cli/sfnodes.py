@@ -194,9 +194,11 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 
         sfnodes_ec2.down(target.loaded, purge, as_json, now=now, timeout=timeout)
         return
-    if not target.is_up:
+    # One that is down may be purged still: who forgot --purge need not bring it up for that.
+    was_up = target.is_up
+    if not was_up and not (purge and target.paths.folder.exists()):
         raise core_errors.UsageError(f"cluster '{target.config.cluster}' is not up: there is nothing to take down")
-    gone = target.take_down(hurry=now, timeout=timeout)
+    gone = target.take_down(hurry=now, timeout=timeout) if was_up else True
     if gone and purge:
         target.purge()
     text = (

@@ -108,6 +108,17 @@ def test_down_without_up_and_up_of_a_cluster_that_is_up(home: Path) -> None:
         line.release()
 
 
+def test_the_data_of_a_cluster_that_is_down_can_still_be_purged(home: Path) -> None:
+    run("init")
+    assert run("down", "--purge").exit_code == 64
+    target = clusters.load("cluster.yaml")
+    store = stores.open_store(target.paths.store)
+    store.put(documents.CONTROL_KEY, msgspec.json.encode(documents.Control(cluster="my-project")))
+    purged = run("down", "--purge", "--json")
+    assert (purged.exit_code, json.loads(purged.stdout)) == (0, {"cluster": "my-project", "down": True})
+    assert (store.get(documents.CONTROL_KEY), target.paths.folder.exists()) == (None, False)
+
+
 def test_up_of_a_cluster_whose_breaker_is_open_resumes_it(home: Path) -> None:
     run("init")
     target = clusters.load("cluster.yaml")
