@@ -135,6 +135,7 @@ class TaskCall(msgspec.Struct, eq=False):
             other._subscribe(self._one_more)
         self.foreseen()
         if not missing:
+            self._fetch()
             self._fill()
         return future
 
@@ -169,6 +170,14 @@ class TaskCall(msgspec.Struct, eq=False):
         text = self.template.fill(texts)
         self.template = None
         return self.ready(text)
+
+    def _fetch(self) -> None:
+        """Have the values that go out in full before anything else is submitted: equal tasks are counted in order."""
+        evaluation = self.evaluation
+        if self.reads_blobs and evaluation.current.let is not None:  # a hook cannot wait: its task goes on later
+            for other in self.dependencies or ():
+                if slots.is_pointer(other._text):
+                    evaluation.load(other._text)
 
     #: its consumer cannot follow references: they are resolved before it is scheduled
     @property

@@ -321,6 +321,7 @@ class Evaluation:
                 and type(arrived[0][1]) is events.ActivityTaskCompleted
                 and not self.ready
                 and not self.scopes
+                and self.strict is None
                 and strand.let.parent is self.hub
             ):
                 # What happened next is what it waits for, and nobody else is woken by it: no need to leave.
@@ -365,7 +366,7 @@ class Evaluation:
                 raise errors.Misuse(f"{pointer!r} was not fetched: read it in run() first")
             self.missing_blobs[pointer] = None
             self.hungry = strand
-            strand.block(None)
+            strand.fetch()
         return self.blobs[pointer]
 
     def slot_text(self, text: str | None) -> str:

@@ -92,6 +92,9 @@ class HookStrand(strands.Strand):
     def block(self, wait: futures.Wait | None) -> None:
         raise errors.Misuse("a hook may not wait for anything: submit what must happen, or do it in an activity")
 
+    def fetch(self) -> None:
+        self.block(None)
+
 
 class Hooks:
     """Calls the hooks that a class overrides, each at its moment."""

@@ -121,6 +121,20 @@ class Strand:
                 wait.drop()
             raise error
 
+    def fetch(self) -> None:
+        """Leave the greenlet until the engine has what this strand asked for: no wait of the program.
+
+        Whether there is something to fetch it cannot see, so nothing is raised here.
+        """
+        evaluation = self.evaluation
+        if evaluation.strict is not None:
+            evaluation.strict.leave(self)
+        self.let.parent.switch()
+        if evaluation.dead:
+            self.die()
+        if evaluation.strict is not None:
+            evaluation.strict.enter(self)
+
     def _interrupted(self, wait: futures.Wait | None) -> None:
         """Raise what a cancellation owes this strand, if it reaches where it is about to wait."""
         if self.closing:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -315,8 +316,6 @@ def test_strict_mode_lets_the_same_calls_through_outside_run_and_when_off() -> N
 
 
 def test_a_lock_held_across_a_wait_is_refused_in_strict_mode() -> None:
-    import threading
-
     lock = threading.Lock()
 
     class Program(Base):
@@ -330,6 +329,26 @@ def test_a_lock_held_across_a_wait_is_refused_in_strict_mode() -> None:
     assert play.decide() == ["FailWorkflowExecution"]
     assert "lock" in (play.failure + str(play.last)).lower()
     assert not lock.locked()
+
+
+def test_a_lock_held_across_a_wait_is_refused_also_where_the_result_came_with_the_event_before() -> None:
+    lock = threading.Lock()
+
+    class Program(Base):
+        strict = True
+
+        def run(self) -> Any:
+            first, second = self.submit(A), self.submit(B)
+            first.result
+            with lock:
+                return second.result
+
+    play = Play(Program, check=False)
+    play.decide()
+    play.complete("activity-a-1")
+    play.complete("activity-b-1")
+    assert play.decide() == ["FailWorkflowExecution"]
+    assert "lock" in play.failure
 
 
 def test_decisions_are_byte_identical_under_ten_hash_seeds() -> None:

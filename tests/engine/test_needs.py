@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow import Workflow, engine, task
+from simpleflow import Workflow, engine, exceptions, futures, task
 from simpleflow.core import decisions
 
 from .driver import Play, act, new_engine
@@ -144,3 +144,55 @@ def test_for_consumers_that_are_not_ours_a_reference_is_resolved_before_scheduli
     (made,) = play.last.decisions
     assert isinstance(made, decisions.ScheduleActivityTask)
     assert made.input == '["the text itself",2]'
+
+
+def test_a_task_for_another_language_is_counted_where_it_is_submitted_whether_its_blob_is_here_or_not() -> None:
+    """Equal ones keep their results: a re-run has read the blob before, the resumed evaluation let go of it."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            big, other = self.submit(A), self.submit(B)
+            big.result
+            other.result
+            opened = [self.submit(task.NonPythonicActivityTask(B, value)) for value in (big, "xy")]
+            return futures.wait(*opened)
+
+    play = Play(Program)
+    play.blobs[POINTER] = '"xy"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.decide()
+    play.complete("activity-b-1")
+    assert play.decide() == ["ScheduleActivityTask activity-b-2", "ScheduleActivityTask activity-b-3"]
+    assert [control["ordinal"] for control in play.controls()[-2:]] == [0, 1]
+    play.complete("activity-b-2", "of the first")
+    play.decide()
+    play.complete("activity-b-3", "of the second")
+    play.decide()
+    assert play.result == ["of the first", "of the second"]
+
+
+def test_fetching_a_blob_is_no_wait_of_the_program() -> None:
+    """A cancellation is raised at the next wait; whether a value has to be fetched the program cannot see."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            big, other = self.submit(A), self.submit(B)
+            log = []
+            futures.wait([big, other], return_when=futures.ALL_COMPLETED)
+            try:
+                with self.cancel_scope() as scope:
+                    scope.cancel()
+                    log.append(big.result)
+                    self.submit(A, 2).result
+            except exceptions.TaskCanceled:
+                log.append("canceled")
+            return log
+
+    play = Play(Program)
+    play.blobs[POINTER] = '"xy"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.complete("activity-b-1")
+    play.decide()
+    assert play.result == ["xy", "canceled"]
