@@ -257,13 +257,18 @@ class Ledger:
         key = self.store.open_key(domain, workflow_id)
         return None if key is None else self.by_key(key)
 
+    def kept_since(self, domain: str) -> float:
+        """What closed at this moment or before is not kept any more, whether it is deleted yet or not."""
+        retention = self.domains[domain].retention
+        return self.now - (0 if retention == states.NONE else int(retention) * 86_400)
+
     def any_run(self, domain: str, workflow_id: str, run_id: str) -> execution.Execution | None:
         """This run, open or closed; a closed one is for reading only."""
         key = key_of(run_id)
         found = self.by_key(key)
         if found is None:
             row = self.store.load(key)
-            if row is None or row[2] is None:
+            if row is None or row[2] is None or row[3] is None or row[3] <= self.kept_since(domain):
                 return None
             final = states.decode_final(row[2])
             found = execution.Execution(self, key, states.decode_config(row[0]), final.state)

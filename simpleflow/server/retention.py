@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import state as states
-
 if TYPE_CHECKING:
     from . import ledger as ledgers
 
@@ -18,9 +16,7 @@ def clean(ledger: ledgers.Ledger) -> bool:
     """Forget some; return whether there may be more. Steps are small because every call waits meanwhile."""
     left, more = _EXECUTIONS, False
     for domain in ledger.domains.values():
-        if domain.retention == states.NONE:
-            continue
-        keys = ledger.store.expired(domain.name, ledger.now - int(domain.retention) * 86_400, left + 1)
+        keys = ledger.store.expired(domain.name, ledger.kept_since(domain.name), left + 1)
         more = more or len(keys) > left
         for key in keys[:left]:
             left -= 1

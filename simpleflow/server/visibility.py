@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from . import ledger as ledgers
 
 
-def _query(request: Mapping[str, Any], *, is_open: bool) -> dict[str, Any]:
+def _query(ledger: ledgers.Ledger, request: Mapping[str, Any], *, is_open: bool) -> dict[str, Any]:
+    domain, kept_since = ledger.domain(request["domain"]).name, None
+    if not is_open:
+        kept_since = ledger.kept_since(domain)
+        if not ledger.store.expired(domain, kept_since, 1):
+            kept_since = None
     by_close = "closeTimeFilter" in request
     times = request.get("closeTimeFilter" if by_close else "startTimeFilter") or {}
     kind = request.get("typeFilter") or {}
     return {
-        "domain": request["domain"],
+        "domain": domain,
         "open": is_open,
+        "kept_since": kept_since,
         "by_close": by_close,
         "oldest": float(times.get("oldestDate", 0.0)),
         "latest": float(times["latestDate"]) if "latestDate" in times else None,
@@ -34,11 +40,11 @@ def _query(request: Mapping[str, Any], *, is_open: bool) -> dict[str, Any]:
 
 
 def _list(ledger: ledgers.Ledger, action: str, request: Mapping[str, Any], *, is_open: bool) -> dict[str, Any]:
-    ledger.domain(request["domain"])
+    found_by = _query(ledger, request, is_open=is_open)
     position = tokens.page(ledger, action, request)
     size = request.get("maximumPageSize") or limits.PAGE_SIZE
     query = base.Query(
-        **_query(request, is_open=is_open),
+        **found_by,
         ascending=bool(request.get("reverseOrder")),
         after=None if position is None else (position[0], position[1]),
         limit=size + 1,
@@ -74,14 +80,12 @@ def list_closed(ledger: ledgers.Ledger, request: Mapping[str, Any]) -> dict[str,
 
 def count_open(ledger: ledgers.Ledger, request: Mapping[str, Any]) -> dict[str, Any]:
     """CountOpenWorkflowExecutions."""
-    ledger.domain(request["domain"])
-    return {"count": ledger.store.count(base.Query(**_query(request, is_open=True))), "truncated": False}
+    return {"count": ledger.store.count(base.Query(**_query(ledger, request, is_open=True))), "truncated": False}
 
 
 def count_closed(ledger: ledgers.Ledger, request: Mapping[str, Any]) -> dict[str, Any]:
     """CountClosedWorkflowExecutions."""
-    ledger.domain(request["domain"])
-    return {"count": ledger.store.count(base.Query(**_query(request, is_open=False))), "truncated": False}
+    return {"count": ledger.store.count(base.Query(**_query(ledger, request, is_open=False))), "truncated": False}
 
 
 def _count_waiting(ledger: ledgers.Ledger, table: str, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -290,6 +290,22 @@ def test_closed_executions_are_forgotten_after_their_retention() -> None:
     assert world.store.events(0, (1 << 60)) == world.store.events(2 << 16, 2 << 16 | 0xFFFF)
 
 
+def test_what_is_not_kept_any_more_is_not_seen_even_before_it_is_deleted() -> None:
+    world = World()
+    first, later = world.start("first"), world.start("later", executionStartToCloseTimeout="31536000", taskList={"name": "k"})
+    world.decide(decision("CompleteWorkflowExecution"))
+    world.later(DAY / 2)
+    world.call("TerminateWorkflowExecution", domain=DOMAIN, workflowId="later")
+    world.clock.advance(DAY / 2 + 1)
+    for action in ("DescribeWorkflowExecution", "GetWorkflowExecutionHistory"):
+        assert world.refused(action, domain=DOMAIN, execution=first) == "UnknownResourceFault"
+        world.call(action, domain=DOMAIN, execution=later)
+    for given in ({"startTimeFilter": ALL}, {"closeTimeFilter": ALL}):
+        found = world.call("ListClosedWorkflowExecutions", domain=DOMAIN, **given)["executionInfos"]
+        assert [each["execution"]["workflowId"] for each in found] == ["later"]
+        assert world.call("CountClosedWorkflowExecutions", domain=DOMAIN, **given)["count"] == 1
+
+
 def test_retention_works_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     from simpleflow.server import retention
 
@@ -303,6 +319,8 @@ def test_retention_works_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None
     steps = 0
     while world.service.clean():
         steps += 1
+        left = len(world.store.events(0, 1 << 60))
+        world.store.event((1 << 16) | left)  # they go from the end: no gaps, which a check would find
     assert steps >= 3
     assert world.store.last_key() == 0
 

@@ -39,6 +39,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     open: bool
     #: which moment the bounds and the order are about
     by_close: bool = False
+    #: what closed at this moment or before is not kept any more; None: all that is there is kept
+    kept_since: float | None = None
     oldest: float = 0.0
     latest: float | None = None
     workflow_id: str | None = None

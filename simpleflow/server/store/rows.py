@@ -262,7 +262,8 @@ class Rows:
         first = key << base.EVENT_BITS
         last = first | (1 << base.EVENT_BITS) - 1
         deleted = self._execute(
-            "DELETE FROM events WHERE key IN (SELECT key FROM events WHERE key BETWEEN ? AND ? LIMIT ?)",
+            "DELETE FROM events WHERE key IN "  # from the end: what is left of a history has no gap
+            "(SELECT key FROM events WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT ?)",
             (first, last, limit),
         ).rowcount
         if deleted == limit:
@@ -280,6 +281,9 @@ def _where(query: base.Query) -> tuple[str, list[Any]]:
     moment = "closed" if query.by_close else "started"
     where = f"domain=? AND closed IS {'' if query.open else 'NOT '}NULL AND {moment}>=?"
     values: list[Any] = [query.domain, query.oldest]
+    if query.kept_since is not None:
+        where += " AND +closed>?"  # with the sign it does not choose the index
+        values.append(query.kept_since)
     if query.latest is not None:
         where += f" AND {moment}<=?"
         values.append(query.latest)

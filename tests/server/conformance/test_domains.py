@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from . import kit as kits
 
 _DAYS = "workflowExecutionRetentionPeriodInDays"
@@ -25,7 +27,7 @@ def test_register_and_describe(swf: Any) -> None:
 
 def test_deprecation_and_back(swf: Any) -> None:
     name = kits.unique("domain")
-    swf.register_domain(name=name, **{_DAYS: "NONE"})
+    swf.register_domain(name=name, **{_DAYS: "1"})
     kit = kits.Kit(swf, name)
     activity, workflow = kit.activity, kit.workflow
     run = kit.start()
@@ -111,3 +113,28 @@ def test_a_hundred_domains_are_the_limit(own: kits.Kit) -> None:
     for _ in range(there, 100):
         own.swf.register_domain(name=kits.unique("many"), **{_DAYS: "1"})
     kits.fault("LimitExceededFault", own.swf.register_domain, name=kits.unique("over"), **{_DAYS: "1"})
+
+
+@pytest.mark.parametrize("days", ["NONE", "0"])
+def test_a_domain_that_keeps_nothing(swf: Any, days: str) -> None:
+    name = kits.unique("forgets")
+    swf.register_domain(name=name, **{_DAYS: days})
+    kit = kits.Kit(swf, name)
+    run = kit.start()
+    assert run.info()["executionStatus"] == "OPEN"
+    parent, child = kit.parent_and_child()
+    child.decide(kits.decision("CompleteWorkflowExecution", result="kept by its parent"))
+    run.decide(kits.decision("CompleteWorkflowExecution"))
+    assert parent.one("ChildWorkflowExecutionCompleted")["result"] == "kept by its parent"
+    for gone in (run, child):
+        for call in (swf.describe_workflow_execution, swf.get_workflow_execution_history):
+            kits.fault("UnknownResourceFault", call, domain=name, execution=gone.execution)
+    times = {"oldestDate": 0}
+    for given in ({"startTimeFilter": times}, {"closeTimeFilter": times}):
+        assert swf.list_closed_workflow_executions(domain=name, **given)["executionInfos"] == []
+        assert swf.count_closed_workflow_executions(domain=name, **given)["count"] == 0
+    assert swf.count_open_workflow_executions(domain=name, startTimeFilter=times)["count"] == 1
+    again = kit.start(workflowId=run.workflow_id)
+    again.terminate()
+    parent.terminate()
+    swf.deprecate_domain(name=name)
