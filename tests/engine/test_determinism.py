@@ -343,7 +343,7 @@ def test_a_lock_held_across_a_wait_is_refused_also_where_the_result_came_with_th
             with lock:
                 return second.result
 
-    play = Play(Program, check=False)
+    play = Play(Program)  # resumed and from the start
     play.decide()
     play.complete("activity-a-1")
     play.complete("activity-b-1")
