@@ -17,9 +17,16 @@ CLUSTER = Path(__file__).with_name("cluster.yaml")
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.stdlib_report", description=__doc__)
-    parser.add_argument("--limit", type=int, metavar="N", help="analyse so many modules only (default: all)")
+    parser.add_argument("--limit", type=_count, metavar="N", help="analyse so many modules only (default: all)")
     parser.add_argument("--output", type=Path, default=Path("demo-report"), metavar="DIR", help="where the page goes")
     return parser.parse_args()
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
 
 
 def environment(folder: Path) -> Mapping[str, str]:
@@ -54,6 +61,14 @@ def run(folder: Path, given: argparse.Namespace) -> int:
     from . import demo
 
     began = time.monotonic()
+    try:  # before anything runs: a page that cannot be written is known now, not at the end
+        given.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=given.output):
+            pass
+    except OSError as error:
+        print(f"the page cannot be written to {given.output} ({error.strerror}): choose a folder with --output DIR "
+              "(python -m examples.stdlib_report --help)", file=sys.stderr)  # fmt: skip
+        return 1
     try:
         shown = demo.Demo(CLUSTER, environment(folder), limit=given.limit).run()
         page = demo.write(shown, given.output)

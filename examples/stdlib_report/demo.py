@@ -120,7 +120,8 @@ class Demo:
     def _result(self, connection: connect.Connection, execution: dict[str, Any]) -> dict[str, Any]:
         last = list(history(connection, execution))[-1]
         if type(last).__name__ != "WorkflowExecutionCompleted":
-            raise errors.SimpleflowError(f"the workflow ended as {type(last).__name__}: {last}")
+            reason = getattr(last.attributes, "reason", None) or "no reason was given"
+            raise errors.SimpleflowError(f"the workflow ended as {type(last).__name__}: {reason}")
         text = stores.open_store(stores.location(connection.endpoint_url)).load(last.attributes.result)
         value: dict[str, Any] = json.loads(text)
         return value
@@ -207,7 +208,9 @@ def picture(shown: Shown) -> timeline.Timeline:
             ready=node.first_poll,
             marked=node.drained,
             ended=node.ended,
+            billed=node.billed,
             cost=node.cost / 1e6,
+            terms=node.terms,
         )
         for node in shown.cluster.nodes
     ]
@@ -234,6 +237,7 @@ def write(shown: Shown, folder: Path) -> Path:
 
 def _print(shown: Shown, drawn: timeline.Timeline) -> None:
     console, result = Console(), shown.result
+    caption, headings, nodes, total = report.nodes_table(drawn, shown.cluster.currency)
     print(
         f"\n{result['modules']:,} modules, {result['lines']:,} lines, {result['functions']:,} functions; "
         f"{len(drawn.tasks)} tasks"
@@ -246,11 +250,15 @@ def _print(shown: Shown, drawn: timeline.Timeline) -> None:
             [(name, total, lines, f"{worst} ({its})") for total, lines, name, worst, its in result["most_complex"][:6]],
         ),
         ("Near-duplicate functions", ("similarity", "lines", "one", "the other"), result["near_duplicates"][:6]),
-        *[(f"Nodes, {caption}", headings, rows) for caption, headings, rows in [report.nodes_table(drawn, "USD")]],
+        ("Nodes", headings, [*nodes, total]),
     ):
         table = Table(title=title, title_justify="left", header_style="bold")
-        for column in columns:
-            table.add_column(column)
+        shown_columns = [place for place, column in enumerate(columns) if column != "boot"]  # 80 columns have no room
+        for place in shown_columns:
+            numeric = bool(rows) and all(report.is_number(row[place]) for row in rows if row[place] != "")
+            table.add_column(columns[place], justify="right" if numeric else "left")
         for row in rows:
-            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else f"{cell}" for cell in row))
+            cells = [row[place] for place in shown_columns]
+            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else f"{cell}" for cell in cells))
         console.print(table)
+    print(f"Billing, {caption}")

@@ -36,8 +36,11 @@ class Node:
     ready: float | None = None
     marked: float | None = None
     ended: float | None = None
-    #: in the cluster's currency, by the profile's billing model
+    #: seconds that are billed, and what they cost in the cluster's currency, by the profile's billing model
+    billed: float | None = None
     cost: float | None = None
+    #: that model in words
+    terms: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +114,15 @@ def svg(timeline: Timeline) -> str:
         for name, colour in colours.items()
     )
     if timeline.nodes:
-        legend += '<span><i class="boot"></i>a node boots</span><span><i class="mark"></i>marked to drain</span>'
+        legend += (
+            '<span><i class="boot"></i>a node boots</span><span><i class="node"></i>it is up</span>'
+            '<span><i class="mark"></i>it is marked to drain</span>'
+        )
+    if any(task.outcome != "completed" for task in timeline.tasks):
+        legend += '<span><i class="bad"></i>not completed</span>'
     return (
-        f'<div class="legend">{legend}</div><svg viewBox="0 0 {WIDTH} {y + 4}" role="img" '
-        f'aria-label="Tasks over {seconds:.1f} seconds">{ticks}{"".join(rows)}</svg>'
+        f'<div class="legend">{legend}</div><div class="wide"><svg viewBox="0 0 {WIDTH} {y + 4}" role="img" '
+        f'aria-label="Tasks over {seconds:.1f} seconds">{ticks}{"".join(rows)}</svg></div>'
     )
 
 
