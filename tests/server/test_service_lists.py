@@ -292,7 +292,8 @@ def test_closed_executions_are_forgotten_after_their_retention() -> None:
 
 def test_what_is_not_kept_any_more_is_not_seen_even_before_it_is_deleted() -> None:
     world = World()
-    first, later = world.start("first"), world.start("later", executionStartToCloseTimeout="31536000", taskList={"name": "k"})
+    first = world.start("first")
+    later = world.start("later", executionStartToCloseTimeout="31536000", taskList={"name": "k"})
     world.decide(decision("CompleteWorkflowExecution"))
     world.later(DAY / 2)
     world.call("TerminateWorkflowExecution", domain=DOMAIN, workflowId="later")
