@@ -23,8 +23,6 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
-#: refused for a reason that passes
-_PASSING = ("LIMIT_EXCEEDED", "RATE_EXCEEDED")
 
 
 class Item(Protocol):
@@ -394,7 +392,7 @@ class TaskCall(msgspec.Struct, eq=False):
             return
         if cause.endswith("TYPE_DOES_NOT_EXIST"):
             self.type_missing = True
-        elif not any(word in cause for word in _PASSING):
+        elif not records.passes(cause):
             self._finish_failed(errors.TaskFailed(self.name, cause, failures.ADVICE.get(cause)))
             return
         if not self.queued:

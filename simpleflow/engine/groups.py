@@ -170,9 +170,7 @@ class GroupFuture(futures.Future[Any]):
             if self.bubbles_exception_on_failure:
                 self._fail(errors.AggregateException(exceptions))
                 return
-            self._partial = self._results()
-            self._errors: BaseException | None = errors.AggregateException(exceptions)
-            self._content = self._errors
+            self._content = errors.AggregateException(exceptions)
             self._settle(futures.FAILED)
             return
         self._complete(self._results())

@@ -101,7 +101,6 @@ class Ledger:
         self.signals_waiting: dict[str, int] = {}
         self.signals_last: dict[str, Any] = {}
         self.watched_signals: dict[str, None] = {}
-        self.legacy = False
         #: who is told of signals and of a cancel request: set by the evaluation
         self.on_signal: Target = None
         self.on_cancel: Target = None

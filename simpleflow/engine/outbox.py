@@ -22,7 +22,6 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     open_activities: int = limits.OPEN_ACTIVITIES
     open_timers: int = limits.OPEN_TIMERS
     open_children: int = limits.OPEN_CHILDREN
-    history_events: int = limits.HISTORY_EVENTS
 
 
 class Batch:

@@ -104,6 +104,11 @@ FAILURES = frozenset(
 )
 
 
+def passes(cause: str) -> bool:
+    """Whether what was refused for this cause may be asked for again."""
+    return "LIMIT_EXCEEDED" in cause or "RATE_EXCEEDED" in cause
+
+
 def canonical(text: str | None) -> str:
     """Return the same text for equal JSON, whoever wrote it."""
     if text is None:

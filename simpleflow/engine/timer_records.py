@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import identity
-from .records import UNCAPPED, Record
+from .records import UNCAPPED, Record, passes
 
 #: how the ids of timers behind timeouts and retries begin: no program asks for them
 OURS = "__simpleflow_"
@@ -23,7 +23,6 @@ class Timers:
         self.latest: dict[str, Record] = {}
         #: those that are open, by the event that opened them
         self.by_event: dict[int, Record] = {}
-        self.peak = 0
         self.cap = UNCAPPED
         self.last: dict[str, tuple[Any, Any]] = {}
         self.watched: dict[str, None] = {}
@@ -44,9 +43,9 @@ class Timers:
             self.queues.setdefault(timer_id, deque()).append(record)
             self.latest[timer_id] = record
         record.schedule(event.id)
-        record.decision = record.decision or event.attributes.decision_task_completed_event_id
+        # Of the decision that opened it: one that was refused before was wanted, and not there.
+        record.decision = event.attributes.decision_task_completed_event_id
         self.by_event[event.id] = record
-        self.peak = max(self.peak, len(self.by_event))
         if not timer_id.startswith(OURS):
             self.last[timer_id] = (event, None)
         return record
@@ -60,7 +59,8 @@ class Timers:
             record.decision = event.attributes.decision_task_completed_event_id
             record.said = event.attributes
             self.queues.setdefault(timer_id, deque()).append(record)
-            # One that is refused for now is started later: that event speaks of the same record.
+        if passes(event.attributes.cause):
+            # It is started later, or refused once more: that event speaks of the same record.
             self._expected[timer_id] = record
         return record
 

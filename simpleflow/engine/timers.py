@@ -80,7 +80,7 @@ class TimerCall(calls.Sent):
             self._cancelled()
         elif kind is events.StartTimerFailed and not self.done:
             cause = event.attributes.cause
-            if "LIMIT_EXCEEDED" in cause or "RATE_EXCEEDED" in cause:
+            if records.passes(cause):
                 if self.record is not None and not self.record.scheduled and not self.queued:
                     self.evaluation.outbox.push(self)
                 return

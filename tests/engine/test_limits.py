@@ -340,3 +340,71 @@ def test_a_task_that_was_refused_and_scheduled_later_is_never_taken_for_another(
     play.decide()
     assert play.result == ["first", "second", "fourth"]
     assert [said["args"] for said in play.inputs()] == [[0], [0], [False], [True]]
+
+
+def test_a_timer_that_was_refused_twice_and_then_started_is_one_timer() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            return self.submit(self.start_timer("t", 1)).result
+
+    play = Play(Program)
+    play.history.refuse("StartTimer", "TIMER_CREATION_RATE_EXCEEDED")
+    play.decide()
+    play.history.open.refusals.clear()
+    play.decide()
+    wake(play)
+    play.history.refuse("StartTimer", "TIMER_CREATION_RATE_EXCEEDED")
+    play.decide()
+    play.history.open.refusals.clear()
+    play.decide()
+    wake(play)
+    assert play.decide() == ["StartTimer t"]
+    play.history.fire_timer("t")
+    play.evict()
+    play.decide()
+    assert play.result is None
+
+
+def test_a_timer_after_one_of_its_id_that_was_refused_for_good_is_another_timer() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            first = self.submit(self.start_timer("t", 1)).exception
+            self.submit(self.start_timer("t", 1)).result
+            return str(first)
+
+    play = Play(Program)
+    play.history.refuse("StartTimer", "OPERATION_NOT_PERMITTED")
+    play.decide()
+    play.history.open.refusals.clear()
+    assert play.decide() == ["StartTimer t"]
+    play.signal("anything")
+    play.evict()
+    assert play.decide() == []
+    play.history.fire_timer("t")
+    play.decide()
+    assert "OPERATION_NOT_PERMITTED" in play.result
+
+
+def test_a_timer_that_was_refused_and_cancelled_leaves_its_id_to_the_next() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            first, other = self.submit(self.start_timer("t", 100)), self.submit(A)
+            other.result
+            first.cancel()
+            return self.submit(self.start_timer("t", 1)).result
+
+    play = Play(Program)
+    play.history.refuse("StartTimer", "TIMER_CREATION_RATE_EXCEEDED")
+    play.decide()
+    play.history.open.refusals.clear()
+    play.decide()
+    play.complete("activity-a-1")
+    play.decide()
+    wake(play)
+    assert play.decide() == ["StartTimer t"]
+    play.signal("anything")
+    play.evict()
+    assert play.decide() == []
+    play.history.fire_timer("t")
+    play.decide()
+    assert play.result is None
