@@ -13,15 +13,17 @@ import click
 from simpleflow import settings
 from simpleflow.core import errors
 
+from . import entry
+
 if TYPE_CHECKING:
     from simpleflow.client import connect
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EXIT_USAGE = 64
-EXIT_INTERRUPTED = 130
+EXIT_USAGE = entry.USAGE
 #: close status -> exit code
 EXIT_CODES = {"COMPLETED": 0, "CONTINUED_AS_NEW": 0, "FAILED": 1, "TERMINATED": 1, "TIMED_OUT": 2, "CANCELED": 3}
+DOMAIN_HELP = "SWF domain (SWF_DOMAIN); without --backend or --endpoint-url it means Amazon SWF."
 FORMATS = ("csv", "tsv", "tabular", "human", "json", "prettyjson")
 
 
@@ -65,7 +67,13 @@ class State:
             endpoint is None and self.backend != "embedded"
         ):  # what a shell exports must not lead away from what was asked
             endpoint = settings.AWS_ENDPOINT_URL_SWF
-        connection = connect.connect(domain=chosen, backend=self.backend, endpoint_url=endpoint)
+        try:
+            connection = connect.connect(domain=chosen, backend=self.backend, endpoint_url=endpoint)
+        except OSError as error:  # its folders; what a connection raises is a SimpleflowError
+            raise errors.SimpleflowError(
+                f"the embedded service cannot be started ({error.strerror}: {error.filename}): set SIMPLEFLOW_DATA_DIR "
+                "and SIMPLEFLOW_RUNTIME_DIR to folders that you may write"
+            ) from error
         if not chosen and not endpoint and self.backend is None:
             click.echo("No domain and no endpoint given: using the embedded service, domain 'default'.", err=True)
         return connection
@@ -92,30 +100,38 @@ def _globals(function: F, *, expose: bool) -> F:
     callback = None if expose else _remember
     options = [
         click.option(
-            "--format", type=click.Choice(FORMATS), help="Output format.", expose_value=expose, callback=callback
+            "--format",
+            type=click.Choice(FORMATS),
+            help="Output format (default: SIMPLEFLOW_FORMAT, else tabular).",
+            expose_value=expose,
+            callback=callback,
         ),
         click.option(
-            "--header/--no-header", default=None, help="Print a header line.", expose_value=expose, callback=callback
+            "--header/--no-header",
+            default=None,
+            help="Print a header line (default: in tables on a terminal only).",
+            expose_value=expose,
+            callback=callback,
         ),
         click.option(
             "--color",
             type=click.Choice(["auto", "always", "never"]),
             default="auto" if expose else None,
-            help="Use colors.",
+            help="Use colors (default: on a terminal).",
             expose_value=expose,
             callback=callback,
         ),
         click.option(
             "--backend",
             type=click.Choice(["local", "embedded", "swf"]),
-            help="Where workflows run.",
+            help="Where workflows run (default: swf with a domain, else embedded).",
             expose_value=expose,
             callback=callback,
         ),
         click.option(
             "--endpoint-url",
             metavar="URL",
-            help="unix:///PATH, http://HOST:PORT or https://HOST of an SWF service.",
+            help="unix:///PATH, http://HOST:PORT or https://HOST of an SWF service (AWS_ENDPOINT_URL_SWF).",
             expose_value=expose,
             callback=callback,
         ),
@@ -127,7 +143,7 @@ def _globals(function: F, *, expose: bool) -> F:
 
 def domain_option(function: F) -> F:
     """Add ``-d/--domain``; given alone it means Amazon SWF."""
-    return click.option("-d", "--domain", metavar="NAME", help="SWF domain (SWF_DOMAIN).")(function)
+    return click.option("-d", "--domain", metavar="NAME", help=DOMAIN_HELP)(function)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,23 @@ from . import context
 @click.command("decider.start")
 @click.argument("workflows", nargs=-1)
 @context.domain_option
-@click.option("-t", "--task-list", metavar="NAME", help="Decision task list (default: that of the workflows).")
-@click.option("-N", "--nb-processes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Deciders.")
+@click.option(
+    "-t",
+    "--task-list",
+    metavar="NAME",
+    help="Decision task list (default: the one that all WORKFLOWS have, else WORKFLOW_DEFAULT_TASK_LIST).",
+)
+@click.option(
+    "-N", "--nb-processes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Decider processes."
+)
 @click.option("-l", "--log-level", metavar="LEVEL", help="Deprecated: set LOG_LEVEL.")
-@click.option("--watchdog", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds of a hung run().")
+@click.option(
+    "--watchdog",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Kill an evaluation of run() that takes longer, seconds; 0: never.",
+)
 @click.option("--sticky/--no-sticky", default=True, help="Keep executions suspended between their decisions.")
 @context.command_options
 @click.pass_obj

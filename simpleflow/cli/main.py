@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
 
 import click
 
 from simpleflow import _version
-from simpleflow.core import errors
 
-from . import context
+from . import context, entry
 
 #: command -> (module below simpleflow.cli, name in it, one line of help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -87,28 +85,7 @@ def cli(ctx: click.Context, /, **given: Any) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit; every error is one message on stderr and an exit code."""
-    try:
-        status = cli.main(argv, prog_name="simpleflow", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        status = context.EXIT_USAGE
-    except click.Abort:
-        status = context.EXIT_INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        status = 1
-    except errors.UsageError as error:
-        click.echo(f"Error: {error}", err=True)
-        status = context.EXIT_USAGE
-    except errors.SimpleflowError as error:
-        click.echo(f"Error: {error}", err=True)
-        status = 1
-    except KeyboardInterrupt:
-        status = context.EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
-    sys.exit(status if isinstance(status, int) else 0)
+    entry.run(cli, "simpleflow", argv)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from simpleflow import utils
+import simpleflow
+from simpleflow import settings, utils
 from simpleflow.client import executions
 from simpleflow.core import errors
 
@@ -15,6 +18,9 @@ from . import context
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
+
+#: where this library's files lie; on a worker elsewhere they may lie elsewhere, and its frames are shown
+_OURS = f"{next(iter(simpleflow.__path__))}{os.sep}"
 
 
 def find(connection: connect.Connection, target: context.Target) -> executions.Run:
@@ -44,9 +50,10 @@ def report(
             click.echo(load(closed.result) if load else _loaded(connection, closed.result))
         return 0
     click.echo(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
-    for text in (closed.reason, closed.details):
-        if text:
-            click.echo(_readable(load(text) if load else _loaded(connection, text)), err=True)
+    texts = [load(text) if load else _loaded(connection, text) for text in (closed.reason, closed.details) if text]
+    for shown in dict.fromkeys(map(_readable, texts)):
+        if shown:
+            click.echo(shown, err=True)
     return context.EXIT_CODES[closed.status]
 
 
@@ -57,8 +64,28 @@ def _loaded(connection: connect.Connection, text: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """Failure details as their traceback; other text as it is."""
+    """Failure details as their traceback, where it leads through the author's program; other text as it is."""
     value = utils.json_loads_or_raw(text)
     if isinstance(value, dict) and value.get("traceback"):
-        return str(value["traceback"]).rstrip()
+        whole = str(value["traceback"]).rstrip()
+        return whole if str(settings.LOG_LEVEL).upper() == "DEBUG" else own_frames(whole)
     return text
+
+
+#: how Python joins the tracebacks of an exception and of its cause
+_CHAINED = re.compile(r"\n\n(?:The above exception|During handling)[^\n]*\n\n")
+#: a frame: where, the line, what of it failed, and how often it was repeated
+_FRAME = re.compile(r'  File "([^"\n]+)", line \d+, in [^\n]*\n(?:    [^\n]*\n)*(?:  \[Previous line[^\n]*\n)?')
+
+
+def own_frames(traceback: str) -> str:
+    """Cut a traceback down to what its reader can mend: no frame of this library, no exception without another frame.
+
+    Nothing is left of an exception that is all ours: the reason has its text. Text of another form stays as it is.
+    """
+    kept = []
+    for part in _CHAINED.split(traceback):
+        cut = _FRAME.sub(lambda frame: "" if frame[1].startswith(_OURS) else frame[0], part + "\n").rstrip("\n")
+        if _FRAME.search(cut + "\n") or not _FRAME.search(part + "\n"):
+            kept.append(cut)
+    return "\n\n".join(kept)

@@ -15,7 +15,7 @@ from simpleflow import _version
 from simpleflow.core import errors as core_errors
 from simpleflow.nodes import clusters, config, template
 
-from . import sfnodes_rehearse
+from . import entry, sfnodes_rehearse
 from . import sfnodes_show as show
 
 CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_okay=False))
@@ -27,8 +27,26 @@ RECENT = 3600.0
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class Command(click.Command):
+    """Says what the argument is, which click leaves out."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if any(each.name == "cluster" for each in self.params):
+            formatter.write_paragraph()
+            formatter.write_text("CLUSTER is the path of the cluster file (default: cluster.yaml).")
+
+
 class Group(click.Group):
     """Turns our errors into one message and the exit code of docs/reference/formats.md."""
+
+    command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List each command with the whole first sentence of its help: click would cut it."""
+        shown = [(name, each) for name, each in sorted(self.commands.items()) if not each.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join((each.help or "").split()).partition(". ")[0].rstrip(".") + ".")
+                                for name, each in shown])  # fmt: skip
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -44,7 +62,10 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version.__version__, prog_name="sfnodes")
 def cli() -> None:
-    """Map task lists to machines, bring them up, let them go."""
+    """Map task lists to machines, bring them up, let them go.
+
+    Each command is about one cluster file, cluster.yaml by default; `sfnodes init` writes one.
+    """
 
 
 @cli.command()
@@ -216,7 +237,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 @cli.command()
 @CLUSTER
 @click.option("--node", help="Only this node's log.")
-@click.option("-n", "--lines", default=50, show_default=True, help="Last lines of each log.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="Last lines of each log.")
 @JSON
 def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
     """Print the logs of supervisor, manager, deciders, service and nodes; on ec2 the machines' consoles."""
@@ -259,7 +280,7 @@ cli.add_command(sfnodes_rehearse.rehearse)
 
 def main() -> None:
     """Entry point of the command."""
-    cli(prog_name="sfnodes")
+    entry.run(cli, "sfnodes")
 
 
 if __name__ == "__main__":

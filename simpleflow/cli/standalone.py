@@ -23,9 +23,19 @@ from . import context, outcomes, workflow_start
 @click.argument("workflow")
 @context.domain_option
 @workflow_start.start_options
-@click.option("-W", "--nb-workers", type=click.IntRange(1, 1000), help="Activity tasks at a time (default: CPUs).")
-@click.option("-D", "--nb-deciders", type=click.IntRange(1, 100), default=1, show_default=True, help="Deciders.")
-@click.option("--heartbeat", type=click.FloatRange(0.2), default=60.0, show_default=True, help="Longest interval, s.")
+@click.option(
+    "-W", "--nb-workers", type=click.IntRange(1, 1000), help="Activity tasks at a time (default: one per CPU)."
+)
+@click.option(
+    "-D", "--nb-deciders", type=click.IntRange(1, 100), default=1, show_default=True, help="Decider processes."
+)
+@click.option(
+    "--heartbeat",
+    type=click.FloatRange(0.2),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two heartbeats, at most.",
+)
 @click.option(
     "--display-status", type=bool, default=None, metavar="BOOL", help="Show progress (default: on a terminal)."
 )
@@ -65,10 +75,10 @@ def standalone(
     connection = state.connect(domain)
     task_list = f"standalone-{uuid.uuid4().hex}"
     execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
-    click.echo(f"{execution.workflow_id} {execution.run_id}", err=True)
-    shown = sys.stderr.isatty() if display_status is None else display_status
+    shown = _terminal() if display_status is None else display_status
     with runtime.Group(context.place(state, connection)) as group:
         try:
+            click.echo(f"{execution.workflow_id} {execution.run_id}", err=True)
             group.decider(task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders)
             group.worker(task_list=task_list, **worker)
             closed = executions.wait(connection, execution, progress=_progress if shown else None)
@@ -83,4 +93,9 @@ def _progress(counts: Any, begun: float) -> None:
         f"{time.monotonic() - begun:6.1f} s  activities open {counts.open_activity_tasks}, timers {counts.open_timers}"
     )
     text += f", children {counts.open_child_workflow_executions}"
-    click.echo(("\r\x1b[K" if sys.stderr.isatty() else "") + text, err=True, nl=not sys.stderr.isatty())
+    click.echo(("\r\x1b[K" if _terminal() else "") + text, err=True, nl=not _terminal())
+
+
+def _terminal() -> bool:
+    """Whether people read stderr; it may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -15,7 +15,7 @@ from . import context, outcomes, output, workflow_read
 @click.command("task.info")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID TASK_ID")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option("--details/--no-details", default=False, help="With input, result and details.")
 @context.command_options
 @click.pass_obj

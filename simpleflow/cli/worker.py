@@ -20,9 +20,15 @@ from . import context
 
 @click.command("worker.start")
 @context.domain_option
-@click.option("-t", "--task-list", metavar="NAME", help="Activity task list.")
-@click.option("-N", "--nb-processes", type=click.IntRange(1, 1000), help="Tasks at a time (default: CPUs).")
-@click.option("--heartbeat", type=click.FloatRange(0.2), default=60.0, show_default=True, help="Longest interval, s.")
+@click.option("-t", "--task-list", metavar="NAME", help="Activity task list (default: ACTIVITY_DEFAULT_TASK_LIST).")
+@click.option("-N", "--nb-processes", type=click.IntRange(1, 1000), help="Tasks at a time (default: one per CPU).")
+@click.option(
+    "--heartbeat",
+    type=click.FloatRange(0.2),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two heartbeats, at most.",
+)
 @click.option("--modules", metavar="PREFIX,...", default="", help="Run activities of these modules only.")
 @click.option("--one-task", is_flag=True, help="End after one task.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")

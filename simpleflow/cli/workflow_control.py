@@ -69,8 +69,10 @@ def _each(
 @click.command("workflow.terminate")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
-@click.option("--reason", default="terminated by workflow.terminate", show_default=True)
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
+@click.option(
+    "--reason", default="terminated by workflow.terminate", show_default=True, help="What the history will say."
+)
 @context.command_options
 @click.pass_obj
 def terminate(
@@ -86,7 +88,7 @@ def terminate(
 @click.command("workflow.restart")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @context.command_options
 @click.pass_obj
 def restart(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:
@@ -120,7 +122,7 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
 @click.command("workflow.cancel")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @_filters
 @context.command_options
 @click.pass_obj
@@ -143,7 +145,7 @@ def cancel(
 @click.argument("name")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option("-i", "--input", "input_", metavar="JSON", help="What comes with the signal: a JSON value.")
 @_filters
 @context.command_options
@@ -177,7 +179,7 @@ def signal(
 @click.command("workflow.wait")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option("--timeout", type=click.FloatRange(0), metavar="S", help="Give up after so many seconds (exit code 1).")
 @context.command_options
 @click.pass_obj
@@ -194,7 +196,7 @@ def wait(
 @click.command("workflow.result")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @context.command_options
 @click.pass_obj
 def result(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> int:

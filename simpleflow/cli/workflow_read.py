@@ -33,7 +33,7 @@ def moment(seconds: float | None) -> str | None:
 @click.command("workflow.info")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @context.command_options
 @click.pass_obj
 def info(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:
@@ -89,9 +89,18 @@ def listed(connection: connect.Connection, action: str, request: dict[str, Any])
 
 @click.command("workflow.list")
 @click.argument("name", metavar="[DOMAIN]", required=False)
-@click.option("-s", "--status", type=click.Choice(["open", "closed"]), default="open", show_default=True)
-@click.option("-d", "--started-since", type=click.IntRange(0), default=30, show_default=True, help="Days.")
-@click.option("--domain", metavar="NAME", help="SWF domain (SWF_DOMAIN).")
+@click.option(
+    "-s", "--status", type=click.Choice(["open", "closed"]), default="open", show_default=True, help="Which executions."
+)
+@click.option(
+    "-d",
+    "--started-since",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Started in the last so many days.",
+)
+@click.option("--domain", metavar="NAME", help=context.DOMAIN_HELP)
 @context.command_options
 @click.pass_obj
 def list_(state: context.State, name: str | None, status: str, started_since: int, domain: str | None) -> None:
@@ -120,16 +129,25 @@ def _day(text: str, option: str, *, end: bool) -> int:
 
 @click.command("workflow.filter")
 @click.argument("name", metavar="[DOMAIN]", required=False)
-@click.option("-s", "--status", type=click.Choice(["open", "closed"]), default="open", show_default=True)
-@click.option("--tag")
-@click.option("--workflow-id", metavar="ID")
-@click.option("--workflow-type-name", metavar="NAME")
-@click.option("--workflow-type-version", metavar="VERSION")
+@click.option(
+    "-s", "--status", type=click.Choice(["open", "closed"]), default="open", show_default=True, help="Which executions."
+)
+@click.option("--tag", metavar="TAG", help="Has this tag.")
+@click.option("--workflow-id", metavar="ID", help="Has this workflow id.")
+@click.option("--workflow-type-name", metavar="NAME", help="Is of the type of this name.")
+@click.option("--workflow-type-version", metavar="VERSION", help="Is of this version of its type.")
 @click.option("-c", "--close-status", type=click.Choice(CLOSE_STATUSES), help="Implies --status closed.")
-@click.option("-d", "--started-since", type=click.IntRange(0), default=30, show_default=True, help="Days.")
+@click.option(
+    "-d",
+    "--started-since",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Started in the last so many days.",
+)
 @click.option("--from-date", metavar="DATE", help="Started on or after (UTC); replaces --started-since.")
 @click.option("--to-date", metavar="DATE", help="Started on or before (UTC).")
-@click.option("--domain", metavar="NAME", help="SWF domain (SWF_DOMAIN).")
+@click.option("--domain", metavar="NAME", help=context.DOMAIN_HELP)
 @context.command_options
 @click.pass_obj
 def filter_(state: context.State, /, name: str | None, domain: str | None, **criteria: Any) -> None:
@@ -189,7 +207,7 @@ def select(
 @click.command("workflow.history")
 @click.argument("words", nargs=-1, metavar="WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option(
     "-o",
     "--of",
@@ -200,7 +218,7 @@ def select(
     show_default=True,
     help="raw: as SWF gives them; events: one line each; cooked: by task.",
 )
-@click.option("--reverse-order", type=bool, default=False, metavar="BOOL")
+@click.option("--reverse-order", type=bool, default=False, metavar="BOOL", help="true: the newest event first.")
 @context.command_options
 @click.pass_obj
 def history(
@@ -259,7 +277,7 @@ def _tasks(state: context.State, found: list[events.Base], last: int | None) -> 
 @click.command("workflow.tasks")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option("-n", "--nb-tasks", type=click.IntRange(1), help="Only the last so many.")
 @context.command_options
 @click.pass_obj
@@ -275,7 +293,7 @@ def tasks(
 @click.command("workflow.profile")
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option("-n", "--nb-tasks", type=click.IntRange(1), help="Only the longest so many.")
 @context.command_options
 @click.pass_obj

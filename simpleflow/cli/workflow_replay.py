@@ -19,7 +19,7 @@ from . import context, outcomes
 @click.command("workflow.dump")
 @click.argument("words", nargs=-1, metavar="WORKFLOW_ID [RUN_ID] FILE")
 @context.domain_option
-@click.option("--run-id", metavar="ID")
+@click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @context.command_options
 @click.pass_obj
 def dump(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:

@@ -26,13 +26,33 @@ def start_options(function: F) -> F:
     """Add the options that say what is started."""
     options = [
         click.option("--workflow-id", metavar="ID", help="Default: the workflow's own, else its name and a number."),
-        click.option("--execution-timeout", type=click.IntRange(1), metavar="S", help="Seconds of the whole run."),
-        click.option("--decision-tasks-timeout", type=click.IntRange(1), metavar="S", help="Seconds of a decision."),
-        click.option("--tags", metavar="A,B", help="At most five."),
-        click.option("-i", "--input", "input_", metavar="JSON", help="Arguments: a list, or args and kwargs."),
+        click.option("--execution-timeout", type=click.IntRange(1), metavar="S", help="Seconds for the whole run."),
+        click.option(
+            "--decision-tasks-timeout", type=click.IntRange(1), metavar="S", help="Seconds for each decision."
+        ),
+        click.option("--tags", metavar="A,B", help="At most five, separated by commas."),
+        click.option(
+            "-i",
+            "--input",
+            "input_",
+            metavar="JSON",
+            help='Arguments: a list, one value, or {"args": [...], "kwargs": {...}}.',
+        ),
         click.option("--input-file", type=click.Path(dir_okay=False), help="Read the input from a file; - is stdin."),
-        click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Before each activity."),
-        click.option("--middleware-post-execution", "post", metavar="NAME", multiple=True, help="After each activity."),
+        click.option(
+            "--middleware-pre-execution",
+            "pre",
+            metavar="NAME",
+            multiple=True,
+            help="Call before each activity: package.module.function.",
+        ),
+        click.option(
+            "--middleware-post-execution",
+            "post",
+            metavar="NAME",
+            multiple=True,
+            help="Call after each activity: package.module.function.",
+        ),
     ]
     for option in reversed(options):
         function = option(function)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -83,21 +84,39 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_workflows(paths: Sequence[str]) -> list[Any]:
     """Import workflow classes by dotted name; raises UsageError naming the one that is wrong, and why."""
+    return [_workflow(path) for path in paths]
+
+
+def _workflow(path: str) -> Any:
     from simpleflow import workflow
 
-    found = []
-    for path in paths:
-        try:
-            loaded = utils.import_from_module(path)
-        except Exception as error:
-            raise errors.UsageError(
-                f"workflow {path!r} cannot be imported ({type(error).__name__}: {error}): write "
-                "package.module.ClassName, of a module in the current folder or on PYTHONPATH"
-            ) from error
-        if not utils.issubclass_(loaded, workflow.Workflow):
-            raise errors.UsageError(f"{path!r} is a {type(loaded).__name__}, not a subclass of simpleflow.Workflow")
-        found.append(loaded)
-    return found
+    try:
+        loaded = utils.import_from_module(path)
+    except (Exception, SystemExit) as error:  # a script may end itself when it is imported
+        raise errors.UsageError(
+            f"workflow {path!r} cannot be imported ({type(error).__name__}: {error}): {_advice(error)}"
+        ) from error
+    if not utils.issubclass_(loaded, workflow.Workflow):
+        raise errors.UsageError(
+            f"workflow {path!r} is of type {type(loaded).__name__}, not a subclass of simpleflow.Workflow: name one"
+        )
+    if lacks := [name for name in ("name", "version") if getattr(loaded, name, None) in (None, "")]:
+        raise errors.UsageError(
+            f"workflow {path!r} has no {' and no '.join(lacks)}, under which SWF would know it: write them in the "
+            f'class, for example name, version = "{loaded.__name__.lower()}", "1"'
+        )
+    return loaded
+
+
+def _advice(error: BaseException) -> str:
+    """Say what to do about an import that failed: mend the module where it failed, or name another."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"mend {error.filename}:{error.lineno}"
+    ours = ("<frozen", __file__, importlib.__file__, utils.import_from_module.__code__.co_filename)
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    if theirs:
+        return f"mend {theirs[-1].filename}:{theirs[-1].lineno}, or install what it imports"
+    return "write package.module.ClassName, of a module in the current folder or on PYTHONPATH"
 
 
 def check_worker(spec: WorkerSpec) -> None:

@@ -42,12 +42,12 @@ class Place:
         }
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def run(self, *argv: str, timeout: float = 60.0, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str | bytes, timeout: float = 60.0, **env: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "simpleflow", *argv],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=timeout,
             env={**self.env, **env},
             cwd=self.folder,

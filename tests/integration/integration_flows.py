@@ -108,3 +108,16 @@ class BadArguments(Base):
 
     def run(self) -> Any:
         return self.submit(double, object()).result
+
+
+class Echoes(Base):
+    name = "echoes"
+
+    def run(self, value: Any) -> Any:
+        return value
+
+
+class Nameless(Workflow):
+    """SWF cannot know it."""
+
+    def run(self) -> None: ...

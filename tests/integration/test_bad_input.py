@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.needs_processes
 FLOWS = "integration_flows"
 
 
-def refused(place: Place, *argv: str, code: int, words: tuple[str, ...], traceback: bool = False) -> str:
+def refused(place: Place, *argv: str | bytes, code: int, words: tuple[str, ...], traceback: bool = False) -> str:
     """Run a command that must fail with one message that holds these words; return stderr.
 
     ``traceback``: that of the user's own program is shown.
@@ -34,6 +36,8 @@ def refused(place: Place, *argv: str, code: int, words: tuple[str, ...], traceba
         (["no.such.module.Workflow"], ("no.such.module.Workflow", "package.module.ClassName")),
         ([f"{FLOWS}.NoSuchClass"], ("NoSuchClass",)),
         ([f"{FLOWS}.double"], ("not a subclass of simpleflow.Workflow",)),
+        ([f"{FLOWS}.Nameless"], ("Nameless", "no name and no version")),
+        ([f"{FLOWS}.Doubles", "-i", b'["\xff"]'], ("UTF-8", "xff")),
         ([f"{FLOWS}.Doubles", "-i", "[1"], ("--input", "JSON")),
         ([f"{FLOWS}.Doubles", "-i", '{"count": 3}'], ('"kwargs"', "count")),
         ([f"{FLOWS}.Doubles", "--input-file", "missing.json"], ("missing.json",)),
@@ -41,7 +45,7 @@ def refused(place: Place, *argv: str, code: int, words: tuple[str, ...], traceba
     ],
 )
 def test_what_cannot_be_started_starts_nothing(
-    place: Place, command: str, argv: list[str], words: tuple[str, ...]
+    place: Place, command: str, argv: list[str | bytes], words: tuple[str, ...]
 ) -> None:
     refused(place, command, *argv, code=64, words=words)
     assert not (place.folder / "data").exists(), "a service was started for nothing"
@@ -49,9 +53,10 @@ def test_what_cannot_be_started_starts_nothing(
 
 def test_arguments_and_results_that_cannot_be_serialised_fail_the_workflow(place: Place) -> None:
     argv = ("standalone", f"{FLOWS}.BadArguments", "-W", "1")
-    refused(place, *argv, code=1, words=("args[0]", "object", "submit(double"), traceback=True)
+    said = refused(place, *argv, code=1, words=("args[0]", "object", "submit(double"), traceback=True)
+    assert "strands.py" not in said, "what its author cannot mend is not shown"
     argv = ("standalone", f"{FLOWS}.Unserialisable", "-W", "1")
-    refused(place, *argv, code=1, words=("nothing_serialisable", "no JSON form"), traceback=True)
+    refused(place, *argv, code=1, words=("nothing_serialisable", "no JSON form"))
 
 
 def test_a_worker_that_imports_a_broken_module_takes_no_task(place: Place) -> None:
@@ -67,6 +72,62 @@ def test_a_worker_that_imports_a_broken_module_takes_no_task(place: Place) -> No
         words=("--middleware-pre-execution", "nowhere.f"),
     )
     assert not (place.folder / "data").exists()
+
+
+def test_a_module_that_breaks_is_named_with_its_line(place: Place) -> None:
+    Path(place.folder, "breaks.py").write_text("import sys\n\nsys.exit(0)\n")
+    Path(place.folder, "lacks.py").write_text("\nimport no_such_thing\n")
+    Path(place.folder, "misspelt.py").write_text("def f(:\n")
+    for name, words in (("breaks", "breaks.py:3"), ("lacks", "lacks.py:2"), ("misspelt", "misspelt.py:1")):
+        said = refused(place, "workflow.start", f"{name}.Some", code=64, words=(f"{name}.Some", f"mend {place.folder}"))
+        assert words in said
+        assert "PYTHONPATH" not in said
+
+
+@pytest.mark.parametrize("variable", ["SIMPLEFLOW_DATA_DIR", "SIMPLEFLOW_RUNTIME_DIR"])
+def test_a_folder_that_cannot_be_made_is_named_with_the_variable(place: Place, variable: str) -> None:
+    Path(place.folder, "file").write_text("")
+    place.env[variable] = str(place.folder / "file" / "below")
+    refused(place, "standalone", f"{FLOWS}.Doubles", code=1, words=("file/below", variable))
+
+
+def test_an_argument_in_utf8_is_read_in_a_locale_without_it(place: Place) -> None:
+    place.env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert json.loads(place.ok("workflow.start", f"{FLOWS}.Echoes", "--local", "-i", '["ö😀"]')) == "ö😀"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
+def test_standalone_ends_what_it_started_also_when_nobody_listens(place: Place, closed: str) -> None:
+    command = f"{sys.executable} -m simpleflow standalone {FLOWS}.Doubles --workflow-id d -W 1 {closed}"
+    subprocess.run(["sh", "-c", command], env=place.env, cwd=place.folder, timeout=60, check=True)
+    assert json.loads(place.ok("workflow.info", "d", "--format", "json"))["status"] == "COMPLETED"
+
+
+def test_standalone_whose_reader_went_leaves_nothing_open(place: Place) -> None:
+    command = f"{sys.executable} -m simpleflow standalone {FLOWS}.Naps -W 1 2>&1 >/dev/null | true"
+    subprocess.run(["sh", "-c", command], env=place.env, cwd=place.folder, timeout=60, check=True)
+    assert place.ok("workflow.list", "--status", "open") == ""
+
+
+@pytest.mark.parametrize("program", ["simpleflow", "simpleflow.cli.sfnodes"])
+def test_a_full_disk_is_told_without_a_traceback(place: Place, program: str) -> None:
+    argv = ["info"] if program == "simpleflow" else ["validate", "--schema"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", program, *argv], stdout=full, stderr=subprocess.PIPE, env=place.env, timeout=60
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == b"Error: No space left on device\n"
+
+
+def test_a_wrong_option_of_sfnodes_is_usage(place: Place) -> None:
+    for argv in (["nope"], ["up", "--nope"], ["init", "."], ["logs", "--lines", "0"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "simpleflow.cli.sfnodes", *argv], capture_output=True, env=place.env,
+            cwd=place.folder, timeout=60,
+        )  # fmt: skip
+        assert ended.returncode == 64, (argv, ended.stderr)
+        assert b"Traceback" not in ended.stderr
 
 
 def test_a_port_in_use_is_named(place: Place) -> None:
