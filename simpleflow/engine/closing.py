@@ -61,8 +61,9 @@ def decide(
         execution_context=None if closed is not None else context(evaluation),
         demand=evaluation.demand.rows() if closed is None else (),
         diagnostics=tuple(evaluation.diagnostics),
+        warned=evaluation.warned,
     )
-    evaluation.diagnostics = []
+    evaluation.diagnostics, evaluation.warned = [], None
     return answer, closed
 
 

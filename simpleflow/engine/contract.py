@@ -72,3 +72,5 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     diagnostics: tuple[str, ...] = ()
     #: the program and the history diverged: the diff, as shown to people
     divergence: str | None = None
+    #: they diverged, and it goes on in spite of it (``on_divergence = "warn"``): the diff
+    warned: str | None = None

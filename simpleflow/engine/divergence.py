@@ -43,6 +43,7 @@ def answer(evaluation: evaluations.Evaluation, difference: str) -> tuple[contrac
     book = evaluation.ledger
     mode = getattr(evaluation.cls, "on_divergence", None) or ("warn" if book.activities.legacy_seen else "wait")
     if mode == "warn":
+        evaluation.warned = difference
         evaluation.advise(
             f"the program and the history diverged; going on, as on_divergence='warn' says.\n{difference}"
         )

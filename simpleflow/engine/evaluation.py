@@ -126,6 +126,8 @@ class Evaluation:
         #: what a complete replay submitted, for the diff; None once it was compared
         self.submitted: list[Any] | None = []
         self._advised: dict[str, None] = {}
+        #: the diff of a divergence in spite of which it goes on
+        self.warned: str | None = None
         self.main: strands.Strand | None = None
 
     def _find_submission(self, record: Any) -> bool:

@@ -103,7 +103,7 @@ def replay(
         workflow: the class, or several (children are of other classes); None: the one that the input names.
         history: its events, from the first.
         workflow_id, run_id: of the execution; ``uuid4()`` and ``random()`` depend on the run id.
-        load: returns the text that a pointer of a jumbo value stands for.
+        load: returns the text that a pointer of a jumbo value stands for; without, those in files are read.
         payloads: how objects become text; as workers and deciders do it when left out.
         strict: as of the engine, for classes that do not say.
     """
@@ -166,6 +166,16 @@ def replay_all(directory: str | Path, workflows: Sequence[type] = (), **options:
     if diffs:
         raise Diverged("\n".join(diffs))
     return outcomes
+
+
+def _from_files(pointer: str) -> str:
+    """Return a value that lies in a folder of this machine: no replay calls a network by itself."""
+    if not pointer.startswith("simpleflow+file://"):
+        raise NotReplayable(
+            f"the program reads the value of {pointer!r}, which lies in a blob store: call simpleflow.testing.replay "
+            "with load=, which gets it"
+        )
+    return stores.open_store(None).load(pointer)
 
 
 class _Replayer:
@@ -246,11 +256,7 @@ class _Replayer:
         return decided
 
     def _blobs(self, pointers: Iterable[str]) -> dict[str, str]:
-        if self._load is None:
-            raise NotReplayable(
-                f"the program reads the value of {next(iter(pointers))!r}, which lies in a blob store: pass load="
-            )
-        return {pointer: self._load(pointer) for pointer in pointers}
+        return {pointer: (self._load or _from_files)(pointer) for pointer in pointers}
 
     def _local(
         self, task: engines.DecisionTask, asked: Sequence[engines.LocalActivity]

@@ -63,7 +63,7 @@ def point(started: int, decided: engines.Decided) -> Point:
     return Point(
         started_event_id=started,
         decisions=tuple(decisions.to_wire(decision) for decision in decided.decisions),
-        divergence=decided.divergence,
+        divergence=decided.divergence or decided.warned,  # who asks for a replay wants to know
         drew_anew=drew_anew(decided.decisions),
     )
 

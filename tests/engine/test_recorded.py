@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from simpleflow import Workflow
 from simpleflow.cli import main
-from simpleflow.core import errors
+from simpleflow.core import errors, events
+from simpleflow.runtime import stores
 from simpleflow.testing import replay, replay_points
 
 from . import recorded_workflows
+from .driver import Play, act
 
 HISTORIES = Path(__file__).parents[1] / "histories" / "swf"
 NAMES = sorted(path.stem for path in HISTORIES.glob("[!_]*.json"))
@@ -122,3 +126,72 @@ def test_a_file_may_name_its_execution_so_that_uuid4_is_the_same(tmp_path: Path)
     (tmp_path / "named.json").write_text(json.dumps(text))
     saved = replay.read(tmp_path / "named.json")
     assert (saved.workflow_id, saved.run_id) == ("w-1", "r-1")
+
+
+def test_a_divergence_that_a_decider_would_only_warn_of_is_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a history that simpleflow 0.36 began: whoever replays it asks whether today's code still fits."""
+
+    class Other(recorded_workflows.ChainTest):
+        def run(self) -> Any:
+            return self.submit(act("other")).result
+
+    saved = replay.read(HISTORIES / "chain_send_result.json")
+    outcome = replay.replay(Other, saved.events)
+    assert outcome.divergence is not None
+    assert "the code submits activity other" in outcome.divergence
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    name = str(HISTORIES / "chain_send_result.json")
+    result = run_command("recorded_workflows.Idempotent", "--history", name)
+    assert (result.return_value, "first difference: history has" in result.stderr) == (1, True)
+
+
+class Drawn(Workflow):
+    name, version, task_list = "drawn", "1", "decisions"
+
+    def run(self) -> Any:
+        return self.submit(act("a"), str(self.uuid4()), self.random()).result
+
+
+def test_what_a_dump_says_of_its_execution_gives_the_same_uuid4_and_random(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    play = Play(Drawn)
+    play.decide()
+    play.complete("activity-a-1", 1)
+    play.decide()
+    events_ = [events.to_builtins(event) for event in play.history.events]
+    execution = {"workflowId": play.history.workflow_id, "runId": play.history.run_id}
+    (tmp_path / "named.json").write_bytes(msgspec.json.encode({"workflowExecution": execution, "events": events_}))
+    (tmp_path / "bare.json").write_bytes(msgspec.json.encode({"events": events_}))
+    named = replay.read(tmp_path / "named.json")
+    outcome = replay.replay(Drawn, named.events, workflow_id=named.workflow_id, run_id=named.run_id)
+    assert outcome.divergence is None
+    assert outcome.points[0].decisions[0]["scheduleActivityTaskDecisionAttributes"]["input"] == json.dumps(
+        play.inputs()[0], separators=(",", ":")
+    )
+    bare = replay.read(tmp_path / "bare.json")
+    assert replay.replay(Drawn, bare.events).divergence is not None
+
+
+class Large(Workflow):
+    name, version, task_list = "large", "1", "decisions"
+
+    def run(self) -> Any:
+        return len(self.submit(act("a")).result)
+
+
+def test_a_value_in_a_file_is_read_by_a_replay_one_elsewhere_must_be_brought(tmp_path: Path) -> None:
+    for store in (stores.open_store(tmp_path.as_uri()), None):
+        play = Play(Large, check=False)
+        pointer = "simpleflow+s3://bucket/" + "0" * 64 + " 9"
+        if store is not None:
+            pointer = store.offload(json.dumps("x" * 40_000), field="result", limit=32_768)
+        play.blobs[pointer] = json.dumps("x" * 40_000)
+        play.decide()
+        play.history.complete_activity("activity-a-1", pointer)
+        play.decide()
+        if store is not None:
+            assert replay.replay(Large, play.history.events).points[-1].decisions[0]["decisionType"].startswith("Com")
+        else:
+            with pytest.raises(replay.NotReplayable, match="load="):
+                replay.replay(Large, play.history.events)

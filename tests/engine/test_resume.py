@@ -243,6 +243,27 @@ def test_nor_does_a_bare_except_in_a_loop_what_still_lives_after_ten_is_dropped_
     assert living() <= before + 1
 
 
+def test_a_clean_up_that_only_submits_is_told_to_end_too() -> None:
+    seen: list[str] = []
+
+    class Program(Base):
+        def run(self) -> Any:
+            try:
+                return self.submit(A).result
+            finally:
+                for declared in (A, Steps):
+                    try:
+                        self.submit(declared)
+                    except BaseException as error:
+                        seen.append(type(error).__name__)
+
+    play = Play(Program, check=False)
+    play.decide()
+    play.engine.forget(play.history.run_id)
+    assert seen == ["GreenletExit", "GreenletExit"]
+    assert play.engine.immortal == 0
+
+
 def test_a_clean_up_in_finally_runs_when_evicted_and_sees_greenlet_exit_again() -> None:
     seen: list[str] = []
 
