@@ -37,6 +37,8 @@ class Clockwork:
         self._alarm: asyncio.TimerHandle | None = None
         #: the deadline that the alarm is for
         self._alarm_at: float | None = None
+        #: the alarm is for what the store refused
+        self._again = False
         self._cleaner = loop.call_later(_CLEAN_STEP, self._clean)
         self.arm()
 
@@ -49,6 +51,8 @@ class Clockwork:
     def arm(self) -> None:
         """Look again when the next deadline is."""
         due = self._service.soonest
+        if self._again:
+            return
         if due == self._alarm_at and (self._alarm is None) == (due is None):
             return
         if self._alarm is not None:
@@ -59,15 +63,23 @@ class Clockwork:
             wait = min(max(due - self._service.clock.now(), 0.0), _LOOK)
             self._alarm = self._loop.call_later(wait, self._fire)
 
+    def put_off(self) -> None:
+        """The store failed: what is due already is tried again in a while, not at once and for ever."""
+        if self._again:
+            return
+        self._again = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(_RETRY, self._fire)
+
     def _fire(self) -> None:
         self._alarm = self._alarm_at = None
+        self._again = False
         try:
             self._service.fire_due(hold=True)
         except Exception as error:
             _LOG.exception("Deadlines could not be fired; they will be tried again")
             self._lost(error)
-            self._alarm_at = self._service.soonest
-            self._alarm = self._loop.call_later(_RETRY, self._fire)
             return
         if self._service.store.dirty:
             self._wrote()

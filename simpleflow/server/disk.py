@@ -14,6 +14,8 @@ from typing import Final
 _QUICK: Final = 0.0005
 #: of so many flushes of a slow disk one looks whether it still is
 _TRY_AGAIN: Final = 16
+#: seconds of a flush that no wait for the interpreter explains: the loop does not try such a disk
+_SLOW: Final = 0.02
 
 
 class Disk:
@@ -49,8 +51,11 @@ class Disk:
 
         Now and then yes, whatever was seen: a thread measures its own wait for the interpreter too.
         """
-        if min(self._seconds, default=_QUICK) < _QUICK:
+        best = min(self._seconds, default=_QUICK)
+        if best < _QUICK:
             return True
+        if best > _SLOW:
+            return False
         self._slow = (self._slow + 1) % _TRY_AGAIN
         return self._slow == 0
 

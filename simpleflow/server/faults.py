@@ -2,7 +2,7 @@
 
 throttle:ACTION:N           the next N calls of ACTION get ThrottlingException, before anything is done
 lost-response:ACTION:N      the next N calls of ACTION are carried out and committed; then the connection is closed
-slow-disk:SECONDS           each commit takes so much longer
+slow-disk:SECONDS           the disk takes so much longer to have what was committed
 full-disk:N                 the next N commits fail as on a full disk: their calls are not carried out
 clock-jump:SECONDS[:AFTER]  AFTER seconds (default 0) after the start the wall clock jumps by SECONDS, which may be < 0
 
@@ -36,7 +36,7 @@ class ResponseLost(Exception):
 
 
 class Faults:
-    """What shall go wrong, counted down. Thread safe: ``commit`` is called on the thread that commits.
+    """What shall go wrong, counted down. Thread safe: ``flush`` is called on the thread that waits for the disk.
 
     Raises UsageError for a text that names no fault.
     """
@@ -46,7 +46,8 @@ class Faults:
         self._throttles: dict[str, int] = {}
         self._losses: dict[str, int] = {}
         self._full = 0
-        self._slow = 0.0
+        #: seconds that the disk takes longer
+        self.slow = 0.0
         #: (seconds of the monotonic clock after the start, jump in seconds)
         self.jumps: list[tuple[float, float]] = []
         for each in given:
@@ -70,7 +71,7 @@ class Faults:
                 case "lost-response":
                     self._losses[found["action"]] = int(found["count"])
                 case "slow-disk":
-                    self._slow = float(found["seconds"])
+                    self.slow = float(found["seconds"])
                 case "full-disk":
                     self._full = int(found["count"])
                 case _:
@@ -87,14 +88,16 @@ class Faults:
             raise ResponseLost
 
     def commit(self) -> None:
-        """Be slow, or raise OSError (no space left on device), as the disk shall at this commit."""
-        if self._slow:
-            time.sleep(self._slow)
+        """Raise OSError (no space left on device) when the disk shall be full at this commit."""
         if self._full:
             with self._lock:
                 if self._full:
                     self._full -= 1
                     raise OSError(errno.ENOSPC, "No space left on device (--fault full-disk)")
+
+    def flush(self) -> None:
+        """Be as slow as the disk shall be."""
+        time.sleep(self.slow)
 
     def _count_down(self, left: dict[str, int], action: str) -> bool:
         with self._lock:

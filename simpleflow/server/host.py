@@ -31,9 +31,10 @@ class Host:
     the disk is quick the loop itself waits: handing it to a thread would take longer. A lone call never waits for more
     to come; where several clients were answered together, a commit waits for a turn of the loop without a new call.
 
-    ``before_commit`` and ``after_commit`` inject faults: the first is called before the store commits (it may sleep,
-    or raise OSError as a full disk does), the second after it (it may raise ``errors.Fault``: the answer is lost).
-    ``poll_seconds`` is how long a poll is held.
+    ``before_commit``, ``before_flush`` and ``after_commit`` inject faults: the first is called before the store commits
+    (it may raise OSError as a full disk does), the second before the disk is waited for, on whichever thread does that
+    (it may sleep), the third after it (it may raise ``errors.Fault``: the answer is lost). ``poll_seconds`` is how long
+    a poll is held.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Host:
         *,
         poll_seconds: float = limits.POLL_SECONDS,
         before_commit: Callable[[], None] | None = None,
+        before_flush: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
     ) -> None:
         self.service = owned
         self.before_commit = before_commit
+        self.before_flush = before_flush
         self.after_commit = after_commit
         #: moment (loop time) of the last call
         self.last_call = 0.0
@@ -64,9 +67,11 @@ class Host:
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
         self._next: asyncio.Handle | None = None
-        #: calls so far, those that the loop's last turn knew of, and how many answers left together last
+        #: calls so far, those before the commit that is pending, those that the loop's last turn knew of
         self._calls = 0
+        self._before = 0
         self._known = 0
+        #: how many answers left together last
         self._crowd = 0
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -76,7 +81,7 @@ class Host:
     async def start(self) -> None:
         """Begin to fire deadlines, those that fell due meanwhile first."""
         self._loop = asyncio.get_running_loop()
-        self._disk = disk.Disk(self._loop, self.service.store.flush, self._flushed)
+        self._disk = disk.Disk(self._loop, self._wait_for_disk, self._flushed)
         self.last_call = self._loop.time()
         loop = self._loop
         self._clockwork = clockwork.Clockwork(
@@ -106,7 +111,7 @@ class Host:
         await asyncio.sleep(0)
         if self._disk is not None:
             self._disk.stop()
-        self.service.close()
+        self.service.close(clean=self._broken is None)
 
     @property
     def open_polls(self) -> int:
@@ -146,9 +151,7 @@ class Host:
         except errors.Fault as fault:
             outcome = fault
         except base.Lost as lost:
-            refused = self._lost(lost)
-            self._arm()
-            raise refused from lost
+            raise self._lost(lost) from lost
         if type(outcome) is polls.Waiter:
             return await self._poll(loop, outcome)
         assert not isinstance(outcome, polls.Waiter)
@@ -200,21 +203,29 @@ class Host:
     def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._pending:
             return
-        self._pending = True
+        self._pending, self._before = True, self._calls
         # While the disk is busy no answer could leave: what comes meanwhile is one commit, made when it is free.
         if self._disk is None or not self._disk.busy:
             self._next = loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Commit; where several clients got their answers together, once a turn of the loop has brought no new call."""
-        if self._crowd > 1 and self._calls != self._known and len(self._group) < _MOST and self._loop is not None:
-            self._known = self._calls
+        """Commit; where several clients got their answers together, once a turn of the loop has brought no new call.
+
+        Every call counts, also one that was answered at once: those who wait must not wait for others for long.
+        """
+        calls = self._calls
+        if self._crowd > 1 and calls != self._known and calls - self._before < _MOST and self._loop is not None:
+            self._known = calls
             self._next = self._loop.call_soon(self._turn)
         else:
+            self._next = None
             self._commit()
 
     def _commit(self) -> None:
-        self._pending, self._next = False, None
+        self._pending = False
+        if self._next is not None:  # it was not the loop's turn that led here
+            self._next.cancel()
+            self._next = None
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -226,12 +237,13 @@ class Host:
                 if self.before_commit is not None:
                     self.before_commit()
                 self.service.commit(flush=False)
+                if self.before_flush is not None:
+                    self.service.store.unflushed = True
         except Exception as error:
             self._group = group
             fault = self._lost(error, woken)
             if not isinstance(error, base.Lost | OSError):
                 _LOG.exception("A commit failed: %s", fault)
-            self._arm()
             return
         group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
         self._committed += group
@@ -242,7 +254,7 @@ class Host:
         self._arm()
 
     def _arm(self) -> None:
-        if self._clockwork is not None and not self._stopped:
+        if self._clockwork is not None and not self._stopped and self._broken is None:
             self._clockwork.arm()
 
     def _take(self) -> list[_Held]:
@@ -258,6 +270,11 @@ class Host:
         else:
             self._disk.begin()
 
+    def _wait_for_disk(self) -> None:
+        if self.before_flush is not None:
+            self.before_flush()
+        self.service.store.flush()
+
     def _flushed(self, error: BaseException | None) -> None:
         """The disk has everything up to the commits that this flush was for."""
         done, self._flushing = self._flushing, []
@@ -267,17 +284,29 @@ class Host:
                 f"the disk failed ({error}): nothing is stored any more, restart the server"
             )
             _LOG.critical("%s", self._broken)
-            group, self._group = self._group, []
-            waiting = [*(future for future, _ in (*done, *self._take(), *group)), *self._polls.values()]
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(self._broken)
+            self._give_up(self._broken, done)
             return
         self._release(done)
         if self._pending and self._next is None:
             self._commit()
         elif self.service.store.unflushed:
             self._flush()
+
+    def _give_up(self, fault: errors.Fault, done: list[_Held]) -> None:
+        """Refuse everybody who waits, undo what is not committed, and do nothing more."""
+        self.service.undo()
+        self._pending = False
+        for timer in (self._next, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._next = self._retry = None
+        if self._clockwork is not None:
+            self._clockwork.stop()
+        group, self._group = self._group, []
+        waiting = [*(future for future, _ in (*done, *self._take(), *group)), *self._polls.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(fault)
 
     def _release(self, held: list[_Held]) -> None:
         """Give the answers."""
@@ -311,4 +340,6 @@ class Host:
         if self._polls and not self._stopped and self._retry is None and self._loop is not None:
             # others may still wait for the tasks that this group had taken
             self._retry = self._loop.call_later(_RETRY, self._commit)
+        if self._clockwork is not None and not self._stopped:
+            self._clockwork.put_off()
         return fault

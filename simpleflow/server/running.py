@@ -74,7 +74,11 @@ class Running:
             undo.callback(where.socket.unlink, missing_ok=True)
             self._service = service.Service(self._store(), self._clock, limits=options.limits)
             self._undo = undo.pop_all()
-        self._host = host.Host(self._service, before_commit=self._faults.commit if options.faults else None)
+        self._host = host.Host(
+            self._service,
+            before_commit=self._faults.commit if options.faults else None,
+            before_flush=self._faults.flush if self._faults.slow else None,
+        )
         self._app = http.App(
             self._host, keys=keys, provoked=self._faults if options.faults else None, status=self.status
         )

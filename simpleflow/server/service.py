@@ -291,7 +291,7 @@ class Service:
         """Whether an execution is open in any domain."""
         return any(self.ledger.count_open(name) for name in self.ledger.domains)
 
-    def close(self) -> None:
-        """Commit what is written and close the store."""
+    def close(self, *, clean: bool = True) -> None:
+        """Commit what is written and close the store; ``clean``: it need not be checked when it is opened again."""
         self.commit()
-        self.store.close()
+        self.store.close(clean=clean)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,55 @@ def test_a_poller_that_left_before_the_commit_gets_no_task() -> None:
     play(story)
 
 
+def test_a_poll_does_not_wait_for_others_who_keep_calling() -> None:
+    async def story(hosted: host.Host) -> None:
+        await asyncio.gather(start(hosted, "one"), start(hosted, "two"))  # answered together: others are waited for
+        task = poll(hosted)
+        for _ in range(200):
+            await hosted.call("DescribeDomain", {"name": DOMAIN})
+            await asyncio.sleep(0)
+            if task.done():
+                break
+        else:
+            pytest.fail("the poll waited for every other call")
+        assert task.result()["taskToken"]
+
+    play(story)
+
+
+def test_deadlines_that_cannot_be_stored_are_tried_again_in_a_while() -> None:
+    commits: list[int] = []
+    full = [False]
+
+    def commit() -> None:
+        commits.append(1)
+        if full[0]:
+            raise OSError(28, "No space left on device")
+
+    async def story(hosted: host.Host) -> None:
+        run_id = await start(hosted, taskStartToCloseTimeout="0")
+        full[0] = True
+        await asyncio.gather(poll(hosted), return_exceptions=True)
+        full[0] = False
+        task = await poll(hosted)
+        full[0] = True
+        commits.clear()
+        await asyncio.sleep(0.6)
+        for n in range(3):
+            assert isinstance((await asyncio.gather(start(hosted, f"x{n}"), return_exceptions=True))[0], errors.Fault)
+        await asyncio.sleep(0.6)
+        assert 3 < len(commits) < 10
+        full[0] = False
+        await asyncio.sleep(1.2)
+        execution = {"workflowId": "one", "runId": run_id}
+        found = await hosted.call("GetWorkflowExecutionHistory", {"domain": DOMAIN, "execution": execution})
+        assert b'"DecisionTaskTimedOut"' in bytes(found["events"][3])
+        with pytest.raises(errors.Fault, match="UnknownResource"):
+            await hosted.call("RespondDecisionTaskCompleted", {"taskToken": task["taskToken"]})
+
+    play(story, before_commit=commit)
+
+
 def test_deadlines_fire_by_themselves() -> None:
     async def story(hosted: host.Host) -> None:
         await start(hosted)
@@ -285,3 +336,51 @@ def test_after_a_disk_that_failed_nothing_is_answered(tmp_path: Path, monkeypatc
         disk.error = None
 
     play(story, store=store)
+    again = sqlite.open_file(tmp_path / "swf.db")
+    assert not again.was_clean
+    again.close()
+
+
+def test_after_a_disk_that_failed_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came while the failing flush was under way is undone, and no deadline fires any more."""
+    store = sqlite.open_file(tmp_path / "swf.db")
+    disk = SlowDisk(store, monkeypatch)
+
+    async def story(hosted: host.Host) -> None:
+        await start(hosted, "due", executionStartToCloseTimeout="1")
+        disk.gate.clear()
+        disk.error = OSError(5, "Input/output error")
+        first = asyncio.ensure_future(start(hosted, "first"))
+        await turns()
+        second = asyncio.ensure_future(start(hosted, "second"))
+        await turns()
+        disk.gate.set()
+        answers = await asyncio.gather(first, second, return_exceptions=True)
+        assert [getattr(answer, "status", None) for answer in answers] == [503, 503]
+        disk.error = None
+        disk.flushes = 0
+        await asyncio.sleep(1.3)
+        assert disk.flushes == 0
+
+    play(story, store=store)
+    with contextlib.closing(sqlite.open_file(tmp_path / "swf.db")) as again:
+        assert again.open_key(DOMAIN, "due") is not None
+        assert again.open_key(DOMAIN, "second") is None
+
+
+@pytest.mark.parametrize("kept", ["memory", "file"])
+def test_a_slow_disk_is_not_waited_for_on_the_loop(tmp_path: Path, kept: str) -> None:
+    store = memory.open_memory() if kept == "memory" else sqlite.open_file(tmp_path / "swf.db")
+    slow = [0.0]
+
+    async def story(hosted: host.Host) -> None:
+        slow[0] = 0.1
+        for n in range(18):  # now and then a disk that is slow is tried on the loop; not one as slow as this
+            begun = time.monotonic()
+            tasks = [asyncio.ensure_future(start(hosted, f"{n}.{each}")) for each in range(5)]
+            await turns(5)
+            assert time.monotonic() - begun < 0.05, "the loop goes on"
+            await asyncio.gather(*tasks)
+            assert time.monotonic() - begun >= 0.1
+
+    play(story, store=store, before_flush=lambda: time.sleep(slow[0]))

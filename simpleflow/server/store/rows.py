@@ -75,7 +75,7 @@ class Rows:
             self._execute("ROLLBACK")
         self.dirty = False
 
-    def close(self) -> None:
+    def close(self, *, clean: bool = True) -> None:
         self.rollback()
         self._connection.close()
 

@@ -47,13 +47,14 @@ class File(rows.Rows):
         if self._log is not None:
             _flush(self._log)
 
-    def close(self) -> None:
-        """Mark the end as orderly, empty the write-ahead log and let others open the file."""
+    def close(self, *, clean: bool = True) -> None:
+        """Mark the end as orderly unless it was not, empty the write-ahead log and let others open the file."""
         try:
             self.rollback()
             # a full disk keeps the mark away: the next server will check the file, which is right
             with contextlib.suppress(sqlite3.Error):
-                self._execute("UPDATE meta SET value=1 WHERE name='clean'")
+                if clean:
+                    self._execute("UPDATE meta SET value=1 WHERE name='clean'")
                 self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._connection.close()
