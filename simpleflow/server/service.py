@@ -77,7 +77,8 @@ class Service:
     before. A call that is refused (``errors.Fault``) has changed nothing. When the store fails, ``base.Lost`` is
     raised: everything since the last commit is undone, in the store and in memory, and none of it may be answered.
 
-    ``limits``: "data" enforces sizes and open tasks; "aws" adds Amazon's rates; "none" neither.
+    ``limits``: "data" enforces how much may be open, registered and polling; "aws" adds Amazon's rates; "none" neither.
+    The lengths of the service model are always enforced: other programs rely on them.
     ``names``: run ids are made from this text and a count, for tests that want the same ones each time.
     """
 

@@ -212,12 +212,17 @@ def test_a_backup_is_the_database_of_one_moment(tmp_path: Path, is_open: bool) -
         world.signal(run)
         world.store.close()
     assert list(sqlite.check(copy)) == []
+    assert [each.name for each in tmp_path.glob("copy.db*")] == ["copy.db"], "one file, also after it was read"
     again = World(sqlite.open_file(copy), fresh=False)
     assert again.kinds(run)[-1] == "ActivityTaskScheduled"
     again.complete(again.work())
     again.store.close()
     with pytest.raises(StoreError, match="no database"):
         sqlite.backup(tmp_path / "none.db", tmp_path / "x.db")
+    (tmp_path / "foreign.db").touch()
+    with pytest.raises(StoreError, match="no database of the embedded service"):
+        sqlite.backup(tmp_path / "foreign.db", tmp_path / "x.db")
+    assert not list(tmp_path.glob("x.db*"))
 
 
 def test_check_names_what_contradicts(tmp_path: Path) -> None:

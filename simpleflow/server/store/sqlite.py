@@ -177,8 +177,15 @@ def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
     part = goal.with_name(goal.name + ".part")
     try:
         with contextlib.closing(_read_only(path)) as source, contextlib.closing(sqlite3.connect(part)) as copy:
+            if source.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
+                raise base.StoreError(f"{path} is no database of the embedded service: name one with --db")
             source.backup(copy)
+            # one file, which can be read where nothing can be written
+            copy.execute("PRAGMA journal_mode = DELETE")
         os.replace(part, goal)
+    except base.StoreError:
+        part.unlink(missing_ok=True)
+        raise
     except (sqlite3.Error, OSError) as error:
         part.unlink(missing_ok=True)
         raise base.StoreError(f"the backup to {goal} failed ({error}): nothing was left behind") from error
