@@ -35,8 +35,10 @@ profiles:
 deciders: {min: 1}
 """
 )
-#: leases and commitments of seconds
-BRIEF = FLOORS.replace("metadata: 0.3}", "metadata: 0.3, lease: 2, lease_renew: 0.5, commit: 4, look: 0.5}")
+#: leases, commitments and paid periods of seconds
+BRIEF = FLOORS.replace("metadata: 0.3}", "metadata: 0.3, lease: 2, lease_renew: 0.5, commit: 2, look: 0.3}").replace(
+    "{period: 2, minimum: 2,", "{period: 1, minimum: 1,"
+)
 FROM_ZERO = (
     _COMMON
     + """\
