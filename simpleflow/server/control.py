@@ -94,6 +94,8 @@ def start(
 def status() -> dict[str, Any] | None:
     """Return what the running service says of itself, None when none runs. Raises ServerError when it is mute."""
     where = places.Places()
+    if not where.own():
+        return None
     try:
         return _ask(where.socket)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -147,6 +149,7 @@ def ensure(idle: float = IDLE) -> str:
     Of several callers at once, in any number of processes, one starts it and the others wait for that.
     """
     where = places.Places()
+    where.own(make=True)
     with locks.held(where.starting):
         # A whole answer, not only a connection: a server about to end because it was idle has counted it.
         if _status_of_one_that_may_end() is None:

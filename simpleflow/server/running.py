@@ -164,6 +164,7 @@ class Running:
 def _only_one(where: places.Places) -> int:
     """Take the lock of this user's server; one that listens no more gets time to end. Raises Listening."""
     limit = time.monotonic() + _PREDECESSOR
+    where.own(make=True)
     while True:
         lock = locks.try_hold(where.lock)
         if lock is not None:

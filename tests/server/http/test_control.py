@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -248,3 +249,32 @@ def test_places_follow_the_environment() -> None:
     bare = places.Places({})
     assert bare.runtime.name == f"simpleflow-{os.getuid()}"
     assert own.database(":memory:") is None
+
+
+@pytest.mark.parametrize("how", ["others may write", "another's", "a link of another's"])
+def test_a_runtime_folder_that_others_could_have_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    for name in ("SIMPLEFLOW_RUNTIME_DIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SIMPLEFLOW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert control.status() is None
+    where = places.Places()
+    assert where.own(make=True)
+    assert where.runtime.stat().st_mode & 0o777 == 0o700
+    if how == "others may write":
+        where.runtime.chmod(0o770)
+    elif os.getuid() != 0:
+        pytest.skip("only root can give a file away")
+    else:
+        if how.startswith("a link"):
+            where.runtime.rename(tmp_path / "elsewhere")
+            where.runtime.symlink_to(tmp_path / "elsewhere")
+        os.chown(where.runtime, 12_345, 12_345, follow_symlinks=False)
+    for call in (control.status, control.ensure, lambda: running.Running(running.Options(database=":memory:"), where)):
+        with pytest.raises(core_errors.UsageError, match="SIMPLEFLOW_RUNTIME_DIR"):
+            call()
+    assert os.listdir(where.runtime) == []
+    monkeypatch.setenv("SIMPLEFLOW_RUNTIME_DIR", str(where.runtime))
+    assert places.Places().own(), "who names it knows it"
