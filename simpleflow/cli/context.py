@@ -174,6 +174,12 @@ def target(words: Sequence[str], *, domain_first: bool, domain: str | None = Non
     return Target(domain=name, workflow_id=execution, run_id=urllib.parse.unquote(run) if run else None)
 
 
+def working(what: str, connection: connect.Connection) -> None:
+    """Say what begins, where, and how it is ended: otherwise a poller on the wrong task list is only silent."""
+    where = connection.endpoint_url or "Amazon SWF"
+    click.echo(f"{what}, domain '{connection.domain}' at {where}; Ctrl-C or SIGTERM drains.", err=True)
+
+
 def place(state: State, connection: connect.Connection) -> Any:
     """Return where child processes find the same backend as this connection."""
     from simpleflow.runtime import standalone

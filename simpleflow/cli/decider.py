@@ -66,6 +66,7 @@ def start(
         sticky=sticky,
     )
     connection.close()
+    context.working(f"{nb_processes} decider{'s'[: nb_processes > 1]} of task list '{chosen}'", connection)
     supervisor = Supervisor(
         standalone.command(spec), nb_children=nb_processes, stagger=0.05, final=frozenset({context.EXIT_USAGE})
     )

@@ -71,6 +71,8 @@ def start(
     connection = state.connect(domain)
     spec = msgspec.structs.replace(spec, place=context.place(state, connection))
     connection.close()
+    at_once = f"{spec.slots} task{'s'[: spec.slots > 1]} at a time"
+    context.working(f"worker of task list '{spec.task_list}', {at_once}", connection)
     stop = Stop()
     stop.install()
     lifeline.watch(lambda: stop.request(Stop.HURRY))

@@ -94,6 +94,9 @@ def test_sigterm_drains_and_leaves_nothing(place: Place) -> None:
     worker = place.spawn("worker.start", "-t", "work", "-N", "2")
     started(place, f"{FLOWS}.Doubles", "--workflow-id", "d")
     assert place.ok("workflow.wait", "d") == "6"
+    # A poller says what it waits for: on the wrong list it would only be silent.
+    assert "1 decider of task list 'decisions', domain 'default' at unix://" in place.logs()
+    assert "worker of task list 'work', 2 tasks at a time, domain 'default' at unix://" in place.logs()
     for process in (decider, worker):
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -104,6 +107,7 @@ def test_sigterm_drains_and_leaves_nothing(place: Place) -> None:
 
 
 def test_ctrl_c_terminates_what_standalone_started(place: Place) -> None:
+    place.ok("server.start", "--detach")  # else standalone may be who starts it, and it is to live on
     process = place.spawn("standalone", f"{FLOWS}.Naps", "--workflow-id", "n", "-W", "2")
     eventually(lambda: place.run("workflow.tasks", "n").stdout.strip())
     below = psutil.Process(process.pid).children(recursive=True)
