@@ -63,6 +63,10 @@ class ActivityCall(calls.TaskCall, eq=False):
     def reads_blobs(self) -> bool:
         return self.plain
 
+    @property
+    def needs_values(self) -> bool:
+        return self.plain or (self.identified and hasattr(self.activity.callable, "get_task_id"))
+
     def foreseen(self) -> None:
         self._move(demand.FORESEEN)
 
@@ -165,12 +169,12 @@ class ActivityCall(calls.TaskCall, eq=False):
             activity_id=self.id,
             control=self.own_control(),
             input=self.wire_input(),
-            schedule_to_close_timeout=calls.seconds(activity.task_schedule_to_close_timeout),
+            schedule_to_close_timeout=seconds(activity.task_schedule_to_close_timeout),
             task_list=None if task_list is None else attributes.Name(name=task_list),
             task_priority=self.evaluation.priority_of(self.priority, activity),
-            schedule_to_start_timeout=calls.seconds(activity.task_schedule_to_start_timeout),
-            start_to_close_timeout=calls.seconds(activity.task_start_to_close_timeout),
-            heartbeat_timeout=calls.seconds(activity.task_heartbeat_timeout),
+            schedule_to_start_timeout=seconds(activity.task_schedule_to_start_timeout),
+            start_to_close_timeout=seconds(activity.task_start_to_close_timeout),
+            heartbeat_timeout=seconds(activity.task_heartbeat_timeout),
         )
 
     def cancel_decision(self) -> decisions.Decision:
@@ -191,6 +195,15 @@ class ActivityCall(calls.TaskCall, eq=False):
             "SCHEDULE_TO_START": activity.task_schedule_to_start_timeout,
             "HEARTBEAT": activity.task_heartbeat_timeout,
         }
+
+
+def seconds(value: Any) -> str | None:
+    """Return a declared timeout as SWF wants it; None: it is left out."""
+    if not value:
+        return None
+    if isinstance(value, float):
+        value = int(value) if value == int(value) else int(value) + 1
+    return str(value)
 
 
 def of_record(evaluation: Any, record: records.Record, future: futures.Future[Any]) -> ActivityCall:

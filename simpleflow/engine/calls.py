@@ -144,7 +144,7 @@ class TaskCall(msgspec.Struct, eq=False):
             raise TypeError(f"arguments of {self.name} cannot be serialised: {error}") from error
 
     def foreseen(self) -> None:
-        """It waits for its arguments."""
+        """It waits for its arguments, or is to be sent again."""
 
     def _one_more(self) -> None:
         self.missing -= 1
@@ -152,7 +152,7 @@ class TaskCall(msgspec.Struct, eq=False):
             self._fill()
 
     def _fill(self) -> None:
-        if self.reads_blobs:
+        if self.needs_values:
             pointers = [other._text for other in self.dependencies or () if slots.is_pointer(other._text)]
             if not self.evaluation.have(pointers, self._fill):
                 return None
@@ -172,7 +172,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def _fetch(self) -> None:
         """Have the values that go out in full before anything else is submitted: equal tasks are counted in order."""
         evaluation = self.evaluation
-        if self.reads_blobs and evaluation.current.let is not None:  # a hook cannot wait: its task goes on later
+        if self.needs_values and evaluation.current.let is not None:  # a hook cannot wait: its task goes on later
             for other in self.dependencies or ():
                 if slots.is_pointer(other._text):
                     evaluation.load(other._text)
@@ -181,6 +181,11 @@ class TaskCall(msgspec.Struct, eq=False):
     @property
     def reads_blobs(self) -> bool:
         return False
+
+    @property
+    def needs_values(self) -> bool:
+        """Whether values in blobs must be here before it is known which task this is."""
+        return self.reads_blobs
 
     def slot_of(self, other: futures.Future[Any]) -> str:
         """Return what enters the slot of a future."""
@@ -395,6 +400,7 @@ class TaskCall(msgspec.Struct, eq=False):
         elif not records.passes(cause):
             self._finish_failed(errors.TaskFailed(self.name, cause, failures.ADVICE.get(cause)))
             return
+        self.foreseen()
         if not self.queued:
             self.evaluation.outbox.push(self)
 
@@ -480,15 +486,6 @@ class Cancellation(Sent):
         record.cancel_seen = True
         decided: decisions.Decision = self.call.cancel_decision()
         return decided
-
-
-def seconds(value: Any) -> str | None:
-    """Return a declared timeout as SWF wants it; None: it is left out."""
-    if not value:
-        return None
-    if isinstance(value, float):
-        value = int(value) if value == int(value) else int(value) + 1
-    return str(value)
 
 
 _COMPLETIONS = frozenset({events.ActivityTaskCompleted, events.ChildWorkflowExecutionCompleted})

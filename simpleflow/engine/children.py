@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 from simpleflow.core import attributes, decisions, types
 
-from . import calls, futures, identity, records
+from . import activities, calls, futures, identity, records
+
+#: what a class may say of a child by its arguments
+_GETTERS = ("get_workflow_id", "get_task_list", "get_tag_list")
 
 
 class ChildCall(calls.TaskCall, eq=False):
@@ -37,12 +40,19 @@ class ChildCall(calls.TaskCall, eq=False):
 
     def _got(self, getter: str) -> Any:
         args, kwargs = self.arguments
-        return got(self.cls, getter, self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs))
+        return got(self.cls, getter, args, kwargs)
+
+    @property
+    def needs_values(self) -> bool:
+        return any(hasattr(self.cls, getter) for getter in _GETTERS)
 
     def wire_input(self) -> str:
         return f'{{"__extra":{{"class":{self.evaluation.payloads.encode(self.type_name)}}},{self.text[1:]}'
 
     def own_id(self) -> str | None:
+        if self.needs_values:
+            args, kwargs = self.arguments
+            self.arguments = (self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs))
         given = self._got("get_workflow_id")
         if given:
             return identity.fitting(str(given))
@@ -81,11 +91,11 @@ class ChildCall(calls.TaskCall, eq=False):
             workflow_id=self.id,
             control=self.own_control(),
             input=self.wire_input(),
-            execution_start_to_close_timeout=calls.seconds(getattr(cls, "execution_timeout", None))
+            execution_start_to_close_timeout=activities.seconds(getattr(cls, "execution_timeout", None))
             or self.evaluation.started.execution_start_to_close_timeout,
             task_list=attributes.Name(name=task_list or self.evaluation.started.task_list.name),
             task_priority=self.evaluation.priority_of(self.priority, cls),
-            task_start_to_close_timeout=calls.seconds(getattr(cls, "decision_tasks_timeout", None))
+            task_start_to_close_timeout=activities.seconds(getattr(cls, "decision_tasks_timeout", None))
             or self.evaluation.started.task_start_to_close_timeout,
             child_policy=getattr(cls, "child_policy", None) or "TERMINATE",
             tag_list=self._tags(),
@@ -102,7 +112,9 @@ class ChildCall(calls.TaskCall, eq=False):
         return tuple(str(tag) for tag in tags or () if tag is not None) or None
 
     def cancel_decision(self) -> decisions.Decision:
-        run_id = self.record.run_id if self.record is not None else None
+        record = self.record
+        # One that is about to start again has no run yet that could be named.
+        run_id = record.runs[-1][2] if record is not None and record.started and record.runs else None
         return decisions.RequestCancelExternalWorkflowExecution(workflow_id=self.id, run_id=run_id)
 
     def missing_type(self) -> types.RegisteredType | None:

@@ -59,7 +59,7 @@ def decide(
         decisions=tuple(decided),
         types=tuple(batch.types),
         execution_context=None if closed is not None else context(evaluation),
-        demand=evaluation.demand.rows() if closed is None else (),
+        demand=evaluation.demand.rows() if outcome is None else (),
         diagnostics=tuple(evaluation.diagnostics),
         warned=evaluation.warned,
     )

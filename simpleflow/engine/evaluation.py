@@ -97,6 +97,8 @@ class Evaluation:
         self.blobs: dict[str, str] = {}
         self.missing_blobs: dict[str, None] = {}
         self.hungry: strands.Strand | None = None
+        #: those that started the hungry one, from the inside out
+        self.stalled: list[strands.Strand] = []
         #: what goes on once these blobs are there, without a strand
         self.parked: list[tuple[list[str], Callable[[], object]]] = []
         self.local_results: dict[str, contract.LocalResult] = {}

@@ -25,6 +25,8 @@ def advance(evaluation: evaluations.Evaluation) -> contract.Needs | None:
         strand, evaluation.hungry = evaluation.hungry, None
         evaluation.missing_blobs.clear()
         strand.resume()
+        while evaluation.stalled and evaluation.hungry is None:
+            evaluation.stalled.pop(0).resume()
     return _advance(evaluation)
 
 

@@ -263,8 +263,7 @@ class Ledger:
         record = self.children.by_event.get(event.attributes.initiated_event_id)
         if record is not None:
             record.started = True
-            record.run_id = event.attributes.workflow_execution.run_id
-            record.started_id = event.id
+            record.runs = [*(record.runs or ()), [event.id, 0, event.attributes.workflow_execution.run_id]]
             if record.watched == records.EVERY:
                 self.stale = True
 
@@ -272,6 +271,8 @@ class Ledger:
         book = self.children
         record = book.by_event.pop(event.attributes.initiated_event_id, None)
         if record is not None:
+            if record.started and record.runs:
+                record.runs[-1][1] = event.id
             record.close(event)
             self.arrived.append((record, event))
             if record.watched:

@@ -44,9 +44,8 @@ class Record(msgspec.Struct, eq=False):
     #: what the program submitted; None until it does
     call: Any = None
     started: bool = False
-    #: of a child workflow: its run, and the event that said so
-    run_id: str | None = None
-    started_id: int = 0
+    #: of a child workflow: its runs, each [event that started it, event that closed it or 0, run id]
+    runs: list[list[Any]] | None = None
     #: the event that closed it last, and the type of that event; None while it is open
     closed_id: int = 0
     outcome: type | None = None
@@ -74,6 +73,13 @@ class Record(msgspec.Struct, eq=False):
         self.open_id = event_id
         self.outcome = None
         self.refused = None
+
+    def run_at(self, event_id: int) -> str | None:
+        """The run of a child workflow that was open when this event came."""
+        for started, closed, run_id in self.runs or ():
+            if started < event_id and (not closed or closed > event_id):
+                return str(run_id)
+        return None
 
     def close(self, event: Any) -> None:
         kind = type(event)

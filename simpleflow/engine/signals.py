@@ -219,8 +219,9 @@ def propagate(evaluation: evaluations.Evaluation, event: Any) -> None:
         targets.append((parent.workflow_id, parent.run_id))
     for call in evaluation.children.values():
         record = call.record
-        if record is not None and record.run_id is not None and not call.done and 0 < record.started_id < event.id:
-            targets.append((record.id, record.run_id))
+        run_id = None if record is None or call.done else record.run_at(event.id)
+        if run_id is not None:
+            targets.append((record.id, run_id))
     origin = event.attributes.external_workflow_execution
     for workflow_id, run_id in targets:
         if origin is not None and (origin.workflow_id, origin.run_id) == (workflow_id, run_id):

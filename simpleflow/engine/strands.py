@@ -95,6 +95,10 @@ class Strand:
             evaluation.current = before
             if let.dead:
                 del let.strand  # the two refer to each other
+        if evaluation.hungry is not None and before is not None and before.let is not None:
+            # It was started by another strand, and asks for a blob: that one goes on after it, as with the blob here.
+            evaluation.stalled.append(before)
+            before.fetch()
 
     def interrupt(self) -> None:
         """Go on where it waits with what was injected, unless it went on meanwhile."""

@@ -202,3 +202,5 @@ def assert_same(resumed: engine.Decided, scratch: engine.Decided) -> None:
     assert scratch.divergence is None, scratch.divergence
     assert show(resumed.decisions) == show(scratch.decisions)
     assert resumed.decisions == scratch.decisions
+    assert resumed.demand == scratch.demand
+    assert resumed.execution_context == scratch.execution_context

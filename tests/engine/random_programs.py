@@ -451,9 +451,12 @@ class World:
                 f"resumed:  {self._text(resumed)}\nfrom the start: {self._text(scratch)}\n"
                 f"at event {whole.started_event_id}"
             )
+        for member in ("demand", "execution_context"):
+            if getattr(resumed, member) != getattr(scratch, member):
+                raise Difference(f"{member} of\n{resumed}\n{scratch}\nat event {whole.started_event_id}")
         if during is not None:
             during()
-        self.history.respond(resumed.decisions)
+        self.history.respond(resumed.decisions, resumed.execution_context)
         if acknowledge:
             self.engine.acknowledged(self.history.run_id, whole.started_event_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow
-from simpleflow.core import decisions
+from simpleflow.core import decisions, events
 
 from .driver import Play, act
 
@@ -169,3 +169,68 @@ def test_run_context_and_tags() -> None:
         "parent_workflow_id": None,
         "parent_run_id": None,
     }
+
+
+class Retried(Workflow):
+    name, version, task_list, retry = "retried", "1", "decisions", 1
+
+    def run(self) -> Any:
+        return 1
+
+
+def test_a_signal_is_handed_on_to_the_run_of_a_child_that_was_open_when_it_came() -> None:
+    """Whatever run of that child the history knows by now; between two runs there is none."""
+
+    class Program(Workflow):
+        name, version, task_list = "w", "1", "decisions"
+
+        def run(self) -> Any:
+            return self.submit(Retried).result
+
+    play = Play(Program, others=(Retried,))
+    play.decide()
+    (child,) = play.history.open.children
+    play.history.start_child(child)
+    play.history.signal("go", '{"args":[],"__propagate":true}')
+    assert play.decide() == ["SignalExternalWorkflowExecution go"]
+    play.history.deliver(play.history.open.outgoing[0])
+    play.history.fail_child(child)
+    assert play.decide()[-1] == f"StartChildWorkflowExecution {child}"
+    play.history.signal("go", '{"args":[],"__propagate":true}')
+    assert play.decide() == []
+    play.history.start_child(child)
+    play.history.signal("go", '{"args":[],"__propagate":true}')
+    play.evict()
+    assert play.decide() == ["SignalExternalWorkflowExecution go"]
+    runs = [
+        event.attributes.run_id
+        for event in play.history.events
+        if isinstance(event, events.SignalExternalWorkflowExecutionInitiated)
+    ]
+    assert len(set(runs)) == 2
+    play.history.complete_child(child, "1")
+    play.evict()
+    play.decide()
+    assert play.result == 1
+
+
+def test_a_child_that_is_about_to_start_again_is_cancelled_without_naming_the_run_that_failed() -> None:
+    class Program(Workflow):
+        name, version, task_list = "w", "1", "decisions"
+
+        def run(self) -> Any:
+            child = self.submit(Retried)
+            self.submit(self.wait_signal("stop")).result
+            return child.cancel()
+
+    play = Play(Program, others=(Retried,))
+    play.decide()
+    (child,) = play.history.open.children
+    play.history.start_child(child)
+    play.history.fail_child(child)
+    play.decide()
+    play.signal("stop")
+    play.decide()
+    (made, _) = play.last.decisions
+    assert isinstance(made, decisions.RequestCancelExternalWorkflowExecution)
+    assert (made.workflow_id, made.run_id) == (child, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow import Workflow, engine, exceptions, futures, task
+from simpleflow import Workflow, activity, canvas, engine, exceptions, futures, task
 from simpleflow.core import decisions
 
 from .driver import Play, act, new_engine
@@ -196,3 +196,77 @@ def test_fetching_a_blob_is_no_wait_of_the_program() -> None:
     play.complete("activity-b-1")
     play.decide()
     assert play.result == ["xy", "canceled"]
+
+
+class Named(Workflow):
+    """Its ids, lists and tags come from its arguments."""
+
+    name, version, task_list = "named", "1", "decisions"
+
+    @classmethod
+    def get_workflow_id(cls, text: str) -> str:
+        return f"of-{text}"
+
+    @classmethod
+    def get_task_list(cls, text: str) -> str:
+        return f"list-{text}"
+
+    def run(self, text: str) -> Any:
+        return text
+
+
+@activity.with_attributes(name="identified", version="1", task_list="list")
+class Identified:
+    @staticmethod
+    def get_task_id(workflow: Any, text: str) -> str:
+        return text
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def execute(self) -> str:
+        return self.text
+
+
+def test_an_id_that_comes_from_an_argument_waits_for_its_blob() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            big = self.submit(A)
+            return futures.wait(self.submit(Named, big), self.submit(Identified, big))
+
+    play = Play(Program, others=(Named,))
+    play.blobs[POINTER] = '"xy"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    assert play.decide() == ["StartChildWorkflowExecution of-xy", "ScheduleActivityTask activity-identified-xy"]
+    made: Any = play.last.decisions[0]
+    assert (made.task_list.name, POINTER in made.input) == ("list-xy", True)
+
+
+def test_a_child_that_is_only_handed_a_large_value_loads_none() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            return self.submit(Reads, self.submit(A)).result
+
+    play = Play(Program, others=(Reads,))
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    assert len(play.decide()) == 1
+    assert not any(need.blobs for need in play.needs)
+
+
+def test_a_member_that_asks_for_a_blob_is_submitted_before_the_program_goes_on() -> None:
+    """A read of a chain submits what follows; so it does where that has to wait for a value."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            chain = self.submit(canvas.Chain((A, 1), Identified, send_result=True))
+            self.submit(B, [chain.count_finished_activities, len(chain.futures)])
+            return chain.result
+
+    play = Play(Program)
+    play.blobs[POINTER] = '"xy"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    assert play.decide() == ["ScheduleActivityTask activity-identified-xy", "ScheduleActivityTask activity-b-2"]
+    assert play.inputs()[-1]["args"] == [[1, 2]]

@@ -127,3 +127,41 @@ def test_what_was_refused_is_given_to_no_task_of_another_kind() -> None:
     assert play.decide() == ["ScheduleActivityTask activity-a-1", f"ScheduleActivityTask activity-x-{held}"]
     play.complete("activity-a-1", "other")
     assert play.decide() == ["ScheduleActivityTask activity-x-1"]
+
+
+def test_the_second_of_two_equal_ones_is_counted_although_it_comes_in_turn() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            both = futures.wait(self.submit(X, 1), self.submit(X, 1))
+            return [*both, self.submit(X, 1).result]
+
+    play = Play(Program)
+    play.decide()
+    play.complete("activity-x-2", "second")
+    play.complete("activity-x-1", "first")
+    play.evict()
+    play.decide()
+    assert [control["ordinal"] for control in play.controls()] == [0, 1, 2]
+    play.complete("activity-x-3", "third")
+    play.evict()
+    play.decide()
+    assert play.result == ["first", "second", "third"]
+
+
+def test_an_equal_one_of_another_branch_is_not_taken_although_it_comes_in_turn() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            first, second = self.submit(A), self.submit(B)
+            if not first.finished:
+                self.submit(X, 1)
+            return second.then(lambda _: self.submit(X, 1)).result
+
+    play = Play(Program)
+    play.decide()
+    play.complete("activity-b-1")
+    assert play.decide() == ["ScheduleActivityTask activity-x-2"]
+    play.complete("activity-a-1")
+    play.complete("activity-x-1", "of run()")
+    play.complete("activity-x-2", "of the callback")
+    play.decide()
+    assert play.result == "of the callback"
