@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from service_world import ACTIVITY, DOMAIN, WORKFLOW, World, decision
 
@@ -312,17 +313,24 @@ def test_retention_works_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(retention, "_EVENTS", 10)
     world = World()
-    run = world.start()
-    for _ in range(30):
+    run, other = world.start("one"), world.start("two")
+    for _ in range(15):
         world.signal(run)
+        world.signal(other)
+    world.decide(decision("CompleteWorkflowExecution"))
     world.decide(decision("CompleteWorkflowExecution"))
     world.clock.advance(DAY + 1)
+    whole = before = len(world.store.events(0, 1 << 60))
     steps = 0
     while world.service.clean():
         steps += 1
         left = len(world.store.events(0, 1 << 60))
-        world.store.event((1 << 16) | left)  # they go from the end: no gaps, which a check would find
-    assert steps >= 3
+        assert before - left <= 10, "of all executions together"
+        for key in (1, 2):  # they go from the end: no gaps, which a check would find
+            ids = [msgspec.json.decode(body)["eventId"] for body in world.store.events(key << 16, key << 16 | 0xFFFF)]
+            assert ids == list(range(1, len(ids) + 1))
+        before = left
+    assert steps == whole // 10
     assert world.store.last_key() == 0
 
 

@@ -182,5 +182,8 @@ class Store(Protocol):
 
     def expired(self, domain: str, closed_before: float, limit: int) -> list[int]: ...
 
-    def forget(self, key: int, limit: int) -> bool:
-        """Delete at most ``limit`` events of a closed execution; return True when nothing of it is left."""
+    def forget(self, key: int, limit: int) -> int:
+        """Delete at most ``limit`` events of a closed execution, the last ones first; return how many.
+
+        Where they were fewer than ``limit``, nothing of it is left.
+        """

@@ -258,18 +258,17 @@ class Rows:
         return [key for (key,) in rows]
 
     @_undone
-    def forget(self, key: int, limit: int) -> bool:
+    def forget(self, key: int, limit: int) -> int:
         first = key << base.EVENT_BITS
         last = first | (1 << base.EVENT_BITS) - 1
-        deleted = self._execute(
+        deleted: int = self._execute(
             "DELETE FROM events WHERE key IN "  # from the end: what is left of a history has no gap
             "(SELECT key FROM events WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT ?)",
             (first, last, limit),
         ).rowcount
-        if deleted == limit:
-            return False
-        self._execute("DELETE FROM executions WHERE key=?", (key,))
-        return True
+        if deleted < limit:
+            self._execute("DELETE FROM executions WHERE key=?", (key,))
+        return deleted
 
 
 def _source(query: base.Query) -> str:
