@@ -366,8 +366,11 @@ class Ledger:
         if record.local:
             # It was delivered while its decision was made: before what happened after that decision's start.
             record.closed_id = self.decisions.started[-1] - 1
+            # Several of one decision keep their order.
             later = []
             while self.arrived and self.arrived[-1][1].id > self.decisions.started[-1]:
+                if getattr(self.arrived[-1][0], "local", False):
+                    break
                 later.append(self.arrived.pop())
             self.arrived.append((record, event))
             self.arrived.extend(reversed(later))

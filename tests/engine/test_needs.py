@@ -270,3 +270,23 @@ def test_a_member_that_asks_for_a_blob_is_submitted_before_the_program_goes_on()
     play.history.complete_activity("activity-a-1", POINTER)
     assert play.decide() == ["ScheduleActivityTask activity-identified-xy", "ScheduleActivityTask activity-b-2"]
     assert play.inputs()[-1]["args"] == [[1, 2]]
+
+
+def test_local_activities_of_one_decision_end_in_their_order_in_a_re_run_too() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            both = [self.submit_local(A, 1), self.submit_local(A, 2)]
+            order = [both.index(future) for future in futures.as_completed(both)]
+            return [order, self.submit(B, order).result]
+
+    class Answers(dict[str, engine.LocalResult]):
+        def __missing__(self, key: str) -> engine.LocalResult:
+            return engine.LocalResult(result="41")
+
+    play = Play(Program)
+    play.local = Answers()
+    play.decide(during=lambda: play.signal("meanwhile"))
+    play.complete("activity-b-1", 7)
+    play.evict()
+    play.decide()
+    assert play.result == [[0, 1], 7]
