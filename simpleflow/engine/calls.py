@@ -153,7 +153,7 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def _fill(self) -> None:
         if self.needs_values:
-            pointers = [other._text for other in self.dependencies or () if slots.is_pointer(other._text)]
+            pointers = [pointer for other in self.dependencies or () for pointer in other._pointers()]
             if not self.evaluation.have(pointers, self._fill):
                 return None
         dependencies, self.dependencies = self.dependencies or [], None
@@ -174,8 +174,8 @@ class TaskCall(msgspec.Struct, eq=False):
         evaluation = self.evaluation
         if self.needs_values and evaluation.current.let is not None:  # a hook cannot wait: its task goes on later
             for other in self.dependencies or ():
-                if slots.is_pointer(other._text):
-                    evaluation.load(other._text)
+                for pointer in other._pointers():
+                    evaluation.load(pointer)
 
     #: its consumer cannot follow references: they are resolved before it is scheduled
     @property
@@ -189,10 +189,7 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def slot_of(self, other: futures.Future[Any]) -> str:
         """Return what enters the slot of a future."""
-        if self.reads_blobs and slots.is_pointer(other._text):
-            assert other._text is not None
-            return slots.slot_text(self.evaluation.blobs[other._text], self.evaluation.payloads)
-        return other._slot()
+        return other._full_slot() if self.reads_blobs else other._slot()
 
     def ready(self, text: str) -> None:
         """The argument text is complete: find out which task of the history this is."""

@@ -309,6 +309,18 @@ class Future(Generic[T_co]):
             return evaluation.slot_text(self._text)
         return evaluation.payloads.encode(self._content) if self._kind == VALUE else "null"
 
+    def _pointers(self) -> list[str]:
+        """What its value needs from blobs."""
+        text = self._text
+        return [text] if text is not None and text.startswith(identity.POINTER) else []
+
+    def _full_slot(self) -> str:
+        """As ``_slot``, with what lies in blobs in full; they are here."""
+        evaluation = self._needs_evaluation()
+        for pointer in self._pointers():
+            return evaluation.slot_text(evaluation.blobs[pointer])
+        return self._slot()
+
 
 def outcomes(given: Iterable[Future[Any]]) -> list[Any]:
     """Return the values of futures that are settled, in order; raises what the first that failed raises."""

@@ -211,11 +211,18 @@ class GroupFuture(futures.Future[Any]):
         return super()._outcome()
 
     def _slot(self) -> str:
-        texts = []
-        for future in self.futures:
-            texts.append(future._slot() if future._kind in (futures.TEXT, futures.VALUE) else "null")
+        return self._slot_of(lambda future: future._slot())
+
+    def _full_slot(self) -> str:
+        return self._slot_of(lambda future: future._full_slot())
+
+    def _slot_of(self, text: Callable[[futures.Future[Any]], str]) -> str:
+        texts = [text(future) if future._kind in (futures.TEXT, futures.VALUE) else "null" for future in self.futures]
         texts += ["null"] * (len(self._members) - len(self.futures))
         return f"[{','.join(texts)}]"
+
+    def _pointers(self) -> list[str]:
+        return [pointer for future in self.futures for pointer in future._pointers()]
 
     # -- as the source of itself
 

@@ -95,11 +95,6 @@ class Template:
         return "".join([texts[piece] if isinstance(piece, int) else piece for piece in self._pieces])
 
 
-def is_pointer(text: str | None) -> bool:
-    """Whether a text stands for a value that lies in a blob."""
-    return text is not None and text.startswith(identity.POINTER)
-
-
 def slot_text(text: str | None, coder: payloads.Payloads) -> str:
     """Return what enters a slot for a result text as the history holds it."""
     if text is None or text == "":

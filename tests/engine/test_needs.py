@@ -290,3 +290,27 @@ def test_local_activities_of_one_decision_end_in_their_order_in_a_re_run_too() -
     play.evict()
     play.decide()
     assert play.result == [[0, 1], 7]
+
+
+def test_a_group_with_a_large_member_as_an_argument_waits_for_it_too() -> None:
+    class Listed(Named):
+        name = "listed"
+
+        @classmethod
+        def get_workflow_id(cls, texts: list[str]) -> str:
+            return f"of-{texts[0]}"
+
+        get_task_list = None  # type: ignore[assignment]  # as a class without it
+
+    class Program(Base):
+        def run(self) -> Any:
+            group = self.submit(canvas.Group((A, 1), (A, 2)))
+            return futures.wait(self.submit(task.NonPythonicActivityTask(B, group)), self.submit(Listed, group))
+
+    play = Play(Program, others=(Listed,))
+    play.blobs[POINTER] = '"xy"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.complete("activity-a-2", 2)
+    assert play.decide() == ["ScheduleActivityTask activity-b-1", "StartChildWorkflowExecution of-xy"]
+    assert play.inputs()[-1] == [["xy", 2]]
