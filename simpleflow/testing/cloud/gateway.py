@@ -6,6 +6,7 @@ that neither rehearses is answered 501 ``NotRehearsed``: nothing is dropped sile
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import re
@@ -29,6 +30,13 @@ logger = logging.getLogger(__name__)
 _REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 #: header by which our own clients name the service on whose behalf they call; never sent over a socket by anyone else
 VIA = "x-emulated-via"
+
+
+@functools.cache
+def _moto() -> WSGIApplication:
+    """Moto's application. Its state is the process's anyway, and making one per account takes longer than most tests."""
+    made: WSGIApplication = DomainDispatcherApplication(create_backend_app)
+    return made
 
 
 class Gateway:
@@ -56,7 +64,7 @@ class Gateway:
         self._directory = directory
         self._record = record
         self._faults = table
-        self._moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
+        self._moto = _moto()
         self._handlers: dict[str, calls.Handler] = {}
         #: asked before S3 calls reach moto: raises ApiError to refuse
         self.guards: list[Callable[[calls.Request], None]] = []

@@ -13,6 +13,12 @@ from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CODE, CloudClients
 
 
+@pytest.fixture
+def cloud(fresh: emulated.Cloud) -> emulated.Cloud:
+    """What is refused makes nothing, so that one account serves every test."""
+    return fresh
+
+
 def changed(cluster: config.ClusterConfig, **profile: Any) -> config.ClusterConfig:
     small = msgspec.structs.replace(cluster.profiles["small"], **profile)
     return msgspec.structs.replace(cluster, profiles={**cluster.profiles, "small": small})

@@ -28,6 +28,8 @@ class BotoClients:
         self.region = region
         self._lock = threading.Lock()
         self._made: dict[tuple[str, bool], Any] = {}
+        #: one for all: each reads the list of regions and every model anew
+        self._session: Any = None
 
     def get(self, service: str, *, retries: bool = True) -> Any:
         """A client of a service, one per process."""
@@ -39,8 +41,10 @@ class BotoClients:
         settings = botocore.config.Config(retries=tries, connect_timeout=10, read_timeout=60)  # type: ignore[arg-type]  # boto3-stubs lack total_max_attempts
         with self._lock, mapped(f"making a client of {service}"):
             if (service, retries) not in self._made:
-                session: Any = boto3.session.Session()
-                self._made[service, retries] = session.client(service, region_name=self.region, config=settings)
+                # Of our own: boto3's default one is not thread safe while clients are made.
+                self._session = self._session or boto3.session.Session()
+                made = self._session.client(service, region_name=self.region, config=settings)
+                self._made[service, retries] = made
             return self._made[service, retries]
 
 
