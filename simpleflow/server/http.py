@@ -119,8 +119,11 @@ class App:
         if close:
             headers.append((b"connection", b"close"))
         connection.cork()
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": answer})
+        except asyncio.CancelledError:
+            connection.drop()  # the service ends, and this client reads nothing
 
     async def _answer(self, scope: Scope, receive: Receive, connection: Any) -> bytes:
         target = b""

@@ -175,6 +175,18 @@ class Connection(httptools_impl.HttpToolsProtocol):
         except asyncio.CancelledError:
             return
 
+    def drop(self) -> None:
+        """Close at once, whatever the client has not read yet."""
+        if self._worked is not None:
+            self._worked.disconnected = True
+        self.transport.abort()
+
+    def end(self) -> None:
+        """The service ends: a request of which a part is still to come is not waited for."""
+        cycle = self.cycle
+        if cycle is not None and cycle is self._worked and cycle.more_body and not cycle.response_started:
+            self._answer(errors.unavailable("The service is ending: call again"))
+
     def look(self, now: float) -> None:
         """Drop the client when it has been too slow; called about once a second."""
         cycle = self.cycle
@@ -191,9 +203,13 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer a request that is not complete, and close."""
-        body = errors.protocol("SerializationException", message).body()
+        self._answer(errors.protocol("SerializationException", message), status)
+
+    def _answer(self, fault: errors.Fault, status: int | None = None) -> None:
+        body = fault.body()
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            head = httptools_impl.STATUS_LINE[status] + b"content-type: application/x-amz-json-1.0\r\n"
+            line = httptools_impl.STATUS_LINE[status or fault.status]
+            head = line + b"content-type: application/x-amz-json-1.0\r\n"
             self.transport.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
         self.transport.close()
 
@@ -202,3 +218,9 @@ def look_at(connections: Iterable[Any], now: float) -> None:
     """Look at each of a server's connections."""
     for connection in list(connections):
         connection.look(now)
+
+
+def end(connections: Iterable[Any]) -> None:
+    """Tell each of a server's connections that it ends."""
+    for connection in list(connections):
+        connection.end()

@@ -127,6 +127,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._app.stop()
+        http_connection.end(self.server_state.connections)
         await super().shutdown(sockets)
 
     async def run_on(self, sockets: Sequence[socket.socket]) -> None:

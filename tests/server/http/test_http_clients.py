@@ -118,6 +118,36 @@ def test_a_client_that_reads_nothing_is_dropped(served: skin_rig.Served, monkeyp
     assert served.post(COUNT, BODY)[0] == 200
 
 
+def test_the_end_does_not_wait_for_what_is_still_to_come(serve: skin_rig.Serve) -> None:
+    served = serve()
+    clients = [served.connect() for _ in range(3)]
+    for each, cut in zip(clients, (20, -5, None), strict=True):
+        each.sendall((skin_rig.head(COUNT, len(BODY)) + BODY)[:cut])
+    assert skin_rig.parse(clients[2].recv(1000))[0] == 200
+    until(lambda: served.connections == 3)
+    time.sleep(0.1)
+    begun = time.monotonic()
+    served.stop()
+    assert time.monotonic() - begun < 3
+    assert [skin_rig.receive(each)[:13] for each in clients] == [b"", b"HTTP/1.1 503 ", b""]
+    for each in clients:
+        each.close()
+
+
+def test_the_end_drops_who_reads_nothing_without_a_word(
+    serve: skin_rig.Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve()
+    served.server.config.timeout_graceful_shutdown = 1
+    served.host.answers["CountPendingActivityTasks"] = {"count": 1, "padding": "x" * 900_000}
+    with served.connect() as made:
+        made.sendall((skin_rig.head(COUNT, len(BODY)) + BODY) * 20)
+        time.sleep(0.3)
+        served.stop()
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert "ASGI" not in caplog.text
+
+
 def test_a_thousand_open_polls(served: skin_rig.Served) -> None:
     made = [served.connect() for _ in range(1000)]
     for number, each in enumerate(made):
