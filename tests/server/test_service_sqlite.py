@@ -206,6 +206,7 @@ def test_a_backup_is_the_database_of_one_moment(tmp_path: Path, is_open: bool) -
     if not is_open:
         world.store.close()
     sqlite.backup(path, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600, "inputs and results are their owner's"
     with pytest.raises(StoreError, match="overwrites nothing"):
         sqlite.backup(path, copy)
     if is_open:

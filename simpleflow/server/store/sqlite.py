@@ -170,12 +170,17 @@ def _read_only(path: str | os.PathLike[str]) -> sqlite3.Connection:
 
 
 def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a database, also one that a server has open, as of one moment. Raises StoreError when the copy fails."""
+    """Copy a database, also one that a server has open, as of one moment, for its owner's eyes only.
+
+    Raises StoreError when the copy fails.
+    """
     goal = Path(target).expanduser().resolve()
     if goal.exists():
         raise base.StoreError(f"{goal} exists: a backup overwrites nothing, name another file")
     part = goal.with_name(goal.name + ".part")
     try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with contextlib.closing(_read_only(path)) as source, contextlib.closing(sqlite3.connect(part)) as copy:
             if source.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
                 raise base.StoreError(f"{path} is no database of the embedded service: name one with --db")
@@ -188,7 +193,8 @@ def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
         raise
     except (sqlite3.Error, OSError) as error:
         part.unlink(missing_ok=True)
-        raise base.StoreError(f"the backup to {goal} failed ({error}): nothing was left behind") from error
+        reason = getattr(error, "strerror", None) or error
+        raise base.StoreError(f"the backup to {goal} failed ({reason}): nothing was left behind") from error
 
 
 def quick_check(path: str | os.PathLike[str]) -> Iterator[str]:
