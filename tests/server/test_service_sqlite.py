@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,26 @@ def test_a_backup_is_the_database_of_one_moment(tmp_path: Path, is_open: bool) -
     with pytest.raises(StoreError, match="no database of the embedded service"):
         sqlite.backup(tmp_path / "foreign.db", tmp_path / "x.db")
     assert not list(tmp_path.glob("x.db*"))
+
+
+def test_a_backup_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> None:
+    path, folder = tmp_path / "swf.db", tmp_path / "full"
+    folder.mkdir()
+    world = World(sqlite.open_file(path))
+    run = world.start()
+    for _ in range(60):
+        world.signal(run, input="x" * 30_000)
+    world.store.close()
+    for suffix in ("-journal", "-wal"):  # of one that was killed
+        (folder / f"copy.db.part{suffix}").write_bytes(bytes(range(256)) * 20)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(StoreError, match="nothing was left behind"):
+            sqlite.backup(path, folder / "copy.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(folder.iterdir()) == []
 
 
 def test_check_names_what_contradicts(tmp_path: Path) -> None:

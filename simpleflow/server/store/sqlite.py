@@ -82,8 +82,7 @@ def open_file(
     connection = None
     try:
         if fresh:
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{place}{suffix}").unlink(missing_ok=True)
+            _remove(place)
         connection = sqlite3.connect(place, isolation_level=None, cached_statements=512, check_same_thread=False)
         return _prepare(connection, place, lock, synchronous)
     except BaseException as error:
@@ -96,6 +95,12 @@ def open_file(
                 "backup, or name another with --db"
             ) from error
         raise
+
+
+def _remove(place: Path) -> None:
+    """Remove a database and what SQLite keeps beside it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        Path(f"{place}{suffix}").unlink(missing_ok=True)
 
 
 def _lock(place: Path) -> IO[bytes]:
@@ -179,7 +184,7 @@ def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
         raise base.StoreError(f"{goal} exists: a backup overwrites nothing, name another file")
     part = goal.with_name(goal.name + ".part")
     try:
-        part.unlink(missing_ok=True)
+        _remove(part)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         with contextlib.closing(_read_only(path)) as source, contextlib.closing(sqlite3.connect(part)) as copy:
             if source.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
@@ -189,10 +194,10 @@ def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
             copy.execute("PRAGMA journal_mode = DELETE")
         os.replace(part, goal)
     except base.StoreError:
-        part.unlink(missing_ok=True)
+        _remove(part)
         raise
     except (sqlite3.Error, OSError) as error:
-        part.unlink(missing_ok=True)
+        _remove(part)
         reason = getattr(error, "strerror", None) or error
         raise base.StoreError(f"the backup to {goal} failed ({reason}): nothing was left behind") from error
 
