@@ -69,7 +69,7 @@ class Heartbeat:
             status = self._transport.call("RecordActivityTaskHeartbeat", request)
         except errors.UnknownResourceFault:
             return Verdict.GONE
-        except errors.SwfError as error:
+        except Exception as error:  # an answer that nobody understands, too: the task goes on
             self._due = now + min(self._interval, self._backoff.next())
             logger.warning("A heartbeat failed (%s); it is tried again.", error, extra={"action": "heartbeat_failed"})
             return Verdict.GO_ON

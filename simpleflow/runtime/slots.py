@@ -70,7 +70,7 @@ class Slot:
                 break  # no task comes any more: a runner started now might outlive the worker for a moment
             try:
                 self._fresh()
-            except (pool.RunnerDied, OSError) as error:
+            except Exception as error:  # a slot that ends would leave the worker alive and idle
                 delay = backoff.next()
                 logger.error("A task runner did not start (%s); next attempt after %.1f s.", error, delay)
                 self._rest(delay)
@@ -111,13 +111,19 @@ class Slot:
         self._runner = pool.Runner(options.setup)
         try:
             self._runner.ready()
-        except pool.RunnerDied:
+        except BaseException:
             self._runner.dismiss()
             self._runner = None
             raise
 
     def _work(self, task: values.Task, token: str) -> None:
-        answer = self._answer_of(task, token)
+        try:
+            answer = self._answer_of(task, token)
+        except BaseException:
+            # Its runner may work on: what it says next would be taken for the answer to another task.
+            if self._runner is not None:
+                self._runner.end(wait=0)
+            raise
         if answer is not None:
             self._respond(task, token, answer)
 

@@ -25,7 +25,8 @@ def task(name: str, *args: Any, token: str = "token-1", **kwargs: Any) -> Simple
 
 
 class FakeSwf:
-    """Thread safe. ``failing`` counts down the calls of an action that raise TransportError first."""
+    """Thread safe. ``failing`` counts down the calls of an action that raise TransportError first, ``broken`` those
+    whose answer nobody understands."""
 
     def __init__(self) -> None:
         self.tasks: queue.Queue[Any] = queue.Queue()
@@ -33,6 +34,7 @@ class FakeSwf:
         self.beats: list[dict[str, Any]] = []
         self.polls = 0
         self.failing: dict[str, int] = {}
+        self.broken: dict[str, int] = {}
         self.revoked = 0
         self.cancel_requested = False
         self.unknown = False
@@ -42,6 +44,9 @@ class FakeSwf:
         if self.failing.get(action, 0) > 0:
             self.failing[action] -= 1
             raise errors.TransportError(f"no answer to {action}")
+        if self.broken.get(action, 0) > 0:
+            self.broken[action] -= 1
+            raise ValueError(f"the answer to {action} is no JSON")
         if action == "PollForActivityTask":
             self.polls += 1
             self._wake.clear()

@@ -144,6 +144,33 @@ def test_failed_heartbeats_polls_and_answers_are_tried_again_by_the_same_process
     assert answer(swf)[1]["taskToken"] == "t2"
 
 
+def test_a_heartbeat_whose_answer_is_not_understood_is_a_failed_one(swf: FakeSwf, start: Start) -> None:
+    swf.broken = {"RecordActivityTaskHeartbeat": 2, "PollForActivityTask": 1}
+    start()
+    swf.tasks.put(task("time.sleep", 1.2))
+    assert answer(swf)[1]["taskToken"] == "token-1"
+    assert not any(swf.broken.values())
+
+
+def test_a_runner_whose_task_was_given_up_gets_no_other_one(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the answer of the first would be taken for the second's."""
+
+    def lost(*arguments: Any) -> None:
+        raise RuntimeError("a fault of the worker")
+
+    begun = start()
+    with monkeypatch.context() as patch:
+        patch.setattr("simpleflow.runtime.heartbeat.Heartbeat.beat", lost)
+        swf.tasks.put(task("time.sleep", 1.0))
+        eventually(lambda: begun.running)
+        eventually(lambda: not begun.running)
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    action, request = answer(swf)
+    assert (action, request["taskToken"], request.get("result")) == ("RespondActivityTaskCompleted", "t2", "3")
+
+
 def test_a_closed_task_loses_its_whole_process_tree_after_its_clean_up(
     swf: FakeSwf, start: Start, tmp_path: Path
 ) -> None:
