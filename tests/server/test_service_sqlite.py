@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import sqlite3
 from pathlib import Path
@@ -227,7 +228,7 @@ def test_a_backup_is_the_database_of_one_moment(tmp_path: Path, is_open: bool) -
     assert not list(tmp_path.glob("x.db*"))
 
 
-def test_a_backup_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> None:
+def test_a_backup_for_which_there_is_no_room_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, folder = tmp_path / "swf.db", tmp_path / "full"
     folder.mkdir()
     world = World(sqlite.open_file(path))
@@ -235,8 +236,6 @@ def test_a_backup_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> N
     for _ in range(60):
         world.signal(run, input="x" * 30_000)
     world.store.close()
-    for suffix in ("-journal", "-wal"):  # of one that was killed
-        (folder / f"copy.db.part{suffix}").write_bytes(bytes(range(256)) * 20)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:
@@ -244,6 +243,15 @@ def test_a_backup_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> N
             sqlite.backup(path, folder / "copy.db")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(folder.iterdir()) == []
+
+    def full(part: Path, goal: Path) -> None:
+        Path(f"{part}-journal").touch()  # SQLite leaves one where it could not even roll back
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StoreError, match="nothing was left behind"):
+        sqlite.backup(path, folder / "copy.db")
     assert list(folder.iterdir()) == []
 
 
