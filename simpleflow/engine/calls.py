@@ -297,7 +297,7 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def deliver(self, event: Any) -> None:
         kind = type(event)
-        if kind in _REFUSALS:
+        if kind in records.REFUSALS:
             self._refused(event)
         elif self.done:
             if self.record is not None:
@@ -487,4 +487,3 @@ class Cancellation(Sent):
 
 _COMPLETIONS = frozenset({events.ActivityTaskCompleted, events.ChildWorkflowExecutionCompleted})
 _CANCELLATIONS = frozenset({events.ActivityTaskCanceled, events.ChildWorkflowExecutionCanceled})
-_REFUSALS = frozenset({events.ScheduleActivityTaskFailed, events.StartChildWorkflowExecutionFailed})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from simpleflow.core import errors
 
-from . import futures, identity
+from . import futures, identity, records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -262,7 +262,7 @@ class GroupFuture(futures.Future[Any]):
             for entry in list(evaluation.ledger.arrived):
                 target, event = entry
                 call = getattr(target, "call", None)
-                if call is None or not any(id(future) in mine for future in _held(call)):
+                if call is None or type(event) in records.REFUSALS or not any(id(future) in mine for future in _held(call)):
                     continue
                 evaluation.ledger.arrived.remove(entry)
                 before = evaluation.position

@@ -110,6 +110,10 @@ FAILURES = frozenset(
 )
 
 
+#: says that a task was not scheduled: no settlement
+REFUSALS = frozenset({events.ScheduleActivityTaskFailed, events.StartChildWorkflowExecutionFailed})
+
+
 def passes(cause: str) -> bool:
     """Whether what was refused for this cause may be asked for again."""
     return "LIMIT_EXCEEDED" in cause or "RATE_EXCEEDED" in cause

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simpleflow import Workflow, exceptions, futures
+from simpleflow import Workflow, canvas, exceptions, futures
 from simpleflow.core import decisions, limits
 
 from .driver import Play, act
@@ -211,6 +211,27 @@ def test_3_a_read_of_a_chain_or_group_first_advances_it() -> None:
     play.complete("activity-c-1", 4)
     assert play.decide() == ["CompleteWorkflowExecution"]
     assert play.result == [[1, 2], [4, 3]]
+
+
+def test_3_what_is_refused_for_now_is_no_settlement_of_a_member() -> None:
+    """It raises no as-of: that its task was refused before it was scheduled only a re-run would see."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            opened = [self.submit(A), self.submit(B)]
+            chain = self.submit(canvas.Chain((C, 1)))
+            return futures.wait(*opened, chain, self.submit(TICK, chain.finished, self.seconds()))
+
+    play = Play(Program)
+    play.history.open.activity_limit = 2
+    play.decide()  # the chain's member and the tick are refused
+    play.decide()
+    play.complete("activity-a-1")
+    play.complete("activity-b-1")
+    assert play.decide() == ["ScheduleActivityTask activity-c-1", "ScheduleActivityTask activity-tick-1"]
+    play.signal("anything")
+    assert play.decide() == []
+    assert play.inputs()[-1]["args"] == [False, play.time_of(0)]
 
 
 def test_a_group_read_while_unfinished_shows_what_is_there() -> None:
