@@ -262,7 +262,11 @@ class GroupFuture(futures.Future[Any]):
             for entry in list(evaluation.ledger.arrived):
                 target, event = entry
                 call = getattr(target, "call", None)
-                if call is None or type(event) in records.REFUSALS or not any(id(future) in mine for future in _held(call)):
+                if (
+                    call is None
+                    or type(event) in records.REFUSALS
+                    or not any(id(future) in mine for future in _held(call))
+                ):
                     continue
                 evaluation.ledger.arrived.remove(entry)
                 before = evaluation.position
