@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from simpleflow import engine as engines
 from simpleflow.core import clock, decisions, interceptors, limits
-from simpleflow.swf import registration
+from simpleflow.swf import errors, registration
 from simpleflow.swf.transport import base
 
 from . import calls, execute, needs, outgoing, stores
@@ -142,7 +142,14 @@ class Decider:
         except ValueError as error:
             logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
             sent, refused = outgoing.ending(error), True
-        acknowledged = self._respond(answer, decided, sent)
+        try:
+            acknowledged = self._respond(answer, decided, sent)
+        except errors.ValidationException as error:
+            # A name that SWF does not take, say: the same answer would be refused again and again, until the history
+            # is full of decisions that timed out.
+            logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
+            sent, refused = outgoing.ending(error), True
+            acknowledged = self._respond(answer, decided, sent)
         closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
         if acknowledged and not refused and (not closed or self._really_closed(execution, on_engine)):
             (at_end if closed else later)(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))

@@ -42,8 +42,8 @@ def offloaded(decision: decisions.Decision, store: execute.Store) -> decisions.D
     return msgspec.structs.replace(decision, **changed) if changed else decision
 
 
-def ending(error: ValueError) -> tuple[decisions.Decision, ...]:
-    """Return the answer when a value fits nowhere: the execution fails, for it would be as long at every attempt."""
+def ending(error: Exception) -> tuple[decisions.Decision, ...]:
+    """Return the answer when the decisions cannot be sent, now or later: the execution fails, and says why."""
     failed = failures.of_exception(error)
     return (decisions.FailWorkflowExecution(reason=failed.reason, details=failed.details),)
 

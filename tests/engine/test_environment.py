@@ -79,3 +79,18 @@ def test_the_plugin_verifies_what_the_test_made() -> None:
         assert recording.watched is None
     finally:
         recording.watched = before
+
+
+class Misnamed(Workflow):
+    name, version, task_list = "misnamed", "1", "decisions"
+
+    def run(self) -> Any:
+        return self.submit(double.options(task_list="over:there"), 1).result
+
+
+def test_a_decision_that_the_service_takes_at_no_attempt_fails_the_workflow_with_its_words() -> None:
+    with environment.Environment(replay=False) as made, pytest.raises(environment.Failed) as raised:
+        made.run(Misnamed)
+    assert raised.value.status == "FAILED"
+    assert "taskList.name" in f"{raised.value.reason} {raised.value.details}"
+    assert "over:there" in (raised.value.reason or "")
