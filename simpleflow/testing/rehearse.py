@@ -93,6 +93,9 @@ class Play:
         self.shown: list[reports.Shown] = []
         self._begun = time.monotonic()
         self._client: subprocess.Popen[str] | None = None
+        #: by the account's clock: the spot machine and when it had its notice; when the first run was closed
+        self._noticed: tuple[str, float] | None = None
+        self._closed_at = 0.0
 
     def _rehearsed_file(self) -> Path:
         """The cluster file with the preset and the coordinator of this rehearsal, everything else as it is."""
@@ -206,15 +209,14 @@ class Play:
 
     def _work(self, run: dict[str, str]) -> None:
         stage = self._stage
-        noticed = False
 
         def done() -> bool:
-            nonlocal noticed
-            if self._options.spot_notice and not noticed:
-                noticed = self._interrupt_one()
+            if self._options.spot_notice and self._noticed is None:
+                self._interrupt_one()
             return bool(self._closed(run))
 
         took = stage.until("the workflow", done, _PATIENCE)
+        self._closed_at = stage.cloud.clock.now()
         if self._closed(run) != "COMPLETED":
             raise stages.RehearsalFailed(f"the workflow closed as {self._closed(run)}\n{stage.consoles()}")
         fleets = [c for c in stage.cloud.record.named("ec2:CreateFleet") if not c.error]
@@ -223,16 +225,21 @@ class Play:
             f"completed in {took:.1f} s; {len(stage.workers())} worker machines by {len(fleets)} fleets, "
             f"{len(stage.deciders())} decider",
         )
-        self._tell_faults(noticed)
+        self._tell_faults()
 
-    def _interrupt_one(self) -> bool:
+    def _interrupt_one(self) -> None:
         """Give the first spot machine that works its notice."""
         for one in self._stage.workers():
             if one.market == "spot" and one.alive and one.machine is not None and self._has_polled(one.id):
-                self._stage.cloud.instances.interrupt(one.id, notice=self._config.settings.notice * 4 / 3)
-                self._show("spot notice", f"{one.id} has {self._config.settings.notice * 4 / 3:.0f} s left")
-                return True
-        return False
+                self._noticed = one.id, self._stage.cloud.clock.now()
+                self._stage.cloud.instances.interrupt(one.id, notice=self._notice)
+                self._show("spot notice", f"{one.id} has {self._notice:.0f} s left")
+                return
+
+    @property
+    def _notice(self) -> float:
+        """Seconds from a notice to the end of the machine: of EC2's two minutes a drain may take the preset's part."""
+        return self._config.settings.notice * 4 / 3
 
     def _has_polled(self, instance_id: str) -> bool:
         """Whether the machine's own document says that its worker polled."""
@@ -244,7 +251,7 @@ class Play:
                 return msgspec.json.decode(text, type=documents.NodeDocument).first_polled is not None
         return False
 
-    def _tell_faults(self, noticed: bool) -> None:
+    def _tell_faults(self) -> None:
         stage = self._stage
         fleets = stage.cloud.client("ec2").describe_fleets()["Fleets"]
         refused = {
@@ -255,10 +262,28 @@ class Play:
         if self._options.sold_out and refused:
             kinds = ", ".join(f"{kind} ({code})" for kind, code in sorted(refused, key=str))
             self._show("sold out", f"{kinds}; the other types served")
-        if stage.failed_boots:
-            self._show("failed boot", f"{stage.failed_boots[0]} never polled; its log is in the breaker's count")
-        if self._options.spot_notice and not noticed:
+        if self._options.spot_notice and self._noticed is None:
             self._show("spot notice", "no spot machine worked long enough to get one")
+
+    def _tell_ends(self) -> None:
+        """What became of the machine that had a notice, and of the one that never worked."""
+        instances = self._stage.cloud.instances
+        if self._noticed is not None:
+            one, since = instances.get(self._noticed[0]), self._noticed[1]
+            lived = (one.ended or since) - since
+            how = f"{one.id} was taken away {lived:.1f} s after its notice; what it had not finished ran elsewhere"
+            if one.reason[0] == "Client.InstanceInitiatedShutdown":
+                left = self._notice - lived
+                how = f"{one.id} powered itself off {lived:.1f} s after its notice, {left:.1f} s before its end"
+            self._show("spot drain", how)
+        for name in self._stage.failed_boots:
+            one = instances.get(name)
+            read = any(name in str(c.params) for c in self._stage.cloud.record.named("ec2:GetConsoleOutput"))
+            self._show(
+                "failed boot",
+                f"{one.id} never polled; {'its console was read, and ' if read else ''}the manager ended it after "
+                f"{(one.ended or one.launched) - one.launched:.0f} s",
+            )
 
     def _group(self) -> dict[str, Any]:
         groups = self._stage.cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
@@ -271,9 +296,16 @@ class Play:
         stage, client = self._stage, self._client
         if client is not None:
             stage.until("the client's second look", lambda: client.poll() is not None, 60)
-        took = stage.until("every worker machine drained and gone", lambda: not _alive(stage.workers()), 90)
+            self._show("client", "half a minute after its start it made sure of a decider once more")
+        stage.until("every worker machine drained and gone", lambda: not _alive(stage.workers()), 90)
+        self._tell_ends()
         drained = [one for one in stage.workers() if one.reason[0] == "Client.InstanceInitiatedShutdown"]
-        self._show("drain", f"{len(drained)} machines powered themselves off within {took:.1f} s{self._boundary()}")
+        last = max((one.ended or 0.0 for one in drained), default=self._closed_at) - self._closed_at
+        self._show(
+            "drain",
+            f"{len(drained)} machines powered themselves off, the last {max(last, 0.0):.1f} s after the workflow's end"
+            f"{self._boundary()}",
+        )
         took = stage.until(
             "the decider group at 0",
             lambda: self._group()["DesiredCapacity"] == 0 and not _alive(stage.deciders()),
@@ -301,7 +333,10 @@ class Play:
         stage.until("the second workflow", lambda: bool(self._closed(run)), _PATIENCE)
         if self._closed(run) != "COMPLETED":
             raise stages.RehearsalFailed(f"the second workflow closed as {self._closed(run)}\n{stage.consoles()}")
-        self._show("wake-up", f"nobody announced the second run; the alarm set the group to 1 after {took:.1f} s")
+        self._show(
+            "wake-up",
+            f"nobody announced the second run; the alarm set the group to 1 after {took:.1f} s, and it completed",
+        )
 
     def _down(self) -> None:
         begun = time.monotonic()

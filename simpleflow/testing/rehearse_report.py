@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 #: what no rehearsal shows (docs/only-on-aws.md has the whole table)
 ONLY_ON_AWS = (
     "that AWS accepts the template: quotas, images, types per zone",
-    "that the policies suffice: no recorder sees dependent actions (iam:PassRole, tags at launch) nor SWF's decisions",
+    "that the policies suffice: no record shows dependent actions (iam:PassRole, tags at launch)",
+    "what SWF would refuse: its part is played by the embedded service, which asks nobody for rights",
     "TLS, security groups, routes and the hop limit in force",
     "delivery times of tags, alarms, metrics and credentials",
     "allocation strategies, capacity and real interruptions; prices",
@@ -71,7 +72,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """The report for a terminal."""
         lines = [f"Rehearsed in {self.took:.0f} s; times of AWS divided by {self.factor}.", "", "Shown"]
         lines += [f"  {one.at:6.1f} s  {one.what}: {one.how}" for one in self.shown]
-        lines += ["", "What the machines would have cost (emulated prices)"]
+        lines += ["", "What the machines would have cost (prices of the cluster file, else emulated ones)"]
         for one in self.machines:
             lines.append(
                 f"  {one.instance}  {one.profile:<10} {one.instance_type:<12} {one.market:<9} {one.lived:6.1f} s  "
@@ -115,7 +116,7 @@ def make(stage: rehearse_stage.Stage, shown: list[Shown], took: float, left: lis
         )
     calls: dict[str, Counter[str]] = {}
     for call in cloud.record:
-        who = call.principal.role or "you (up, down)"
+        who = call.principal.role or "you (up, workflow.start, down; the rehearsal's own looks are among them)"
         if call.via:
             who += f", through {call.via}"
         calls.setdefault(who, Counter())[call.name] += 1

@@ -34,7 +34,7 @@ VIA = "x-emulated-via"
 
 @functools.cache
 def _moto() -> WSGIApplication:
-    """Moto's application. Its state is the process's anyway, and making one per account takes longer than most tests."""
+    """Moto's application. Its state is the process's anyway, and making one takes longer than most tests."""
     made: WSGIApplication = DomainDispatcherApplication(create_backend_app)
     return made
 

@@ -113,7 +113,8 @@ def test_every_scene_is_played_and_told() -> None:
         folder = stage.folder
     told = {one.what: one.how for one in report.shown}
     assert list(told) == [
-        "up", "spot notice", "workflow", "sold out", "failed boot", "drain", "scale to zero", "wake-up", "down",
+        "up", "spot notice", "workflow", "sold out", "spot drain", "failed boot", "drain", "scale to zero", "wake-up",
+        "down",
     ]  # fmt: skip
     assert told["up"].startswith("stacks demo-aws, demo-aws-base") or told["up"].startswith("stacks demo-aws-base")
     assert "m7i.large (InsufficientInstanceCapacity)" in told["sold out"]
