@@ -14,8 +14,8 @@ from typing import Final
 _QUICK: Final = 0.0005
 #: of so many flushes of a slow disk one looks whether it still is
 _TRY_AGAIN: Final = 16
-#: seconds of a flush that no wait for the interpreter explains: the loop does not try such a disk
-_SLOW: Final = 0.02
+#: seconds of a flush that no wait for the interpreter or a busy machine explains: the loop does not try such a disk
+_SLOW: Final = 0.05
 
 
 class Disk:
