@@ -35,17 +35,7 @@ def test_the_demo_twice_in_a_row(short: Path) -> None:
             timeout=400,  # alone it takes two minutes; tests may run beside others
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        for scene in (
-            "up",
-            "workflow",
-            "sold out",
-            "spot drain",
-            "failed boot",
-            "drain",
-            "scale to zero",
-            "wake-up",
-            "down",
-        ):
+        for scene in ("up", "workflow", "sold out", "failed boot", "drain", "scale to zero", "wake-up", "down"):
             assert f"  {scene}: " in done.stdout
         assert "Calls outside the roles' policies: none" in done.stdout
         assert done.stdout.rstrip().endswith("Left behind: nothing")
