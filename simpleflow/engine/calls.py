@@ -251,6 +251,7 @@ class TaskCall(msgspec.Struct, eq=False):
         """Another submission is the same task: one task, one outcome, every holder its own future."""
         future = self.holders[0]
         future._source = other
+        future._held = f"@{identity.digest(self.branch.path)[:8]}.{self.ordinal}"
         first = next((holder for holder in other.holders if holder._kind != futures.CANCELED), None)
         self.done = True
         if first is None:

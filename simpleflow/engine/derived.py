@@ -52,7 +52,8 @@ class Callback:
         self._evaluation.spawn(identity.Branch(self.identity()), function, self.future).resume()
 
     def identity(self) -> str:
-        return f"then({self._source.source.identity()})#{self._number}"
+        source = self._source
+        return f"then({source.source.identity()}{getattr(source, '_held', '')})#{self._number}"
 
     def state(self, future: futures.Future[Any]) -> str:
         # Whether it will be settled by what happened already only its function could say.

@@ -49,6 +49,7 @@ class Future(Generic[T_co]):
 
     _content: Any
     _at: int
+    _held: str
     _thens: int
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Future(Generic[T_co]):
         "_callbacks",
         "_content",
         "_evaluation",
+        "_held",
         "_kind",
         "_raises",
         "_source",
@@ -74,7 +76,8 @@ class Future(Generic[T_co]):
         #: called when it settles, in order of registration
         self._callbacks: list[Callable[[], object]] | Callable[[], object] | None = None
         # Not before they are needed, one is made for each task: _content, the value, exception or details of a
-        # settled one; _at, the event that settled it; _thens, how many callbacks it has.
+        # settled one; _at, the event that settled it; _thens, how many callbacks it has; _held, which submission it is
+        # of a task that was submitted more than once.
 
     @classmethod
     def settled(cls, value: Any = None, error: BaseException | None = None, *, raises: bool = True) -> Future[Any]:

@@ -158,7 +158,8 @@ def _acknowledged(evaluation: evaluations.Evaluation, strand: strands.Strand, of
         record = call.record
         # The history may hold its end already: it counts once it is delivered.
         ended = record is None or (record.outcome is not None and record.closed_id <= evaluation.position)
-        if future._kind == futures.CANCELED and not ended and record.scheduled:
+        # Of a task that others hold too only this submission was cancelled.
+        if future._kind == futures.CANCELED and call.done and not ended and record.scheduled:
             waiting.append(call.acknowledged())
     if waiting:
         strand.block(evaluation.waiting_for(tuple(waiting), len(waiting)))

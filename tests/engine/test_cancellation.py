@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from simpleflow import Workflow, exceptions, futures
@@ -297,6 +298,28 @@ def test_a_scope_that_waits_leaves_only_when_its_activities_have_acknowledged() 
     assert play.decide() == ["RequestCancelActivityTask activity-a-1"]
     play.history.cancel_activity("activity-a-1")
     assert play.decide() == ["CancelWorkflowExecution"]
+
+
+def test_a_scope_that_waits_does_not_wait_for_a_task_that_somebody_else_holds() -> None:
+    once = act("once", idempotent=True)
+
+    class Program(Base):
+        def run(self) -> Any:
+            outside = self.submit(once, 1)
+            with contextlib.suppress(exceptions.TaskCanceled), self.cancel_scope(wait=True) as scope:
+                self.submit(once, 1)
+                scope.cancel()
+                self.submit(B).result
+            return [self.submit(A).result, outside.result]
+
+    play = Play(Program)
+    scheduled, after = play.decide()
+    assert after == "ScheduleActivityTask activity-a-1"
+    play.complete("activity-a-1", 1)
+    play.decide()
+    play.complete(scheduled.split()[1], 2)
+    play.decide()
+    assert play.result == [1, 2]
 
 
 def test_one_that_does_not_say_so_closes_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from typing import Any
 
@@ -376,6 +377,31 @@ def test_idempotent_tasks_are_one_however_often_they_are_submitted() -> None:
     play.complete(f"activity-once-{digest}", 7)
     play.decide()
     assert play.result == [7, 7]
+
+
+def test_7_callbacks_of_two_that_submitted_the_same_idempotent_task_are_two_branches() -> None:
+    once = act("once", idempotent=True)
+
+    class Program(Base):
+        def run(self) -> Any:
+            def drawn(_: Any) -> list[Any]:
+                return [str(self.uuid4()), self.side_effect("n", lambda: next(numbers))]
+
+            both = [self.submit(once, 1).then(drawn), self.submit(once, 1).then(drawn)]
+            values = [future.result for future in both]
+            return [values, self.submit(X).result]
+
+    numbers = itertools.count()
+    play = Play(Program, check=False)
+    (scheduled,) = play.decide()
+    play.complete(scheduled.split()[1])
+    play.decide()
+    play.evict()
+    play.complete("activity-x-1", "end")
+    play.decide()
+    (first, second), _ = play.result
+    assert first[0] != second[0]
+    assert [first[1], second[1]] == [0, 1]
 
 
 def test_get_task_id_is_the_identity() -> None:
