@@ -427,3 +427,25 @@ def test_an_unread_exception_type_is_kept() -> None:
     play.history.fail_activity("activity-raises-1", "why", "what")
     play.decide()
     assert play.result == ["why", "what"]
+
+
+def test_what_a_failed_task_gives_to_one_that_takes_it_as_an_argument() -> None:
+    """None where its failure does not raise; where it does, the other fails with it and is never scheduled."""
+
+    class Program(Base):
+        def run(self) -> Any:
+            quiet, loud = self.submit(A), self.submit(RAISES)
+            taken, failed = self.submit(B, quiet), self.submit(B, loud)
+            return [taken.result, str(failed.exception), str(loud.exception)]
+
+    play = Play(Program)
+    play.decide()
+    play.history.fail_activity("activity-a-1")
+    play.history.fail_activity("activity-raises-1")
+    assert play.decide() == ["ScheduleActivityTask activity-b-1"]
+    assert play.inputs()[-1]["args"] == [None]
+    play.complete("activity-b-1", 1)
+    play.decide()
+    taken, failed, loud = play.result
+    assert taken == 1
+    assert failed == loud

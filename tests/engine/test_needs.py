@@ -314,3 +314,41 @@ def test_a_group_with_a_large_member_as_an_argument_waits_for_it_too() -> None:
     play.complete("activity-a-2", 2)
     assert play.decide() == ["ScheduleActivityTask activity-b-1", "StartChildWorkflowExecution of-xy"]
     assert play.inputs()[-1] == [["xy", 2]]
+
+
+def test_one_that_is_passed_on_after_it_was_settled_is_never_loaded_either() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            big = self.submit(A)
+            futures.wait([big], return_when=futures.ALL_COMPLETED)
+            return self.submit(B, big).result
+
+    play = Play(Program)
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    assert play.decide() == ["ScheduleActivityTask activity-b-1"]
+    assert not any(need.blobs for need in play.needs)
+
+
+def test_a_hook_may_submit_what_needs_a_blob() -> None:
+    class Program(Base):
+        big: Any = None
+
+        def run(self) -> Any:
+            self.big, failing = self.submit(A), self.submit(B)
+            futures.wait([self.big, failing], return_when=futures.ALL_COMPLETED)
+            return "end"
+
+        def on_task_failure(self, context: Any) -> Any:
+            self.submit(task.NonPythonicActivityTask(A, self.big))
+            return context.decide_ignore()
+
+    play = Play(Program)
+    play.blobs[POINTER] = '"xy"'
+    play.decide()
+    play.history.complete_activity("activity-a-1", POINTER)
+    play.decide()
+    play.history.fail_activity("activity-b-1")
+    play.decide()
+    assert play.result == "end"
+    assert any(need.blobs for need in play.needs)
