@@ -347,7 +347,11 @@ def test_after_a_disk_that_failed_nothing_is_written(tmp_path: Path, monkeypatch
     disk = SlowDisk(store, monkeypatch)
 
     async def story(hosted: host.Host) -> None:
-        await start(hosted, "due", executionStartToCloseTimeout="1")
+        disk.gate.clear()
+        due = asyncio.ensure_future(start(hosted, "due", executionStartToCloseTimeout="1"))
+        await asyncio.sleep(0.2)
+        disk.gate.set()  # slow enough that a thread waits for the next one
+        await due
         disk.gate.clear()
         disk.error = OSError(5, "Input/output error")
         first = asyncio.ensure_future(start(hosted, "first"))
