@@ -168,6 +168,10 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
         return
     resumed = target.resume()
     if not resumed:
+        if not target.is_up and not target.paths.embedded:
+            from . import sfnodes_connect
+
+            sfnodes_connect.require(target.config)
         target.bring_up()
     started = target.up
     text = (

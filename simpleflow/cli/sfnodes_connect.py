@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simpleflow.client import connect
-from simpleflow.nodes import config, lifeline, paths
+from simpleflow.nodes import config, lifeline, paths, service
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
 
@@ -26,6 +26,15 @@ def transport(cluster: config.ClusterConfig) -> transports.Transport:
         domain=cluster.swf_domain, backend=None if endpoint else "swf", endpoint_url=endpoint or None
     )
     return opened.transport
+
+
+def require(cluster: config.ClusterConfig) -> None:
+    """Make sure of the coordinator and its domain before anything is started; raises SwfError with what to do."""
+    opened = transport(cluster)
+    try:
+        service.SwfCoordinator(opened, cluster.swf_domain).register_domain()
+    finally:
+        opened.close()
 
 
 class Silence:

@@ -119,7 +119,9 @@ def manager_of(
     if cluster.provider == "ec2":
         # `up` registered the domain: the machine's role may not (infra/roles.py).
         return _on_a_decider_machine(cluster, environment, reconciler, coordinator)
-    coordinator.register_domain()
+    if not where.ending.exists():
+        # What goes down may do so without its coordinator: machines drain by their marks.
+        coordinator.register_domain()
     setup = setups.decider_setup(cluster, store=where.store, endpoint=where.endpoint, directory=directory)
     where.folder.mkdir(parents=True, exist_ok=True)
     records.write(where.decider_setup, msgspec.json.encode(setup))

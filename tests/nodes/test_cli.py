@@ -108,6 +108,16 @@ def test_down_without_up_and_up_of_a_cluster_that_is_up(home: Path) -> None:
         line.release()
 
 
+def test_up_without_the_coordinator_that_the_file_names_starts_nothing(home: Path) -> None:
+    run("init")
+    with (home / "cluster.yaml").open("a") as file:
+        file.write("endpoint: http://127.0.0.1:9\n")
+    done = run("up")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "nobody answers at http://127.0.0.1:9" in done.stderr
+    assert not (home.parent / "data").exists()
+
+
 def test_the_data_of_a_cluster_that_is_down_can_still_be_purged(home: Path) -> None:
     run("init")
     assert run("down", "--purge").exit_code == 64

@@ -94,6 +94,13 @@ def test_kill_9_of_manager_service_and_node_is_mended(rig: Rig) -> None:
     rig.until("the node was replaced", lambda: rig.working() == 2 and rig.ended(victim))
 
 
+@pytest.mark.parametrize("rig", [f"{BRIEF}endpoint: http://127.0.0.1:9\n"], indirect=True)
+def test_down_needs_no_coordinator(rig: Rig) -> None:
+    """It went away for good: what drains, drains by its mark."""
+    rig.cluster.bring_up()
+    assert rig.cluster.take_down(timeout=20.0)
+
+
 def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:
     rig.cluster.bring_up()
     rig.works()
