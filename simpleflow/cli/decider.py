@@ -8,6 +8,7 @@ import sys
 import click
 
 from simpleflow import log, settings
+from simpleflow.core import errors
 from simpleflow.process import Supervisor, titles
 from simpleflow.runtime import standalone
 
@@ -56,7 +57,12 @@ def start(
     sys.path.insert(0, os.getcwd())
     loaded = standalone.check_workflows(workflows)
     lists = {workflow.task_list for workflow in loaded if getattr(workflow, "task_list", None)}
-    chosen = task_list or (lists.pop() if len(lists) == 1 else settings.WORKFLOW_DEFAULT_TASK_LIST)
+    if task_list is None and len(lists) > 1:
+        raise errors.UsageError(
+            f"the workflows have different task lists ({', '.join(sorted(lists))}), and a decider polls one: start one "
+            "for each, or give -t/--task-list"
+        )
+    chosen = task_list or (lists.pop() if lists else settings.WORKFLOW_DEFAULT_TASK_LIST)
     connection = state.connect(domain)
     spec = standalone.DeciderSpec(
         place=context.place(state, connection),

@@ -50,8 +50,7 @@ class Executor:
             virtual_time=self._virtual_time, workflows=[self._workflow_class], pre=self._pre, post=self._post
         ) as place:
             self.run_id = place.start(self._workflow_class, envelope, workflow_id=self.workflow_id)
-            place.run_until_closed(self.workflow_id, self.run_id)
-            status, last = place.outcome(self.workflow_id, self.run_id)
+            status, last = place.outcome(self.workflow_id, place.run_until_closed(self.workflow_id, self.run_id))
             if status == "COMPLETED":
                 return None if last.result is None else place.load(last.result)
             self.reason, self.details = getattr(last, "reason", None), getattr(last, "details", None)

@@ -254,17 +254,22 @@ class Inline:
                 return found
             request["nextPageToken"] = page.next_page_token
 
-    def run_until_closed(self, workflow_id: str, run_id: str) -> None:
-        """Run until this execution is closed."""
-        request = {"domain": DOMAIN, "execution": {"workflowId": workflow_id, "runId": run_id}}
-        started = self._transport.call("DescribeWorkflowExecution", request)
-        self.serve(started.execution_configuration.task_list.name)
+    def run_until_closed(self, workflow_id: str, run_id: str) -> str:
+        """Run until this execution is closed, and each that continues it as new. Return the last one's run id."""
+        while True:
+            request = {"domain": DOMAIN, "execution": {"workflowId": workflow_id, "runId": run_id}}
+            started = self._transport.call("DescribeWorkflowExecution", request)
+            self.serve(started.execution_configuration.task_list.name)
 
-        def closed() -> bool:
-            answer = self._transport.call("DescribeWorkflowExecution", request)
-            return bool(answer.execution_info.execution_status == "CLOSED")
+            def closed(request: dict[str, Any] = request) -> bool:
+                answer = self._transport.call("DescribeWorkflowExecution", request)
+                return bool(answer.execution_info.execution_status == "CLOSED")
 
-        self.run_until(closed)
+            self.run_until(closed)
+            status, last = self.outcome(workflow_id, run_id)
+            if status != "CONTINUED_AS_NEW":
+                return run_id
+            run_id = last.new_execution_run_id
 
     def close(self) -> None:
         self._transport.close()

@@ -115,10 +115,8 @@ class Environment:
 
     def wait(self, run: Run) -> Any:
         """Let time pass until the run is closed and return its result. Raises Failed, or Stuck when it cannot end."""
-        self._place.run_until_closed(run.workflow_id, run.run_id)
-        status, last = self._place.outcome(run.workflow_id, run.run_id)
-        if status == "CONTINUED_AS_NEW":
-            return self.wait(Run(workflow_id=run.workflow_id, run_id=last.new_execution_run_id))
+        ended = self._place.run_until_closed(run.workflow_id, run.run_id)
+        status, last = self._place.outcome(run.workflow_id, ended)
         if status != "COMPLETED":
             raise Failed(status, getattr(last, "reason", None), getattr(last, "details", None))
         return None if last.result is None else self._place.load(last.result)

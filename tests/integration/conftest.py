@@ -61,6 +61,12 @@ class Place:
         )
         return ended.stdout.rstrip("\n")
 
+    def sfnodes(self, *argv: str) -> None:
+        """Run one command of ``sfnodes`` that must succeed."""
+        command = [sys.executable, "-m", "simpleflow.cli.sfnodes", *argv]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=self.env, cwd=self.folder)
+        assert ended.returncode == 0, f"{argv}: {ended.stdout}\n{ended.stderr}\n{self.logs()}"
+
     def spawn(self, *argv: str) -> subprocess.Popen[bytes]:
         """Start a command and leave it running until the test ends; its output goes to a file."""
         name = self.folder / f"log-{len(self._started)}-{argv[0]}"

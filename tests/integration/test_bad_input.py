@@ -130,6 +130,12 @@ def test_a_wrong_option_of_sfnodes_is_usage(place: Place) -> None:
         assert b"Traceback" not in ended.stderr
 
 
+def test_a_decider_is_not_started_on_a_list_that_none_of_its_workflows_has(place: Place) -> None:
+    argv = ("decider.start", f"{FLOWS}.Doubles", "author_flows.Everything")
+    refused(place, *argv, code=64, words=("author-decisions, decisions", "--task-list"))
+    assert not (place.folder / "data").exists()
+
+
 def test_a_port_in_use_is_named(place: Place) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
