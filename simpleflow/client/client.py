@@ -22,6 +22,23 @@ from simpleflow.data import converter, jumbo
 from . import connect, executions, starting
 
 
+def _as_answered(found: Sequence[events.Base]) -> tuple[tuple[events.Base, ...], int]:
+    """Return what the last decision that was answered knew, with what its answer caused, and the event it began with.
+
+    What came after is not decided yet; and without its consequences side effects would be drawn anew.
+    """
+    answered = [event for event in found if isinstance(event, events.DecisionTaskCompleted)]
+    if not answered:
+        return (), 0
+    last, started = answered[-1].id, answered[-1].attributes.started_event_id
+
+    def known(event: Any) -> bool:
+        caused_by = getattr(event.attributes, "decision_task_completed_event_id", 0)
+        return bool(event.id <= started or event.id == last or caused_by == last)
+
+    return tuple(event for event in found if known(event)), started
+
+
 class Failed(errors.SimpleflowError):
     """The execution closed as something else than completed; the message says how."""
 
@@ -129,9 +146,8 @@ class Client:
         Its history is replayed in this process, read-only: nothing is decided or sent, and the class must be
         importable here. Raises Misuse when the class has no such method, and what the method raises.
         """
-        found = tuple(self.history(run))
-        begun = [event.id for event in found if isinstance(event, events.DecisionTaskStarted)]
-        if not begun:
+        found, started = _as_answered(tuple(self.history(run)))
+        if not found:
             raise errors.SimpleflowError(
                 f"{run.workflow_id} {run.run_id} had no decision yet: query it once a decider took it"
             )
@@ -143,8 +159,8 @@ class Client:
             workflow_name=info.workflow_type.name,
             workflow_version=info.workflow_type.version,
             previous_started_event_id=0,
-            started_event_id=begun[-1],
-            events=tuple(event for event in found if event.id <= begun[-1]),  # type: ignore[misc]  # 54 types, one base
+            started_event_id=started,
+            events=found,  # type: ignore[arg-type]  # 54 types, one base
             complete=True,
         )
         replayed = engine.Engine(payloads=self._payloads)

@@ -126,6 +126,8 @@ class Engine:
             if not callable(function):
                 raise errors.Misuse(f"{replay.cls.__name__} has no method {method!r} to query")
             return function(*args, **(kwargs or {}))
+        except hooks.NeedBlob as missing:
+            return contract.Needs(blobs=(str(missing),))
         finally:
             replay.kill()
             replay.release()

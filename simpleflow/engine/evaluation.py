@@ -367,6 +367,8 @@ class Evaluation:
                 self.die()
             strand = self.current
             if strand is None:
+                if self.read_only:
+                    raise hooks.NeedBlob(pointer)
                 raise errors.Misuse(f"{pointer!r} was not fetched: read it in run() first")
             self.missing_blobs[pointer] = None
             self.hungry = strand

@@ -34,6 +34,10 @@ class NeedHistory(BaseException):
     """A hook reads the history, of which only the new part is here: the caller brings all of it."""
 
 
+class NeedBlob(BaseException):
+    """A query reads a value that lies in a blob: the caller brings it."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an evaluation ended."""
 

@@ -79,8 +79,6 @@ def activity(
         and record.outcome is _COMPLETED
         and record.scheduled == 1
         and record.undelivered is None
-        and record.finder is None
-        and not record.cancel_seen
     ):
         record.call = future
         record.activity = declared

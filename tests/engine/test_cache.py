@@ -6,9 +6,10 @@ import gc
 from typing import Any
 
 import greenlet
+import msgspec
 import pytest
 
-from simpleflow import Workflow, engine
+from simpleflow import Workflow, engine, futures
 from simpleflow.core import errors
 
 from .driver import Play, act, new_engine
@@ -140,6 +141,26 @@ def test_a_query_only_reads() -> None:
         play.engine.query(task, "mischief")
     with pytest.raises(errors.SimpleflowError, match="no_such"):
         play.engine.query(task, "no_such")
+
+
+def test_a_query_that_reads_a_value_in_a_blob_asks_for_it() -> None:
+    class Holding(Steps):
+        def run(self, count: int = 2) -> Any:  # type: ignore[override]  # another program
+            self.future = self.submit(A)
+            futures.wait([self.future], return_when=futures.ALL_COMPLETED)
+            self.submit(A, 2).result
+
+        def read(self) -> Any:
+            return self.future.result
+
+    play = Play(Holding)
+    pointer = "simpleflow+file:///blobs/" + "0" * 64 + " 4"
+    play.decide()
+    play.history.complete_activity("activity-a-1", pointer)
+    task = play.history.begin_decision(whole=True)
+    assert new_engine(Holding).query(task, "read") == engine.Needs(blobs=(pointer,))
+    asked = msgspec.structs.replace(task, blobs={pointer: '"xy"'})
+    assert new_engine(Holding).query(asked, "read") == "xy"
 
 
 def test_a_query_with_a_part_of_the_history_asks_for_all_of_it() -> None:

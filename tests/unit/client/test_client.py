@@ -14,6 +14,7 @@ from simpleflow import settings, workflow
 from simpleflow.client import Client, Failed, connect, executions
 from simpleflow.core import errors, interceptors
 from simpleflow.server import local
+from simpleflow.testing import environment
 
 
 class Counting(workflow.Workflow):
@@ -28,6 +29,24 @@ class Counting(workflow.Workflow):
 
     def counted(self, times: int = 1) -> int:
         return self.count * times
+
+
+class Drawing(workflow.Workflow):
+    """Keeps what it drew."""
+
+    name, version, task_list = "drawing", "1", "decisions"
+    drawn = 0
+
+    def run(self) -> Any:
+        def draw() -> int:
+            Drawing.drawn += 1
+            return Drawing.drawn
+
+        self.seen: list[Any] = [self.side_effect("draw", draw), self.patched("new"), "X"]
+        return self.submit(self.wait_signal("end")).result
+
+    def drawn_so_far(self) -> list[Any]:
+        return self.seen
 
 
 class Nightly(workflow.Workflow):
@@ -149,6 +168,17 @@ def test_a_query_replays_and_changes_nothing(client: Client, connection: connect
     assert len(list(client.history(run))) == before
     with pytest.raises(errors.Misuse, match="no_such"):
         client.query(run, "no_such")
+
+
+def test_a_query_sees_what_side_effects_and_patches_were_recorded_as() -> None:
+    with environment.Environment(replay=False) as made:
+        begun = made.start(Drawing)
+        made.settle()
+        run = executions.Run(domain=made.connection.domain, workflow_id=begun.workflow_id, run_id=begun.run_id)
+        with Client(made.connection) as client:
+            first = client.query(run, "drawn_so_far")
+            assert first == client.query(run, "drawn_so_far") == [1, True, "X"]
+            assert Drawing.drawn == 1
 
 
 def test_interceptors_stand_around_the_start(connection: connect.Connection) -> None:
