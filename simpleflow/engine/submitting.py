@@ -74,12 +74,7 @@ def activity(
         if record is not None:
             record.branch = branch
             record.ordinal = ordinal
-    if (
-        record is not None
-        and record.outcome is _COMPLETED
-        and record.scheduled == 1
-        and record.undelivered is None
-    ):
+    if record is not None and record.outcome is _COMPLETED and record.scheduled == 1 and record.undelivered is None:
         record.call = future
         record.activity = declared
         future._source = record
