@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import limits
 
-from . import contract, divergence, hooks, ledger, outbox
+from . import calls, contract, divergence, hooks, ledger, outbox, records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -37,6 +37,7 @@ def decide(
     if evaluation.hooks.has("after_replay"):
         evaluation.hooks.notify("after_replay", evaluation.hooks.history())
     if outcome is not None:
+        _forget_refused(evaluation)
         evaluation.hooks.before_close(outcome)
         _warn_of_abandoned(evaluation)
     if outcome is not None and outcome.alone:
@@ -65,6 +66,19 @@ def decide(
     )
     evaluation.diagnostics, evaluation.warned = [], None
     return answer, closed
+
+
+def _forget_refused(evaluation: evaluations.Evaluation) -> None:
+    """What was refused before the run ended, and not delivered to it any more, is not sent again with the close."""
+    ended = evaluation.position
+    for record, event in evaluation.ledger.arrived:
+        if type(event) in records.REFUSALS:
+            evaluation.position = event.id
+            if record.call is None and record.finder is not None:
+                record.finder(record)
+            if isinstance(record.call, calls.TaskCall):
+                record.call.done = True
+    evaluation.position = ended
 
 
 def _warn_of_abandoned(evaluation: evaluations.Evaluation) -> None:

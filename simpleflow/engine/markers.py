@@ -101,7 +101,8 @@ class OwnMarker(calls.Sent):
 def refused(evaluation: evaluations.Evaluation, name: str) -> None:
     """One of our own markers was refused: a re-run would not see what the program saw, so nothing can follow."""
     reason = f"marker {name} was refused: {failures.ADVICE['OPERATION_NOT_PERMITTED']}"
-    evaluation.outcome = evaluation.hooks.failing(reason, None)
+    evaluation.outcome = msgspec.structs.replace(evaluation.hooks.failing(reason, None), alone=True)
+    evaluation.observed = True  # what the program did with it no re-run does again
 
 
 def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: Any) -> Any:

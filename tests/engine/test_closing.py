@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 import pytest
 
-from simpleflow import Workflow
+from simpleflow import Workflow, futures
 from simpleflow.core import decisions, events
 
 from .driver import Play, act
@@ -234,3 +235,37 @@ def test_a_child_that_is_about_to_start_again_is_cancelled_without_naming_the_ru
     (made, _) = play.last.decisions
     assert isinstance(made, decisions.RequestCancelExternalWorkflowExecution)
     assert (made.workflow_id, made.run_id) == (child, None)
+
+
+def test_a_child_that_was_refused_before_the_run_ended_is_not_started_with_its_close() -> None:
+    class Program(Workflow):
+        name, version, task_list = "w", "1", "decisions"
+
+        def run(self) -> Any:
+            task, _ = self.submit(A), self.submit(Retried)
+            futures.wait([task, self.submit(self.wait_signal("end"))], return_when=futures.FIRST_COMPLETED)
+            return "ended"
+
+    play = Play(Program, others=(Retried,))
+    play.history.refuse("StartChildWorkflowExecution", "CHILD_CREATION_RATE_EXCEEDED")
+    play.decide(during=lambda: play.signal("end"))
+    assert play.decide() == ["CompleteWorkflowExecution"]
+
+
+def test_after_a_marker_of_ours_was_refused_the_run_fails_alone_in_a_re_run_too() -> None:
+    """Whatever the program did with the value that nobody kept."""
+    drawn = itertools.count()
+
+    class Program(Workflow):
+        name, version, task_list = "w", "1", "decisions"
+
+        def run(self) -> Any:
+            return self.submit(A, self.side_effect("n", lambda: next(drawn))).result
+
+    play = Play(Program)
+    play.history.refuse("RecordMarker", "OPERATION_NOT_PERMITTED")
+    play.check = False  # each evaluation draws a number of its own
+    play.decide()
+    play.check = True
+    assert play.decide() == ["FailWorkflowExecution"]
+    assert "simpleflow.side_effect was refused" in play.failure
