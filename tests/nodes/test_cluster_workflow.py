@@ -25,13 +25,13 @@ INPUT = json.dumps({"args": [20, 2], "kwargs": {}})
 
 pytestmark = [pytest.mark.needs_processes, pytest.mark.timeout(240)]
 
-#: what of a command line names each kind of process
+#: what of a command line names each kind of process; the manager last: with it go its deciders, for a lease time
 WORDS = {
     "decider": "decider.start",
     "worker": "worker.start",
-    "manager": "simpleflow.cli.sfnodes manager",
     "service": "server start",
     "node": "simpleflow.nodes.agent",
+    "manager": "simpleflow.cli.sfnodes manager",
 }
 
 
@@ -63,7 +63,10 @@ def connection_of(rig: Rig) -> connect.Connection:
 
 def start(rig: Rig, name: str) -> str:
     """Start the job under this workflow id; return its run id."""
-    done = rig.command("workflow.start", "--cluster", str(rig.file), "--workflow-id", name, "--input", INPUT, WORKFLOW)
+    done = rig.command(
+        *("workflow.start", "--cluster", str(rig.file), "--workflow-id", name, "--input", INPUT),
+        *("--decision-tasks-timeout", "4", WORKFLOW),
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[1]
 
