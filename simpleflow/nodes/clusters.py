@@ -262,10 +262,10 @@ def running(path: str | Path, environment: Mapping[str, str] | None = None) -> I
     cluster.bring_up(tied=True)
     try:
         yield cluster
-    except BaseException:
+        cluster.take_down(timeout=120.0)
+    except BaseException:  # one while it goes down too: what is left of it then goes at once
         cluster.take_down(hurry=True, timeout=20.0)
         raise
-    cluster.take_down(timeout=120.0)
 
 
 def _lives(process: psutil.Process | None) -> bool:
