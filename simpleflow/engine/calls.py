@@ -94,6 +94,8 @@ class TaskCall(msgspec.Struct, eq=False):
     missing: int = 0
     #: the event whose delivery made it ready to be sent
     since: int = -1
+    #: and the one whose delivery let it be cancelled
+    cancelled: int = 0
     #: whether its id may be its identity
     identified: bool = True
 
@@ -453,6 +455,7 @@ class TaskCall(msgspec.Struct, eq=False):
         if any(other._kind == futures.OPEN for other in self.holders):
             return True
         self.done = True
+        self.cancelled = self.evaluation.position
         record = self.record
         if record is not None and record.scheduled and not record.cancel_seen and record.outcome is None:
             self.evaluation.outbox.push(Cancellation(self))

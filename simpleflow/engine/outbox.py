@@ -68,8 +68,10 @@ class Outbox:
     def first(self, kind: str, name: str, started: int) -> calls.TaskCall | None:
         """Return the first task of this type that was never scheduled, and was ready when a decision started."""
         for _, item in sorted(self._heaps[kind], key=lambda entry: entry[0]):
-            if not isinstance(item, calls.TaskCall) or item.record is not None or item.done or item.shared:
+            if not isinstance(item, calls.TaskCall) or item.record is not None or item.shared:
                 continue  # one whose id is its identity has found its record by that
+            if item.done and item.cancelled < started:
+                continue
             if item.history_name == name and item.since < started:
                 return item
         return None

@@ -408,3 +408,19 @@ def test_a_timer_that_was_refused_and_cancelled_leaves_its_id_to_the_next() -> N
     play.history.fire_timer("t")
     play.decide()
     assert play.result is None
+
+
+def test_what_was_refused_and_cancelled_since_leaves_the_others_their_ids() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            opened = [self.submit(A, number) for number in range(4)]
+            self.submit(self.wait_signal("less")).result
+            opened[2].cancel()
+            return futures.wait(opened[0], opened[1], opened[3])
+
+    play = Play(Program)
+    play.history.open.activity_limit = 2
+    play.decide(during=lambda: play.signal("less"))  # comes before the refusals in the history
+    assert play.decide() == []
+    play.complete("activity-a-1", 1)
+    assert play.decide() == ["ScheduleActivityTask activity-a-4"]
