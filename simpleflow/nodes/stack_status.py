@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
 from . import config, errors, work
@@ -66,7 +67,10 @@ def status(
         return shown
     if open_store is not None:
         states = {each.id: each.state for each in listed}
-        seen = work.look(cluster, open_store(store_url(cluster, info.bucket)), states.get, since=since)
+        try:
+            seen = work.look(cluster, open_store(store_url(cluster, info.bucket)), states.get, since=since)
+        except core_errors.SimpleflowError as error:
+            seen = work.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
         shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in work.Work.__struct_fields__})
     return msgspec.structs.replace(
         shown,

@@ -13,6 +13,7 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.data.blobs import s3
 from simpleflow.nodes import bundle, config, control, errors, reconcile, stack, stack_down, stack_plan, stack_status
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
@@ -396,6 +397,11 @@ def test_down_ends_the_workers_of_a_cluster_whose_bucket_was_deleted_by_hand(wor
     ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
     bucket = stack_status.status(world.cluster, world.account, world.provider).bucket
     world.account.bucket(bucket).destroy()
+    shown = stack_status.status(
+        world.cluster, world.account, world.provider, lambda url: s3.S3Store(url, client=world.made.get("s3"))
+    )
+    assert (len(shown.workers), shown.stacks["demo"]) == (2, "CREATE_COMPLETE")
+    assert shown.notes[0].startswith("the documents cannot be read: ")
     steps = names(world.down(purge=True))
     assert "lease" not in steps
     assert world.state()[0] == {}
