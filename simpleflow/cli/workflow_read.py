@@ -127,6 +127,17 @@ def _day(text: str, option: str, *, end: bool) -> int:
     return int((day + datetime.timedelta(days=1) if whole else day).timestamp())
 
 
+def _times(started_since: int, from_date: str | None, to_date: str | None) -> dict[str, int]:
+    """Return the startTimeFilter of these options. Raises UsageError for what is no date, or matches nothing."""
+    oldest = int(time.time()) - started_since * 86_400
+    times = {"oldestDate": oldest if from_date is None else _day(from_date, "--from-date", end=False)}
+    if to_date is not None:
+        times["latestDate"] = _day(to_date, "--to-date", end=True)
+        if from_date is not None and times["latestDate"] <= times["oldestDate"] and to_date != from_date:
+            raise errors.UsageError(f"--to-date {to_date} lies before --from-date {from_date}: nothing can match")
+    return times
+
+
 @click.command("workflow.filter")
 @click.argument("name", metavar="[DOMAIN]", required=False)
 @click.option(
@@ -152,6 +163,7 @@ def _day(text: str, option: str, *, end: bool) -> int:
 @click.pass_obj
 def filter_(state: context.State, /, name: str | None, domain: str | None, **criteria: Any) -> None:
     """List the executions that match every criterion."""
+    _times(criteria["started_since"], criteria["from_date"], criteria["to_date"])  # before a service is started for it
     connection = state.connect(domain)
     found = list(select(connection, name or connection.domain, **criteria))
     output.table(state, LIST_COLUMNS, [row(shown) for shown in found])
@@ -172,11 +184,7 @@ def select(
     to_date: str | None = None,
 ) -> Iterator[Any]:
     """Give the executions that match every criterion. SWF takes one filter a call: the others are applied here."""
-    oldest = int(time.time()) - started_since * 86_400
-    times: dict[str, int] = {"oldestDate": oldest if from_date is None else _day(from_date, "--from-date", end=False)}
-    if to_date is not None:
-        times["latestDate"] = _day(to_date, "--to-date", end=True)
-    request: dict[str, Any] = {"domain": domain, "startTimeFilter": times}
+    request: dict[str, Any] = {"domain": domain, "startTimeFilter": _times(started_since, from_date, to_date)}
     if workflow_id is not None:
         request["executionFilter"] = {"workflowId": workflow_id}
     elif workflow_type_name is not None:

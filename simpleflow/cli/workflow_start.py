@@ -86,6 +86,8 @@ def start(
     sys.path.insert(0, os.getcwd())
     if virtual_time and not local:
         raise errors.UsageError("--virtual-time needs --local: other backends share the real clock")
+    if local and cluster is not None:
+        raise errors.UsageError("--local and --cluster exclude each other: give one")
     cls = runtime.check_workflows([workflow])[0]
     asked = request(cls, workflow, **given)
     if local or state.backend == "local":

@@ -39,6 +39,7 @@ def refused(place: Place, *argv: str | bytes, code: int, words: tuple[str, ...],
         ([f"{FLOWS}.Nameless"], ("Nameless", "no name and no version")),
         ([f"{FLOWS}.Doubles", "-i", b'["\xff"]'], ("UTF-8", "xff")),
         ([f"{FLOWS}.Doubles", "-i", "[1"], ("--input", "JSON")),
+        ([f"{FLOWS}.Doubles", "--tags", "a,b,c,d,e,f"], ("6 tags", "5")),
         ([f"{FLOWS}.Doubles", "-i", '{"count": 3}'], ('"kwargs"', "count")),
         ([f"{FLOWS}.Doubles", "--input-file", "missing.json"], ("missing.json",)),
         ([f"{FLOWS}.Doubles", "-i", json.dumps(["x" * 40_000])], ("32768",)),
@@ -57,6 +58,14 @@ def test_arguments_and_results_that_cannot_be_serialised_fail_the_workflow(place
     assert "strands.py" not in said, "what its author cannot mend is not shown"
     argv = ("standalone", f"{FLOWS}.Unserialisable", "-W", "1")
     refused(place, *argv, code=1, words=("nothing_serialisable", "no JSON form"))
+
+
+def test_what_excludes_each_other_is_refused(place: Place) -> None:
+    argv = ("workflow.start", f"{FLOWS}.Doubles", "--local", "--cluster", "cluster.yaml")
+    refused(place, *argv, code=64, words=("--local", "--cluster"))
+    argv = ("workflow.filter", "--from-date", "2026-01-02", "--to-date", "2026-01-01")
+    refused(place, *argv, code=64, words=("--to-date 2026-01-01", "--from-date 2026-01-02"))
+    assert not (place.folder / "data").exists()
 
 
 def test_a_worker_that_imports_a_broken_module_takes_no_task(place: Place) -> None:
