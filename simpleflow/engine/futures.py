@@ -320,9 +320,8 @@ class Future(Generic[T_co]):
     def _full_slot(self) -> str:
         """As ``_slot``, with what lies in blobs in full; they are here."""
         evaluation = self._needs_evaluation()
-        for pointer in self._pointers():
-            return evaluation.slot_text(evaluation.blobs[pointer])
-        return self._slot()
+        texts = [evaluation.slot_text(evaluation.blobs[pointer]) for pointer in self._pointers()]
+        return texts[0] if texts else self._slot()
 
 
 def outcomes(given: Iterable[Future[Any]]) -> list[Any]:
