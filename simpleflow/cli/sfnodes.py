@@ -108,8 +108,16 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(config.json_schema()), indent=2))
         return
+    from simpleflow.nodes import run
+
     loaded = config.load(cluster)
     found = loaded.config
+    try:
+        run.factory_of(found)  # a provider may be a plug-in: whether the name is right is known where it is installed
+    except core_errors.UsageError as error:
+        lines = Path(cluster).read_text(encoding="utf-8").splitlines()
+        line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
+        raise core_errors.UsageError(f"{cluster}:{line}: {error}") from error
     text = f"{cluster}: good: {len(found.profiles)} profiles, {len(found.task_lists)} task lists, {found.provider}"
     show.message({"cluster": found.cluster, "valid": True, "config": msgspec.to_builtins(found)}, text, as_json)
 

@@ -145,6 +145,17 @@ def test_a_decider_is_not_started_on_a_list_that_none_of_its_workflows_has(place
     assert not (place.folder / "data").exists()
 
 
+def test_a_provider_that_is_not_installed_is_no_good_cluster_file(place: Place) -> None:
+    text = "cluster: c\nprovider: proces\nprofiles: {p: {}}\ntask_lists: {l: {profile: p, max: 1}}\n"
+    Path(place.folder, "c.yaml").write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-m", "simpleflow.cli.sfnodes", "validate", "c.yaml"], capture_output=True, text=True,
+        env=place.env, cwd=place.folder, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 64
+    assert ended.stderr.startswith("c.yaml:2: provider 'proces' is not installed; write provider: process")
+
+
 def test_a_port_in_use_is_named(place: Place) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
