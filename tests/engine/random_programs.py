@@ -39,10 +39,13 @@ class Program(Workflow):
     strict = False
 
     def run(self, spec: list[Any]) -> Any:
-        interpreter = Interpreter(self, "")
+        interpreter = self.interpreter()
         interpreter.block(spec)
         # What is still open is waited for, so that few programs end before something happened.
         return [*interpreter.log, *(interpreter.outcome(future) for future in interpreter.opened)]
+
+    def interpreter(self) -> Interpreter:
+        return Interpreter(self, "")
 
 
 class Hooked(Program):
@@ -164,7 +167,7 @@ class Interpreter:
 
     def do_arms(self, place: str, arms: list[list[Any]]) -> None:
         def arm(number: int) -> Callable[[], Any]:
-            return lambda: Interpreter(self.workflow, f"{place}.{number}.").block(arms[number])
+            return lambda: type(self)(self.workflow, f"{place}.{number}.").block(arms[number])
 
         try:
             self.log.append(futures.gather(*[arm(number) for number in range(len(arms))]))
@@ -199,7 +202,7 @@ class Interpreter:
     def do_scope(self, place: str, block: list[Any]) -> None:
         try:
             with self.workflow.cancel_scope():
-                self.log.append(Interpreter(self.workflow, f"{place}.").block(block))
+                self.log.append(type(self)(self.workflow, f"{place}.").block(block))
         except exceptions.TaskCanceled:
             self.log.append(["cancelled", self.workflow.cancel_requested])
             self.log.append(self.outcome(self.submit("a", "clean-up")))
@@ -252,51 +255,51 @@ class Interpreter:
         self.log.append(str(self.workflow.uuid4()))
 
 
-_number = st.integers(0, 7)
+places = st.integers(0, 7)
 _name = st.sampled_from(sorted(ACTS))
 _names = st.lists(st.sampled_from(["a", "b", "retried"]), min_size=1, max_size=3)
-_opening = st.one_of(
+opening = st.one_of(
     st.tuples(st.just("submit"), _name, st.integers(0, 1)),
-    st.tuples(st.just("nested"), _name, _number),
+    st.tuples(st.just("nested"), _name, places),
     st.tuples(st.just("timer"), st.integers(1, 3)),
     st.tuples(st.just("signal"), st.sampled_from(["s", "t"]), st.sampled_from([None, 5])),
     st.tuples(st.just("child"), st.integers(0, 1)),
-    st.tuples(st.just("then"), _number, _name),
-    st.tuples(st.just("map"), _number),
+    st.tuples(st.just("then"), places, _name),
+    st.tuples(st.just("map"), places),
     st.tuples(st.just("group"), _names, st.sampled_from([None, 1])),
     st.tuples(st.just("chain"), _names, st.booleans()),
 )
-_reading = st.one_of(
-    st.tuples(st.just("read"), _number),
-    st.tuples(st.just("any"), st.lists(_number, min_size=1, max_size=3)),
-    st.tuples(st.just("all"), st.lists(_number, min_size=1, max_size=3)),
-    st.tuples(st.just("timeout"), _number, st.integers(1, 5)),
-    st.tuples(st.just("flag"), _number),
-    st.tuples(st.just("branch"), _number, _name),
-    st.tuples(st.just("cancel"), _number),
-    *[st.tuples(st.just("race"), st.lists(_number, min_size=2, max_size=3))] * 2,
+reading = st.one_of(
+    st.tuples(st.just("read"), places),
+    st.tuples(st.just("any"), st.lists(places, min_size=1, max_size=3)),
+    st.tuples(st.just("all"), st.lists(places, min_size=1, max_size=3)),
+    st.tuples(st.just("timeout"), places, st.integers(1, 5)),
+    st.tuples(st.just("flag"), places),
+    st.tuples(st.just("branch"), places, _name),
+    st.tuples(st.just("cancel"), places),
+    *[st.tuples(st.just("race"), st.lists(places, min_size=2, max_size=3))] * 2,
     st.tuples(st.just("now")),
     st.tuples(st.just("chance")),
     st.tuples(st.just("marker"), st.integers(0, 1), st.booleans()),
-    st.tuples(st.just("completed"), st.lists(_number, min_size=1, max_size=3)),
+    st.tuples(st.just("completed"), st.lists(places, min_size=1, max_size=3)),
     st.tuples(st.just("effect")),
-    st.tuples(st.just("count"), _number),
+    st.tuples(st.just("count"), places),
 )
-_flat = st.lists(st.one_of(_opening, _opening, _reading), min_size=1, max_size=4)
-_nesting = st.one_of(
+_flat = st.lists(st.one_of(opening, opening, reading), min_size=1, max_size=4)
+nesting = st.one_of(
     st.tuples(st.just("arms"), st.lists(_flat, min_size=1, max_size=2)), st.tuples(st.just("scope"), _flat)
 )
 #: a program begins with a few things that are open
 programs = st.builds(
     lambda first, rest: json.loads(json.dumps([*first, *rest])),
-    st.lists(_opening, min_size=3, max_size=4),
-    st.lists(st.one_of(_opening, _reading, _reading, _nesting), min_size=1, max_size=8),
+    st.lists(opening, min_size=3, max_size=4),
+    st.lists(st.one_of(opening, reading, reading, nesting), min_size=1, max_size=8),
 )
 #: each number picks what happens next, among what can happen
 worlds = st.lists(st.integers(0, 10_000), min_size=25, max_size=70)
 
 #: decisions that fail, and causes that pass
-_REFUSALS = [
+REFUSALS = [
     ("ScheduleActivityTask", "ACTIVITY_CREATION_RATE_EXCEEDED"),
     ("ScheduleActivityTask", "OPEN_ACTIVITIES_LIMIT_EXCEEDED"),
     ("ScheduleActivityTask", "ACTIVITY_TYPE_DOES_NOT_EXIST"),
@@ -318,6 +321,8 @@ class Difference(AssertionError):
 class World:
     """One execution of a random program in a random world, decided twice at each point."""
 
+    refusals = REFUSALS
+
     def __init__(
         self, workflow: type, spec: Any, numbers: Sequence[int], make: MakeEngine, activity_limit: int = 1_000
     ) -> None:
@@ -329,8 +334,6 @@ class World:
         self.signals = 0
         self.propagates = True
         self.cancelled = False
-        #: decisions that were resumed, of all
-        self.resumed = self.decided = 0
 
     def play(self) -> None:
         """Let things happen until the numbers are used up or the execution is closed."""
@@ -413,7 +416,7 @@ class World:
 
     def refuse(self) -> None:
         """The service takes the response, and refuses one of its decisions for now."""
-        decision, cause = _REFUSALS[self.next_number() % len(_REFUSALS)]
+        decision, cause = self.refusals[self.next_number() % len(self.refusals)]
         self.history.refuse(decision, cause)
         self._decide(acknowledge=True)
         self.history.open.refusals.clear()
@@ -433,17 +436,8 @@ class World:
     def _decide(self, *, acknowledge: bool, during: Callable[[], None] | None = None) -> None:
         partial = self.history.begin_decision(whole=False, overlap=self.next_number() % 3)
         whole = self.history.task(whole=True)
-        resumed = self.engine.decide(partial)
-        self.decided += 1
-        if isinstance(resumed, engine.Needs):
-            if not resumed.history:
-                raise Difference(f"the engine needs {resumed}")
-            resumed = self.engine.decide(whole)
-        else:
-            self.resumed += 1
-        scratch = self.make(self.workflow).decide(whole)
-        if not isinstance(resumed, engine.Decided) or not isinstance(scratch, engine.Decided):
-            raise Difference(f"needs after the whole history: {resumed} / {scratch}")
+        resumed = self.answered(self.engine, partial)
+        scratch = self.answered(self.make(self.workflow), whole)
         if resumed.divergence or scratch.divergence:
             raise Difference(f"divergence of an unchanged program: {resumed.divergence or scratch.divergence}")
         if resumed.decisions != scratch.decisions:
@@ -459,6 +453,15 @@ class World:
         self.history.respond(resumed.decisions, resumed.execution_context)
         if acknowledge:
             self.engine.acknowledged(self.history.run_id, whole.started_event_id)
+
+    def answered(self, running: engine.Engine, task: engine.DecisionTask) -> engine.Decided:
+        """Decide, with what the engine needs."""
+        decided = running.decide(task)
+        if isinstance(decided, engine.Needs) and decided.history:
+            decided = running.decide(self.history.task(whole=True))
+        if not isinstance(decided, engine.Decided):
+            raise Difference(f"the engine needs {decided}")
+        return decided
 
     @staticmethod
     def _text(decided: engine.Decided) -> str:

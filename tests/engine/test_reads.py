@@ -427,3 +427,21 @@ def test_a_flag_of_a_marker_in_async_run_speaks_as_of_its_position() -> None:
     play.decide(during=lambda: play.signal("go"))  # before the marker in the history, after this decision's start
     play.decide()
     assert play.result == [False, True]
+
+
+def test_a_flag_of_a_timer_is_followed_in_def_run_and_positional_in_async_run() -> None:
+    class Whole(Base):
+        def run(self) -> Any:
+            timer = self.submit(self.start_timer("t", 5))
+            return self.submit(A, timer.finished).result
+
+    class Positional(Base):
+        async def run(self) -> Any:
+            timer = self.submit(self.start_timer("t", 5))
+            return await self.submit(A, timer.finished)
+
+    for program, after in ((Whole, ["ScheduleActivityTask activity-a-2"]), (Positional, [])):
+        play = Play(program)
+        assert play.decide() == ["StartTimer t", "ScheduleActivityTask activity-a-1"]
+        play.history.fire_timer("t")
+        assert play.decide() == after
