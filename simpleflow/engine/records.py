@@ -234,8 +234,9 @@ class Book:
     def count(self) -> None:
         """Look at the ids that came since the last time: the numbers in them are taken."""
         self.settle()
+        activities = self.kind == "activity"
         for record in (*self.uncounted, *self.row):
-            tail = record.id.rpartition("-")[2]
+            tail = record.id[len(record.name) + BESIDE :] if activities else record.id.rpartition("-")[2]
             if tail.isdecimal() and len(tail) < 10:
                 number = int(tail)
                 if number > self.numbers.get(record.name, 0):
@@ -331,6 +332,8 @@ class Book:
         """Book what this decision schedules."""
         record = self.by_id[identifier] = Record(identifier, name, None)
         record.call = call
+        if call.shared:
+            self.uncounted.append(record)  # an id of the program's own may look like a number
         return record
 
     def drop(self, record: Record) -> None:

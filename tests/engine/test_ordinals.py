@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from simpleflow import Workflow, futures
+from simpleflow import Workflow, activity, futures
 
 from .driver import Play, act
 
@@ -165,3 +165,26 @@ def test_an_equal_one_of_another_branch_is_not_taken_although_it_comes_in_turn()
     play.complete("activity-x-2", "of the callback")
     play.decide()
     assert play.result == "of the callback"
+
+
+def test_an_id_of_the_program_s_own_takes_a_number_only_where_it_is_one() -> None:
+    @activity.with_attributes(name="x", version="1", task_list="list")
+    class Named:
+        @staticmethod
+        def get_task_id(workflow: Any, value: str) -> str:
+            return value
+
+        def __init__(self, value: str) -> None: ...
+
+        def execute(self) -> None: ...
+
+    class Program(Base):
+        def run(self) -> Any:
+            named = [self.submit(Named, "of-7"), self.submit(Named, "2")]
+            self.submit(A).result
+            return futures.wait(*named, *[self.submit(X, number) for number in range(2)])
+
+    play = Play(Program)
+    play.decide()
+    play.complete("activity-a-1")
+    assert play.decide() == ["ScheduleActivityTask activity-x-3", "ScheduleActivityTask activity-x-4"]
