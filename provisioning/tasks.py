@@ -1,6 +1,7 @@
 """What is done on a machine over ssh, by fabric: provision it, start, list, tag and end nodes. Host keys are pinned.
 
-Every call is one command of ``node/host.py`` on the machine; nothing needs root there, only Python 3.9 with venv.
+Every call is one command of ``node/host.py`` on the machine; nothing needs root there, only Python 3.11 or later with
+venv.
 """
 
 from __future__ import annotations

@@ -12,16 +12,16 @@ from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
 
 
-def use_region(cluster: config.ClusterConfig) -> None:
+def use_region(region: str) -> None:
     """Have SWF and the bucket looked for where the file says: the shell's region may be another cluster's."""
-    if cluster.region:
-        os.environ["AWS_DEFAULT_REGION"] = cluster.region
+    if region:
+        os.environ["AWS_DEFAULT_REGION"] = region
 
 
 def transport(cluster: config.ClusterConfig) -> transports.Transport:
     """Open a transport to the cluster's coordinator."""
     endpoint = paths.ClusterPaths(cluster, os.environ).endpoint
-    use_region(cluster)
+    use_region(cluster.region)
     opened = connect.connect(
         domain=cluster.swf_domain, backend=None if endpoint else "swf", endpoint_url=endpoint or None
     )

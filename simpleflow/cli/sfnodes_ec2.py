@@ -42,7 +42,7 @@ def _account(cluster: config.ClusterConfig) -> accounts.Account:
     """The account; raises UsageError for a region that does not exist, before anybody is called."""
     if problem := clients.region_problem(cluster.region):
         raise core_errors.UsageError(problem)
-    sfnodes_connect.use_region(cluster)
+    sfnodes_connect.use_region(cluster.region)
     return accounts.Account(ec2.BotoClients(cluster.region))
 
 

@@ -96,7 +96,10 @@ def start(
     if cluster is not None:
         from simpleflow.nodes import connect as clusters
 
+        from . import sfnodes_connect
+
         joined = clusters.client(cluster)
+        sfnodes_connect.use_region(joined.region)
         domain, mounted = domain or joined.domain, joined.interceptors
         task_list = task_list or joined.task_list
         state.endpoint_url = state.endpoint_url or joined.endpoint or None

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds between two lines when nothing changes and at least, and between attempts to connect
 EVERY, LEAST, RECONNECT = 5.0, 0.05, 1.0
+#: seconds before its machine goes at which what still runs is interrupted; half of what is left where that is less
+INTERRUPT = 15.0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +89,8 @@ class Channel:
                 self._worker.changed.set()
             if order.deadline is not None and self._timer is None:
                 # What still runs shortly before the machine goes is failed with the reason that is rescheduled.
-                seconds = max(0.0, order.deadline - self._time.now() - 15.0)
-                self._timer = threading.Timer(seconds, self._worker.interrupt)
+                left = max(0.0, order.deadline - self._time.now())
+                self._timer = threading.Timer(left - min(INTERRUPT, left / 2), self._worker.interrupt)
                 self._timer.daemon = True
                 self._timer.start()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,17 @@ def test_status_is_sent_on_change_and_orders_are_obeyed(listener: socket.socket,
 def test_a_deadline_ends_what_still_runs_shortly_before(listener: socket.socket, worker: FakeWorker) -> None:
     connection, _ = listener.accept()
     with connection:
-        connection.sendall(b'{"stop_polling":true,"deadline":1010.0}\n')
+        connection.sendall(b'{"stop_polling":true,"deadline":1001.0}\n')
         assert worker.interrupted.wait(20)
+
+
+def test_with_little_left_a_task_gets_half_of_it(listener: socket.socket, worker: FakeWorker) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(b'{"stop_polling":true,"deadline":1003.0}\n')
+        begun = time.monotonic()
+        assert worker.interrupted.wait(20)
+        assert time.monotonic() - begun > 1.0
 
 
 def test_a_lost_connection_is_opened_again(listener: socket.socket, worker: FakeWorker) -> None:
