@@ -26,7 +26,7 @@ from . import context, output
     type=click.Choice(["data", "aws", "none"]),
     default="data",
     show_default=True,
-    help="data: lengths and open tasks; aws: the request rates of Amazon SWF too.",
+    help="data: how much may be open; aws: the request rates of Amazon SWF too; none: neither. Lengths always.",
 )
 @click.option(
     "--synchronous",

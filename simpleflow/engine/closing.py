@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import limits
 
-from . import calls, contract, divergence, hooks, ledger, outbox, records
+from . import calls, contract, divergence, futures, hooks, ledger, outbox, records, slots
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -79,6 +79,27 @@ def _forget_refused(evaluation: evaluations.Evaluation) -> None:
             if isinstance(record.call, calls.TaskCall):
                 record.call.done = True
     evaluation.position = ended
+
+
+def result_text(evaluation: evaluations.Evaluation, value: Any) -> str:
+    """Encode what ``run()`` returned; futures in it stand for their results, which are waited for."""
+    found: list[futures.Future[Any]] = []
+    try:
+        text = evaluation.payloads.encode(slots.find(value, found))
+    except TypeError as error:
+        raise TypeError(f"the result of {evaluation.workflow_name} cannot be serialised: {error}") from error
+    if found:
+        waiting = tuple(future for future in found if future._kind == futures.OPEN)
+        if waiting:
+            evaluation.block(waiting, len(waiting))
+        texts = []
+        for future in found:
+            if future._kind in (futures.FAILED, futures.CANCELED):
+                future._outcome()
+            texts.append(future._slot())
+        text = slots.Template(text, len(found), evaluation.payloads).fill(texts)
+    evaluation.check_length("result", text, limits.DATA, f"workflow {evaluation.workflow_name}")
+    return text
 
 
 def _warn_of_abandoned(evaluation: evaluations.Evaluation) -> None:

@@ -17,6 +17,7 @@ from simpleflow.core import errors, events, limits, payloads
 from . import (
     activities,
     calls,
+    closing,
     contract,
     demand,
     derived,
@@ -192,24 +193,7 @@ class Evaluation:
         if inspect.iscoroutine(value):
             assert self.main is not None
             value = self.main.drive(value)
-        return self._result_text(value)
-
-    def _result_text(self, value: Any) -> str:
-        """Encode what ``run()`` returned; futures in it stand for their results, which are waited for."""
-        found: list[futures.Future[Any]] = []
-        text = self.payloads.encode(slots.find(value, found))
-        if found:
-            waiting = tuple(future for future in found if future._kind == futures.OPEN)
-            if waiting:
-                self.block(waiting, len(waiting))
-            texts = []
-            for future in found:
-                if future._kind in (futures.FAILED, futures.CANCELED):
-                    future._outcome()
-                texts.append(future._slot())
-            text = slots.Template(text, len(found), self.payloads).fill(texts)
-        self.check_length("result", text, limits.DATA, f"workflow {self.workflow_name}")
-        return text
+        return closing.result_text(self, value)
 
     def advance(self) -> contract.Needs | None:
         """Deliver what arrived, one by one, each after all that the one before set off. Return what is missing."""

@@ -269,3 +269,15 @@ def test_after_a_marker_of_ours_was_refused_the_run_fails_alone_in_a_re_run_too(
     play.check = True
     assert play.decide() == ["FailWorkflowExecution"]
     assert "simpleflow.side_effect was refused" in play.failure
+
+
+def test_a_result_that_is_no_json_is_named() -> None:
+    class Program(Workflow):
+        name, version, task_list = "w", "1", "decisions"
+
+        def run(self) -> Any:
+            return {"found": [1, object()]}
+
+    play = Play(Program)
+    assert play.decide() == ["FailWorkflowExecution"]
+    assert "the result of w cannot be serialised: found[1] is <object" in play.failure
