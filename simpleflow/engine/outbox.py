@@ -90,11 +90,16 @@ class Outbox:
         ``most``: the program's own bound on open activities, 0 for none.
         """
         batch = Batch()
-        room = {
-            "activity": self._activity_room(book.activities, bounds, most),
-            "workflow": min(book.children.cap, bounds.open_children) - book.children.open,
-            "timer": min(book.timers.cap, bounds.open_timers) - book.timers.open,
-        }
+        heaps = self._heaps
+        if not any(heaps.values()):
+            return batch
+        room: dict[str, int] = {}
+        if heaps["activity"]:
+            room["activity"] = self._activity_room(book.activities, bounds, most)
+        if heaps["workflow"]:
+            room["workflow"] = min(book.children.cap, bounds.open_children) - book.children.open
+        if heaps["timer"]:
+            room["timer"] = min(book.timers.cap, bounds.open_timers) - book.timers.open
         if closing:
             room.update(activity=0, timer=0)
         elif book.throttle.waiting:

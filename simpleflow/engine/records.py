@@ -233,6 +233,8 @@ class Book:
 
     def count(self) -> None:
         """Look at the ids that came since the last time: the numbers in them are taken."""
+        if not self.uncounted and not self.row:
+            return
         self.settle()
         activities = self.kind == "activity"
         for record in (*self.uncounted, *self.row):
