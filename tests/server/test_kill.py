@@ -38,6 +38,21 @@ def _register(client: kill_rig.Client) -> None:
     client.call("RegisterActivityType", domain=kill_rig.DOMAIN, **kill_rig.TYPE)
 
 
+EVERY = {"domain": kill_rig.DOMAIN, "startTimeFilter": {"oldestDate": 0}}
+
+
+def listed(client: kill_rig.Client, which: str) -> list[dict[str, Any]]:
+    """All executions that are ``Open`` or ``Closed``, page by page."""
+    found: list[dict[str, Any]] = []
+    request: dict[str, Any] = dict(EVERY)
+    while True:
+        page = client.call(f"List{which}WorkflowExecutions", **request)
+        found += page["executionInfos"]
+        if "nextPageToken" not in page:
+            return found
+        request["nextPageToken"] = page["nextPageToken"]
+
+
 class Auditor:
     """Reads histories, and holds them against what clients were told."""
 
@@ -49,9 +64,8 @@ class Auditor:
     def _names(self, run_id: str) -> str:
         if run_id not in self._ids:
             # started, though its client was not told
-            every = {"domain": kill_rig.DOMAIN, "startTimeFilter": {"oldestDate": 0}}
             for which in ("Open", "Closed"):
-                for info in self._client.call(f"List{which}WorkflowExecutions", **every)["executionInfos"]:
+                for info in listed(self._client, which):
                     self._ids[info["execution"]["runId"]] = info["execution"]["workflowId"]
         return self._ids[run_id]
 
@@ -107,23 +121,15 @@ def _loop(server: kill_rig.Server, rounds: int) -> None:
             auditor.settled(run_id)
         ledger.touched.clear()
     load = kill_rig.Load(server, ledger, rounds, begin=False)
-    every = {"domain": kill_rig.DOMAIN, "startTimeFilter": {"oldestDate": 0}}
     limit = time.monotonic() + _PATIENCE
-    while client.call("CountOpenWorkflowExecutions", **every)["count"]:
+    while client.call("CountOpenWorkflowExecutions", **EVERY)["count"]:
         assert time.monotonic() < limit, "executions that never end"
         time.sleep(0.1)
     server.kill()
     load.stop()
     client.close()
     server.start()
-    infos: list[dict[str, Any]] = []
-    request: dict[str, Any] = dict(every)
-    while True:
-        page = client.call("ListClosedWorkflowExecutions", **request)
-        infos += page["executionInfos"]
-        if "nextPageToken" not in page:
-            break
-        request["nextPageToken"] = page["nextPageToken"]
+    infos = listed(client, "Closed")
     assert {info["closeStatus"] for info in infos} == {"COMPLETED"}
     ids = Counter(info["execution"]["workflowId"] for info in infos)
     assert all(count == 1 for count in ids.values()), "an execution was doubled"
