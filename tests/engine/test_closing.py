@@ -14,6 +14,8 @@ from simpleflow.core import decisions, events
 from .driver import Play, act
 
 A, B = act("a"), act("b")
+#: one object: its text names its address
+NO_JSON = object()
 
 
 class Told(Workflow):
@@ -276,7 +278,7 @@ def test_a_result_that_is_no_json_is_named() -> None:
         name, version, task_list = "w", "1", "decisions"
 
         def run(self) -> Any:
-            return {"found": [1, object()]}
+            return {"found": [1, NO_JSON]}
 
     play = Play(Program)
     assert play.decide() == ["FailWorkflowExecution"]

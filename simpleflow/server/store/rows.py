@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -47,6 +48,8 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        # A store in memory may be dropped without a word: a test's service, say. Python 3.13 minds an open connection.
+        weakref.finalize(self, connection.close).atexit = False
         self.dirty = False
         self.unflushed = False
         row = self._execute("SELECT value FROM meta WHERE name='secret'").fetchone()
