@@ -1,15 +1,12 @@
-"""Directions of import between the rooms of the package, read from the source with ``ast``."""
+"""Directions of import between the rooms of the package."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "simpleflow"
+from tests.packaging.source import FILES, PACKAGE, ROOT, imports, module_name, resolve
 
 SETTINGS_ROW = {"settings", "constants", "log", "logging_context", "utils", "exceptions"}
 AUTHORS = {"workflow", "activity", "canvas", "futures", "task", "signal", "marker", "base"}
@@ -73,14 +70,6 @@ CONFINED: dict[str, tuple[str, ...]] = {
 ENGINE_NEVER = {"boto3", "botocore", "time", "random", "os", "socket", "secrets", "threading", "subprocess"}
 
 
-def module_name(path: Path) -> str:
-    relative = path.relative_to(PACKAGE).with_suffix("")
-    parts = list(relative.parts)
-    if parts[-1] == "__init__":
-        parts.pop()
-    return ".".join(parts)
-
-
 def room_of(module: str) -> str:
     """The most specific room that holds this module ('' is simpleflow/__init__.py itself)."""
     parts = module.split(".")
@@ -89,39 +78,6 @@ def room_of(module: str) -> str:
         if candidate in ROOTS or candidate in ALLOWED or candidate == "swf.shapes":
             return candidate
     return parts[0]
-
-
-def python_files() -> Iterator[Path]:
-    for folder in (PACKAGE, *(PACKAGE / link for link in ("infra", "provisioning", "ami"))):
-        yield from sorted(p for p in folder.rglob("*.py"))
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Every imported module as an absolute dotted name, with its line; names of 'from x import y' included."""
-    package = ["simpleflow", *module_name(path).split(".")]
-    if path.name != "__init__.py":
-        package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                anchor = [p for p in package if p][: len([p for p in package if p]) - node.level + 1]
-                base = ".".join([*anchor, base] if base else anchor)
-            for alias in node.names:
-                yield node.lineno, f"{base}.{alias.name}" if base.startswith("simpleflow") else base
-
-
-def resolve(imported: str) -> str:
-    """'simpleflow.core.clock.Clock' -> 'core.clock'; names that are no module fall back to their module."""
-    parts = imported.split(".")[1:]
-    while parts and not (
-        (PACKAGE.joinpath(*parts).with_suffix(".py")).exists() or PACKAGE.joinpath(*parts, "__init__.py").exists()
-    ):
-        parts.pop()
-    return ".".join(parts)
 
 
 def allowed(room: str, target: str) -> bool:
@@ -136,9 +92,6 @@ def allowed(room: str, target: str) -> bool:
     if room == "" or target_room in permitted:
         return True
     return any(target == p or target.startswith(p + ".") for p in permitted)
-
-
-FILES = list(python_files())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -170,14 +123,3 @@ def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
                 f"{where}:{line} imports {top}, which belongs to {CONFINED[top]} only: go through the seam "
                 "(Transport, BlobStore, NodeProvider, Service) instead."
             )
-
-
-def test_no_file_is_over_500_lines() -> None:
-    files = [
-        *FILES,
-        *(ROOT / "tests").rglob("*.py"),
-        *(ROOT / "bench").rglob("*.py"),
-        *(ROOT / "examples").rglob("*.py"),
-    ]
-    long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > 500}
-    assert not long, f"split these by noun: {long}"

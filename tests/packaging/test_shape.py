@@ -1,0 +1,190 @@
+"""The shape of the package: no import circles, folders and classes of a size that a reader can hold in mind."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections import Counter
+
+import pytest
+
+from tests.packaging.source import FILES, PACKAGE, ROOT, imports, imports_in, module_name, resolve
+
+MAX_FILES = 15
+MAX_ATTRIBUTES = 35
+MAX_LINES = 500
+
+#: Files that stand in an import circle today, one set a circle. A set may only lose names.
+CIRCLES: tuple[set[str], ...] = (
+    {
+        "engine.activities",
+        "engine.arms",
+        "engine.calls",
+        "engine.children",
+        "engine.closing",
+        "engine.demand",
+        "engine.derived",
+        "engine.divergence",
+        "engine.evaluation",
+        "engine.failure_context",
+        "engine.failures",
+        "engine.feeding",
+        "engine.futures",
+        "engine.hooks",
+        "engine.inputs",
+        "engine.local",
+        "engine.markers",
+        "engine.once",
+        "engine.outbox",
+        "engine.scopes",
+        "engine.signals",
+        "engine.slots",
+        "engine.strands",
+        "engine.strict",
+        "engine.timers",
+    },
+    {"activity", "base", "canvas", "signal", "task", "workflow"},
+    {"runtime.slots", "runtime.worker"},
+    {
+        "server.children",
+        "server.closing",
+        "server.decision_tasks",
+        "server.execution",
+        "server.history",
+        "server.ledger",
+        "server.starting",
+        "server.tokens",
+    },
+    {"testing.cloud.behind", "testing.cloud.gateway", "testing.cloud.identify"},
+    {"testing.environment", "testing.recording"},
+    {"testing.history", "testing.history_decisions"},
+)
+#: Folders of more than MAX_FILES files, each with the reason.
+WIDE_FOLDERS: dict[str, str] = {
+    "cli": "one file a group of commands",
+    "engine": "to be divided into history, program and tasks",
+    "nodes": "to be divided into policy, manager, cluster and stack",
+    "runtime": "one file a noun; the halves (decider, worker) share most of them",
+    "server": "to be divided into requests, state, machine, http and process",
+    "testing.cloud": "to be divided by the services of AWS",
+}
+#: Classes of more than MAX_ATTRIBUTES attributes, each with its number today, which may only shrink.
+WIDE_CLASSES: dict[str, int] = {"engine.evaluation.Evaluation": 61}
+
+
+def import_graph() -> dict[str, dict[str, int]]:
+    """File -> the files that it imports, each with the line; type-checking and local imports included."""
+    graph: dict[str, dict[str, int]] = {}
+    for path in FILES:
+        module = module_name(path)
+        graph[module] = {}
+        for line, imported in imports(path):
+            if imported.split(".")[0] == "simpleflow" and (target := resolve(imported)) != module:
+                graph[module].setdefault(target, line)
+    return graph
+
+
+def path_between(graph: dict[str, dict[str, int]], start: str, end: str) -> list[str]:
+    """A shortest chain of imports from ``start`` to ``end``; empty if there is none."""
+    came_from, queue = {start: ""}, [start]
+    for module in queue:
+        for target in graph.get(module, ()):
+            if target == end:
+                chain = [end]
+                while module:
+                    chain.append(module)
+                    module = came_from[module]
+                return chain[::-1]
+            if target not in came_from:
+                came_from[target] = module
+                queue.append(target)
+    return []
+
+
+def circles_of(graph: dict[str, dict[str, int]]) -> dict[str, list[str]]:
+    """Each file that imports itself through others -> the shortest such chain."""
+    return {module: chain for module in graph if (chain := path_between(graph, module, module))}
+
+
+def new_circles(graph: dict[str, dict[str, int]], known: tuple[set[str], ...]) -> list[str]:
+    """The circles that no known one holds, each told once, as ``file:line -> file``."""
+    new = {frozenset(c): c for c in circles_of(graph).values() if not any(k.issuperset(c) for k in known)}
+    return [" -> ".join([*(f"{a}:{graph[a][b]}" for a, b in itertools.pairwise(c)), c[-1]]) for c in new.values()]
+
+
+def attributes_of(node: ast.ClassDef) -> set[str]:
+    """What the class itself declares in its body and what its methods assign to ``self``."""
+    names: set[str] = set()
+    for statement in node.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        names.update(target.id for target in targets if isinstance(target, ast.Name))
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.update(
+                part.attr
+                for part in ast.walk(statement)
+                if isinstance(part, ast.Attribute)
+                and isinstance(part.ctx, ast.Store)
+                and isinstance(part.value, ast.Name)
+                and part.value.id == "self"
+            )
+    return names
+
+
+def wide_classes() -> dict[str, int]:
+    return {
+        f"{module_name(path)}.{node.name}": len(attributes)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and len(attributes := attributes_of(node)) > MAX_ATTRIBUTES
+    }
+
+
+def test_no_new_import_circle() -> None:
+    circles = new_circles(import_graph(), CIRCLES)
+    assert not circles, (
+        "these files import each other in a circle (imports for types and inside functions count). Let the lower file "
+        "take the value as an argument, or declare a Protocol for it in the lower file, or move what both need into "
+        "a third file below them:\n" + "\n".join(circles)
+    )
+
+
+def test_circles_that_are_gone_are_not_listed() -> None:
+    gone = set().union(*CIRCLES) - set(circles_of(import_graph()))
+    assert not gone, f"good: these are in no circle any more; remove them from CIRCLES: {sorted(gone)}"
+
+
+def test_circles_are_found() -> None:
+    graph = {"a": {"b": 3}, "b": {"c": 1}, "c": {"a": 9}, "d": {"a": 1}}
+    assert new_circles(graph, ()) == ["c:9 -> a:3 -> b:1 -> c"]
+    assert new_circles(graph, ({"a", "b", "c"},)) == []
+    assert new_circles(graph, ({"a", "b"},))
+    for hidden in ("if TYPE_CHECKING:", "def f():"):
+        assert list(imports_in(f"{hidden}\n    from .x import y", ["simpleflow", "core"])) == [
+            (2, "simpleflow.core.x.y")
+        ]
+
+
+def test_no_folder_is_wide() -> None:
+    files = Counter(".".join(path.relative_to(PACKAGE).parent.parts) for path in FILES if path.name[:2] != "__")
+    wide = {folder: n for folder, n in files.items() if n > MAX_FILES}
+    new = {folder: n for folder, n in wide.items() if folder not in WIDE_FOLDERS}
+    assert not new, f"more than {MAX_FILES} files in one folder: divide it by noun into folders below it: {new}"
+    gone = set(WIDE_FOLDERS) - set(wide)
+    assert not gone, f"good: not wide any more; remove them from WIDE_FOLDERS: {gone}"
+
+
+def test_no_class_has_many_attributes() -> None:
+    wide = wide_classes()
+    new = {name: n for name, n in wide.items() if n > WIDE_CLASSES.get(name, MAX_ATTRIBUTES)}
+    assert not new, (
+        f"more than {MAX_ATTRIBUTES} attributes: move those that belong together to a class of theirs: {new}"
+    )
+    fewer = {name: wide.get(name, 0) for name, n in WIDE_CLASSES.items() if wide.get(name, 0) < n}
+    assert not fewer, f"good: write the smaller number into WIDE_CLASSES, or remove it where it is 0: {fewer}"
+
+
+@pytest.mark.parametrize("folder", ["simpleflow", "infra", "provisioning", "ami", "tests", "bench", "examples"])
+def test_no_file_is_long(folder: str) -> None:
+    files = (ROOT / folder).rglob("*.py")
+    long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > MAX_LINES}
+    assert not long, f"more than {MAX_LINES} lines: split these by noun: {long}"
