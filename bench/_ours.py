@@ -22,8 +22,8 @@ import psutil
 from simpleflow import Workflow, activity, engine, futures
 from simpleflow.core import decisions, events
 from simpleflow.runtime import stores
-from simpleflow.testing import history as histories
-from simpleflow.testing import replay_points
+from simpleflow.testing.histories import builder as histories
+from simpleflow.testing.replaying import points as replay_points
 
 
 def step(number: int) -> int:

@@ -59,7 +59,7 @@ def replay(state: context.State, workflow: str, files: tuple[Path, ...]) -> int:
 
     Exits 1 on a divergence, with the two-column diff. No network, no credentials.
     """
-    from simpleflow.testing import replay as replays
+    from simpleflow.testing.replaying import replay as replays
 
     sys.path.insert(0, os.getcwd())
     cls = standalone.check_workflows([workflow])[0]

@@ -23,7 +23,8 @@ from simpleflow.local import inline
 from simpleflow.local.latency import dies, hang, takes
 from simpleflow.runtime import execute
 
-from . import recording, replay
+from . import recording
+from .replaying import replay
 
 __all__ = ["Environment", "Failed", "Run", "dies", "hang", "takes"]
 
@@ -147,7 +148,7 @@ class Environment:
         return self._place.history(run.workflow_id, run.run_id)
 
     def verify(self) -> None:
-        """Replay every execution so far, each decision resumed and from the start. Raises testing.replay.Diverged."""
+        """Replay every execution so far, each decision resumed and from the start. Raises ``testing.Diverged``."""
         for saved in self._executions() if self._saved is None else self._saved:
             try:
                 replay.verify(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .environment import Environment
+
+class Recorded(Protocol):
+    """What the plugin asks of an environment after the test."""
+
+    def verify(self) -> None:
+        """Replay every execution so far; a difference between history and code raises."""
+
 
 #: environments made by the running test; None while nobody looks
-watched: list[Environment] | None = None
+watched: list[Recorded] | None = None

@@ -11,7 +11,7 @@ import msgspec
 from simpleflow import activity, engine
 from simpleflow.core import decisions, events
 from simpleflow.runtime import stores
-from simpleflow.testing import history as histories
+from simpleflow.testing.histories import builder as histories
 
 #: what our tests' activities return for each name, unless the test says otherwise
 NULL = "null"

@@ -9,7 +9,7 @@ from typing import Any
 from simpleflow import Workflow, activity, engine
 from simpleflow.core import decisions
 from simpleflow.runtime import stores
-from simpleflow.testing import history
+from simpleflow.testing.histories import builder as history
 
 THING = activity.with_attributes(name="thing", version="1", task_list="list", meta={"b": 1, "a": {"z", "y"}})(print)
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import recorded_workflows  # noqa: E402  # after sockets are refused
 
-from simpleflow.testing import replay  # noqa: E402
+from simpleflow.testing.replaying import replay  # noqa: E402
 
 SAVED = Path(__file__).resolve().parents[1] / "histories" / "swf" / "chain_send_result.json"
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from simpleflow import Workflow, canvas, engine, exceptions, futures
-from simpleflow.testing import history as histories
+from simpleflow.testing.histories import builder as histories
 
 from .driver import act, show
 

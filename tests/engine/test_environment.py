@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, activity
-from simpleflow.testing import environment, plugin, recording, replay
+from simpleflow.testing import environment, plugin, recording
+from simpleflow.testing.replaying import replay
 
 _calls = itertools.count(1)
 

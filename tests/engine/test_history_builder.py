@@ -10,7 +10,8 @@ import pytest
 from simpleflow.core import attributes as a
 from simpleflow.core import decisions as d
 from simpleflow.core import events
-from simpleflow.testing import history, replay_points
+from simpleflow.testing.histories import builder as history
+from simpleflow.testing.replaying import points as replay_points
 
 RECORDED = Path(__file__).parents[1] / "histories" / "swf"
 ACTIVITY = a.Type(name="act", version="1")

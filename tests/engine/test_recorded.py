@@ -14,7 +14,8 @@ from simpleflow import Workflow
 from simpleflow.cli import main
 from simpleflow.core import errors, events
 from simpleflow.runtime import stores
-from simpleflow.testing import replay, replay_points
+from simpleflow.testing.replaying import points as replay_points
+from simpleflow.testing.replaying import replay
 
 from . import recorded_workflows
 from .driver import Play, act

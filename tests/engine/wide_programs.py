@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from simpleflow import Workflow, activity, engine, exceptions, task
-from simpleflow.testing import history as histories
+from simpleflow.testing.histories import builder as histories
 
 from . import random_programs
 from .driver import act

@@ -56,8 +56,6 @@ CIRCLES: tuple[set[str], ...] = (
         "server.tokens",
     },
     {"testing.cloud.behind", "testing.cloud.gateway", "testing.cloud.identify"},
-    {"testing.environment", "testing.recording"},
-    {"testing.history", "testing.history_decisions"},
 )
 #: Folders of more than MAX_FILES files, each with the reason.
 WIDE_FOLDERS: dict[str, str] = {

@@ -95,7 +95,7 @@ def test_at_most_so_many_run_at_once() -> None:
 def test_what_a_chain_will_submit_is_foreseen() -> None:
     from simpleflow import engine
     from simpleflow.runtime import stores
-    from simpleflow.testing import history
+    from simpleflow.testing.histories import builder as history
 
     class Program(Base):
         def run(self) -> Any:
@@ -116,7 +116,7 @@ def fails_in(tree: Any) -> list[str]:
     from simpleflow import engine
     from simpleflow.core import decisions
     from simpleflow.runtime import stores
-    from simpleflow.testing import history
+    from simpleflow.testing.histories import builder as history
 
     class Program(Base):
         def run(self) -> Any:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from simpleflow.cli import context, main
 from simpleflow.core import errors, events
 from simpleflow.swf import errors as swf_errors
-from simpleflow.testing import replay
+from simpleflow.testing.replaying import replay
 
 TYPE = {"name": "a.f", "version": "1"}
 LIST = {"name": "heavy"}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import attributes as a
 from simpleflow.core import decisions as d
 from simpleflow.core import limits
 
-from . import history_state
-
-if TYPE_CHECKING:
-    from .history import HistoryBuilder
+from . import state
 
 #: decision type -> the event that says that it closed the execution
 _CLOSED = {
@@ -23,7 +20,7 @@ _CLOSED = {
 }
 
 
-def apply(history: HistoryBuilder, completed: int, made: Iterable[d.Decision]) -> None:
+def apply(history: state.Growing, completed: int, made: Iterable[d.Decision]) -> None:
     """Write what these decisions cause. One that fails schedules a new decision task, as one that fails on SWF may."""
     failed = False
     for decision in made:
@@ -40,7 +37,7 @@ def apply(history: HistoryBuilder, completed: int, made: Iterable[d.Decision]) -
         history.schedule_decision()
 
 
-def _close(history: HistoryBuilder, completed: int, decision: Any, cause: str | None) -> bool:
+def _close(history: state.Growing, completed: int, decision: Any, cause: str | None) -> bool:
     kind = type(decision).__name__
     if cause is None and history.open.waiting_decision is not None:
         cause = "UNHANDLED_DECISION"
@@ -61,7 +58,7 @@ def _close(history: HistoryBuilder, completed: int, decision: Any, cause: str | 
     return False
 
 
-def _schedule(history: HistoryBuilder, completed: int, decision: d.ScheduleActivityTask, cause: str | None) -> bool:
+def _schedule(history: state.Growing, completed: int, decision: d.ScheduleActivityTask, cause: str | None) -> bool:
     tasks = history.open.activities
     if cause is None and decision.activity_id in tasks:
         cause = "ACTIVITY_ID_ALREADY_IN_USE"
@@ -79,14 +76,14 @@ def _schedule(history: HistoryBuilder, completed: int, decision: d.ScheduleActiv
     said = {name: getattr(decision, name) for name in decision.__struct_fields__}
     said["task_list"] = decision.task_list or a.Name(name="default")
     scheduled = history.add("ActivityTaskScheduled", decision_task_completed_event_id=completed, **said)
-    tasks[decision.activity_id] = history_state.OpenActivity(
+    tasks[decision.activity_id] = state.OpenActivity(
         name=decision.activity_type.name, scheduled=scheduled, input=decision.input
     )
     return False
 
 
 def _request_cancel(
-    history: HistoryBuilder, completed: int, decision: d.RequestCancelActivityTask, cause: str | None
+    history: state.Growing, completed: int, decision: d.RequestCancelActivityTask, cause: str | None
 ) -> bool:
     task = history.open.activities.get(decision.activity_id)
     said: dict[str, Any] = {"activity_id": decision.activity_id, "decision_task_completed_event_id": completed}
@@ -105,7 +102,7 @@ def _request_cancel(
     return True
 
 
-def _record_marker(history: HistoryBuilder, completed: int, decision: d.RecordMarker, cause: str | None) -> bool:
+def _record_marker(history: state.Growing, completed: int, decision: d.RecordMarker, cause: str | None) -> bool:
     said: dict[str, Any] = {"marker_name": decision.marker_name, "decision_task_completed_event_id": completed}
     if cause is not None:
         history.add("RecordMarkerFailed", cause=cause, **said)
@@ -114,7 +111,7 @@ def _record_marker(history: HistoryBuilder, completed: int, decision: d.RecordMa
     return False
 
 
-def _start_timer(history: HistoryBuilder, completed: int, decision: d.StartTimer, cause: str | None) -> bool:
+def _start_timer(history: state.Growing, completed: int, decision: d.StartTimer, cause: str | None) -> bool:
     timers = history.open.timers
     said: dict[str, Any] = {"timer_id": decision.timer_id, "decision_task_completed_event_id": completed}
     if cause is None and decision.timer_id in timers:
@@ -127,13 +124,13 @@ def _start_timer(history: HistoryBuilder, completed: int, decision: d.StartTimer
     started = history.add(
         "TimerStarted", start_to_fire_timeout=decision.start_to_fire_timeout, control=decision.control, **said
     )
-    timers[decision.timer_id] = history_state.OpenTimer(
+    timers[decision.timer_id] = state.OpenTimer(
         started=started, due=history.now + float(decision.start_to_fire_timeout), control=decision.control
     )
     return False
 
 
-def _cancel_timer(history: HistoryBuilder, completed: int, decision: d.CancelTimer, cause: str | None) -> bool:
+def _cancel_timer(history: state.Growing, completed: int, decision: d.CancelTimer, cause: str | None) -> bool:
     timer = history.open.timers.get(decision.timer_id)
     said: dict[str, Any] = {"timer_id": decision.timer_id, "decision_task_completed_event_id": completed}
     if timer is None or cause is not None:
@@ -144,12 +141,12 @@ def _cancel_timer(history: HistoryBuilder, completed: int, decision: d.CancelTim
     return False
 
 
-def _execution(history: HistoryBuilder, workflow_id: str, run_id: str | None) -> a.Execution:
+def _execution(history: state.Growing, workflow_id: str, run_id: str | None) -> a.Execution:
     return a.Execution(workflow_id=workflow_id, run_id=run_id or f"{workflow_id}-run")
 
 
 def _signal(
-    history: HistoryBuilder, completed: int, decision: d.SignalExternalWorkflowExecution, cause: str | None
+    history: state.Growing, completed: int, decision: d.SignalExternalWorkflowExecution, cause: str | None
 ) -> bool:
     initiated = history.add(
         "SignalExternalWorkflowExecutionInitiated",
@@ -172,7 +169,7 @@ def _signal(
         )
         return True
     history.open.outgoing.append(
-        history_state.Outgoing(
+        state.Outgoing(
             execution=_execution(history, decision.workflow_id, decision.run_id),
             initiated=initiated,
             signal=decision.signal_name,
@@ -183,7 +180,7 @@ def _signal(
 
 
 def _cancel_external(
-    history: HistoryBuilder, completed: int, decision: d.RequestCancelExternalWorkflowExecution, cause: str | None
+    history: state.Growing, completed: int, decision: d.RequestCancelExternalWorkflowExecution, cause: str | None
 ) -> bool:
     said: dict[str, Any] = {
         "workflow_id": decision.workflow_id,
@@ -196,15 +193,13 @@ def _cancel_external(
         history.add("RequestCancelExternalWorkflowExecutionFailed", cause=cause, initiated_event_id=initiated, **said)
         return True
     history.open.outgoing.append(
-        history_state.Outgoing(
-            execution=_execution(history, decision.workflow_id, decision.run_id), initiated=initiated
-        )
+        state.Outgoing(execution=_execution(history, decision.workflow_id, decision.run_id), initiated=initiated)
     )
     return False
 
 
 def _start_child(
-    history: HistoryBuilder, completed: int, decision: d.StartChildWorkflowExecution, cause: str | None
+    history: state.Growing, completed: int, decision: d.StartChildWorkflowExecution, cause: str | None
 ) -> bool:
     children = history.open.children
     if cause is None and decision.workflow_id in children:
@@ -227,7 +222,7 @@ def _start_child(
     said["child_policy"] = decision.child_policy or "TERMINATE"
     said["tag_list"] = list(decision.tag_list) if decision.tag_list else None
     initiated = history.add("StartChildWorkflowExecutionInitiated", decision_task_completed_event_id=completed, **said)
-    children[decision.workflow_id] = history_state.Child(
+    children[decision.workflow_id] = state.Child(
         execution=_execution(history, decision.workflow_id, f"{decision.workflow_id}-{initiated}"),
         type=decision.workflow_type,
         initiated=initiated,
@@ -236,7 +231,7 @@ def _start_child(
     return False
 
 
-_APPLY: dict[type, Callable[[HistoryBuilder, int, Any, str | None], bool]] = {
+_APPLY: dict[type, Callable[[state.Growing, int, Any, str | None], bool]] = {
     d.ScheduleActivityTask: _schedule,
     d.RequestCancelActivityTask: _request_cancel,
     d.RecordMarker: _record_marker,

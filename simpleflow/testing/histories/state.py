@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -80,6 +80,27 @@ class Open:
         self.timers.clear()
         self.children.clear()
         self.waiting_decision = self.running_decision = None
+
+
+class Growing(Protocol):
+    """A history that decisions are written into."""
+
+    #: what is open in it, by its id
+    open: Open
+    run_id: str
+    task_list: str
+    type: a.Type
+    #: epoch seconds of the last event
+    now: float
+
+    def add(self, kind: str, **attributes: Any) -> int:
+        """Append an event of this type; return its id."""
+
+    def close(self, kind: str, **attributes: Any) -> None:
+        """Write the event that closes the execution; nothing is open afterwards."""
+
+    def schedule_decision(self) -> None:
+        """Write a DecisionTaskScheduled unless one is waiting already, or the execution is closed."""
 
 
 @functools.cache

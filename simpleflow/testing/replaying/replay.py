@@ -23,11 +23,11 @@ from simpleflow.core import decisions, errors, events
 from simpleflow.core import payloads as core_payloads
 from simpleflow.runtime import stores
 
-from . import replay_points
+from . import points
 
 __all__ = ["Diverged", "NotReplayable", "Outcome", "Point", "Saved", "read", "replay", "replay_all", "verify"]
 
-Point = replay_points.Point
+Point = points.Point
 
 
 class Diverged(errors.SimpleflowError):
@@ -108,11 +108,11 @@ def replay(
         strict: as of the engine, for classes that do not say.
     """
     again = _Replayer(workflow, tuple(history), workflow_id, run_id, load, payloads or stores.payloads(), strict)
-    points = tuple(again.resumed())
-    divergence = next((point.divergence for point in points if point.divergence), None)
-    if divergence is None and points:
-        divergence = again.from_scratch(points[-1].started_event_id).divergence
-    return Outcome(points=points, divergence=divergence)
+    made = tuple(again.resumed())
+    divergence = next((point.divergence for point in made if point.divergence), None)
+    if divergence is None and made:
+        divergence = again.from_scratch(made[-1].started_event_id).divergence
+    return Outcome(points=made, divergence=divergence)
 
 
 def verify(workflow: type | Sequence[type] | None, history: Iterable[events.Event], **options: Any) -> None:
@@ -124,7 +124,7 @@ def verify(workflow: type | Sequence[type] | None, history: Iterable[events.Even
     found = tuple(history)
     options = {"workflow_id": "replayed", "run_id": "replayed", "load": None, "payloads": stores.payloads()} | options
     again = _Replayer(workflow, found, strict=options.pop("strict", False), **options)
-    recorded = replay_points.recorded(found)
+    recorded = points.recorded(found)
     for resumed in again.resumed():
         scratch = again.from_scratch(resumed.started_event_id)
         where = f"decision started by event {resumed.started_event_id}"
@@ -132,18 +132,18 @@ def verify(workflow: type | Sequence[type] | None, history: Iterable[events.Even
             if point.divergence:
                 raise Diverged(f"{where}: {point.divergence}")
         # What a side effect returns is drawn anew at the decision that records it: there only types and ids can agree.
-        compare = replay_points.keys if resumed.drew_anew else tuple
+        compare = points.keys if resumed.drew_anew else tuple
         if compare(resumed.decisions) != compare(scratch.decisions):
             raise Diverged(
                 f"{where}: resumed and re-run evaluations decide differently\n"
-                + replay_points.columns("resumed", resumed.decisions, "re-run", scratch.decisions)
+                + points.columns("resumed", resumed.decisions, "re-run", scratch.decisions)
             )
         if resumed.started_event_id in recorded:
-            made, known = replay_points.keys(resumed.decisions), recorded[resumed.started_event_id]
+            made, known = points.keys(resumed.decisions), recorded[resumed.started_event_id]
             if made != known:
                 raise Diverged(
                     f"{where}: the code decides something else than the history shows\n"
-                    + replay_points.columns("history", known, "code", made)
+                    + points.columns("history", known, "code", made)
                 )
 
 
@@ -160,7 +160,7 @@ def replay_all(directory: str | Path, workflows: Sequence[type] = (), **options:
     outcomes: dict[Path, Outcome] = {}
     for path in found:
         saved = read(path)
-        workflow = by_name.get(replay_points.workflow_type(saved.events).name)
+        workflow = by_name.get(points.workflow_type(saved.events).name)
         outcomes[path] = replay(workflow, saved.events, workflow_id=saved.workflow_id, run_id=saved.run_id, **options)
     diffs = [f"{path}: {outcome.divergence}" for path, outcome in outcomes.items() if outcome.divergence]
     if diffs:
@@ -197,14 +197,14 @@ class _Replayer:
         self._load = load
         self._payloads = payloads
         self._strict = strict
-        self._type = replay_points.workflow_type(history)
+        self._type = points.workflow_type(history)
         #: a class that was named is meant, whatever its type was called when the history was made
         self._name = (
             str(getattr(workflow, "name", workflow.__name__)) if isinstance(workflow, type) else self._type.name
         )
-        self._started = replay_points.started(history)
+        self._started = points.started(history)
         #: its decider had a store for values over SWF's limits
-        self._offloads = replay_points.has_pointers(history)
+        self._offloads = points.has_pointers(history)
 
     def _engine(self) -> engines.Engine:
         return engines.Engine(
@@ -230,8 +230,8 @@ class _Replayer:
         previous = 0
         for started in self._started:
             decided = self._decide(engine, self._task(previous, started, previous))
-            yield replay_points.point(started, decided)
-            if replay_points.drew_anew(decided.decisions):
+            yield points.point(started, decided)
+            if points.drew_anew(decided.decisions):
                 engine.forget(self._run_id)  # the history has another value from here on
             elif not any(isinstance(decision, decisions.CLOSING) for decision in decided.decisions):
                 # A close is not acknowledged: its hooks belong to the decider that made it.
@@ -241,7 +241,7 @@ class _Replayer:
     def from_scratch(self, started: int) -> Point:
         """Make one decision with a new engine and the whole history up to it."""
         previous = max((other for other in self._started if other < started), default=0)
-        return replay_points.point(started, self._decide(self._engine(), self._task(previous, started, 0)))
+        return points.point(started, self._decide(self._engine(), self._task(previous, started, 0)))
 
     def _decide(self, engine: engines.Engine, task: engines.DecisionTask) -> engines.Decided:
         decided = engine.decide(task)
@@ -261,7 +261,7 @@ class _Replayer:
     def _local(
         self, task: engines.DecisionTask, asked: Sequence[engines.LocalActivity]
     ) -> dict[str, engines.LocalResult]:
-        known = replay_points.local_results(self._history, task.started_event_id)
+        known = points.local_results(self._history, task.started_event_id)
         missing = [activity.key for activity in asked if activity.key not in known]
         if missing:
             raise NotReplayable(

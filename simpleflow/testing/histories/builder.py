@@ -23,8 +23,9 @@ from simpleflow.core import attributes as a
 from simpleflow.core import clock, decisions, errors, events, limits
 from simpleflow.engine import contract
 
-from . import history_decisions, history_state
-from .history_state import Child, OpenActivity, OpenTimer, Outgoing
+from . import decisions as written
+from . import state
+from .state import Child, OpenActivity, OpenTimer, Outgoing
 
 __all__ = ["Child", "HistoryBuilder", "NotOpen", "OpenActivity", "OpenTimer", "Outgoing"]
 
@@ -70,8 +71,8 @@ class HistoryBuilder:
         #: epoch seconds of the last event
         self.now = clock.VirtualClock.DEFAULT_START
         self.tick = tick
-        #: what is open, by its id; see ``testing.history_state``
-        self.open = history_state.Open(activity_limit=activity_limit)
+        #: what is open, by its id; see ``testing.histories.state``
+        self.open = state.Open(activity_limit=activity_limit)
         if not isinstance(input, str):
             envelope = {"args": [], "kwargs": {}, **(input or {})}
             input = json.dumps(envelope, sort_keys=True, separators=(",", ":"))
@@ -95,7 +96,7 @@ class HistoryBuilder:
         """Append an event of this type with these attributes (snake_case); return its id."""
         self.now += self.tick
         number = len(self.events) + 1
-        self.events.append(history_state.event(kind, number, self.now, attributes))
+        self.events.append(state.event(kind, number, self.now, attributes))
         return number
 
     def advance(self, seconds: float) -> None:
@@ -167,7 +168,7 @@ class HistoryBuilder:
             started_event_id=started,
             execution_context=execution_context,
         )
-        history_decisions.apply(self, completed, made)
+        written.apply(self, completed, made)
 
     def time_out_decision(self) -> None:
         """The running decision task is not answered in time; the next one waits at once."""

@@ -1,0 +1,1 @@
+"""Histories made by hand, as Amazon SWF would have written them."""

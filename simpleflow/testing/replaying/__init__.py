@@ -1,0 +1,1 @@
+"""Saved histories, replayed against today's code."""
