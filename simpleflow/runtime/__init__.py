@@ -4,7 +4,7 @@ values.py    one activity task, and the three answers to it
 execute.py   a worker's step: task in, answer out (in a runner, or inline)
 runner.py    the child process that executes; frames.py what travels between it and its parent
 pool.py      the parent's side: runners started ahead, reused, recycled, ended with all they started
-worker.py    one task list: a poller, N slots; heartbeat.py keeps a task alive; status.py speaks with the agent
+worker.py    one task list: a poller, N slots; heartbeat.py keeps a task alive; agent_channel.py speaks with the agent
 decider.py   a decider's step; lanes.py polls and the one engine thread; watchdog.py ends a hung one
 calls.py     which errors are retried, and how long to wait
 standalone.py  deciders and workers as supervised children

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from simpleflow.core import documents, limits
+from simpleflow.core import clock, documents, limits
 from simpleflow.process import Stop
 from simpleflow.swf import errors
+from simpleflow.swf.transport import base
 
 from . import calls, failures, frames, heartbeat, pool, values
-
-if TYPE_CHECKING:
-    from . import worker as workers
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +20,46 @@ logger = logging.getLogger(__name__)
 PATIENCE = 3600.0
 
 
+class Terms(Protocol):
+    """What holds for every slot of a worker; see ``worker.Options``."""
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def task_list(self) -> str: ...
+    @property
+    def setup(self) -> frames.Setup: ...
+    @property
+    def heartbeat(self) -> float: ...
+    @property
+    def max_tasks(self) -> int: ...
+    @property
+    def max_mib(self) -> int: ...
+
+
+class Employer(Protocol):
+    """The worker, as its slots see it. Every member is thread safe."""
+
+    #: set by a slot when what it shows changes
+    changed: threading.Event
+
+    @property
+    def transport(self) -> base.Transport: ...
+    @property
+    def options(self) -> Terms: ...
+    @property
+    def time(self) -> clock.Clock: ...
+    @property
+    def stop(self) -> Stop: ...
+
+    def offer(self, slot: Slot) -> None:
+        """Take this slot into account: it has a runner that waits for a task."""
+
+
 class Slot:
     """Runs one task at a time, on a thread of its own. ``give``, ``interrupt`` and ``shown`` are thread safe."""
 
-    def __init__(self, worker: workers.Worker, number: int) -> None:
+    def __init__(self, worker: Employer, number: int) -> None:
         self._worker = worker
         self._box: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)

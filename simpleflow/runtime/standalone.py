@@ -27,7 +27,7 @@ from simpleflow.client import connect
 from simpleflow.core import errors, interceptors
 from simpleflow.process import Stop, Supervisor, lifeline, titles
 
-from . import beside, decider, execute, frames, identity, lanes, needs, status, stores, watchdog, worker
+from . import agent_channel, beside, decider, execute, frames, lanes, needs, poller_identity, stores, watchdog, worker
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +158,7 @@ def run_decider(
         decider.Options(
             domain=connection.domain,
             task_list=spec.task_list,
-            identity=identity.make(),
+            identity=poller_identity.make(),
             sticky_list=decider.sticky_name(spec.task_list) if spec.sticky else None,
             override_list=spec.override_list,
         ),
@@ -193,7 +193,7 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
         worker.Options(
             domain=connection.domain,
             task_list=spec.task_list,
-            identity=identity.make(),
+            identity=poller_identity.make(),
             processes=spec.slots,
             heartbeat=spec.heartbeat,
             one_task=spec.one_task,
@@ -205,7 +205,7 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
         made.work(poll_data)
         return
     path = settings.SIMPLEFLOW_STATUS_SOCKET
-    channel = status.Channel(path, made) if path else None
+    channel = agent_channel.Channel(path, made) if path else None
     if channel is not None:
         channel.start()
     try:

@@ -44,7 +44,6 @@ CIRCLES: tuple[set[str], ...] = (
         "engine.timers",
     },
     {"activity", "base", "canvas", "signal", "task", "workflow"},
-    {"runtime.slots", "runtime.worker"},
     {
         "server.children",
         "server.closing",

@@ -9,7 +9,7 @@ import pytest
 from simpleflow import settings
 from simpleflow.client import inputs
 from simpleflow.core import errors
-from simpleflow.runtime import identity
+from simpleflow.runtime import poller_identity
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +21,12 @@ def _settings() -> Iterator[None]:
 
 def test_the_node_comes_first() -> None:
     settings.put_setting("SIMPLEFLOW_NODE_ID", "i-0abc")
-    assert list(json.loads(identity.make())) == ["node", "pid", "hostname", "user", "exe"]
+    assert list(json.loads(poller_identity.make())) == ["node", "pid", "hostname", "user", "exe"]
 
 
 def test_keys_are_dropped_from_the_end_until_it_fits() -> None:
     settings.put_setting("SIMPLEFLOW_NODE_ID", "n" * 180)
-    made = identity.make()
+    made = poller_identity.make()
     assert len(made) <= 256
     assert list(json.loads(made))[:2] == ["node", "pid"]
     assert "exe" not in json.loads(made)
@@ -34,10 +34,10 @@ def test_keys_are_dropped_from_the_end_until_it_fits() -> None:
 
 def test_a_given_identity_replaces_it() -> None:
     settings.put_setting("SIMPLEFLOW_IDENTITY", '{"who":"me"}')
-    assert json.loads(identity.make()) == {"who": "me"}
+    assert json.loads(poller_identity.make()) == {"who": "me"}
     settings.put_setting("SIMPLEFLOW_IDENTITY", "me")
     with pytest.raises(errors.UsageError, match="SIMPLEFLOW_IDENTITY"):
-        identity.make()
+        poller_identity.make()
 
 
 @pytest.mark.parametrize(

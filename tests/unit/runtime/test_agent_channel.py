@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simpleflow.core import clock, documents
-from simpleflow.runtime import status
+from simpleflow.runtime import agent_channel
 
 
 class FakeWorker:
@@ -47,7 +47,7 @@ def listener(tmp_path: Path) -> Iterator[socket.socket]:
 @pytest.fixture
 def worker(listener: socket.socket) -> Iterator[FakeWorker]:
     fake = FakeWorker()
-    channel = status.Channel(listener.getsockname(), fake, time=clock.VirtualClock(1000.0))  # type: ignore[arg-type]
+    channel = agent_channel.Channel(listener.getsockname(), fake, time=clock.VirtualClock(1000.0))  # type: ignore[arg-type]
     channel.start()
     yield fake
     channel.close()
