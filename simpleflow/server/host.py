@@ -188,7 +188,7 @@ class Host:
         if future is not None and not future.done() and self.service.withdraw(waiter):
             future.set_result(waiter.empty())
 
-    async def revoke(self, poll_id: str) -> bool:
+    def revoke(self, poll_id: str) -> bool:
         """End an open long poll at once, without a task; False when it is not open any more."""
         waiter = self.service.ledger.polls.named(poll_id)
         if waiter is None or not self.service.revoke(poll_id):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import time
@@ -39,14 +40,18 @@ _EMPTY_POLL: Final = {
 }
 
 
+class _Crossed(Exception):
+    """Another request of the connection waits behind a long poll: neither is carried out."""
+
+
 class Calls(Protocol):
     """What the skin needs of a host (``host.Host``)."""
 
     async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         """Carry out a call; returns after the commit that it depends on. Cancelled: the client is gone."""
 
-    async def revoke(self, poll_id: str) -> bool:
-        """End an open poll at once; False when there is none of that name."""
+    def revoke(self, poll_id: str) -> bool:
+        """End an open poll at once; False when there is none of that name, or a task is on its way to it."""
 
 
 class App:
@@ -88,7 +93,7 @@ class App:
         """Answer the open polls, empty or with what came meanwhile; later ones are answered empty at once."""
         self._stopping = True
         for poll_id in list(self._open):
-            await self._host.revoke(poll_id)
+            self._host.revoke(poll_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = scope["simpleflow.connection"]
@@ -98,7 +103,7 @@ class App:
             status, close = 200, False
         except errors.Fault as fault:
             answer, status, close = fault.body(), fault.status, fault.status in (413, 503)
-        except faults.ResponseLost:
+        except (faults.ResponseLost, _Crossed):
             await connection.lose()
             return
         except asyncio.CancelledError:
@@ -168,15 +173,19 @@ class App:
             if not 0 < len(name) <= _POLL_ID:
                 raise errors.validation(f"X-Simpleflow-Poll must have 1 to {_POLL_ID} characters")
             if name in self._open:  # its poller gave that one up, and we have not heard of it yet
-                await self._host.revoke(name)
+                self._host.revoke(name)
         if self._stopping and "nextPageToken" not in request:
             return _EMPTY_POLL[action]
+        if "nextPageToken" not in request:
+            if connection.pipeline:
+                raise _Crossed
+            connection.withdraw = functools.partial(self._host.revoke, name)
         self._open[name] = connection
         connection.waiting = asyncio.current_task()
         try:
             return await self._host.call(action, request, poll_id=name)
         finally:
-            connection.waiting = None
+            connection.waiting = connection.withdraw = None
             if self._open.get(name) is connection:
                 del self._open[name]
             self._seen = time.monotonic()
@@ -221,7 +230,7 @@ class App:
             poll_id = request.get("pollId")
             if not isinstance(poll_id, str) or not 0 < len(poll_id) <= _POLL_ID:
                 raise errors.validation(f"pollId must be a string of 1 to {_POLL_ID} characters")
-            return msgspec.json.encode({"revoked": await self._host.revoke(poll_id)})
+            return msgspec.json.encode({"revoked": self._host.revoke(poll_id)})
         if name == b"Status":
             return msgspec.json.encode(self._status())
         raise errors.protocol("UnknownOperationException", "SimpleflowEmbedded knows RevokePoll and Status only")

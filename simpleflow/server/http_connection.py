@@ -3,12 +3,18 @@
 What is added: limits on the bytes of a request and of its head, a time within which a request must be complete, a time
 after which a client that reads nothing is dropped, and the cancellation of a long poll whose client has gone. A client
 that sends many requests at once is not read from before some of them are answered.
+
+A request that arrives while a long poll is open on its connection closes the connection: the poll is withdrawn, the
+request is not carried out. Such requests come from processes that were forked after their client had connected: each
+believes the connection to be its own. The second request would wait for the poll, up to a minute. When the connection
+is closed each process connects anew and repeats its request, as it does with Amazon SWF, whose TLS layer refuses
+records that two processes have mixed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http import httptools_impl
@@ -75,6 +81,10 @@ class Connection(httptools_impl.HttpToolsProtocol):
         super().__init__(*args, **named)
         #: the task of the poll that is open here; cancelled when the client goes away
         self.waiting: asyncio.Task[Any] | None = None
+        #: withdraws the long poll that is open here; False when a task is on its way to it
+        self.withdraw: Callable[[], bool] | None = None
+        #: a request came while a long poll was open here: no request is carried out any more
+        self._crossed = False
         #: whether the client has gone
         self.gone = False
         #: bytes of the request that comes in, how many it may have, and how it is refused
@@ -103,6 +113,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self.waiting.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if self._crossed:
+            return
         if self._since is None:
             self._since = self.loop.time()
         self._size += len(data)
@@ -111,10 +123,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._refuse(*self._too_long())
 
     def on_message_begin(self) -> None:
+        self._look_for_open_poll()
         super().on_message_begin()
         self.scope["simpleflow.connection"] = self  # type: ignore[typeddict-unknown-key]  # our own application's
 
     def on_headers_complete(self) -> None:
+        self._look_for_open_poll()  # the request may have begun before the poll was opened
         if self._size > HEAD_BYTES and self._head_size() > HEAD_BYTES:
             self._why = self._too_long()
             raise _Refused
@@ -129,6 +143,16 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._worked = self.cycle
         elif len(self.pipeline) <= BEHIND:
             self.flow.resume_reading()  # a client that goes away while its poll is open has to be noticed
+
+    def _look_for_open_poll(self) -> None:
+        if self.withdraw is None:
+            return
+        self._crossed = True
+        if self.withdraw():
+            self.drop()
+        elif self._worked is not None:
+            self._worked.keep_alive = False  # the task that is on its way is sent first
+        raise _Refused
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -150,6 +174,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._hold_back()
 
     def send_400_response(self, msg: str) -> None:
+        if self._crossed:
+            return
         self._refuse(*(self._why or (400, msg)))
 
     def cork(self) -> None:

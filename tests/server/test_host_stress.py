@@ -97,7 +97,7 @@ class Stress:
                 poll.cancel()
             elif what < 0.25:
                 await asyncio.sleep(0)
-                await self.hosted.revoke(name)
+                self.hosted.revoke(name)
             found = await self.answer(poll)
             if found is not None and found["taskToken"]:
                 close = [decision("CompleteWorkflowExecution")] if chance.random() < 0.5 else []

@@ -29,11 +29,13 @@ class Host:
         self.cancelled: list[str] = []
         self.opened = threading.Event()
         self.withdrawn = threading.Event()
+        #: whether the next page of a decision task is answered
+        self.pages = False
 
     async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         request = validation.check(action, request)
         self.calls.append((action, request))
-        if poll_id is not None:
+        if poll_id is not None and not (self.pages and "nextPageToken" in request):
             waiter = asyncio.get_running_loop().create_future()
             self.polls[poll_id] = waiter
             self.opened.set()
@@ -51,7 +53,7 @@ class Host:
             raise answer
         return answer
 
-    async def revoke(self, poll_id: str) -> bool:
+    def revoke(self, poll_id: str) -> bool:
         waiter = self.polls.get(poll_id)
         if waiter is None or waiter.done():
             return False
@@ -75,6 +77,7 @@ class Served:
         assert self.ready.wait(10)
 
     async def _run(self) -> None:
+        self.loop = asyncio.get_running_loop()
         serving = asyncio.ensure_future(self.server.run_on(self.sockets))
         while not self.server.started:
             await asyncio.sleep(0.005)

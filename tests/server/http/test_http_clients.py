@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 
+import msgspec
 import pytest
 import skin_rig
 
@@ -37,25 +38,68 @@ def test_a_poll_ends_with_its_client(served: skin_rig.Served, half: bool) -> Non
     assert served.post(COUNT, BODY)[0] == 200
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.1], ids=["at once", "later"])
-def test_a_poll_with_a_request_behind_it_ends_with_its_client(
-    served: skin_rig.Served, pause: float, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+@pytest.mark.parametrize("how", ["behind it", "its first byte behind it", "later", "later, its first byte", "a poll"])
+def test_a_request_on_the_connection_of_an_open_poll_closes_it(
+    served: skin_rig.Served, tcp: bool, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    poll, other = skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: gone\r\n"), skin_rig.head(COUNT, len(BODY))
-    with served.connect() as made:
-        if not pause:
-            made.sendall(poll + BODY + other + BODY)
-        else:
-            made.sendall(poll + BODY)
-            time.sleep(pause)
-            made.sendall(other + BODY)
-        assert served.host.opened.wait(10)
-        time.sleep(0.05)
-    assert served.host.withdrawn.wait(10)
-    until(lambda: served.connections == 0)
+    """Two processes that were forked share a connection: both read its end, and both repeat their requests."""
+    poll = skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: shared\r\n") + BODY
+    other = skin_rig.head(POLL if how == "a poll" else COUNT, len(BODY)) + BODY
+    with served.connect(tcp=tcp) as made:
+        made.sendall(poll + {"behind it": other, "its first byte behind it": other[:1]}.get(how, b""))
+        if how != "behind it":
+            assert served.host.opened.wait(10)
+            made.sendall({"its first byte behind it": other[1:], "later, its first byte": other[:1]}.get(how, other))
+        assert skin_rig.receive(made) == b""
+    assert [action for action, _ in served.host.calls] in (["PollForActivityTask"], [])
+    until(lambda: not served.host.polls and served.app.open_polls == 0 and served.connections == 0)
     gc.collect()
-    assert served.host.cancelled == ["gone"]
     assert not caplog.records
+    assert served.post(COUNT, BODY)[0] == 200
+
+
+def test_a_task_that_is_on_its_way_is_sent_before_the_connection_is_closed(
+    served: skin_rig.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, other = skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: mine\r\n"), skin_rig.head(COUNT, len(BODY))
+    refused = threading.Event()
+
+    def revoke(poll_id: str) -> bool:
+        refused.set()
+        return False
+
+    monkeypatch.setattr(served.host, "revoke", revoke)
+    with served.connect() as made:
+        made.sendall(poll + BODY)
+        assert served.host.opened.wait(10)
+        made.sendall(other + BODY + other + BODY)
+        assert refused.wait(10)
+        task = {"taskToken": "token", "startedEventId": 5}
+        served.loop.call_soon_threadsafe(served.host.polls["mine"].set_result, task)
+        status, headers, body = skin_rig.parse(skin_rig.receive(made))
+    assert (status, headers["connection"], msgspec.json.decode(body)) == (200, "close", task)
+    assert [action for action, _ in served.host.calls] == ["PollForActivityTask"]
+
+
+def test_line_ends_behind_a_poll_are_not_a_request(served: skin_rig.Served) -> None:
+    """Old clients end a body with a line end that its length does not count."""
+    with served.connect() as made:
+        made.sendall(
+            skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: mine\r\nConnection: close\r\n") + BODY + b"\r\n"
+        )
+        assert served.host.opened.wait(10)
+        made.sendall(b"\r\n")
+        assert served.post("SimpleflowEmbedded.RevokePoll", b'{"pollId":"mine"}') == (200, {"revoked": True})
+        assert skin_rig.parse(skin_rig.receive(made))[0] == 200
+
+
+def test_the_next_page_of_a_decision_task_is_not_a_long_poll(served: skin_rig.Served) -> None:
+    target = "SimpleWorkflowService.PollForDecisionTask"
+    page = b'{"domain":"d","taskList":{"name":"l"},"nextPageToken":"t"}'
+    served.host.pages = True
+    one, two = skin_rig.head(target, len(page)) + page, skin_rig.head(COUNT, len(BODY), "Connection: close\r\n") + BODY
+    assert served.raw(one + one + two).count(b"200 OK") == 3
 
 
 def test_a_client_that_sends_on_and_on_waits_for_its_answers(served: skin_rig.Served) -> None:

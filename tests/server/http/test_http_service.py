@@ -46,6 +46,27 @@ def count(home: home_rig.Home) -> int:
     return int(msgspec.json.decode(made)["count"])
 
 
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+def test_the_poll_of_a_shared_connection_gets_no_task(home: home_rig.Home, tcp: bool) -> None:
+    status = prepare(home, "--port", "0", "--db", ":memory:")
+    register(home)
+    body = msgspec.json.encode({"domain": "d", "taskList": {"name": "l"}})
+    request = skin_rig.head("SimpleWorkflowService.PollForDecisionTask", len(body)) + body
+    with socket.socket(socket.AF_INET if tcp else socket.AF_UNIX) as made:
+        made.settimeout(10)
+        made.connect(("127.0.0.1", int(status["url"].rpartition(":")[2])) if tcp else str(home.places.socket))
+        made.sendall(request)
+        until_polls(1)
+        made.sendall(request)
+        assert made.recv(1) == b""
+        until_polls(0)
+        home.call("StartWorkflowExecution", workflowId="x", **START)
+        pending = home.call("CountPendingDecisionTasks", domain="d", taskList={"name": "l"})
+        assert msgspec.json.decode(pending)["count"] == 1
+    with poll(home) as other:
+        assert b'"workflowId":"x"' in skin_rig.receive(other)
+
+
 def test_faults_on_demand_and_a_client_that_tries_again(home: home_rig.Home) -> None:
     words = ("throttle:StartWorkflowExecution:1", "lost-response:StartWorkflowExecution:1", "clock-jump:86400")
     status = prepare(home, "--port", "0", *(each for word in words for each in ("--fault", word)))

@@ -19,6 +19,8 @@ from . import conftest as others
 pytestmark = [pytest.mark.slow, pytest.mark.needs_processes, pytest.mark.timeout(900)]
 
 _DOMAIN = "domain36"
+#: seconds; a call that waits behind the long poll of another process takes 60
+_BEFORE_A_POLL_ENDS = 55
 _RESULT = {"chain": [2, 4], "child": 42, "failed": True, "group": [10, 12], "sum": 15}
 
 
@@ -66,10 +68,10 @@ class Old:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
 
-    def result(self, workflow_id: str) -> Any:
+    def result(self, workflow_id: str, seconds: float = 90) -> Any:
         """Wait for an execution to complete; return its result."""
         try:
-            info = self._served.closed(_DOMAIN, workflow_id, 90)
+            info = self._served.closed(_DOMAIN, workflow_id, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self._log.read_text()[-4000:]}") from error
         assert info["closeStatus"] == "COMPLETED", self._log.read_text()[-4000:]
@@ -115,3 +117,19 @@ def test_deciders_and_workers_of_their_own(old: Old, served: others.Served) -> N
         old.run(*start, "--workflow-id", "third", "--input", '{"args":[]}', "flow36.Signalled")
         old.run("workflow.terminate", _DOMAIN, "third")
         assert served.closed(_DOMAIN, "third", 10)["closeStatus"] == "TERMINATED"
+
+
+def test_its_own_defaults(old: Old, served: others.Served) -> None:
+    """Deciders and workers without any count: they are forked from a process whose connection they share."""
+    decider = ("decider.start", "--domain", _DOMAIN, "--task-list", "decide36")
+    worker = ("worker.start", "--domain", _DOMAIN, "--task-list", "work36")
+    with old.start(*decider, "flow36.Main", "flow36.Child", "flow36.Signalled"), old.start(*worker):
+        start = ("workflow.start", "--domain", _DOMAIN)
+        old.run(*start, "--workflow-id", "defaults", "--input", '{"args":[5]}', "flow36.Main")
+        assert old.result("defaults", _BEFORE_A_POLL_ENDS) == _RESULT
+
+
+def test_two_deciders_are_forked_before_the_first_poll(old: Old) -> None:
+    given = ("--nb-deciders", "2", "--nb-workers", "2", "--input", '{"args":[5]}')
+    with old.start("standalone", "--domain", _DOMAIN, *given, "flow36.Main"):
+        assert old.result("main36", _BEFORE_A_POLL_ENDS) == _RESULT
