@@ -6,13 +6,14 @@ def render(scene: str, frame: int) -> str: ...
 
 from __future__ import annotations
 
+import abc
 import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from simpleflow import registry, settings
+from simpleflow import base, registry, settings
 from simpleflow.core import errors
-from simpleflow.engine import calls, failures, strands
+from simpleflow.engine import calls, failures, futures, strands, submitting
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -129,9 +130,7 @@ class Activity(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it; inside ``run()`` return what can be submitted instead: ``self.submit(Foo(bar))``."""
         if strands.current() is not None:
-            from simpleflow import task
-
-            bound: Any = task.ActivityTask(self, *args, **kwargs)
+            bound: Any = ActivityTask(self, *args, **kwargs)
             return bound  # type: ignore[no-any-return]  # typed as what a unit test gets
         target: Any = self._callable
         if isinstance(target, type):
@@ -198,3 +197,82 @@ def with_attributes(
             "meta": meta,
         }
     )
+
+
+def get_actual_value(value: Any) -> Any:
+    """Return the result of a future, any other value as it is."""
+    return value.result if isinstance(value, futures.Future) else value
+
+
+class Task(base.Submittable):
+    """One submission."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str: ...
+
+    @staticmethod
+    def resolve_args(*args: Any) -> list[Any]:
+        return [get_actual_value(value) for value in args]
+
+    @staticmethod
+    def resolve_kwargs(**kwargs: Any) -> dict[str, Any]:
+        return {key: get_actual_value(value) for key, value in kwargs.items()}
+
+
+class ActivityTask(Task):
+    """An activity with its arguments, which may be futures that are not done yet, in lists and dictionaries too."""
+
+    def __init__(self, activity: Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
+        # 0.36 reserves these for workers.
+        self.context = kwargs.pop("context", None)
+        self.simpleflow_middlewares = kwargs.pop("simpleflow_middlewares", None)
+        self.activity = activity
+        self.args = list(args)
+        self.kwargs = kwargs
+
+    @property
+    def name(self) -> str:
+        return f"activity-{self.activity.name}"
+
+    @property
+    def idempotent(self) -> bool | None:
+        return self.activity.idempotent
+
+    def propagate_attribute(self, attr: str, val: Any) -> None:
+        self.activity = activity_with(self.activity, attr, val)
+
+    def execute(self) -> Any:
+        """Run it here and now."""
+        return self.activity(*self.resolve_args(*self.args), **self.resolve_kwargs(**self.kwargs))
+
+    def submit_to(
+        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+    ) -> futures.Future[Any]:
+        return submitting.activity(
+            executor, self.activity, self.args, self.kwargs, priority=priority, raises=raises, plain=self.plain
+        )
+
+    #: sent without the envelope
+    plain = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.activity.name}, args={self.args}, kwargs={self.kwargs})"
+
+
+class NonPythonicActivityTask(ActivityTask):
+    """An activity of a worker in another language: its input is the bare list, or the bare object, of arguments."""
+
+    plain = True
+
+    def __init__(self, activity: Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
+        if args and kwargs:
+            raise ValueError("positional or keyword arguments, not both: the input is one list or one object")
+        super().__init__(activity, *args, **kwargs)
+
+
+def activity_with(declared: Activity[Any, Any], attr: str, val: Any) -> Activity[Any, Any]:
+    """Return a copy of an activity with one attribute changed: the shared object stays as it is."""
+    other = copy.copy(declared)
+    other.propagate_attribute(attr, val)
+    return other

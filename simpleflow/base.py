@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from simpleflow.engine import futures
 
-if TYPE_CHECKING:
-    from simpleflow import workflow
+
+class Owner(Protocol):
+    """What submits: a workflow, as what it submits sees it."""
+
+    @property
+    def executor(self) -> Any: ...
 
 
 class Submittable(abc.ABC):
@@ -28,7 +32,7 @@ class SubmittableContainer(abc.ABC):
     """Something that is made of submissions: a group, a chain, a step."""
 
     @abc.abstractmethod
-    def submit(self, workflow: workflow.Workflow) -> futures.Future[Any]:
+    def submit(self, workflow: Owner) -> futures.Future[Any]:
         """Submit what it is made of."""
 
     @abc.abstractmethod

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from simpleflow import activity, base, task
 from simpleflow.engine import calls, futures, groups, submitting
-
-if TYPE_CHECKING:
-    from simpleflow import workflow
 
 GroupFuture = groups.GroupFuture
 ChainFuture = groups.ChainFuture
@@ -22,7 +19,7 @@ def is_workflow(value: Any) -> bool:
 
 
 def submit(
-    owner: workflow.Workflow,
+    owner: base.Owner,
     submittable: Any,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -112,16 +109,16 @@ class Group(base.SubmittableContainer):
         for entry in self.activities:
             entry.propagate_attribute(attr, val)
 
-    def submit(self, workflow: workflow.Workflow) -> Any:
+    def submit(self, workflow: base.Owner) -> Any:
         return self.submit_with(workflow, None)
 
-    def submit_with(self, workflow: workflow.Workflow, raises: bool | None) -> Any:
+    def submit_with(self, workflow: base.Owner, raises: bool | None) -> Any:
         """Submit it inside something whose members raise or do not."""
         chosen = self.raises_on_failure if self.raises_on_failure is not None else raises
         members = [_member(workflow, entry, chosen) for entry in self.activities]
         return self._future(workflow, members, chosen)
 
-    def _future(self, workflow: workflow.Workflow, members: list[groups.Member], chosen: bool | None) -> Any:
+    def _future(self, workflow: base.Owner, members: list[groups.Member], chosen: bool | None) -> Any:
         made = self.future_class(self.activities, workflow, self.max_parallel, self.bubbles_exception_on_failure)
         return made.start(members, raises=chosen)
 
@@ -158,7 +155,7 @@ class Chain(Group):
             future_class=future_class,
         )
 
-    def _future(self, workflow: workflow.Workflow, members: list[groups.Member], chosen: bool | None) -> Any:
+    def _future(self, workflow: base.Owner, members: list[groups.Member], chosen: bool | None) -> Any:
         made = self.future_class(
             self.activities,
             workflow,
@@ -194,10 +191,10 @@ class FuncGroup(base.SubmittableContainer):
         else:
             self._attributes[attr] = val
 
-    def submit(self, workflow: workflow.Workflow) -> Any:
+    def submit(self, workflow: base.Owner) -> Any:
         return self.submit_with(workflow, None)
 
-    def submit_with(self, workflow: workflow.Workflow, raises: bool | None) -> Any:
+    def submit_with(self, workflow: base.Owner, raises: bool | None) -> Any:
         made = self.func(*self.args, **self.kwargs)
         if made is None and self._allow_none:
             made = Group()
@@ -226,13 +223,11 @@ def member(submittable: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     raise TypeError(f"{submittable!r} cannot be a member: pass an activity, a Workflow class, a task or a group")
 
 
-def _member(workflow: workflow.Workflow, entry: Any, raises: bool | None) -> groups.Member:
+def _member(workflow: base.Owner, entry: Any, raises: bool | None) -> groups.Member:
     return lambda *more: _submit_member(workflow, entry, raises, more)
 
 
-def _submit_member(
-    workflow: workflow.Workflow, entry: Any, raises: bool | None, more: Sequence[Any]
-) -> futures.Future[Any]:
+def _submit_member(workflow: base.Owner, entry: Any, raises: bool | None, more: Sequence[Any]) -> futures.Future[Any]:
     if isinstance(entry, base.SubmittableContainer):
         if more and isinstance(entry, FuncGroup):
             extended = FuncGroup(

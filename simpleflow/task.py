@@ -2,93 +2,29 @@
 
 from __future__ import annotations
 
-import abc
-import copy
 from typing import Any
 
-from simpleflow import activity, base
+from simpleflow.activity import ActivityTask, NonPythonicActivityTask, Task, activity_with, get_actual_value
 from simpleflow.engine import calls, failure_context, futures, submitting
 
+__all__ = [
+    "ActivityTask",
+    "CancelTimerTask",
+    "CancelWorkflowTask",
+    "ChildWorkflowTask",
+    "ContinueAsNewTask",
+    "MarkerTask",
+    "NonPythonicActivityTask",
+    "SignalTask",
+    "Task",
+    "TaskFailureContext",
+    "TimerTask",
+    "WorkflowTask",
+    "activity_with",
+    "get_actual_value",
+]
+
 TaskFailureContext = failure_context.TaskFailureContext
-
-
-def get_actual_value(value: Any) -> Any:
-    """Return the result of a future, any other value as it is."""
-    return value.result if isinstance(value, futures.Future) else value
-
-
-class Task(base.Submittable):
-    """One submission."""
-
-    @property
-    @abc.abstractmethod
-    def name(self) -> str: ...
-
-    @staticmethod
-    def resolve_args(*args: Any) -> list[Any]:
-        return [get_actual_value(value) for value in args]
-
-    @staticmethod
-    def resolve_kwargs(**kwargs: Any) -> dict[str, Any]:
-        return {key: get_actual_value(value) for key, value in kwargs.items()}
-
-
-class ActivityTask(Task):
-    """An activity with its arguments, which may be futures that are not done yet, in lists and dictionaries too."""
-
-    def __init__(self, activity: activity.Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
-        # 0.36 reserves these for workers.
-        self.context = kwargs.pop("context", None)
-        self.simpleflow_middlewares = kwargs.pop("simpleflow_middlewares", None)
-        self.activity = activity
-        self.args = list(args)
-        self.kwargs = kwargs
-
-    @property
-    def name(self) -> str:
-        return f"activity-{self.activity.name}"
-
-    @property
-    def idempotent(self) -> bool | None:
-        return self.activity.idempotent
-
-    def propagate_attribute(self, attr: str, val: Any) -> None:
-        self.activity = activity_with(self.activity, attr, val)
-
-    def execute(self) -> Any:
-        """Run it here and now."""
-        return self.activity(*self.resolve_args(*self.args), **self.resolve_kwargs(**self.kwargs))
-
-    def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
-        return submitting.activity(
-            executor, self.activity, self.args, self.kwargs, priority=priority, raises=raises, plain=self.plain
-        )
-
-    #: sent without the envelope
-    plain = False
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.activity.name}, args={self.args}, kwargs={self.kwargs})"
-
-
-class NonPythonicActivityTask(ActivityTask):
-    """An activity of a worker in another language: its input is the bare list, or the bare object, of arguments."""
-
-    plain = True
-
-    def __init__(self, activity: activity.Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
-        if args and kwargs:
-            raise ValueError("positional or keyword arguments, not both: the input is one list or one object")
-        super().__init__(activity, *args, **kwargs)
-
-
-def activity_with(declared: activity.Activity[Any, Any], attr: str, val: Any) -> activity.Activity[Any, Any]:
-    """Return a copy of an activity with one attribute changed: the shared object stays as it is."""
-    other = copy.copy(declared)
-    other.propagate_attribute(attr, val)
-    return other
 
 
 class WorkflowTask(Task):

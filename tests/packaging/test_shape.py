@@ -43,7 +43,6 @@ CIRCLES: tuple[set[str], ...] = (
         "engine.strict",
         "engine.timers",
     },
-    {"activity", "base", "canvas", "signal", "task", "workflow"},
     {
         "server.children",
         "server.closing",
