@@ -220,7 +220,10 @@ def status(cluster: str, watch: bool, every: bool, as_json: bool) -> None:
 @click.option("--purge", is_flag=True, help="Delete the data too: bucket and logs (ec2), documents and logs (else).")
 @JSON
 def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: bool) -> None:
-    """Drain and end every node, then manager and supervisor. Data stays."""
+    """Drain and end every node, then manager and supervisor. Data stays.
+
+    Repeat it to go on waiting, after --timeout or Ctrl-C: only --now ends running tasks.
+    """
     target = clusters.load(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2

@@ -1,7 +1,8 @@
-"""A child process that is kept alive: started tethered, started again with back-off when it dies."""
+"""A child process that is kept alive: started tethered, started again with back-off when it dies or cannot start."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import subprocess
@@ -41,6 +42,8 @@ class Child:
         self._directory = directory
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        #: signals that this process was sent: a worker or decider takes a second SIGTERM for "hurry"
+        self._asked: set[signal.Signals] = set()
         self._started = 0.0
         self._wait = 0.0
         self._died = 0.0
@@ -48,6 +51,8 @@ class Child:
         self.deaths = 0
         #: its last exit code, None while it never ended
         self.last_code: int | None = None
+        #: why the last attempt to start it failed; '' when it started
+        self.refusal = ""
 
     @property
     def pid(self) -> int | None:
@@ -61,10 +66,8 @@ class Child:
         if code is None:
             return True
         self.last_code = code
-        now = self._clock.monotonic()
-        lived = now - self._started
-        self._wait = _FIRST_WAIT if lived > _STEADY or not self._wait else min(self._wait * 2, _LONGEST_WAIT)
-        self._died = now
+        lived = self._clock.monotonic() - self._started
+        self._back_off(anew=lived > _STEADY)
         self.deaths += 1
         self._process = None
         level = logging.WARNING if code else logging.INFO
@@ -72,13 +75,36 @@ class Child:
         logger.log(level, "%s ended with %s after %.1f s", *said, extra={"action": "child_ended"})
         return False
 
+    def _back_off(self, *, anew: bool) -> None:
+        """Choose the pause before the next start, after a death or a start that failed."""
+        self._wait = _FIRST_WAIT if anew or not self._wait else min(self._wait * 2, _LONGEST_WAIT)
+        self._died = self._clock.monotonic()
+
     def keep(self) -> bool:
-        """Start it when it does not run and its back-off is over; True when it was started now."""
+        """Start it when it does not run and its back-off is over; True when it was started now.
+
+        What the system refuses (a folder that is gone, no memory, no free process or file) is noted in ``refusal``,
+        logged, and tried again after the back-off: the caller and its other children live on.
+        """
         if self.alive() or (self._wait and self._clock.monotonic() - self._died < self._wait):
             return False
-        output = self._log.open("ab") if self._log is not None else None
         try:
-            self._process = subprocess.Popen(
+            self._process = self._popen()
+        except OSError as error:
+            self._back_off(anew=False)
+            self.refusal = f"{self.name} cannot be started: {error}"
+            said = (self.refusal, self._wait)
+            logger.error("%s; it is tried again in %.1f s", *said, extra={"action": "child_refused"})
+            return False
+        self.refusal = ""
+        self._started = self._clock.monotonic()
+        self._asked = set()
+        return True
+
+    def _popen(self) -> subprocess.Popen[bytes]:
+        with contextlib.ExitStack() as closing:
+            output = None if self._log is None else closing.enter_context(self._log.open("ab"))
+            return subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -86,15 +112,11 @@ class Child:
                 env=self._environment,
                 cwd=self._directory or None,
             )
-        finally:
-            if output is not None:
-                output.close()
-        self._started = self._clock.monotonic()
-        return True
 
     def ask(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal when it runs."""
-        if self._process is not None and self._process.poll() is None:
+        """Send a signal to the child when it runs; one process gets the same signal once, however often it is asked."""
+        if self._process is not None and self._process.poll() is None and number not in self._asked:
+            self._asked.add(number)
             self._process.send_signal(number)
 
     def end(self, patience: float) -> None:

@@ -89,9 +89,10 @@ class Cluster:
         """Start the supervisor, detached, and wait until the manager runs.
 
         With ``tied`` it ends, at once, when this process ends, whatever ends it. ``directory`` is where workers and
-        deciders run (default: here). Raises UsageError when the cluster is up already or its file names what is not
-        here (a folder, a provider), NodesError after ``timeout``.
+        deciders run (default: here). Raises UsageError when the cluster is up already, when it is going down, or when
+        its file names what is not here (a folder, a provider); NodesError after ``timeout``.
         """
+        self._refuse_while_going_down()
         if self.is_up:
             raise self._already_up()
         from . import run  # the manager's half, which looking does not need
@@ -140,11 +141,22 @@ class Cluster:
         )
 
     def resume(self) -> bool:
-        """Have launches that the breaker stopped tried again; False when the cluster is not up or none is stopped."""
+        """Have launches that the breaker stopped tried again; False when the cluster is not up or none is stopped.
+
+        Raises UsageError when the cluster is going down.
+        """
+        self._refuse_while_going_down()
         if not self.is_up or not self.status().failures:
             return False
         self.paths.resume.touch()
         return True
+
+    def _refuse_while_going_down(self) -> None:
+        if self.is_up and self.paths.ending.exists():
+            raise core_errors.UsageError(
+                f"cluster '{self.config.cluster}' is going down and finishes its running tasks: "
+                f"`sfnodes down {self.loaded.path}` waits for its end, then `sfnodes up {self.loaded.path}`"
+            )
 
     def _already_up(self) -> core_errors.UsageError:
         return core_errors.UsageError(
@@ -168,7 +180,9 @@ class Cluster:
             self._tie = None
 
     def take_down(self, *, hurry: bool = False, timeout: float | None = None) -> bool:
-        """Drain and end everything; True when it is gone. ``hurry`` does not wait for running tasks.
+        """Drain and end everything; True when it is gone. Only ``hurry`` does not wait for running tasks.
+
+        It may be repeated, also by another process: that waits for the same end, and hurries nothing.
 
         Raises UsageError when the cluster is not up (without ``hurry``).
         """

@@ -42,6 +42,11 @@ def client(
     where = paths.ClusterPaths(cluster, os.environ if environment is None else environment)
     if where.embedded and not lifeline.held(where.lifeline):
         raise core_errors.UsageError(f"cluster '{cluster.cluster}' is not up; bring it up first: `sfnodes up {path}`")
+    if where.embedded and where.ending.exists():
+        raise core_errors.UsageError(
+            f"cluster '{cluster.cluster}' is going down, and nobody would decide this workflow; wait for its end "
+            f"(`sfnodes down {path}`), then `sfnodes up {path}`"
+        )
     if group is None and cluster.provider == "ec2":
         from .providers import ec2
 

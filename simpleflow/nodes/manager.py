@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -174,10 +173,15 @@ class Manager:
         """The supervisor says by a file that the cluster goes down: it outlives this process."""
         if self._ending_file is None:
             return
-        with contextlib.suppress(FileNotFoundError):
+        try:
             said = self._ending_file.read_text()
-            self._reconciler.ending = True
-            self._reconciler.hurry = said == "hurry"
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            logger.warning("%s cannot be read: %s", self._ending_file, error, extra={"action": "down"})
+            return
+        self._reconciler.ending = True
+        self._reconciler.hurry = said == "hurry"
 
     def _keep_deciders(self) -> None:
         assert self._deciders is not None

@@ -68,7 +68,8 @@ class Reconciler:
         try:
             for _ in self.steps():
                 pass
-        except core_errors.SimpleflowError as error:
+        except (core_errors.SimpleflowError, OSError) as error:
+            # OSError: this machine has no file descriptor, memory or disk left. It may have at the next pass.
             logger.warning("this pass ends early: %s", error, extra={"action": "pass"})
 
     def look(self) -> policy.Plan:

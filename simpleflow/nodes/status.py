@@ -6,14 +6,20 @@ The agent listens, one socket per worker. Everything happens in the agent's one 
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 import socket
+import time
 from pathlib import Path
 
 import msgspec
 
 from simpleflow.core import documents
 
+logger = logging.getLogger(__name__)
+
+#: seconds of rest when a connection cannot be accepted, which the selector would report at once again
+_REFUSED = 0.1
 #: a line longer than this is no status of ours
 _LIMIT = 4 << 20
 
@@ -66,13 +72,20 @@ class Channel:
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             connection, _ = self._listener.accept()
-            self._drop()
-            connection.setblocking(False)
-            self._connection = connection
-            self._selector.register(connection, selectors.EVENT_READ, self._read)
-            self._send()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # No free file descriptor: the worker stays in the queue of the socket, and the next turn tries again.
+            logger.warning("a worker's connection is not accepted yet: %s", error, extra={"action": "accept"})
+            time.sleep(_REFUSED)
+            return
+        self._drop()
+        connection.setblocking(False)
+        self._connection = connection
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        self._send()
 
     def _send(self) -> None:
         if self._connection is None or not self._standing:

@@ -1,7 +1,8 @@
 """The supervisor that ``up`` leaves behind on process and ssh: it keeps the manager, and the embedded service.
 
 It holds the cluster's lifeline (everything that belongs to the cluster ends when it dies), serves the nodes' metadata,
-and ends all with ``down``: SIGTERM drains first; SIGINT, and the end of the process it is tied to, do not wait.
+and ends all with ``down``: SIGTERM drains first, however often it comes; SIGINT, and the end of the process it is tied
+to, do not wait.
 """
 
 from __future__ import annotations
@@ -146,8 +147,11 @@ class Supervisor:
             service=self._service.pid if self._service.alive() else None,
         )
         if up != self._up or not self._paths.up.exists():
-            self._up = up
-            records.write(self._paths.up, msgspec.json.encode(up))
+            try:
+                records.write(self._paths.up, msgspec.json.encode(up))
+                self._up = up
+            except OSError as error:
+                logger.error("%s was not written: %s", self._paths.up, error, extra={"action": "up"})
         self._wait()
 
     def _wait(self) -> None:
@@ -165,8 +169,12 @@ class Supervisor:
         """Have the manager drain and end everything; it reads from a file what is wanted, so it may die meanwhile."""
         limit = None
         while True:
-            hurry = signal.SIGINT in self._signals or len(self._signals) > 1
-            records.write(self._paths.ending, b"hurry" if hurry else b"drain")
+            hurry = signal.SIGINT in self._signals
+            try:
+                records.write(self._paths.ending, b"hurry" if hurry else b"drain")
+            except OSError as error:
+                # Not a reason to end the nodes: the next turn tries again.
+                logger.error("%s was not written: %s", self._paths.ending, error, extra={"action": "down"})
             if hurry and limit is None:
                 limit = time.monotonic() + _HURRY
             if limit is not None and time.monotonic() > limit:
@@ -208,10 +216,10 @@ def reachable(endpoint: str) -> bool:
     """Tell whether somebody listens at a 'unix://' endpoint; others are taken for reachable."""
     if not endpoint.startswith("unix://"):
         return True
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
             probe.connect(endpoint.removeprefix("unix://"))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True

@@ -145,12 +145,26 @@ class Supervisor(NamedMixin):
                 self._ended(place, status, now)
 
     def _start(self, place: _Place, now: float) -> None:
-        if self._log is None:
-            place.child = Child(self._command, env=self._env)
-        else:
-            with open(self._log, "ab") as log:
-                place.child = Child(self._command, env=self._env, stdout=log, stderr=log)
+        try:
+            place.child = self._child()
+        except OSError as error:
+            # No memory, no free process or file: the other children work on, and this one is tried again.
+            place.ready = now + place.delay
+            logger.error(
+                "A child cannot be started: %s; it is tried again in %.1f s.",
+                error,
+                place.delay,
+                extra={"action": "start_refused"},
+            )
+            place.delay = min(place.delay * 2, LONGEST_DELAY)
+            return
         place.started = self._last_start = now
+
+    def _child(self) -> Child:
+        if self._log is None:
+            return Child(self._command, env=self._env)
+        with open(self._log, "ab") as log:
+            return Child(self._command, env=self._env, stdout=log, stderr=log)
 
     def _ended(self, place: _Place, status: int, now: float) -> None:
         assert place.child is not None

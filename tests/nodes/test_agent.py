@@ -54,7 +54,7 @@ while True:
 class Node:
     """An agent in this process, its worker as a child, its metadata and documents."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cluster: str = "", directory: str = "") -> None:
         self.folder = folder
         self.store = doubles.MemoryStore()
         self.server = MetadataServer(str(folder))
@@ -72,7 +72,9 @@ class Node:
         )
         script = folder / "worker.py"
         script.write_text(WORKER)
-        setup = setups.node_setup(doubles.cluster(), "small", store="memory://", endpoint="unix:///nowhere.sock")
+        setup = setups.node_setup(
+            doubles.cluster(cluster), "small", store="memory://", endpoint="unix:///nowhere.sock", directory=directory
+        )
         times = {**setup.times, "metadata": 0.05, "document_min": 0.05, "look": 0.1, "lease": 0.3, "margin": 4.5}
         self.own()
         self.agent = Agent(
@@ -81,7 +83,7 @@ class Node:
             self.store,
             dict(os.environ),
             clocks.RealClock(),
-            lambda setup, task_list, slots: [sys.executable, str(script), str(folder)],
+            lambda setup, task_list, slots: [sys.executable, str(script), str(folder), task_list],
         )
 
     def own(self, **changes: object) -> None:

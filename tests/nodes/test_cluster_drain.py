@@ -112,3 +112,27 @@ def test_whatever_is_marked_whenever_no_task_is_lost_or_run_twice(rig: Rig, serv
     assert len(marked) >= 2
     assert len(set(run.ran_on().values())) >= 2
     rig.until("every marked node is gone", lambda: all(rig.ended(name) for name in marked))
+
+
+def test_down_may_be_repeated_and_only_now_hurries(rig: Rig, service: connect.Connection) -> None:
+    """After --timeout, after Ctrl-C, by a second person: the running task is finished (skypilot, ray)."""
+    Run(rig, service, "long", 1, 0, 5.0)
+    rig.until("a node shows the task", lambda: any(each.running for each in working(rig)))
+    node = next(each.node for each in working(rig) if each.running)
+    other = clusters.load(rig.file, rig.environment)
+    for each in (rig.cluster, rig.cluster, other):
+        assert not each.take_down(timeout=0.0)
+        time.sleep(0.3)  # two signals that are pending at once are one
+    assert rig.sfnodes("down", str(rig.file), "--timeout", "0").returncode == 1
+    for command in ("up", str(rig.file)), ("up", str(rig.file), "--json"):
+        refused = rig.sfnodes(*command)
+        assert (refused.returncode, refused.stdout) == (64, "")
+        assert "is going down and finishes its running tasks" in refused.stderr
+    start = rig.command("workflow.start", "--cluster", str(rig.file), "tests.nodes.jobs.Naps", "--input", "[1, 0, 0]")
+    assert start.returncode == 64
+    assert "is going down, and nobody would decide" in start.stderr
+    assert other.take_down(timeout=60.0)
+    (shown,) = (each for each in rig.cluster.status().nodes if each.node == node)
+    began, ended = shown.busy[-1]
+    assert ended is not None
+    assert ended - began > 4.5, "the task was cut off"

@@ -157,6 +157,34 @@ def test_a_child_is_kept_with_growing_pauses_and_a_clean_end_is_noticed() -> Non
 
 
 @pytest.mark.needs_processes
+def test_a_child_that_is_asked_again_gets_one_signal(tmp_path: Path) -> None:
+    """A worker or a decider takes a second SIGTERM for "hurry", and cuts its work off."""
+    program = (
+        "import pathlib, signal, sys, time; here = pathlib.Path(sys.argv[1]); seen = []\n"
+        "def note(number, frame):\n"
+        "    seen.append(number); (here / f'signal-{len(seen)}').touch()\n"
+        "signal.signal(signal.SIGTERM, note); (here / 'ready').touch()\n"
+        "while not (here / 'go').exists(): time.sleep(0.01)\n"
+    )
+    child = children.Child("d", [sys.executable, "-c", program, str(tmp_path)], dict(os.environ), clocks.RealClock())
+    child.keep()
+    wait_for(tmp_path / "ready")
+    child.ask()
+    wait_for(tmp_path / "signal-1")
+    child.ask()
+    threading.Timer(0.5, (tmp_path / "go").touch).start()
+    child.end(20.0)
+    assert not (tmp_path / "signal-2").exists()
+
+
+def wait_for(path: Path) -> None:
+    limit = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < limit, path
+        time.sleep(0.01)
+
+
+@pytest.mark.needs_processes
 def test_what_is_tethered_ends_with_the_process_that_began_it() -> None:
     program = (
         "import subprocess, sys, time; from simpleflow.nodes import tether\n"

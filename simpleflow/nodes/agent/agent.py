@@ -52,6 +52,12 @@ class _Worker:
             task_list=self.task_list, slots=self.slots, polling=said.polling, running=said.running
         )
 
+    def fault(self) -> str:
+        """What is wrong with it, in words; '' when nothing is."""
+        if self.child.refusal:
+            return self.child.refusal
+        return f"{self.child.name} ended {self.child.deaths} times" if self.child.deaths else ""
+
 
 class Agent:
     """Runs a node until it is drained. Make and run it in the main thread."""
@@ -158,11 +164,7 @@ class Agent:
 
     def _observe(self, now: float) -> None:
         lists = tuple(worker.list_status() for worker in self._workers)
-        sick = [
-            f"worker of '{worker.task_list}' ended {worker.child.deaths} times"
-            for worker in self._workers
-            if worker.child.deaths
-        ]
+        sick = [worker.fault() for worker in self._workers if worker.fault()]
         health = "; ".join([*([self._health] if self._health else []), *sick]) or "ok"
         self._reporter.update(lists, now, health=health)
         if self._reporter.document.state == "booting" and self._reporter.document.first_polled is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,9 +54,21 @@ class ProcessProvider:
                 return base.Launched(instances=already)
             if time.time() > spec.not_after:
                 raise errors.ProviderRefused(f"attempt {spec.attempt} came after its last moment; nothing was launched")
-            return base.Launched(
-                instances=tuple(self._start(spec, number, endpoint) for number in range(1, spec.units + 1))
-            )
+            return self._start_all(spec, endpoint)
+
+    def _start_all(self, spec: base.LaunchSpec, endpoint: str) -> base.Launched:
+        """Start node after node; what the system refuses (no memory, no free process or file) leaves nothing behind."""
+        started: list[base.Instance] = []
+        for number in range(1, spec.units + 1):
+            try:
+                started.append(self._start(spec, number, endpoint))
+            except OSError as error:
+                refusal = f"{spec.units - len(started)} of {spec.units} nodes were not started: {error}"
+                shutil.rmtree(self._nodes / f"{spec.attempt}-{number}", ignore_errors=True)
+                if not started:
+                    raise errors.ProviderRefused(refusal) from error
+                return base.Launched(instances=tuple(started), refusals=(refusal,))
+        return base.Launched(instances=tuple(started))
 
     def _start(self, spec: base.LaunchSpec, number: int, endpoint: str) -> base.Instance:
         node_id = f"{spec.attempt}-{number}"
