@@ -167,16 +167,22 @@ def template_(cluster: str, folder: str | None, base: bool) -> None:
 @BUNDLE
 @JSON
 def up(cluster: str, folder: str | None, as_json: bool) -> None:
-    """Start the cluster: a supervisor that keeps the manager, in the background; on ec2 the stacks."""
+    """Start the cluster, or have a living one work by the file and the code of now.
+
+    Locally a supervisor keeps the manager in the background; on ec2 the stacks are made or updated. Managers take up
+    a changed file at their next pass; machines that it touches finish their tasks and are replaced.
+    """
     target = clusters.load(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
         sfnodes_ec2.up(target.loaded, folder, as_json)
         return
+    was_up = target.is_up
+    renewed = was_up and target.renew()
     resumed = target.resume()
-    if not resumed:
-        if not target.is_up and not target.paths.embedded:
+    if not renewed and not resumed:
+        if not was_up and not target.paths.embedded:
             from . import sfnodes_connect
 
             sfnodes_connect.require(target.config)
@@ -186,7 +192,12 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
         f"cluster '{started.cluster}' is up (supervisor {started.pid}); start workflows with\n"
         f"  simpleflow workflow.start --cluster {cluster} WORKFLOW --input JSON"
     )
-    if resumed:
+    if renewed:
+        text = (
+            f"cluster '{started.cluster}' was up; it works by {cluster} as it is now: machines that the change touches "
+            f"finish their tasks and are replaced (`sfnodes status {cluster}` shows them)"
+        )
+    elif resumed:
         text = f"cluster '{started.cluster}' was up; its boot failures are forgotten: it launches on"
     show.message(msgspec.to_builtins(started), text, as_json)
 

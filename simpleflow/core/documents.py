@@ -12,6 +12,7 @@ import msgspec
 
 #: where the documents lie below the cluster's blob store
 CONTROL_KEY = "control.json"
+CLUSTER_KEY = "cluster.json"
 NODES_PREFIX = "nodes/"
 DEMAND_PREFIX = "demand/"
 LEDGER_PREFIX = "ledger/"
@@ -91,6 +92,8 @@ class NodeDocument(msgspec.Struct, frozen=True, kw_only=True):
     busy: tuple[tuple[float, float | None], ...] = ()
     #: why the node drains or ended
     reason: str = ""
+    #: of what this machine is made (NodeSetup.version)
+    version: str = ""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +179,17 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
+class ClusterDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """``cluster.json``: by what managers and deciders work. Written by ``up``, read by them at each pass."""
+
+    cluster: str
+    written: float
+    #: the cluster file's text (JSON is YAML), paths resolved
+    file: str
+    #: names the code that machines are to run; '' where nobody knows
+    code: str = ""
+
+
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``ledger/INSTANCE.json``: a closed row and what it cost; written by the manager before the row closes."""
 
@@ -213,5 +227,7 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     #: file lock whose release means that the machine's owner is gone; '' where machines end by themselves
     lifeline: str = ""
+    #: of what the machine is made, settings and code: one whose version is not the published one drains
+    version: str = ""
     #: of decider machines: the cluster file's text (JSON is YAML); their agent keeps a decider and a manager
     cluster_file: str = ""

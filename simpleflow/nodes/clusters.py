@@ -23,7 +23,7 @@ import psutil
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 
-from . import config, errors, lifeline, paths, stores, supervisor, work
+from . import config, errors, lifeline, paths, published, stores, supervisor, work
 from .providers.process import provider as process_module
 from .providers.process import records
 from .work import NodeStatus
@@ -97,8 +97,8 @@ class Cluster:
             raise self._already_up()
         from . import run  # the manager's half, which looking does not need
 
-        run.code_directory(self.loaded, directory or os.getcwd())
         run.factory_of(self.config)
+        self._publish(directory or os.getcwd())
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         reader, writer = os.pipe() if tied else (None, None)
         command = [sys.executable, "-m", "simpleflow.nodes.supervise", self.loaded.path]
@@ -127,6 +127,28 @@ class Cluster:
                 self.take_down(hurry=True)
             self._forget_process()
             raise
+
+    def _publish(self, directory: str) -> bool:
+        from . import run
+
+        store = stores.open_store(self.paths.store)
+        root = Path(self.loaded.path).parent
+        code = published.code_of(self.config, root, Path(run.code_directory(self.loaded, directory)))
+        return published.write(store, published.resolved(self.config, root), code, time.time())
+
+    def renew(self, directory: str | None = None) -> bool:
+        """Have the living cluster work by the file and the code of now; False when it does already.
+
+        Raises UsageError for a change that a living cluster cannot take over.
+        """
+        if self.paths.file.exists():
+            # By the file of its beginning: a changed store would hide what was published.
+            published.refuse_fixed(config.load(self.paths.file).config, self.config)
+        found = published.read(stores.open_store(self.paths.store), self.config.cluster)
+        if found is None:
+            return False
+        published.refuse_fixed(found.config, self.config)
+        return self._publish(directory or os.getcwd())
 
     def _wait_until_up(self, process: subprocess.Popen[bytes], limit: float, log_path: Path) -> None:
         while time.monotonic() < limit and process.poll() is None:
@@ -240,7 +262,12 @@ class Cluster:
 
     def status(self, *, since: float | None = None) -> Status:
         """Look at the documents; ``since`` (epoch seconds) leaves out machines that ended before."""
-        shown = work.look(self.config, stores.open_store(self.paths.store), self._listed, since=since)
+        store = stores.open_store(self.paths.store)
+        found = published.read(store, self.config.cluster)
+        works_by = self.config if found is None else found.config
+        shown = work.look(works_by, store, self._listed, since=since)
+        root = Path(self.loaded.path).parent
+        changed = published.not_taken_up(works_by, published.resolved(self.config, root), self.loaded.path)
         up = None
         with contextlib.suppress(core_errors.UsageError):
             up = self.up
@@ -260,7 +287,7 @@ class Cluster:
             failures=shown.failures,
             currency=shown.currency,
             cost=shown.cost,
-            notes=shown.notes,
+            notes=(*changed, *shown.notes),
         )
 
 

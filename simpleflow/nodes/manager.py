@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
@@ -54,14 +54,34 @@ class Deciders:
         times = cluster.settings
         self._linger = max(10 * times.loop, times.poll)
         logs.mkdir(parents=True, exist_ok=True)
-        self._children = [
-            children.Child(
-                f"decider {number}", command, environment, clock, directory=directory, log=logs / "deciders.log"
-            )
-            for number in range(1, cluster.deciders.max + 1)
-        ]
+        self._command = command
+        self._environment = environment
+        self._directory = directory
+        self._log = logs / "deciders.log"
+        self._children = [self._child(number) for number in range(1, cluster.deciders.max + 1)]
         self._wanted = 0
         self._busy = -float("inf")
+
+    def _child(self, number: int) -> children.Child:
+        return children.Child(
+            f"decider {number}",
+            self._command,
+            self._environment,
+            self._clock,
+            directory=self._directory,
+            log=self._log,
+        )
+
+    def change(self, cluster: config.ClusterConfig) -> None:
+        """Keep the numbers of another file that changes nothing of what deciders are made of."""
+        self._cluster = cluster
+        limit = cluster.deciders.max
+        for child in self._children[limit:]:
+            child.ask(signal.SIGTERM)
+        for child in self._children[limit:]:
+            child.end(_FAREWELL)
+        self._children = self._children[:limit]
+        self._children += [self._child(number) for number in range(len(self._children) + 1, limit + 1)]
 
     def wanted(self, pending: int, open_runs: bool) -> int:
         """How many deciders there should be now."""
@@ -97,6 +117,13 @@ class Deciders:
         self._wanted = 0
 
 
+class Parts(NamedTuple):
+    """What a manager works with; made anew when `up` published another file."""
+
+    reconciler: reconcile.Reconciler
+    deciders: Keeper | None
+
+
 class Manager:
     """Runs passes until the cluster is down. Make and run it in the main thread."""
 
@@ -108,8 +135,15 @@ class Manager:
         ending_file: Path | None = None,
         resume_file: Path | None = None,
         wakers: Sequence[Path] = (),
+        renewed: Callable[[], Parts | None] = lambda: None,
     ) -> None:
-        """``wakers``: files and folders of this machine whose change begins a pass at once (deciders' documents)."""
+        """``wakers``: files and folders of this machine whose change begins a pass at once (deciders' documents).
+
+        ``renewed`` is asked before each pass for the parts by a newly published file.
+        """
+        self._renewed = renewed
+        #: why the published file was not taken up, as it was logged last
+        self._unread = ""
         self._wakers = (*wakers, *(() if ending_file is None else (ending_file,)))
         self._ending_file = ending_file
         self._resume_file = resume_file
@@ -128,10 +162,11 @@ class Manager:
         """Work until told to leave, or until everything is gone when the cluster goes down; 0 then."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        reconciler = self._reconciler
         try:
             while not self._stopping and not self._finished():
                 before = self._changes()
+                self._renew()
+                reconciler = self._reconciler
                 self._read_ending()
                 reconciler.resume = self._resume_file is not None and self._resume_file.exists()
                 reconciler.run_pass()
@@ -147,9 +182,28 @@ class Manager:
                     self._rest(before)
         finally:
             if self._deciders is not None:
-                self._deciders.end(1.0 if reconciler.hurry else _FAREWELL)
+                self._deciders.end(1.0 if self._reconciler.hurry else _FAREWELL)
             self._release()
         return 0
+
+    def _renew(self) -> None:
+        """Take up what `up` published; what cannot be read or made leaves this manager to the file that it has."""
+        try:
+            parts = self._renewed()
+        except (core_errors.SimpleflowError, OSError) as error:
+            if str(error) != self._unread:
+                logger.warning("the published cluster file is not taken up: %s", error, extra={"action": "renew"})
+            self._unread = str(error)
+            return
+        self._unread = ""
+        if parts is None:
+            return
+        logger.info("the cluster file or the code that `up` published has changed", extra={"action": "renew"})
+        if self._deciders is not None and self._deciders is not parts.deciders:
+            # They answer what they work on; what comes next is taken by those of the new file.
+            self._deciders.end(_FAREWELL)
+        parts.reconciler.leading = self._reconciler.leading
+        self._reconciler, self._deciders = parts
 
     def _rest(self, before: tuple[int, ...]) -> None:
         """Wait until the next pass is due, or something changed since ``before``."""

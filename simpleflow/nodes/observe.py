@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -52,9 +53,16 @@ class Observer:
     """Reads what is there; remembers only what spares reads."""
 
     def __init__(
-        self, cluster: config.ClusterConfig, store: blobs.BlobStore, coordinator: Coordinator, clock: clocks.Clock
+        self,
+        cluster: config.ClusterConfig,
+        store: blobs.BlobStore,
+        coordinator: Coordinator,
+        clock: clocks.Clock,
+        versions: Mapping[str, str] | None = None,
     ) -> None:
+        """``versions`` names of what each profile's machines are to be made (setups.version_of)."""
         self._cluster = cluster
+        self._versions = dict(versions or {})
         self._times = cluster.settings
         self._store = store
         self._coordinator = coordinator
@@ -178,6 +186,7 @@ class Observer:
             boots={name: statistics.median(seen.values()) for name, seen in self._boots.items() if seen},
             covered=self.covered,
             ending=ending,
+            versions=self._versions,
         )
 
     def _node(self, row: documents.Row, control: documents.Control, listing: providers.Listing) -> model.Node:

@@ -32,6 +32,8 @@ class ClusterPaths:
     def __init__(self, cluster: config.ClusterConfig, environment: Mapping[str, str]) -> None:
         self.folder = data_folder(environment) / "clusters" / cluster.cluster
         self.lifeline = self.folder / "lifeline.lock"
+        #: the supervisor's copy of the cluster file
+        self.file = self.folder / "cluster.json"
         #: what `up` wrote, while the cluster is up
         self.up = self.folder / "up.json"
         #: there while the cluster goes down: 'drain', or 'hurry'

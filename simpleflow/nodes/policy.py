@@ -46,6 +46,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     covered: bool = True
     #: the cluster goes down: drain everything
     ending: bool = False
+    #: of what each profile's machines are to be made (setups.version_of); none: not looked at
+    versions: dict[str, str] = {}
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +131,7 @@ def unserved(cluster: config.ClusterConfig, scheduled: Mapping[str, int]) -> tup
     """Say which task lists have tasks that no machine of this cluster will ever take."""
     return tuple(
         f"{count} tasks wait on task list '{name}', which no profile serves: add {name}: {{profile: "
-        f"{min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then `sfnodes down` and `sfnodes up`"
+        f"{min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then `sfnodes up`"
         for name, count in sorted(scheduled.items())
         if count and name not in cluster.task_lists
     )
@@ -237,6 +239,7 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
         build.drains.extend(_item(node, why) for node in counted)
         build.keeps.extend(_item(node, f"marked: {node.row.reason or 'finishing'}") for node in marked)
         return
+    counted = _current(build, profile, counted)
     launching = sum(units for name, units in snapshot.launching if name == profile)
     need, why = _need(snapshot, profile, nodes)
     missing = need - len(counted) - launching
@@ -249,6 +252,25 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
     if missing > 0:
         _launch(build, profile, missing, why)
     _scale_down(build, profile, counted, surplus=max(-missing, 0), why=why)
+
+
+def _current(build: _Builder, profile: str, counted: list[model.Node]) -> list[model.Node]:
+    """Drain what was made before the newest `up` changed its profile or the code; return the others."""
+    wanted = build.snapshot.versions.get(profile, "")
+    kept = []
+    for node in counted:
+        made = "" if node.document is None else node.document.version
+        if wanted and made and made != wanted:
+            build.drains.append(_item(node, f"`sfnodes up` changed {_difference(made, wanted)} since it was made"))
+        else:
+            kept.append(node)
+    return kept
+
+
+def _difference(made: str, wanted: str) -> str:
+    """What two versions (setups.version_of) differ in."""
+    settings, code = (old != new for old, new in zip(made.split("-", 1), wanted.split("-", 1), strict=True))
+    return " and ".join([*(["its settings"] if settings else []), *(["the code"] if code else [])])
 
 
 def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -37,11 +37,12 @@ class Reconciler:
         store: blobs.BlobStore,
         coordinator: observe.Coordinator,
         clock: clocks.Clock,
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         self.cluster = cluster
         self.times = cluster.settings
         self.file = file
-        self.observer = observe.Observer(cluster, store, coordinator, clock)
+        self.observer = observe.Observer(cluster, store, coordinator, clock, versions)
         self._provider = provider
         self._store = store
         self._clock = clock

@@ -15,7 +15,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.swf.transport import base as transports
 
-from . import config, control, errors, manager, paths, policy, reconcile, service, setups, stores
+from . import config, control, errors, manager, paths, policy, published, reconcile, service, setups, stores
 from .providers import base as providers
 from .providers.process import records
 
@@ -23,8 +23,13 @@ from .providers.process import records
 _BUILT_IN = {name: f"simpleflow.nodes.providers.{name}" for name in ("process", "ec2", "ssh")}
 
 
-def provider_of(cluster: config.ClusterConfig, where: paths.ClusterPaths, directory: str) -> providers.NodeProvider:
-    """Make the provider that the cluster file names; raises UsageError for one that is not installed."""
+def provider_of(
+    cluster: config.ClusterConfig, where: paths.ClusterPaths, directory: str, code: str = ""
+) -> providers.NodeProvider:
+    """Make the provider that the cluster file names; raises UsageError for one that is not installed.
+
+    ``code`` names the code that its machines are to run.
+    """
     context = providers.ProviderContext(
         cluster=cluster,
         setups={
@@ -35,6 +40,7 @@ def provider_of(cluster: config.ClusterConfig, where: paths.ClusterPaths, direct
                 endpoint=where.endpoint,
                 directory=directory if cluster.provider == "process" else "",
                 lifeline=str(where.lifeline) if cluster.provider == "process" else "",
+                code=code,
             )
             for name in cluster.profiles
         },
@@ -93,16 +99,27 @@ def reconciler_of(
     directory: str,
     holder: str,
     transport: transports.Transport,
-) -> tuple[reconcile.Reconciler, service.SwfCoordinator]:
-    """Make the reconciler and the coordinator of a cluster."""
+) -> reconcile.Reconciler:
+    """Make the reconciler of a cluster by the given file."""
     cluster = located(loaded.config)
     where = paths.ClusterPaths(cluster, environment)
     store = stores.open_store(where.store)
+    file = control.ControlFile(store, cluster.cluster, holder, clocks.RealClock())
     coordinator = service.SwfCoordinator(transport, cluster.swf_domain)
-    clock = clocks.RealClock()
-    file = control.ControlFile(store, cluster.cluster, holder, clock)
-    provider = provider_of(cluster, where, directory)
-    return reconcile.Reconciler(cluster, file, provider, store, coordinator, clock), coordinator
+    return _reconciler(published.Published(config=cluster), where, directory, file, coordinator)
+
+
+def _reconciler(
+    works_by: published.Published,
+    where: paths.ClusterPaths,
+    directory: str,
+    file: control.ControlFile,
+    coordinator: service.SwfCoordinator,
+) -> reconcile.Reconciler:
+    cluster, code = works_by.config, works_by.code
+    provider = provider_of(cluster, where, directory, code)
+    versions = {name: setups.version_of(cluster, name, code) for name in cluster.profiles} if code else {}
+    return reconcile.Reconciler(cluster, file, provider, file.store, coordinator, clocks.RealClock(), versions)
 
 
 def manager_of(
@@ -110,64 +127,131 @@ def manager_of(
 ) -> manager.Manager:
     """Make the manager of a cluster; on process and ssh it keeps the deciders too.
 
-    Workers and deciders of this machine run in ``directory``, or in the cluster file's ``code.path``.
+    It works by what `up` published in the cluster's store, and by the given file only before the first `up`. Workers
+    and deciders of this machine run in ``directory``, or in the cluster file's ``code.path``.
     """
-    cluster = loaded.config
-    directory = code_directory(loaded, directory)
-    where = paths.ClusterPaths(cluster, environment)
-    reconciler, coordinator = reconciler_of(loaded, environment, directory, manager.holder_name(), transport)
-    if cluster.provider == "ec2":
-        # `up` registered the domain: the machine's role may not (infra/roles.py).
-        return _on_a_decider_machine(cluster, environment, reconciler, coordinator)
-    if not where.ending.exists():
-        # What goes down may do so without its coordinator: machines drain by their marks.
-        coordinator.register_domain()
-    setup = setups.decider_setup(cluster, store=where.store, endpoint=where.endpoint, directory=directory)
-    where.folder.mkdir(parents=True, exist_ok=True)
-    records.write(where.decider_setup, msgspec.json.encode(setup))
-    deciders = manager.Deciders(
-        cluster,
-        manager.decider_command(cluster, where.endpoint),
-        {**environment, **cluster.deciders.environment, "SIMPLEFLOW_CLUSTER_SETUP": str(where.decider_setup)},
-        directory,
-        where.logs,
-        clocks.RealClock(),
-    )
-    wakers = []
-    if where.store.startswith("file://"):
-        wakers.append(Path(where.store.removeprefix("file://")) / documents.DEMAND_PREFIX)
-    return manager.Manager(reconciler, coordinator, deciders, where.ending, where.resume, wakers)
+    return _Maker(loaded, environment, directory, transport).make()
 
 
-def _on_a_decider_machine(
-    cluster: config.ClusterConfig,
-    environment: Mapping[str, str],
-    reconciler: reconcile.Reconciler,
-    coordinator: service.SwfCoordinator,
-) -> manager.Manager:
-    """The manager beside a decider of the group: alone and without work, it sets the group to 0 and leaves."""
-    from .providers import ec2
-    from .providers.ec2 import keeper
+class _Maker:
+    """Makes a manager, and makes its parts anew when `up` published another file or other code."""
 
-    given = environment.get(keeper.FOLDER_VARIABLE)
-    if not given:
-        # Run by hand elsewhere: it manages the workers and leaves the group alone.
-        return manager.Manager(reconciler, coordinator, None)
-    folder = Path(given)
-    look = keeper.MachineLook(folder, reconciler.times.poll, reconciler.observer.nothing_open, clocks.RealClock())
-    group = ec2.Ec2DeciderGroup(cluster.cluster, ec2.BotoClients(cluster.region))
-    made: manager.Manager | None = None
+    def __init__(
+        self,
+        loaded: config.LoadedCluster,
+        environment: Mapping[str, str],
+        directory: str,
+        transport: transports.Transport,
+    ) -> None:
+        cluster = located(loaded.config)
+        self._loaded = loaded
+        self._environment = environment
+        self._directory = directory
+        self._where = paths.ClusterPaths(cluster, environment)
+        store = stores.open_store(self._where.store)
+        self._watch = published.Watch(store, cluster.cluster)
+        self._works_by = self._found(self._watch.look()) or published.Published(config=cluster)
+        self._file = control.ControlFile(store, cluster.cluster, manager.holder_name(), clocks.RealClock())
+        self._coordinator = service.SwfCoordinator(transport, cluster.swf_domain)
+        self._deciders: manager.Deciders | None = None
+        self._decider_version = ""
+        self._made: manager.Manager | None = None
 
-    def left() -> None:
-        assert made is not None
-        made.stop()
+    def _found(self, found: published.Published | None) -> published.Published | None:
+        """What was published, with the place of its documents: it lies there."""
+        if found is None:
+            return None
+        return msgspec.structs.replace(
+            found, config=msgspec.structs.replace(found.config, store=self._loaded.config.store or self._where_store())
+        )
 
-    made = manager.Manager(
-        reconciler,
-        coordinator,
-        keeper.GroupKeeper(group, look, reconciler.file, folder, least=cluster.deciders.min, left=left),
-    )
-    return made
+    def _where_store(self) -> str:
+        return self._where.store if self._loaded.config.provider == "ec2" else ""
+
+    def make(self) -> manager.Manager:
+        """Make the manager."""
+        parts = self._parts()
+        if self._loaded.config.provider == "ec2":
+            self._made = manager.Manager(parts.reconciler, self._coordinator, parts.deciders, renewed=self.renewed)
+            return self._made
+        if not self._where.ending.exists():
+            # What goes down may do so without its coordinator: machines drain by their marks.
+            self._coordinator.register_domain()
+        wakers = []
+        if self._where.store.startswith("file://"):
+            folder = Path(self._where.store.removeprefix("file://"))
+            wakers += [folder / documents.DEMAND_PREFIX, folder / documents.CLUSTER_KEY]
+        self._made = manager.Manager(
+            parts.reconciler,
+            self._coordinator,
+            parts.deciders,
+            self._where.ending,
+            self._where.resume,
+            wakers,
+            renewed=self.renewed,
+        )
+        return self._made
+
+    def renewed(self) -> manager.Parts | None:
+        """The parts by what was published since the last look; None when nothing was."""
+        found = self._found(self._watch.look())
+        if found is None or found == self._works_by:
+            return None
+        before, self._works_by = self._works_by, found
+        try:
+            return self._parts()
+        except Exception:
+            self._works_by = before
+            self._watch.forget()
+            raise
+
+    def _parts(self) -> manager.Parts:
+        cluster = self._works_by.config
+        loaded = msgspec.structs.replace(self._loaded, config=cluster)
+        directory = code_directory(loaded, self._directory) if cluster.provider != "ec2" else self._directory
+        made = _reconciler(self._works_by, self._where, directory, self._file, self._coordinator)
+        # `up` registered the domain of ec2: the machine's role may not (infra/roles.py).
+        deciders = self._group(made) if cluster.provider == "ec2" else self._children(cluster, directory)
+        return manager.Parts(made, deciders)
+
+    def _children(self, cluster: config.ClusterConfig, directory: str) -> manager.Deciders:
+        """Deciders as children: those that live, unless they were made of something else."""
+        where, code = self._where, self._works_by.code
+        setup = setups.decider_setup(
+            cluster, store=where.store, endpoint=where.endpoint, directory=directory, code=code
+        )
+        if self._deciders is not None and setup.version == self._decider_version:
+            self._deciders.change(cluster)
+            return self._deciders
+        where.folder.mkdir(parents=True, exist_ok=True)
+        records.write(where.decider_setup, msgspec.json.encode(setup))
+        self._decider_version = setup.version
+        self._deciders = manager.Deciders(
+            cluster,
+            manager.decider_command(cluster, where.endpoint),
+            {**self._environment, **cluster.deciders.environment, "SIMPLEFLOW_CLUSTER_SETUP": str(where.decider_setup)},
+            directory,
+            where.logs,
+            clocks.RealClock(),
+        )
+        return self._deciders
+
+    def _group(self, reconciler: reconcile.Reconciler) -> manager.Keeper | None:
+        """The decider group; None for a manager that is run by hand elsewhere and leaves the group alone."""
+        from .providers import ec2
+        from .providers.ec2 import keeper
+
+        given = self._environment.get(keeper.FOLDER_VARIABLE)
+        if not given:
+            return None
+        cluster, folder = reconciler.cluster, Path(given)
+        look = keeper.MachineLook(folder, reconciler.times.poll, reconciler.observer.nothing_open, clocks.RealClock())
+        group = ec2.Ec2DeciderGroup(cluster.cluster, ec2.BotoClients(cluster.region))
+        return keeper.GroupKeeper(group, look, self._file, folder, least=cluster.deciders.min, left=self._left)
+
+    def _left(self) -> None:
+        assert self._made is not None
+        self._made.stop()
 
 
 def plan_now(
@@ -175,7 +259,7 @@ def plan_now(
 ) -> policy.Plan:
     """The plan that the manager would make now, without acting: documents and lists are only read."""
     try:
-        reconciler, _ = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
+        reconciler = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
     except errors.ProviderRefused as refused:
         # On ec2, before the first `up`: nobody manages anything yet.
         return policy.Plan(notes=(str(refused),))

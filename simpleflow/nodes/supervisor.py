@@ -24,7 +24,7 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 
-from . import children, config, lifeline, paths
+from . import children, config, lifeline, paths, published
 from .providers import process as process_provider
 from .providers.process import provider as process_module
 from .providers.process import records
@@ -82,9 +82,12 @@ class Supervisor:
             "SIMPLEFLOW_DISABLE_SETPROCTITLE": "1",
         }
         self._paths.logs.mkdir(parents=True, exist_ok=True)
+        # A manager that is started again must not depend on what became of the user's file meanwhile.
+        own = published.resolved(loaded.config, Path(loaded.path).parent)
+        records.write(self._paths.file, msgspec.json.encode(own))
         self._manager = children.Child(
             "manager",
-            [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", loaded.path],
+            [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(self._paths.file)],
             below,
             self._clock,
             directory=directory,

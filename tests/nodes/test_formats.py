@@ -73,6 +73,7 @@ def test_the_times_of_the_page_are_those_of_the_presets() -> None:
         ("`demand/DECIDER.json`, by each", documents.DemandDocument),
         ("`control.json`, replaced with If-Match", documents.Control),
         ("`ledger/INSTANCE.json`, by the manager", documents.LedgerEntry),
+        ("`cluster.json`, by `up`", documents.ClusterDocument),
         ("### What starts an agent", documents.NodeSetup),
         ("Worker to agent, on every change", status.WorkerStatus),
     ],

@@ -93,7 +93,13 @@ class Agent:
         self._reporter = report.Reporter(
             store,
             documents.NodeDocument(
-                node=self.node, profile=setup.profile, attempt=attempt, state="booting", booted=now, written=now
+                node=self.node,
+                profile=setup.profile,
+                attempt=attempt,
+                state="booting",
+                booted=now,
+                written=now,
+                version=setup.version,
             ),
             self._times,
         )
