@@ -9,11 +9,11 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from simpleflow import base, registry, settings
-from simpleflow.core import errors
-from simpleflow.engine import calls, failures, futures, strands, submitting
+from simpleflow.core import errors, numbers
+from simpleflow.engine import calls, declared, failures, futures, strands, submitting
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -48,6 +48,7 @@ class Activity(Generic[P, R]):
     ) -> None:
         self._callable = callable
         self._name = name
+        self.name = self._full_name()
         self.version = version
         self.task_list = task_list
         self.retry = retry
@@ -60,8 +61,16 @@ class Activity(Generic[P, R]):
         self.idempotent = idempotent
         self.meta = dict(meta) if meta else None
         self.__doc__ = getattr(callable, "__doc__", None)
-        self.name = self._full_name()
         self.register()
+
+    if not TYPE_CHECKING:  # type checkers would let every attribute be assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            # One place for the constructor, options(), propagate_attribute() and plain assignments.
+            check = _CHECKS.get(name)
+            if check is not None:
+                check(f"{_FIELDS.get(name, name)} of activity {self.name}", value)
+            super().__setattr__(name, value)
 
     def _full_name(self) -> str:
         if self._name is not None:
@@ -144,6 +153,22 @@ class Activity(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"Activity(name={self.name}, version={self.version}, task_list={self.task_list}, retry={self.retry})"
+
+
+def _check_priority(field: str, value: Any) -> None:
+    if value is not PRIORITY_NOT_SET:
+        numbers.priority(field, value)
+
+
+_TIMEOUTS = ("start_to_close", "schedule_to_close", "schedule_to_start", "heartbeat")
+#: attribute -> the check of its numbers
+_CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+    "retry": declared.check_retry,
+    "task_priority": _check_priority,
+    **{f"task_{kind}_timeout": numbers.timeout for kind in _TIMEOUTS},
+}
+#: attribute -> its name in messages, where another one is given
+_FIELDS = {f"task_{kind}_timeout": f"{kind}_timeout" for kind in _TIMEOUTS}
 
 
 class Decorator:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from simpleflow import activity, base, task
+from simpleflow.core import numbers
 from simpleflow.engine import calls, futures, groups, submitting
 
 GroupFuture = groups.GroupFuture
@@ -31,6 +32,8 @@ def submit(
     if "__priority" in kwargs:
         kwargs = dict(kwargs)
         priority = kwargs.pop("__priority")
+        if priority is not calls.UNSET:
+            numbers.priority("__priority", priority)
     run_now = getattr(executor, "execute", None)
     if isinstance(submittable, activity.Activity):
         if run_now is not None:
@@ -64,8 +67,8 @@ class Group(base.SubmittableContainer):
     """Members side by side. Its future's result is the list of theirs, in order, None for unfinished ones.
 
     ``raises_on_failure`` applies to the members inside this group only. ``max_parallel`` caps those that are pending
-    or running. A failed member makes the group raise AggregateException unless ``bubbles_exception_on_failure`` is
-    False; with ``raises_on_failure=True`` it also cancels its open siblings.
+    or running; None and 0 are no limit. A failed member makes the group raise AggregateException unless
+    ``bubbles_exception_on_failure`` is False; with ``raises_on_failure=True`` it also cancels its open siblings.
     """
 
     kind = "group"
@@ -78,6 +81,7 @@ class Group(base.SubmittableContainer):
         bubbles_exception_on_failure: bool = True,
         future_class: Any = groups.GroupFuture,
     ) -> None:
+        numbers.parallel(f"max_parallel of a {self.kind}", max_parallel)
         self.activities: list[Any] = []
         self.max_parallel = max_parallel
         self.raises_on_failure = raises_on_failure

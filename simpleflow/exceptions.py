@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simpleflow.core.errors import (
     AggregateException,
+    BadNumber,
     ExecutionBlocked,
     ExecutionFailure,
     Misuse,
@@ -30,6 +31,7 @@ class ExecutionTimeoutError(ExecutionError):
 
 __all__ = [
     "AggregateException",
+    "BadNumber",
     "ExecutionBlocked",
     "ExecutionError",
     "ExecutionFailure",

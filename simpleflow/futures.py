@@ -10,6 +10,7 @@ import concurrent.futures
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+from simpleflow.core import numbers
 from simpleflow.engine import combinators
 from simpleflow.engine.combinators import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, DoneAndNotDone
 from simpleflow.engine.futures import CANCELLED, FINISHED, OPEN, PENDING, RUNNING, Future
@@ -44,6 +45,8 @@ def wait(
     ``wait([a, b], ...)`` returns ``(done, not_done)`` as of the event that decided, whenever it is asked: done is what
     was settled by then.
     """
+    if timeout is not None:
+        numbers.duration("timeout of futures.wait()", timeout)
     given: list[Future[Any]] = []
     for entry in fs:
         given.extend([entry] if isinstance(entry, Future) else entry)

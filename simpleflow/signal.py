@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simpleflow import base
+from simpleflow.core import numbers
 from simpleflow.engine import calls, futures, submitting
 
 
@@ -15,6 +16,8 @@ class WaitForSignal(base.Submittable):
     """
 
     def __init__(self, signal_name: str, timeout: int | float | None = None) -> None:
+        if timeout is not None:
+            numbers.duration(f"timeout of wait_signal({signal_name!r})", timeout)
         self.signal_name = signal_name
         self.timeout = timeout
 

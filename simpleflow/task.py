@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from simpleflow.activity import ActivityTask, NonPythonicActivityTask, Task, activity_with, get_actual_value
+from simpleflow.core import numbers
 from simpleflow.engine import calls, failure_context, futures, submitting
 
 __all__ = [
@@ -131,6 +132,7 @@ class TimerTask(Task):
     """A durable timer; ``timeout`` in seconds."""
 
     def __init__(self, timer_id: str, timeout: int | float | str, control: Any = None) -> None:
+        numbers.duration(f"timeout of timer {timer_id!r}", timeout)
         self.timer_id = timer_id
         self.timeout = timeout
         self.control = control

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar, overload
 from simpleflow import activity, base, canvas, marker, task
 from simpleflow import signal as signals
 from simpleflow.core import errors
-from simpleflow.engine import evaluation, hooks, program, scopes, submitting
+from simpleflow.engine import declared, evaluation, hooks, program, scopes, submitting
 from simpleflow.engine.futures import Future
 
 T = TypeVar("T")
@@ -50,6 +50,10 @@ class Workflow:
     on_divergence: ClassVar[str | None] = None
     #: keep it suspended although it overrides before_replay, after_replay or should_cancel
     resumable: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        declared.check_workflow(cls)
 
     def __init__(self, executor: Any) -> None:
         self._executor = executor
@@ -212,9 +216,9 @@ class Workflow:
         """Open a saga: ``saga.add(undo, *args)`` after each step; when the block fails, undone in reverse order."""
         return scopes.saga(self)
 
-    def submit_local(self, declared: activity.Activity[..., T], *args: Any, **kwargs: Any) -> Future[T]:
+    def submit_local(self, submittable: activity.Activity[..., T], *args: Any, **kwargs: Any) -> Future[T]:
         """Run an activity beside the decider, without a task of its own; recorded as a marker."""
-        return submitting.local_activity(self._executor, declared, args, kwargs)
+        return submitting.local_activity(self._executor, submittable, args, kwargs)
 
     # -- hooks: each does nothing, and is called only when a class overrides it
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from simpleflow import settings
-from simpleflow.core import errors, interceptors, limits
+from simpleflow.core import errors, interceptors, limits, numbers
 from simpleflow.data import converter
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf import registration
@@ -69,13 +69,16 @@ def request(
             or settings.WORKFLOW_DEFAULT_TASK_LIST
         },
         "input": text,
-        "executionStartToCloseTimeout": str(
-            execution_timeout or getattr(cls, "execution_timeout", None) or settings.WORKFLOW_DEFAULT_EXECUTION_TIME
+        "executionStartToCloseTimeout": numbers.timeout(
+            "execution_timeout",
+            execution_timeout or getattr(cls, "execution_timeout", None) or settings.WORKFLOW_DEFAULT_EXECUTION_TIME,
+            unlimited=False,
         ),
-        "taskStartToCloseTimeout": str(
+        "taskStartToCloseTimeout": numbers.timeout(
+            "decision_tasks_timeout",
             decision_tasks_timeout
             or getattr(cls, "decision_tasks_timeout", None)
-            or settings.WORKFLOW_DEFAULT_DECISION_TASK_TIMEOUT
+            or settings.WORKFLOW_DEFAULT_DECISION_TASK_TIMEOUT,
         ),
         "childPolicy": getattr(cls, "child_policy", None) or "TERMINATE",
     }
@@ -86,9 +89,9 @@ def request(
         if len(chosen) > limits.TAGS:
             raise errors.UsageError(f"{len(chosen)} tags given, SWF takes {limits.TAGS}: {', '.join(map(str, chosen))}")
         asked["tagList"] = [str(tag) for tag in chosen]
-    priority = getattr(cls, "task_priority", None)
-    if isinstance(priority, int | str):
-        asked["taskPriority"] = str(priority)
+    priority = numbers.priority("task_priority", getattr(cls, "task_priority", None))
+    if priority is not None:
+        asked["taskPriority"] = priority
     return asked
 
 

@@ -8,13 +8,15 @@ SimpleflowError
     TaskCanceled                the task, or the wait, was cancelled
     AggregateException          of a group
     TaskException WorkflowException
-    ValueTooLong NotDeterministic Misuse
+    ValueTooLong NotDeterministic Misuse BadNumber
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from . import text
 
 
 class SimpleflowError(Exception):
@@ -135,7 +137,7 @@ class AggregateException(SimpleflowError):
                 yield exception
 
     def __str__(self) -> str:
-        return "; ".join(str(e) or repr(e) for e in self._leaves())
+        return "; ".join(text.safe(e) or text.shown(e) for e in self._leaves())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.exceptions!r})"
@@ -151,3 +153,7 @@ class NotDeterministic(SimpleflowError):
 
 class Misuse(SimpleflowError):
     """The program asks for something that has no meaning here; the message says what to write instead."""
+
+
+class BadNumber(Misuse, ValueError):
+    """A number that an author gives is none, or out of its range; the message says what to write instead."""

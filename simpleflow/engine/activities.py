@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, limits, types
+from simpleflow.core import attributes, decisions, limits, numbers, types
 
 from . import calls, demand, futures, identity, records
 
@@ -197,13 +198,10 @@ class ActivityCall(calls.TaskCall, eq=False):
         }
 
 
+@functools.lru_cache(maxsize=1024)
 def seconds(value: Any) -> str | None:
     """Return a declared timeout as SWF wants it; None: it is left out."""
-    if not value:
-        return None
-    if isinstance(value, float):
-        value = int(value) if value == int(value) else int(value) + 1
-    return str(value)
+    return numbers.timeout("timeout", value)
 
 
 def of_record(evaluation: Any, record: records.Record, future: futures.Future[Any]) -> ActivityCall:

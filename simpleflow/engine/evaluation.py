@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 
 import greenlet  # type: ignore[import-untyped]  # it ships no types
 
-from simpleflow.core import errors, events, limits, payloads
+from simpleflow.core import errors, events, limits, numbers, payloads
 
 from . import (
     activities,
     calls,
     closing,
     contract,
+    declared,
     demand,
     derived,
     feeding,
@@ -184,6 +185,7 @@ class Evaluation:
         self.ledger.fold(task.events, task.started_event_id)
 
     def _run(self) -> Any:
+        declared.check_workflow(self.cls)
         arguments = inputs.of(self)
         self.seed = arguments.seed or self.run_id
         self.input_extra = arguments.extra
@@ -419,16 +421,16 @@ class Evaluation:
             self._advised[sentence] = None
             self.diagnostics.append(sentence)
 
-    def plan(self, declared: Any) -> activities.Plan:
+    def plan(self, activity: Any) -> activities.Plan:
         """Return what each submission of an activity needs."""
-        special = bool(declared.idempotent) or bool(declared.meta) or hasattr(declared.callable, "get_task_id")
+        special = bool(activity.idempotent) or bool(activity.meta) or hasattr(activity.callable, "get_task_id")
         book = self.ledger.activities
-        plan = self.plans[declared] = activities.Plan(
-            declared.name,
-            self.demand.cell(declared),
+        plan = self.plans[activity] = activities.Plan(
+            activity.name,
+            self.demand.cell(activity),
             special,
             book,
-            len(declared.name) + records.BESIDE,
+            len(activity.name) + records.BESIDE,
         )
         return plan
 
@@ -452,7 +454,7 @@ class Evaluation:
             getattr(self.cls, "task_priority", None),
         ):
             if priority is not calls.UNSET:
-                return None if priority is None else str(priority)
+                return numbers.priority("task_priority", priority)
         return None
 
     def end(self, outcome: hooks.Outcome) -> None:

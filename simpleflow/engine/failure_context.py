@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from simpleflow.core import errors
+from simpleflow.core import errors, numbers
 
 from . import failures, futures
 
@@ -112,6 +112,7 @@ class TaskFailureContext:
 
     def decide_retry(self, retry_wait_timeout: float = 0) -> TaskFailureContext:
         """Schedule it again, at once or after so many seconds."""
+        numbers.delay("retry_wait_timeout of decide_retry()", retry_wait_timeout)
         self.decision = Decision.retry_later if retry_wait_timeout > 0 else Decision.retry_now
         self.retry_wait_timeout = retry_wait_timeout
         return self

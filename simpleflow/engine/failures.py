@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from simpleflow.core import errors, events
+from simpleflow.core import errors, events, limits, numbers
 
 from . import identity
 
@@ -49,6 +49,15 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     retry_on: tuple[str | type, ...] = ()
     give_up_on: tuple[str | type, ...] = ()
 
+    def __post_init__(self) -> None:
+        numbers.count(
+            "max_attempts of RetryPolicy", self.max_attempts, least=1, instead="write attempts in all, from 1"
+        )
+        numbers.delay("initial of RetryPolicy", self.initial)
+        numbers.delay("maximum of RetryPolicy", self.maximum)
+        numbers.share("backoff of RetryPolicy", self.backoff, instead="write a factor, 1 for equal delays, 2 to double")
+        numbers.share("jitter of RetryPolicy", self.jitter, instead="write a share of the delay, from 0 to 1")
+
     def wants(self, error: BaseException) -> bool:
         names = names_of(error)
         if any(_spelled(entry) & names for entry in self.give_up_on):
@@ -57,8 +66,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def delay(self, failed: int, share: float) -> float:
         """Seconds before the next attempt, after so many failures; ``share`` in [0, 1) chooses within the jitter."""
-        plain = min(self.maximum, self.initial * self.backoff ** (failed - 1))
-        return plain * (1 + self.jitter * share)
+        try:
+            plain = min(self.maximum, self.initial * float(self.backoff) ** (failed - 1))
+        except OverflowError:  # more than any float
+            plain = self.maximum if self.initial else 0
+        return min(plain * (1 + self.jitter * share), limits.DURATION_SECONDS)
 
 
 def _spelled(entry: str | type) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from simpleflow.core import errors
+from simpleflow.core import errors, numbers
 
 from . import futures, identity, records
 
@@ -33,6 +33,8 @@ class GroupFuture(futures.Future[Any]):
         super().__init__(None if self._local else executor, self, bubbles_exception_on_failure)
         self.activities = list(activities)
         self.max_parallel = max_parallel
+        #: None: no limit
+        self._most = numbers.parallel(f"max_parallel of a {self.kind}", max_parallel)
         self.bubbles_exception_on_failure = bubbles_exception_on_failure
         #: of the members that were submitted, in their order
         self.futures: list[futures.Future[Any]] = []
@@ -86,9 +88,9 @@ class GroupFuture(futures.Future[Any]):
         """How many members should be submitted by now."""
         if self._stopped:
             return len(self.futures)
-        if self.max_parallel is None:
+        if self._most is None:
             return len(self._members)
-        return min(len(self._members), len(self._seen) + self.max_parallel)
+        return min(len(self._members), len(self._seen) + self._most)
 
     def _more(self) -> tuple[Any, ...]:
         """Further arguments of the next member."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simpleflow.core import attributes, decisions, errors, events
 
 from . import activities, calls, children, futures, hooks, local, markers, records, signals, slots, timers
+from . import declared as declarations
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -145,6 +146,7 @@ def child(
 ) -> futures.Future[Any]:
     """Start a child workflow."""
     evaluation.check_alive()
+    declarations.check_workflow(cls)
     assert evaluation.current is not None
     declared = bool(getattr(cls, "raises_on_failure", True))
     future: futures.Future[Any] = futures.Future(evaluation, None, declared if raises is None else raises)

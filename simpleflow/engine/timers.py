@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from simpleflow.core import decisions, errors, events
+from simpleflow.core import decisions, errors, events, numbers
 
 from . import calls, failures, futures, identity, records, timer_records
 
@@ -25,15 +24,13 @@ class TimerCall(calls.Sent):
         self.evaluation = evaluation
         self.id = timer_id
         #: whole seconds
-        self.delay = math.ceil(float(delay))
+        self.delay = numbers.duration(f"timeout of timer {timer_id!r}", delay)
         self.control = control
         self.done = False
         self.watched = records.NOT
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
         #: futures of ``cancel_timer``, settled once the service says that it is cancelled
         self.cancelling: list[futures.Future[Any]] = []
-        if self.delay < 0:
-            raise errors.Misuse(f"timer {timer_id!r} would fire {-self.delay} s ago: give 0 or more seconds")
         other = evaluation.open_timers.get(timer_id)
         if other is not None:
             raise errors.Misuse(

@@ -92,6 +92,16 @@ def test_at_most_so_many_run_at_once() -> None:
     assert run(Program) == [2, [0, 2, 4, 6, 8]]
 
 
+@pytest.mark.parametrize("none", [0, "0", None])
+def test_a_max_parallel_of_0_is_no_limit_as_with_0_36(none: Any) -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            group = self.submit(canvas.Group(*((double, number) for number in range(3)), max_parallel=none))
+            return [len(group.futures), group.result, self.submit(canvas.Chain((double, 2), max_parallel=none)).result]
+
+    assert run(Program) == [3, [0, 2, 4], [4]]
+
+
 def test_what_a_chain_will_submit_is_foreseen() -> None:
     from simpleflow import engine
     from simpleflow.runtime import stores

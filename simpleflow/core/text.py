@@ -1,0 +1,156 @@
+"""Text that always can be had, encoded and sent: everything of a program that leaves for SWF passes here.
+
+A program's objects may have no text (``__str__`` raises, they contain themselves), and text may have no UTF-8 (a lone
+surrogate: any file name from ``os.listdir`` can hold one). A failure that could not be reported would leave its
+execution open.
+"""
+
+from __future__ import annotations
+
+import traceback
+
+import msgspec
+
+from . import limits
+
+#: what is cut out of the middle of a text that is too long
+_CUT = "\n… {} characters left out …\n"
+#: what user code that is asked for a text may raise; what ends the process from outside passes
+_RAISED = (Exception, SystemExit, GeneratorExit)
+
+
+def safe(value: object, limit: int | None = None) -> str:
+    """Return the text of a value: its ``str``, else its ``repr``, else its class; UTF-8, cut to ``limit`` characters.
+
+    What UTF-8 cannot hold is written with backslashes.
+    """
+    text = _own(value)
+    text = encodable(text)
+    return text if limit is None else cut(text, limit)
+
+
+def encodable(text: str) -> str:
+    """Return the text with what UTF-8 cannot hold written with backslashes; the same text when there is none."""
+    try:
+        str.encode(text)
+    except UnicodeEncodeError:
+        return str.encode(text, "utf-8", "backslashreplace").decode()
+    return text if type(text) is str else str.__str__(text)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text with its middle left out when it holds more than ``limit`` characters."""
+    if len(text) <= limit:
+        return text
+    if limit < 2 * len(_CUT):
+        return text[: max(0, limit - 3)] + "..."
+    keep = max(0, (limit - len(_CUT) - 10) // 2)
+    return text[:keep] + _CUT.format(len(text) - 2 * keep) + (text[-keep:] if keep else "")
+
+
+def shown(value: object, most: int = 60) -> str:
+    """Return a short text that shows a value in a message: its ``repr``, else its class."""
+    try:
+        text = repr(value)
+    except _RAISED:
+        text = f"<{class_name(value)}>"
+    text = encodable(text)
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def class_name(value: object) -> str:
+    """Return the name of a value's class, whatever the class says of itself."""
+    return encodable(_of_type(type(value), "__name__"))
+
+
+def class_path(value: object) -> str:
+    """Return ``module.Class`` of a value."""
+    kind = type(value)
+    try:
+        module = safe(kind.__module__)
+    except _RAISED:
+        module = "?"
+    return f"{module}.{encodable(_of_type(kind, '__qualname__'))}"
+
+
+def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
+    """``isinstance`` that asks the object's real class only: ``__class__`` may be a property that raises."""
+    return issubclass(type(value), kinds)
+
+
+def of_error(error: BaseException) -> str:
+    """Return ``Class: message``, the class alone when the message is empty."""
+    message = safe(error)
+    return f"{class_name(error)}: {message}" if message else class_name(error)
+
+
+def _own(value: object) -> str:
+    for read in (str, repr):
+        try:
+            return read(value)
+        except _RAISED:
+            continue
+    return f"<{class_name(value)}>"
+
+
+def _of_type(kind: type, attribute: str) -> str:
+    # A metaclass may answer in its own way; type's own descriptor does not ask it.
+    found: str = type.__dict__[attribute].__get__(kind)
+    return found
+
+
+# -- failures
+
+
+class Details(msgspec.Struct, frozen=True, kw_only=True):
+    """Details of a failure, as docs/reference/formats.md pins them."""
+
+    error: str
+    #: dotted name of the exception's class
+    error_type: str
+    message: str
+    traceback: str = ""
+
+
+def details(error: BaseException, limit: int = limits.DATA, *, last: int | None = None) -> str:
+    """Return the JSON text of an exception's details. ``last``: only so many of the innermost calls."""
+    said = Details(
+        error=class_name(error),
+        error_type=class_path(error),
+        message=safe(error),
+        traceback=encodable(_traceback(error, last)),
+    )
+    return encode_details(said, limit)
+
+
+def encode_details(said: Details, limit: int = limits.DATA) -> str:
+    """Return the JSON text, its message and then its traceback cut in the middle until ``limit`` characters hold it."""
+    text = msgspec.json.encode(said).decode()
+    room = limit
+    while len(text) > limit:
+        room = room * 3 // 4
+        said = msgspec.structs.replace(
+            said, message=cut(said.message, room // 2), traceback=cut(said.traceback, room // 2)
+        )
+        text = msgspec.json.encode(said).decode()
+    return text
+
+
+def _traceback(error: BaseException, last: int | None) -> str:
+    limit = None if last is None else -last
+    for read in (_whole_traceback, _frames):
+        try:
+            return read(error, limit)
+        except _RAISED:
+            continue
+    return ""
+
+
+def _whole_traceback(error: BaseException, limit: int | None) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=limit))
+
+
+def _frames(error: BaseException, limit: int | None) -> str:
+    found = BaseException.__dict__["__traceback__"].__get__(error)  # whatever a property of the class answers
+    lines = traceback.format_tb(found, limit)
+    return "".join(["Traceback (most recent call last):\n", *lines, of_error(error), "\n"])

@@ -1,0 +1,44 @@
+"""What the engine reads of authors' declarations, and the checks of the numbers in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simpleflow.core import numbers
+
+from . import failures
+
+
+def check_retry(field: str, value: Any) -> None:
+    """Raise BadNumber unless it is a number of retries or a RetryPolicy, which checks itself."""
+    if not isinstance(value, failures.RetryPolicy):
+        numbers.retries(field, value)
+
+
+def check_execution_timeout(field: str, value: Any) -> None:
+    """Raise BadNumber unless it is a timeout that has an end."""
+    numbers.timeout(field, value, unlimited=False)
+
+
+def _check_open(field: str, value: Any) -> None:
+    if value:
+        numbers.count(field, value, instead="write how many activities may be open at once, or None for SWF's limit")
+
+
+#: numbers that a Workflow class may declare
+WORKFLOW_NUMBERS: Mapping[str, Callable[[str, Any], object]] = {
+    "retry": check_retry,
+    "task_priority": numbers.priority,
+    "execution_timeout": check_execution_timeout,
+    "decision_tasks_timeout": numbers.timeout,
+    "max_open_activity_count": _check_open,
+}
+
+
+def check_workflow(cls: Any) -> None:
+    """Raise BadNumber for a number of a Workflow class that cannot be meant."""
+    for name, check in WORKFLOW_NUMBERS.items():
+        value = getattr(cls, name, None)
+        if value is not None:
+            check(f"{name} of workflow {cls.__name__}", value)
