@@ -368,7 +368,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def apply_policy(self, error: BaseException) -> None:
         """Schedule it again while its budget lasts, else fail its futures."""
         self.failed += 1
-        delay = failures.next_delay(self.retry, self.failed, error, self.evaluation, self.id)
+        delay = failures.next_delay(self.retry, self.failed, error, self.evaluation.seed, self.id)
         if delay is None:
             self._finish_failed(error)
         else:

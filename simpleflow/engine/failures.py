@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import errors, events, limits, numbers
 
 from . import identity
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
 
 #: what to do about a refusal that does not pass by itself
 ADVICE: Mapping[str, str] = {
@@ -127,15 +124,16 @@ def budget(retry: Any) -> int:
     return int(retry or 0)
 
 
-def next_delay(
-    retry: Any, failed: int, error: BaseException, evaluation: evaluations.Evaluation, task_id: str
-) -> float | None:
-    """Return the seconds before the next attempt, None when there is none. ``failed`` counts this failure."""
+def next_delay(retry: Any, failed: int, error: BaseException, seed: str, task_id: str) -> float | None:
+    """Return the seconds before the next attempt, None when there is none.
+
+    ``failed`` counts this failure; ``seed`` and ``task_id`` choose the jitter.
+    """
     if failed > budget(retry):
         return None
     if not isinstance(retry, RetryPolicy):
         return 0
     if not retry.wants(error):
         return None
-    share = int(identity.digest(f"{evaluation.seed}\n{task_id}\n{failed}")[:12], 16) / (1 << 48)
+    share = int(identity.digest(f"{seed}\n{task_id}\n{failed}")[:12], 16) / (1 << 48)
     return retry.delay(failed, share)

@@ -27,7 +27,6 @@ CIRCLES: tuple[set[str], ...] = (
         "engine.divergence",
         "engine.evaluation",
         "engine.failure_context",
-        "engine.failures",
         "engine.feeding",
         "engine.futures",
         "engine.hooks",
