@@ -176,6 +176,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     spent: tuple[Spent, ...] = ()
     failures: tuple[Failures, ...] = ()
+    #: what the manager's newest pass could not do, in words; tried again at each pass
+    troubles: tuple[str, ...] = ()
     version: int = 1
 
 

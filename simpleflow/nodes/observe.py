@@ -68,6 +68,8 @@ class Observer:
         self._coordinator = coordinator
         self._clock = clock
         self._cache: dict[str, tuple[str, documents.NodeDocument | documents.DemandDocument]] = {}
+        #: what is wrong with a document, as it was logged last
+        self._said: dict[str, str] = {}
         #: runs that the API showed closed, and rows read from histories
         self._closed: set[str] = set()
         self._read: dict[str, documents.RunRow] = {}
@@ -100,13 +102,35 @@ class Observer:
             if known is not None and known[0] == blob.etag and isinstance(known[1], kind):
                 found.append(known[1])
                 continue
-            got = self._store.get(blob.key)
+            got = self._get(blob.key)
             if got is None:
+                if known is not None and isinstance(known[1], kind):
+                    found.append(known[1])
                 continue
-            document = msgspec.json.decode(got[0], type=kind)
+            try:
+                document = msgspec.json.decode(got[0], type=kind)
+            except msgspec.DecodeError as error:
+                # One bad document stops nothing: its machine goes on with what is known of it.
+                self._say(blob.key, f"document '{blob.key}' cannot be read: {error}")
+                if known is not None and isinstance(known[1], kind):
+                    found.append(known[1])
+                continue
+            self._said.pop(blob.key, None)
             self._cache[blob.key] = (got[1], document)
             found.append(document)
         return found
+
+    def _get(self, key: str) -> tuple[bytes, str] | None:
+        try:
+            return self._store.get(key)
+        except core_errors.SimpleflowError as error:
+            self._say(key, f"document '{key}' cannot be read: {error}")
+            return None
+
+    def _say(self, key: str, text: str) -> None:
+        if self._said.get(key) != text:
+            logger.warning("%s", text, extra={"action": "observe"})
+        self._said[key] = text
 
     def forget_old(self, control: documents.Control, now: float) -> None:
         """Delete documents that nobody needs: of machines without a row, of deciders all of whose runs are closed."""
@@ -119,7 +143,11 @@ class Observer:
             else:
                 needed = any(row.run_id in self.rows for row in document.runs)
             if not needed:
-                self._store.delete(key)
+                try:
+                    self._store.delete(key)
+                except core_errors.SimpleflowError as error:
+                    self._say(key, f"document '{key}' cannot be deleted: {error}")
+                    continue
                 del self._cache[key]
 
     def read_runs(self) -> None:

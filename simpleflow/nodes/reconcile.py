@@ -6,6 +6,7 @@ goes on from what control.json, the provider's list and the documents say.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
@@ -23,6 +24,9 @@ from .providers import base as providers
 
 logger = logging.getLogger(__name__)
 
+#: troubles that stay until the next launch of their profile
+_LAUNCH = "launch of "
+_MOST_TROUBLES = 20
 _NUMBERS = re.compile(r"[0-9.]+")
 
 
@@ -53,6 +57,10 @@ class Reconciler:
         self.plan: policy.Plan = policy.Plan()
         #: why something that was wanted is not done, as it was logged last
         self._noted: tuple[str, ...] = ()
+        #: what cannot be done now, by what it is about
+        self._troubles: dict[str, str] = {}
+        #: the same at the end of the pass before
+        self._told: dict[str, str] = {}
         self.leading = False
         #: no more launches, drain everything; and without waiting for it
         self.ending = False
@@ -72,6 +80,35 @@ class Reconciler:
         except (core_errors.SimpleflowError, OSError) as error:
             # OSError: this machine has no file descriptor, memory or disk left. It may have at the next pass.
             logger.warning("this pass ends early: %s", error, extra={"action": "pass"})
+            self._tell_of_pass(error)
+
+    def _tell_of_pass(self, error: Exception) -> None:
+        """Write down why passes end early, where that can still be written."""
+        if isinstance(error, errors.ControlLost) or not self.leading:
+            return
+        self._troubles["pass"] = f"a pass of the manager ended early: {error}"
+        try:
+            self._write_troubles()
+        except (core_errors.SimpleflowError, OSError) as second:
+            logger.warning("nor can it be written down: %s", second, extra={"action": "pass"})
+
+    @contextlib.contextmanager
+    def _alone(self, about: str, what: str) -> Iterator[None]:
+        """Let one refused call stop nothing but itself: it is told, and tried again at the next pass."""
+        try:
+            yield
+        except errors.ControlLost:
+            raise
+        except (core_errors.SimpleflowError, OSError) as error:
+            said = f"{what}: {error}"
+            if self._told.get(about) != said:
+                logger.warning("%s", said, extra={"action": "trouble"})
+            self._troubles[about] = said
+
+    def _write_troubles(self) -> None:
+        self._told = dict(self._troubles)
+        said = tuple(self._troubles[key] for key in sorted(self._troubles))[:_MOST_TROUBLES]
+        self.file.replace(msgspec.structs.replace(self.file.known, troubles=said))
 
     def look(self) -> policy.Plan:
         """Observe and decide, without acting: `sfnodes plan`."""
@@ -84,6 +121,7 @@ class Reconciler:
 
     def steps(self) -> Iterator[str]:
         """Yield the name of each step after it was done."""
+        self._troubles = {key: said for key, said in self._troubles.items() if key.startswith(_LAUNCH)}
         document = self.file.read()
         yield "read"
         self.leading = control.holds(document, self.file.holder)
@@ -112,6 +150,8 @@ class Reconciler:
         self.plan = policy.decide(snapshot)
         yield "decide"
         yield from self._act(listing)
+        self._write_troubles()
+        yield "troubles"
 
     # --- what the list shows, in the ledger ---------------------------------------------------------------------------
 
@@ -120,9 +160,15 @@ class Reconciler:
         document = control.expire(document, listing, self.times, self._over(document, listing))
         document = self._adopt(document, listing)
         document = msgspec.structs.replace(document, failures=()) if self.resume else self._failures(document)
-        closing = [row for row in document.rows if control.closable(row, listing)]
+        closing = []
+        for row in document.rows:
+            if not control.closable(row, listing):
+                continue
+            # Its row stays until the entry is written: only together nothing is forgotten or counted twice.
+            with self._alone(row.instance, f"the ledger entry of {row.instance} is not written, its row stays open"):
+                self._write_ledger(row)
+                closing.append(row)
         for row in closing:
-            self._write_ledger(row)
             terms = guards.terms_of(self.cluster, row.profile)
             document = self._count_outcome(document, row)
             document = control.close_row(document, row.instance, terms, self._ended(row), self.now())
@@ -185,9 +231,16 @@ class Reconciler:
         asked = row.drain is not None or any(each.instance == row.instance for each in document.intents)
         if asked or (node is not None and node.first_polled is not None):
             return document
-        log = self._provider.diagnose(row.instance)
+        log = self._diagnose(row.instance)
         logger.error("machine %s booted and never worked:\n%s", row.instance, log, extra={"action": "boot_failure"})
         return guards.failed(document, row.profile, self._image(row.profile), log)
+
+    def _diagnose(self, instance: str) -> str:
+        """The end of a machine's log, or why it cannot be had: a failure counts either way."""
+        try:
+            return self._provider.diagnose(instance)
+        except (core_errors.SimpleflowError, OSError) as error:
+            return f"its log cannot be read: {error}"
 
     def _ended(self, row: documents.Row) -> float:
         node = self.observer.nodes.get(row.instance)
@@ -209,10 +262,7 @@ class Reconciler:
             draining_since=row.draining_since,
             reason=row.reason,
         )
-        try:
-            self._store.put(f"{documents.LEDGER_PREFIX}{row.instance}.json", msgspec.json.encode(entry))
-        except core_errors.SimpleflowError as error:
-            raise errors.ControlLost(f"the ledger entry of {row.instance} was not written: {error}") from error
+        self._store.put(f"{documents.LEDGER_PREFIX}{row.instance}.json", msgspec.json.encode(entry))
 
     # --- what the plan says -------------------------------------------------------------------------------------------
 
@@ -232,7 +282,7 @@ class Reconciler:
             ]
         for item in terminates:
             if item.instance in plan.boot_failures:
-                log = self._provider.diagnose(item.instance)
+                log = self._diagnose(item.instance)
                 document = guards.failed(document, item.profile, self._image(item.profile), log)
             document = control.terminate(
                 document, item.instance, self.file.holder, now + self.times.intent, item.reason
@@ -288,9 +338,12 @@ class Reconciler:
             not_after=intent.not_after,
             tags=self.cluster.tags,
         )
+        about = f"{_LAUNCH}{intent.profile}"
+        self._troubles.pop(about, None)
         try:
             launched = self._provider.launch(spec)
         except errors.ProviderRefused as error:
+            self._troubles[about] = f"{intent.units} of profile '{intent.profile}' were not launched: {error}"
             logger.warning("launch %s refused: %s", intent.id, error, extra={"action": "launch"})
             yield f"refused {intent.id}"
             self.file.replace(control.refused(self.file.known, intent.id))
@@ -300,6 +353,10 @@ class Reconciler:
             yield f"unclear {intent.id}"
             return
         else:
+            if launched.refusals and len(launched.instances) < intent.units:
+                missing = intent.units - len(launched.instances)
+                why = "; ".join(dict.fromkeys(launched.refusals))
+                self._troubles[about] = f"{missing} of profile '{intent.profile}' were not launched: {why}"
             for refusal in launched.refusals:
                 logger.warning("launch %s: %s", intent.id, refusal, extra={"action": "launch"})
             yield f"launched {intent.id}"
@@ -315,10 +372,12 @@ class Reconciler:
                 continue
             marked = tags.drain_generation(instance.tags)
             if row.drain is not None and marked < row.drain:
-                self._provider.mark(row.instance, row.drain)
+                with self._alone(row.instance, f"machine {row.instance} could not be marked for its drain"):
+                    self._provider.mark(row.instance, row.drain)
                 yield f"marked {row.instance}"
             elif row.drain is None and marked:
-                self._provider.unmark(row.instance, marked)
+                with self._alone(row.instance, f"the drain mark of machine {row.instance} could not be taken back"):
+                    self._provider.unmark(row.instance, marked)
                 yield f"unmarked {row.instance}"
 
     def _terminate(self, listing: providers.Listing) -> Iterator[str]:
@@ -326,5 +385,6 @@ class Reconciler:
         gone = {each.id for each in listing.instances if each.state == "terminated"}
         for intent in self.file.known.intents:
             if intent.kind == "terminate" and intent.instance not in gone:
-                self._provider.terminate(intent.instance)
+                with self._alone(intent.instance, f"machine {intent.instance} could not be ended"):
+                    self._provider.terminate(intent.instance)
                 yield f"terminated {intent.instance}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -133,7 +134,8 @@ def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> lis
     for blob in store.list(prefix):
         got = store.get(blob.key)
         if got is not None:
-            found.append(msgspec.json.decode(got[0], type=kind))
+            with contextlib.suppress(msgspec.DecodeError):  # the manager's log names it
+                found.append(msgspec.json.decode(got[0], type=kind))
     return found
 
 
@@ -148,4 +150,4 @@ def _notes(
 ) -> tuple[str, ...]:
     paused = (guards.paused(cluster, control, name) for name in sorted(cluster.profiles))
     unserved = policy.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
-    return (*dict.fromkeys(reason for reason in paused if reason), *unserved)
+    return (*dict.fromkeys(reason for reason in paused if reason), *control.troubles, *unserved)

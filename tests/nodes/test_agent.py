@@ -123,6 +123,20 @@ def node(tmp_path: Path) -> Iterator[Node]:
 pytestmark = pytest.mark.needs_processes
 
 
+def test_a_drain_whose_mark_is_refused_reaches_a_busy_node_by_the_ledger(node: Node) -> None:
+    node.touch("task")
+    node.until(lambda: node.document().task_lists[0].running != ())
+    row = documents.Row(
+        instance="n-1", profile="small", attempt="a-1", price=0, since=0.0, until=time.time() + 1000, drain=3
+    )
+    node.own(rows=(row,))
+    node.until(lambda: node.document().state == "draining")
+    assert node.document().generation == 3
+    node.touch("finish-task")
+    node.until(lambda: node.agent.state is drain.DrainState.ENDED)
+    assert node.has("done-task")
+
+
 def test_a_marked_node_finishes_its_task_takes_no_other_and_goes(node: Node) -> None:
     node.touch("task")
     node.until(lambda: node.document().state == "working" and node.document().task_lists[0].running != ())

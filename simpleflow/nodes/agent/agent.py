@@ -186,6 +186,9 @@ class Agent:
         self._health = ""
         if notice is not None and self._deadline is None:
             self._notice(notice, "the provider takes the machine away")
+        self._marked(generation)
+
+    def _marked(self, generation: int) -> None:
         if generation > self._generation:
             self._generation = generation
             self._reason = self._reason or "drain mark"
@@ -197,15 +200,18 @@ class Agent:
         self._event(drain.DrainEvent.NOTICE)
 
     def _look(self, now: float, monotonic: float) -> None:
-        """Read control.json; an idle machine that nobody owns ends itself."""
-        if any(worker.list_status().running for worker in self._workers):
-            return
+        """Read control.json: a drain whose mark the provider refuses; an idle machine that nobody owns ends itself."""
         try:
             got = self._store.get(documents.CONTROL_KEY)
         except core_errors.SimpleflowError as error:
             logger.warning("control.json cannot be read: %s", error, extra={"action": "look"})
             return
         control = documents.Control(cluster="") if got is None else msgspec.json.decode(got[0], type=documents.Control)
+        row = next((each for each in control.rows if each.instance == self.node), None)
+        if row is not None and row.drain is not None:
+            self._marked(row.drain)
+        if any(worker.list_status().running for worker in self._workers):
+            return
         verdict = self._orphan.look(control, now, monotonic)
         if verdict == "look_again":
             self._next_look = monotonic + self._times.lease

@@ -10,6 +10,9 @@ from simpleflow.nodes import billing
 from . import shapes
 from .times import Times
 
+#: AWS's limit of 50 tags a resource less ours: with one more, a drain mark would be refused
+_MOST_TAGS = 45
+
 Where = tuple[str, ...]
 Problem = tuple[Where, str]
 
@@ -148,6 +151,14 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
     network = config.network
     if bool(network.vpc) != bool(network.subnets):
         yield (("network",), "network.vpc and network.subnets go together: give both or neither")
+    if len(config.tags) > _MOST_TAGS:
+        yield (
+            ("tags",),
+            (
+                f"{len(config.tags)} tags: a machine has at most 50, of which simpleflow needs {50 - _MOST_TAGS} "
+                f"(cluster, profile, attempt, role, drain mark); keep at most {_MOST_TAGS}"
+            ),
+        )
     for key in config.tags:
         if key.startswith(("simpleflow:", "aws:")):
             yield (("tags", key), f"tag '{key}': the prefixes 'simpleflow:' and 'aws:' are reserved; choose another")
