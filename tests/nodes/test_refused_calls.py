@@ -186,6 +186,7 @@ def test_a_document_that_cannot_be_read_hides_no_other(world: World, spoil: Call
 
 def test_a_refused_launch_is_shown_with_the_providers_words_until_one_succeeds() -> None:
     world = worlds.World()
+    world.tick()
     world.provider.faults = ["refused"]
     world.add("a")
     shown = []
