@@ -55,19 +55,45 @@ def node_bundle(*, cluster: str, profile: str, bootstrap: str, environment: Mapp
     return pack(files)
 
 
-def code_bundle(*, wheels: Iterable[Path], requirements: Iterable[str] = (), index: bool = False) -> Bundle:
-    """Pack code for a node: wheels, and what pip is to install.
+def code_bundle(
+    *,
+    wheels: Iterable[Path] = (),
+    machines: Mapping[str, Iterable[Path]] | None = None,
+    requirements: Iterable[str] = (),
+    index: bool = False,
+    python: str = "",
+    source: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Pack code for a node: wheels by path and digest, and files that are imported from where they lie.
 
-    Without ``requirements`` every wheel is installed; with them (pip's syntax) the wheels are where pip looks, and with
-    ``index`` also the package index that pip knows. Raises ProvisioningError for a file that is no wheel.
+    A node installs ``wheels`` and those of its architecture in ``machines`` ('x86_64', 'arm64'), exactly these files,
+    and nothing else, unless ``index`` allows ``requirements`` (pip's syntax) from the index that pip knows there; what
+    is held is not looked up there. ``python`` ('X.Y') is the one that the wheels are for. ``source`` maps names to
+    content. Raises ProvisioningError for a file that is not a wheel, and for requirements without an index.
     """
     files: dict[str, bytes] = {}
-    for path in wheels:
-        if path.suffix != ".whl":
-            raise errors.ProvisioningError(f"{path} is no wheel: build one with 'python -m build --wheel'")
-        files[f"wheels/{path.name}"] = path.read_bytes()
-    install = list(requirements) or sorted(files)
-    if not install:
+    held = {"": [_held(path, files) for path in wheels]}
+    for machine, paths in (machines or {}).items():
+        held[machine] = [_held(path, files) for path in paths]
+    wanted = list(requirements)
+    if wanted and not index:
+        raise errors.ProvisioningError(f"{', '.join(wanted)}: without an index a bundle holds wheels only")
+    if not (files or wanted or source):
         raise errors.ProvisioningError("a code bundle needs wheels or requirements: nothing would be installed")
-    files["code.json"] = json.dumps({"index": index, "install": install}, sort_keys=True).encode()
+    for name, content in (source or {}).items():
+        files[f"source/{name}"] = content
+    about = {
+        "held": {key: sorted(each) for key, each in held.items()}, "index": index, "python": python, "wanted": wanted,
+    }  # fmt: skip
+    files["code.json"] = json.dumps(about, sort_keys=True).encode()
     return pack(files)
+
+
+def _held(path: Path, files: dict[str, bytes]) -> list[str]:
+    if path.suffix != ".whl":
+        raise errors.ProvisioningError(f"{path} is not a wheel: build one with 'python -m build --wheel'")
+    name = f"wheels/{path.name}"
+    content = path.read_bytes()
+    if files.setdefault(name, content) != content:
+        raise errors.ProvisioningError(f"two wheels are called {path.name} and differ: keep one")
+    return [name, hashlib.sha256(content).hexdigest()]

@@ -5,24 +5,31 @@ Runs from the unpacked node bundle, beside ``fetch.py``: the standard library on
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import fetch  # type: ignore[import-not-found, unused-ignore]  # beside this file in the unpacked bundle
 
 HERE = Path(__file__).resolve().parent
 #: what only images have: the account that the worker recipe makes
 ACCOUNT = "simpleflow"
+#: what platform.machine() says -> the cluster file's word
+ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "amd64": "x86_64", "x86_64": "x86_64"}
+#: pip's settings that say where indexes are and how they are reached
+INDEXES = ("index-url", "extra-index-url", "find-links", "trusted-host", "cert", "client-cert", "proxy", "timeout")
 
 
-def run(*argv: str) -> None:
+def run(*argv: str, env: dict[str, str] | None = None) -> None:
     """Run one program; its output goes where ours goes, the boot's log."""
     print("+", *argv, flush=True)
-    subprocess.run(argv, check=True)
+    subprocess.run(argv, check=True, env=env)
 
 
 def has_account() -> bool:
@@ -50,23 +57,82 @@ def install_code(settings: dict[str, str], root: Path) -> Path:
     target = root / f"code-{digest[:16]}"
     if not (target / "installed").exists():
         shutil.rmtree(target, ignore_errors=True)
-        wheels = target / "bundle"
-        wheels.mkdir(parents=True)
-        fetch.unpack(fetch.part(settings, "code"), wheels)
-        wanted = json.loads((wheels / "code.json").read_text())
+        folder = target / "bundle"
+        folder.mkdir(parents=True)
+        fetch.unpack(fetch.part(settings, "code"), folder)
+        wanted = json.loads((folder / "code.json").read_text())
+        held = held_files(wanted, folder)
         own = pip_wheel()
         run(sys.executable, "-m", "venv", *(["--without-pip"] if own else []), str(target / "venv"))
-        where = ["--find-links", str(wheels / "wheels")] + ([] if wanted["index"] else ["--no-index"])
-        pip = [str(target / "venv/bin/python"), *([f"{own}/pip"] if own else ["-m", "pip"])]
-        pip += ["--disable-pip-version-check", "--no-cache-dir", "-q"]
-        names = [name if "/" not in name else str(wheels / name) for name in wanted["install"]]
-        run(*pip, "install", "--no-compile", *where, *names)
+        pip = [str(target / "venv/bin/python"), "-I", *([f"{own}/pip"] if own else ["-m", "pip"])]
+        install(pip, wanted, held, target)
+        source = folder / "source"
+        if source.is_dir():
+            link_source(target / "venv", source)
         (target / "installed").touch()
     link = root / ".venv"
     link.unlink(missing_ok=True)
     link.symlink_to(target / "venv")
     os.replace(link, root / "venv")
     return target / "venv"
+
+
+def held_files(wanted: dict[str, Any], folder: Path) -> list[tuple[Path, str]]:
+    """Return the bundle's files for this machine with their digests; raises DeliveryFailed where it holds none."""
+    held = wanted["held"]
+    machine = ARCHITECTURES.get(platform.machine().lower(), platform.machine())
+    kinds = sorted(key for key in held if key)
+    if kinds and machine not in kinds:
+        raise fetch.DeliveryFailed(
+            f"the code bundle holds wheels for {', '.join(kinds)}, this machine is {machine}: correct the profile's "
+            "arch, or code.architectures, and repeat `sfnodes up`"
+        )
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if wanted["python"] not in ("", here):
+        raise fetch.DeliveryFailed(
+            f"the code bundle is for Python {wanted['python']}, this machine has {here}: write "
+            f"code: {{python: '{here}'}} and repeat `sfnodes up`"
+        )
+    return [(folder / name, digest) for name, digest in [*held[""], *held.get(machine, [])]]
+
+
+def install(pip: list[str], wanted: dict[str, Any], held: list[tuple[Path, str]], target: Path) -> None:
+    """Install exactly the files that the bundle holds, and with an index what else is wanted.
+
+    pip's environment and configuration of this machine do not count, but for where its indexes are.
+    """
+    lines = [f"{path.as_uri()} --hash=sha256:{digest}" for path, digest in held]
+    options = ["--isolated", "--disable-pip-version-check", "--no-cache-dir", "--no-compile", "-q"]
+    alone = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "PYTHON"))}
+    alone["PIP_CONFIG_FILE"] = os.devnull
+    files = target / "held.txt"
+    files.write_text("".join(f"{line}\n" for line in lines))
+    if lines:
+        only = ["--no-index", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        run(*pip, "install", *options, *only, "-r", str(files), env=alone)
+    if wanted["index"]:
+        # Named by their files again: a requirement on one of them is met by that file and looked up nowhere.
+        given = [path.as_uri() for path, _ in held]
+        run(*pip, "install", *options, *indexes(pip), *given, *wanted["wanted"], env=alone)
+
+
+def indexes(pip: list[str]) -> list[str]:
+    """Return what this machine's pip is told of indexes, as arguments."""
+    shown = subprocess.run([pip[0], *pip[2:], "config", "list"], check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, str] = {}
+    for scope in ("global", "install", ":env:"):  # the later one counts
+        for line in shown.stdout.splitlines():
+            name, _, value = line.partition("=")
+            if name.startswith(f"{scope}.") and name[len(scope) + 1 :] in INDEXES:
+                found[name[len(scope) + 1 :]] = str(ast.literal_eval(value))
+    many = ("extra-index-url", "find-links", "trusted-host")
+    return [f"--{name}={one}" for name, value in found.items() for one in (value.split() if name in many else [value])]
+
+
+def link_source(venv: Path, source: Path) -> None:
+    """Make the files of a folder importable from where they lie."""
+    for packages in venv.glob("lib/python*/site-packages"):
+        (packages / "simpleflow-source.pth").write_text(f"{source}\n")
 
 
 def install_units(settings: dict[str, str]) -> None:
@@ -82,6 +148,7 @@ def install_units(settings: dict[str, str]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Deliver everything, or with ``--code-only`` the code; the boot is counted before anything that may fail."""
+    os.umask(0o022)  # whatever we were started under: nobody else writes what runs here
     path = Path(arguments[0])
     settings = json.loads(path.read_text())
     if "--code-only" in arguments:

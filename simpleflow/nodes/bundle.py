@@ -8,9 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +16,13 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from simpleflow import _version
 from simpleflow.core import documents
 
+from . import code as codes
 from . import config, errors
+from .code import Code as Code
+from .code import code_key as code_key
 
-PACKAGE = Path(__file__).resolve().parents[1]
 #: name of the deciders' machines, beside those of profiles
 DECIDERS = "deciders"
 #: letters of the first zones; a region that lacks one is found before anything is made
@@ -64,23 +63,6 @@ class Templates(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, bytes]
     #: what our own checks say; nothing is launched while there is a line here
     problems: tuple[str, ...] = ()
-
-
-class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """The code bundle: what is installed on the machines."""
-
-    digest: str
-    content: bytes
-
-    @property
-    def key(self) -> str:
-        """Where it lies below the bucket."""
-        return code_key(self.digest)
-
-
-def code_key(digest: str) -> str:
-    """Key of a bundle: content-addressed, so that repeating an upload changes nothing."""
-    return f"code/{digest}.tar.gz"
 
 
 class Folders:
@@ -129,9 +111,9 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.split(".")[0] in {"troposphere", "cfnlint", "fabric"}:
+        if error.name is not None and error.name.split(".")[0] in {"troposphere", "cfnlint", "fabric", "packaging"}:
             raise errors.NodesError(
-                f"{error.name} is not installed, which provider ec2 needs; `pip install 'simpleflow[nodes]'`"
+                f"{error.name} is not installed, which providers ec2 and ssh need; `pip install 'simpleflow[nodes]'`"
             ) from error
         raise
 
@@ -169,7 +151,7 @@ def setup_of(cluster: config.ClusterConfig, profile: str, store: str) -> documen
         region=cluster.region,
         modules=cluster.code.modules,
         environment=environment_of(cluster, machine, store),
-        cluster_file=msgspec.json.encode(lean(cluster)).decode() if profile == DECIDERS else "",
+        cluster_file=msgspec.json.encode(lean(codes.for_machines(cluster))).decode() if profile == DECIDERS else "",
     )
 
 
@@ -325,58 +307,17 @@ class Builder:
         """URL of the documents: the cluster file's, or the stack's bucket by its token."""
         return self._cluster.store or f"s3://{self._values.BUCKET_TOKEN}"
 
-    # --- code ---------------------------------------------------------------------------------------------------------
-
     def code(self, root: Path) -> Code:
         """Bundle simpleflow and the user's code; paths of the cluster file are relative to ``root``.
 
         Builds wheels with pip where sources are given; raises NodesError with pip's last lines.
         """
-        given = self._cluster.code
-        with tempfile.TemporaryDirectory(prefix="simpleflow-code-") as folder:
-            wheels: list[Path] = []
-            requirements: list[str] = []
-            checkout = PACKAGE.parent / "pyproject.toml"
-            if checkout.exists():
-                wheels.append(_wheel(checkout.parent, Path(folder) / "simpleflow"))
-                requirements.append("simpleflow")
-            else:
-                requirements.append(f"simpleflow=={_version.__version__}")
-            if given.wheel:
-                wheels.append(_existing(root / given.wheel, "code.wheel"))
-                requirements.append(wheels[-1].name.split("-")[0])
-            elif given.path:
-                wheels.append(_wheel(_existing(root / given.path, "code.path"), Path(folder) / "own"))
-                requirements.append(wheels[-1].name.split("-")[0])
-            elif given.requirement:
-                requirements.append(given.requirement)
-            bundle = self._folders.module("provisioning.bundle").code_bundle(
-                wheels=wheels, requirements=requirements, index=True
-            )
-            return Code(digest=bundle.sha256, content=bundle.data)
-
-
-def _existing(path: Path, key: str) -> Path:
-    if not path.exists():
-        raise errors.NodesError(f"{key}: {path} does not exist; paths are relative to the cluster file")
-    return path
-
-
-def _wheel(source: Path, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
-    # The same source gives the same wheel, and so the same digest: times inside it come from here.
-    done = subprocess.run(command, capture_output=True, text=True, env=_wheel_environment())
-    built = sorted(folder.glob("*.whl")) if folder.is_dir() else []
-    if done.returncode or not built:
-        last = "\n".join(done.stderr.splitlines()[-10:])
-        raise errors.NodesError(f"no wheel could be built from {source}; pip says:\n{last}")
-    return built[0]
-
-
-def _wheel_environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+        packs = self._folders.module("provisioning.bundle")
+        try:
+            packed = _import("simpleflow.nodes.packing").pack(self._cluster, root, packs)
+        except self._folders.module("provisioning.errors").ProvisioningError as error:
+            raise errors.NodesError(f"code: {error}") from error
+        return Code(digest=packed.sha256, content=packed.data)
 
 
 @functools.cache

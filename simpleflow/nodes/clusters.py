@@ -23,6 +23,7 @@ import psutil
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 
+from . import code as codes
 from . import config, errors, lifeline, paths, published, stores, supervisor, work
 from .providers.process import provider as process_module
 from .providers.process import records
@@ -134,7 +135,7 @@ class Cluster:
         store = stores.open_store(self.paths.store)
         root = Path(self.loaded.path).parent
         code = published.code_of(self.config, root, Path(run.code_directory(self.loaded, directory)))
-        return published.write(store, published.resolved(self.config, root), code, time.time())
+        return published.write(store, codes.resolved_file(self.config, root), code, time.time())
 
     def renew(self, directory: str | None = None) -> bool:
         """Have the living cluster work by the file and the code of now; False when it does already.
@@ -267,7 +268,7 @@ class Cluster:
         works_by = self.config if found is None else found.config
         shown = work.look(works_by, store, self._listed, since=since)
         root = Path(self.loaded.path).parent
-        changed = published.not_taken_up(works_by, published.resolved(self.config, root), self.loaded.path)
+        changed = published.not_taken_up(works_by, codes.resolved_file(self.config, root), self.loaded.path)
         up = None
         with contextlib.suppress(core_errors.UsageError):
             up = self.up

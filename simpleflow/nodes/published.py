@@ -15,6 +15,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
 from . import bundle, config, errors
+from . import code as codes
 
 #: modules below a folder beyond which its code is not told apart: it is somebody's home, not a program
 _MOST_MODULES = 5_000
@@ -97,13 +98,6 @@ class Watch:
         self._etag = ""
 
 
-def resolved(cluster: config.ClusterConfig, root: Path) -> config.ClusterConfig:
-    """The same file with absolute paths of code: whoever reads it published does not know its folder."""
-    code = cluster.code
-    paths = {key: str((root / value).resolve()) for key in ("path", "wheel") if (value := getattr(code, key))}
-    return msgspec.structs.replace(cluster, code=msgspec.structs.replace(code, **paths)) if paths else cluster
-
-
 def not_taken_up(works_by: config.ClusterConfig, file: config.ClusterConfig, path: str) -> tuple[str, ...]:
     """Say what stands in a cluster file and is not what the cluster works by."""
     keys = [key for key in type(file).__struct_fields__ if getattr(file, key) != getattr(works_by, key)]
@@ -162,12 +156,13 @@ def code_of(cluster: config.ClusterConfig, root: Path, directory: Path) -> str:
     """
     digest = hashlib.sha256(_version.__version__.encode())
     given = cluster.code
-    if given.requirement:
-        digest.update(given.requirement.encode())
-    elif given.wheel:
-        digest.update((root / given.wheel).read_bytes())
-    else:
-        modules = list(_modules(root / given.path if given.path else directory))
+    about = (given.requirement, given.python, given.architectures, given.index)
+    digest.update(msgspec.json.encode(about))
+    for name in (given.wheel, *given.wheels, given.requirements):
+        if name:
+            digest.update(hashlib.sha256(codes.resolved(root, name).read_bytes()).digest())
+    if not (given.requirement or given.wheel):
+        modules = list(_modules(codes.resolved(root, given.path) if given.path else directory))
         if len(modules) > _MOST_MODULES:
             return ""
         for name, path in sorted(modules):

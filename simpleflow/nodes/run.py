@@ -15,6 +15,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.swf.transport import base as transports
 
+from . import code as codes
 from . import config, control, errors, manager, paths, policy, published, reconcile, service, setups, stores
 from .providers import base as providers
 from .providers.process import records
@@ -70,13 +71,13 @@ def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
     """
     if not loaded.config.code.path:
         return directory
-    chosen = (Path(loaded.path).parent / loaded.config.code.path).resolve()
+    chosen = codes.resolved(Path(loaded.path).parent, loaded.config.code.path).resolve()
     if not chosen.is_dir():
         raise core_errors.UsageError(
             f"{loaded.path}: code.path '{loaded.config.code.path}' is no folder ({chosen}); write one that exists, "
             "relative to the cluster file"
         )
-    return str(chosen)
+    return str(codes.working_folder(chosen))
 
 
 def located(cluster: config.ClusterConfig) -> config.ClusterConfig:
@@ -101,7 +102,7 @@ def reconciler_of(
     transport: transports.Transport,
 ) -> reconcile.Reconciler:
     """Make the reconciler of a cluster by the given file."""
-    cluster = located(loaded.config)
+    cluster = located(codes.resolved_file(loaded.config, Path(loaded.path).parent))
     where = paths.ClusterPaths(cluster, environment)
     store = stores.open_store(where.store)
     file = control.ControlFile(store, cluster.cluster, holder, clocks.RealClock())
@@ -143,7 +144,7 @@ class _Maker:
         directory: str,
         transport: transports.Transport,
     ) -> None:
-        cluster = located(loaded.config)
+        cluster = located(codes.resolved_file(loaded.config, Path(loaded.path).parent))
         self._loaded = loaded
         self._environment = environment
         self._directory = directory

@@ -24,7 +24,8 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 
-from . import children, config, lifeline, paths, published
+from . import children, config, lifeline, paths
+from . import code as codes
 from .providers import process as process_provider
 from .providers.process import provider as process_module
 from .providers.process import records
@@ -83,7 +84,7 @@ class Supervisor:
         }
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         # A manager that is started again must not depend on what became of the user's file meanwhile.
-        own = published.resolved(loaded.config, Path(loaded.path).parent)
+        own = codes.resolved_file(loaded.config, Path(loaded.path).parent)
         records.write(self._paths.file, msgspec.json.encode(own))
         self._manager = children.Child(
             "manager",

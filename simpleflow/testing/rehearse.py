@@ -10,7 +10,9 @@ by its end, by an error or by Ctrl-C, leaves no process, no file, no port.
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ import msgspec
 import yaml
 
 from simpleflow.core import documents, errors
-from simpleflow.nodes import config
+from simpleflow.nodes import code, config
 from simpleflow.testing import rehearse_report as reports
 from simpleflow.testing import rehearse_stage as stages
 
@@ -102,13 +104,19 @@ class Play:
         source = Path(self._stage.loaded.path)
         plain = yaml.safe_load(source.read_text())
         plain |= {"preset": "rehearsal", "endpoint": self._stage.swf_url}
-        for key in ("wheel", "path"):
-            given = plain.get("code", {}).get(key)
-            if given:
-                plain["code"][key] = str((source.parent / given).resolve())
+        plain["code"] = self._rehearsed_code(source.parent, dict(plain.get("code") or {}))
         file = self._stage.folder / source.name
         file.write_text(yaml.safe_dump(plain, sort_keys=False))
         return file
+
+    def _rehearsed_code(self, root: Path, plain: dict[str, Any]) -> dict[str, Any]:
+        """The file's ``code`` with its paths as they are, for machines of this laptop's Python and architecture."""
+        for key in ("wheel", "path", "requirements"):
+            if plain.get(key):
+                plain[key] = str(code.resolved(root, plain[key]).resolve())
+        plain["wheels"] = [str(code.resolved(root, each).resolve()) for each in plain.get("wheels", [])]
+        kind = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+        return {**plain, "python": f"{sys.version_info[0]}.{sys.version_info[1]}", "architectures": [kind]}
 
     def _show(self, what: str, how: str) -> None:
         at = time.monotonic() - self._begun

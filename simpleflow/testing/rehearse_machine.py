@@ -2,12 +2,14 @@
 
 ``python -m simpleflow.testing.rehearse_machine FOLDER``: reads the user data from instance metadata (version 2), writes
 its files below FOLDER instead of ``/``, runs its fetch with the role's keys (bundles from the bucket, their digests
-verified), counts a decider's boot, and becomes the program of the agent's unit. Not rehearsed: pip, units, accounts.
+verified), counts a decider's boot, installs the code bundle as a machine does, and becomes the program of the agent's
+unit, in a folder, a home and an environment where nothing of the client is found. Not rehearsed: units, accounts.
 """
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import json
 import os
@@ -60,7 +62,7 @@ def write_files(text: str, root: Path) -> tuple[dict[str, Path], list[list[str]]
 
 
 def deliver(commands: list[list[str]], written: dict[str, Path], root: Path) -> tuple[Path, dict[str, Any]]:
-    """Run the fetch that the user data names, up to where a machine would install: bundles fetched and verified.
+    """Run the fetch that the user data names, up to where a machine installs: the node bundle fetched and verified.
 
     Returns the folder of the node bundle, and the delivery's settings.
     """
@@ -81,12 +83,28 @@ def deliver(commands: list[list[str]], written: dict[str, Path], root: Path) -> 
     if settings.get("boot_counter"):
         counter = [sys.executable, str(folder / "boot_counter.py"), "count", str(settings_path)]
         subprocess.run(counter, check=True)
-    fetch["part"](settings, "code")
     return folder, settings
 
 
-def unit(folder: Path, written: dict[str, Path]) -> tuple[list[str], dict[str, str]]:
-    """The agent's command and environment as its unit says, with this interpreter and this machine's files."""
+def install(folder: Path, settings: dict[str, Any], shared: Path) -> None:
+    """Install the code bundle by the machine's own script; what another machine of the stage installed is taken from
+    there, as from an image that has it."""
+    name = f"code-{settings['code_sha256'][:16]}"
+    mine, other = Path(settings["root"]) / name, shared / name
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if other.exists() and not mine.exists():
+            mine.symlink_to(other.resolve())
+        path = folder / "delivery.json"
+        path.write_text(json.dumps(settings))
+        subprocess.run([sys.executable, str(folder / "deliver.py"), str(path), "--code-only"], check=True)
+        if not other.exists():
+            other.symlink_to(mine)
+
+
+def unit(folder: Path, written: dict[str, Path], root: Path) -> tuple[list[str], dict[str, str]]:
+    """The agent's command and environment as its unit says, with this machine's files."""
     command: list[str] = []
     environment: dict[str, str] = {}
     for line in (folder / _AGENT_UNIT).read_text().splitlines():
@@ -99,7 +117,7 @@ def unit(folder: Path, written: dict[str, Path]) -> tuple[list[str], dict[str, s
         raise BootFailed(f"{_AGENT_UNIT} has no ExecStart")
     environment.pop("HOME", None)
     real = [str(written.get(part, part)) for part in command[1:]]
-    return [sys.executable, *real], environment
+    return [str(root / command[0].lstrip("/")), *real], environment
 
 
 def main(arguments: list[str]) -> None:
@@ -108,9 +126,12 @@ def main(arguments: list[str]) -> None:
     root.mkdir(parents=True, exist_ok=True)
     written, commands = write_files(user_data(os.environ[_METADATA]), root)
     folder, settings = deliver(commands, written, root)
-    command, environment = unit(folder, written)
-    print(f"rehearsal: the bundle {settings['node_sha256'][:12]} is in place, the agent starts", flush=True)
-    environment = {**os.environ, **environment}
+    install(folder, settings, root.parent / "installed")
+    command, environment = unit(folder, written, root)
+    print(f"rehearsal: the bundle {settings['code_sha256'][:12]} is installed, the agent starts", flush=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {**kept, "HOME": str(root), **environment}
+    os.chdir(root)
     os.execve(command[0], command, environment)  # noqa: S606  (an argument vector, no shell)
 
 

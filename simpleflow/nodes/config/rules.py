@@ -140,6 +140,9 @@ def _code(config: shapes.ClusterConfig) -> Iterator[Problem]:
     given = [name for name in ("wheel", "requirement", "path") if getattr(config.code, name)]
     if len(given) > 1:
         yield (("code", given[1]), f"code has {' and '.join(given)}; keep one of them")
+    for name in config.code.wheels:
+        if not name.endswith(".whl"):
+            yield (("code", "wheels"), f"code.wheels: '{name}' does not end with .whl; write paths of wheels")
 
 
 def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:

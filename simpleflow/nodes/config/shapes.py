@@ -156,11 +156,22 @@ class Network(Strict, frozen=True, kw_only=True):
 
 
 class Code(Strict, frozen=True, kw_only=True):
-    """What is installed on the machines; at most one of wheel, requirement, path."""
+    """What is installed on the machines; at most one of wheel, requirement, path. Paths: relative to the file, or ~."""
 
     wheel: str = ""
     requirement: str = ""
+    #: a project (pyproject.toml, setup.py), a package (__init__.py), or a folder of modules
     path: str = ""
+    #: more wheels of yours: what is held here is looked up in no index
+    wheels: tuple[Text, ...] = ()
+    #: a requirements file of pip
+    requirements: str = ""
+    #: the machines' Python; '' for that of Debian 12 (ec2), or of this machine (ssh)
+    python: Annotated[str, Meta(pattern=r"^(3\.\d+)?$", description="a version such as '3.11', in quotes")] = ""
+    #: of the machines; none: those of the profiles
+    architectures: tuple[Literal["x86_64", "arm64"], ...] = ()
+    #: whether machines ask pip's index for what wheels of yours need; else `up` brings everything
+    index: bool = False
     #: prefixes of modules whose activities may be dispatched; none: all
     modules: tuple[Text, ...] = ()
 

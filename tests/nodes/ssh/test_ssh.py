@@ -179,6 +179,6 @@ def test_another_manager_with_the_same_folder_sees_the_nodes(lan: Lan, provider:
 
 
 def test_code_that_cannot_be_installed_is_a_definite_refusal(lan: Lan, tmp_path: Path) -> None:
-    broken = bundle.code_bundle(wheels=[], requirements=["no-such-package-anywhere==1"], index=False)
+    broken = bundle.code_bundle(requirements=["no-such-package-anywhere==1"], index=True)
     with pytest.raises(errors.ProviderRefused, match="could not be provisioned"):
         Lan(lan.machines, lan.key, lan.known_hosts, broken).provider(tmp_path / "state").launch(spec())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nodes import wheelhouse
 
 from simpleflow.provisioning import bundle, render
 from simpleflow.testing import cloud as emulated
@@ -21,11 +23,11 @@ SETUP = {
 }  # fmt: skip
 
 
-def delivery(cloud: emulated.Cloud, **more: Any) -> render.Delivery:
+def delivery(cloud: emulated.Cloud, code: bundle.Bundle | None = None, **more: Any) -> render.Delivery:
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="own", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     node = bundle.node_bundle(cluster="demo", profile="light", bootstrap="#!/bin/sh\n", environment={"COLOUR": "red"})
-    code = bundle.pack({"code.json": b"{}"})
+    code = code or bundle.pack({"code.json": b"{}"})
     for name, one in (("node", node), ("code", code)):
         s3.put_object(Bucket="own", Key=f"code/{name}-{one.sha256}", Body=one.data)
     return render.Delivery(
@@ -38,11 +40,7 @@ def delivery(cloud: emulated.Cloud, **more: Any) -> render.Delivery:
 
 def machine(cloud: emulated.Cloud, text: str) -> str:
     role(cloud, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"})
-    made = cloud.client("ec2").run_instances(
-        ImageId=cloud.image, InstanceType="m7i.large", MinCount=1, MaxCount=1, UserData=text,
-        IamInstanceProfile={"Name": "node"}, MetadataOptions={"HttpTokens": "required"},
-    )  # fmt: skip
-    return str(made["Instances"][0]["InstanceId"])
+    return again(cloud, text)
 
 
 def environment(cloud: emulated.Cloud, monkeypatch: pytest.MonkeyPatch, instance_id: str) -> None:
@@ -60,12 +58,13 @@ def test_the_fetch_of_the_user_data_runs_with_the_roles_keys(
     written, commands = rehearse_machine.write_files(text, tmp_path)
     assert json.loads(written[render.SETUP_PATH].read_text()) == SETUP
     folder, settings = rehearse_machine.deliver(commands, written, tmp_path)
-    command, extra = rehearse_machine.unit(folder, written)
+    command, extra = rehearse_machine.unit(folder, written, tmp_path)
+    assert command[0] == str(tmp_path / "opt/simpleflow/venv/bin/python")
     assert command[1:] == ["-m", "simpleflow.nodes.agent", "--setup", str(tmp_path / "etc/simpleflow/node.json")]
     assert extra["COLOUR"] == "red"
     assert settings["node_sha256"] in settings["node"]
     fetched = cloud.record.named("s3:GetObject")
-    assert [(c.principal.role, c.principal.session) for c in fetched] == [("node", one)] * 2
+    assert [(c.principal.role, c.principal.session) for c in fetched] == [("node", one)]
     assert cloud.excess() == []
 
 
@@ -147,3 +146,58 @@ def test_a_machine_whose_boot_fails_says_why_on_its_console(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert "the user data runs no fetch.py" in cloud.client("ec2").get_console_output(InstanceId=one)["Output"]
+
+
+#: stands for the agent: says what it sees of the client, and where it and its modules come from
+_AGENT = """
+import films, os, pathlib, simpleflow, sys
+print("agent:", simpleflow.ORIGIN, films.ORIGIN, os.environ["COLOUR"], sys.argv[1:])
+seen = [each for each in [os.getcwd(), str(pathlib.Path.home()), *sys.path] if "CLIENT" in each]
+print("sees of the client:", seen or "nothing")
+"""
+
+
+@pytest.mark.needs_processes
+def test_two_machines_install_the_bundle_and_see_nothing_of_the_client(
+    opened: Callable[..., emulated.Cloud], tmp_path: Path
+) -> None:
+    """The first installs from the bundle with the machine's own script, the second finds it, as in an image."""
+    import sys
+
+    client = os.getcwd()
+    wheel = wheelhouse.wheel(
+        tmp_path / "bundled", "simpleflow", "1.0.dev0",
+        files={"simpleflow/nodes/agent.py": _AGENT.replace("CLIENT", client)},
+    )  # fmt: skip
+    code = bundle.code_bundle(wheels=[wheel], source={"films.py": b"ORIGIN = 'source'\n"})
+    strangers = wheelhouse.wheel(tmp_path / "strangers", "simpleflow", "9.0")
+    boot = emulated.ProcessBoot(
+        lambda m: emulated.Command(
+            argv=[sys.executable, "-m", "simpleflow.testing.rehearse_machine", str(tmp_path / "m" / m.instance_id)],
+            environment={
+                **m.environment, "PYTHONPATH": client, "HOME": client, "PIP_FIND_LINKS": str(strangers.parent),
+            },
+            folder=client,
+        ),
+        tmp_path / "consoles",
+    )  # fmt: skip
+    cloud = opened(boot=boot)
+    text = render.user_data(SETUP, delivery(cloud, code))
+    for number in range(2):
+        one = machine(cloud, text) if not number else again(cloud, text)
+        deadline = time.monotonic() + 60
+        while "sees of the client" not in (shown := cloud.instances.console(cloud.instances.get(one))):
+            assert time.monotonic() < deadline, shown
+            assert "cannot become a node" not in shown, shown
+            time.sleep(0.05)
+        assert "agent: bundled source red" in shown
+        assert "sees of the client: nothing" in shown
+        assert ("+ " in shown) is (number == 0), "the second machine installs nothing"
+
+
+def again(cloud: emulated.Cloud, text: str) -> str:
+    made = cloud.client("ec2").run_instances(
+        ImageId=cloud.image, InstanceType="m7i.large", MinCount=1, MaxCount=1, UserData=text,
+        IamInstanceProfile={"Name": "node"}, MetadataOptions={"HttpTokens": "required"},
+    )  # fmt: skip
+    return str(made["Instances"][0]["InstanceId"])

@@ -179,10 +179,14 @@ def test_bundles_are_the_same_each_time(tmp_path: Path) -> None:
     assert first.sha256 == second.sha256
     fetch.unpack(first.data, tmp_path / "out")
     assert json.loads((tmp_path / "out/code.json").read_text()) == {
+        "held": {"": [["wheels/demo-1.0-py3-none-any.whl", hashlib.sha256(b"wheel").hexdigest()]]},
         "index": False,
-        "install": ["wheels/demo-1.0-py3-none-any.whl"],
+        "python": "",
+        "wanted": [],
     }
-    with pytest.raises(errors.ProvisioningError, match="is no wheel"):
+    with pytest.raises(errors.ProvisioningError, match="without an index a bundle holds wheels only"):
+        bundle.code_bundle(wheels=[wheel], requirements=["films==1.0"])
+    with pytest.raises(errors.ProvisioningError, match="is not a wheel"):
         bundle.code_bundle(wheels=[tmp_path / "x.zip"])
     with pytest.raises(errors.ProvisioningError, match="nothing would be installed"):
         bundle.code_bundle(wheels=[])

@@ -13,11 +13,11 @@ __all__ = ["SshProvider", "create"]
 
 
 def create(context: base.ProviderContext) -> SshProvider:
-    """Make the provider of a cluster (entry point ``ssh``)."""
+    """Make the provider of a cluster (entry point ``ssh``), whose file has absolute paths."""
     folders = bundle.Folders()
 
     def code() -> tuple[bytes, str]:
-        made = bundle.Builder(context.cluster, folders).code(Path.cwd())
+        made = bundle.Builder(context.cluster, folders).code(Path("/"))
         return made.content, made.digest
 
     return SshProvider(

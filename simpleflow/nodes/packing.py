@@ -1,0 +1,165 @@
+"""Packs the code of a cluster's machines: what the cluster file names on the client, resolved into one bundle."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+from packaging import requirements as reqs
+
+from . import code, config, errors, repack, wheels
+
+PACKAGE = Path(__file__).resolve().parents[1]
+#: of the public images (Debian 12) and of our own recipes' first release
+_EC2_PYTHON = "3.11"
+#: bytes of the largest folder of modules that is packed
+_LARGEST = 256 << 20
+_SKIPPED = frozenset({"__pycache__", "node_modules"})
+
+
+class _Packs(Protocol):
+    """provisioning/bundle.py"""
+
+    def code_bundle(self, **given: Any) -> Any: ...
+
+
+def targets(cluster: config.ClusterConfig) -> list[wheels.Target]:
+    """The kinds of machine that the bundle is for."""
+    given = cluster.code
+    python = given.python or (_EC2_PYTHON if cluster.provider == "ec2" else wheels.python_here())
+    machines = [*cluster.profiles.values(), *([cluster.deciders] if cluster.provider == "ec2" else [])]
+    kinds = given.architectures or tuple(sorted({each.arch for each in machines}))
+    return [wheels.Target(python=python, arch=each) for each in dict.fromkeys(kinds)]
+
+
+def pack(cluster: config.ClusterConfig, root: Path, packs: _Packs) -> Any:
+    """Make the bundle. Raises NodesError for what is not here, cannot be built, or does not fit the machines."""
+    given = cluster.code
+    with tempfile.TemporaryDirectory(prefix="simpleflow-code-") as made:
+        folder = Path(made)
+        local, wanted = _asked(given, root, folder)
+        source = dict(_source(code.resolved(root, given.path))) if given.path else {}
+        if given.index:
+            return packs.code_bundle(
+                wheels=local, requirements=wanted, index=True, source=source, python=given.python
+            )  # fmt: skip
+        machines = {each.arch: _for_target(local, wanted, each, folder / each.arch) for each in targets(cluster)}
+        return packs.code_bundle(machines=machines, python=targets(cluster)[0].python, source=source)
+
+
+def _for_target(local: list[Path], wanted: list[str], target: wheels.Target, folder: Path) -> list[Path]:
+    fitting = [each for each in local if target.takes(each)]
+    lost = {wheels.read(each).name: each for each in local}
+    for each in fitting:
+        lost.pop(wheels.read(each).name, None)
+    if lost:
+        raise errors.NodesError(
+            f"{', '.join(each.name for each in lost.values())} cannot be installed by {target}: build it for that, or "
+            "correct code.python and code.architectures"
+        )
+    return wheels.gather(fitting, wanted, target, folder)
+
+
+# --- what the cluster file names --------------------------------------------------------------------------------------
+
+
+def _asked(given: config.Code, root: Path, folder: Path) -> tuple[list[Path], list[str]]:
+    """The wheels that lie or are made here, and the requirements that name no file of this machine."""
+    local = [own_wheel(folder / "simpleflow")]
+    wanted: list[str] = []
+    for key, name in [("code.wheel", given.wheel), *(("code.wheels", each) for each in given.wheels)]:
+        if name:
+            local.append(wheels.read(_existing(code.resolved(root, name), key)).path)
+    if given.path:
+        path = _existing(code.resolved(root, given.path), "code.path")
+        if path.is_file() or code.is_project(path):
+            local += wheels.build([str(path.resolve())], folder / "own", root)
+    if given.requirement:
+        _require(given.requirement, root, folder / "requirement", local, wanted)
+    if given.requirements:
+        file = _existing(code.resolved(root, given.requirements), "code.requirements")
+        plain = _plain(file)
+        if plain is None:
+            local += wheels.build(["-r", str(file)], folder / "requirements", file.parent)
+        else:
+            wanted += plain
+    return local, wanted
+
+
+def _require(text: str, root: Path, folder: Path, local: list[Path], wanted: list[str]) -> None:
+    """One requirement: a name for the index, or whatever else pip takes, which becomes a wheel here."""
+    try:
+        found = reqs.Requirement(text)
+    except reqs.InvalidRequirement:
+        found = None
+    if found is not None and not found.url:
+        wanted.append(text)
+        return
+    words = [text] if found is not None else [os.path.expanduser(each) for each in shlex.split(text)]
+    local += wheels.build(words, folder, root)
+
+
+def _plain(file: Path) -> list[str] | None:
+    """The lines of a requirements file that holds names only; None where there are options, files or digests."""
+    found = []
+    for line in file.read_text().replace("\\\n", " ").splitlines():
+        text = line.split(" #")[0].strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            asked = reqs.Requirement(text)
+        except reqs.InvalidRequirement:
+            return None
+        if asked.url:
+            return None
+        found.append(text)
+    return found
+
+
+def own_wheel(folder: Path) -> Path:
+    """simpleflow's wheel: from the checkout that runs, else the installed one as it is; no index is asked for it."""
+    checkout = PACKAGE.parent / "pyproject.toml"
+    if checkout.exists():
+        return wheels.build([str(checkout.parent)], folder, checkout.parent)[0]
+    path = repack.wheel(metadata.distribution("simpleflow"), folder)
+    if path is None:
+        raise errors.NodesError(
+            f"simpleflow in {PACKAGE} differs from what was installed there, or has no record of it: install it again"
+        )
+    return path
+
+
+def _existing(path: Path, key: str) -> Path:
+    if not path.exists():
+        raise errors.NodesError(f"{key}: {path} does not exist; paths are relative to the cluster file")
+    return path
+
+
+def _source(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The files of a folder that is not a project, as names and content: modules, and data beside them."""
+    if not path.is_dir() or code.is_project(path):
+        return
+    top, size = code.working_folder(path.resolve()), 0
+    for folder, below, names in os.walk(path.resolve()):
+        below[:] = sorted(each for each in below if not _skipped(Path(folder) / each))
+        for name in sorted(names):
+            file = Path(folder) / name
+            if name.startswith(".") or file.suffix == ".pyc" or not file.is_file():
+                continue
+            content = file.read_bytes()
+            size += len(content)
+            if size > _LARGEST:
+                raise errors.NodesError(
+                    f"code.path: {path} holds more than {_LARGEST >> 20} MiB (up to {file}): name the folder of the "
+                    "modules alone, or build a wheel"
+                )
+            yield str(file.relative_to(top)), content
+
+
+def _skipped(folder: Path) -> bool:
+    return folder.name.startswith(".") or folder.name in _SKIPPED or (folder / "pyvenv.cfg").exists()

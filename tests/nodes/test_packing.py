@@ -1,0 +1,213 @@
+"""What ``up`` packs: everything that the cluster file names on the client, for the machines, and for nobody else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nodes import wheelhouse
+from simpleflow.core import documents
+from simpleflow.nodes import bundle, code, config, errors, packing, wheels
+from simpleflow.nodes.providers import base, ssh
+
+HERE = wheels.python_here()
+OTHER = "3.13" if HERE != "3.13" else "3.12"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """simpleflow is a small wheel that needs one installed package; pip has no index but what a test names."""
+    own = wheelhouse.wheel(tmp_path / "own", "simpleflow", "1.0.dev0", requires=["click>=1", "more; extra == 'x'"])
+    monkeypatch.setattr(packing, "own_wheel", lambda folder: own)
+    for name in [each for each in os.environ if each.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    wheelhouse.installed(tmp_path / "site", wheelhouse.wheel(tmp_path / "here", "click", "1.5"))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+
+
+def cluster(given: str, more: str = "") -> config.ClusterConfig:
+    text = (
+        f"cluster: c\nprovider: ssh\nprofiles: {{p: {{hosts: [h]{more}}}}}\ntask_lists: {{l: {{profile: p, max: 1}}}}\n"
+    )
+    return config.loads(f"{text}code: {given}\n")
+
+
+def packed(given: str, root: Path, more: str = "") -> tuple[dict[str, Any], list[str]]:
+    """code.json, and the names of what else is in the bundle."""
+    made = bundle.Builder(cluster(given, more)).code(root)
+    with tarfile.open(fileobj=io.BytesIO(made.content)) as archive:
+        member = archive.extractfile("code.json")
+        assert member is not None
+        return json.loads(member.read()), sorted(set(archive.getnames()) - {"code.json"})
+
+
+def test_everything_that_machines_need_is_held(tmp_path: Path) -> None:
+    about, names = packed("{}", tmp_path)
+    assert names == ["wheels/click-1.5-py3-none-any.whl", "wheels/simpleflow-1.0.dev0-py3-none-any.whl"]
+    assert [name for name, _ in about["held"]["x86_64"]] == names
+    assert (about["index"], about["python"], about["wanted"]) == (False, HERE, [])
+    first, second = (bundle.Builder(cluster("{}")).code(tmp_path) for _ in range(2))
+    assert first == second, "the same files give the same bundle"
+
+
+def test_wheels_and_requirement_files_of_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    wheelhouse.wheel(tmp_path / "home/w", "toolz", "0.1", requires=["click"])
+    wheelhouse.wheel(tmp_path / "dist", "films", "1", requires=["toolz"])
+    (tmp_path / "requirements.txt").write_text("# ours\nclick >= 1  # any\n\nnever; sys_platform == 'win32'\n")
+    given = (
+        "{wheel: dist/films-1-py3-none-any.whl, wheels: [~/w/toolz-0.1-py3-none-any.whl], "
+        "requirements: requirements.txt}"
+    )
+    _, names = packed(given, tmp_path)
+    assert [name.split("/")[1].split("-")[0] for name in names] == ["click", "films", "simpleflow", "toolz"]
+
+
+def test_requirement_files_with_options_are_resolved_here(tmp_path: Path) -> None:
+    wheelhouse.wheel(tmp_path / "private", "toolz", "0.1")
+    (tmp_path / "requirements.txt").write_text("--find-links private\ntoolz\n")
+    _, names = packed("{requirements: requirements.txt}", tmp_path)
+    assert "wheels/toolz-0.1-py3-none-any.whl" in names
+    made = wheelhouse.wheel(tmp_path / "private", "other", "3")
+    _, names = packed(f"{{requirement: 'other @ {made.as_uri()}'}}", tmp_path)
+    assert "wheels/other-3-py3-none-any.whl" in names
+
+
+def test_a_folder_of_modules_and_a_package(tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "jobs"
+    (folder / "data").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text("[tool.ruff]\n")
+    for name in ("night.py", "data/table.csv", ".secret", "__pycache__/night.pyc", "venv/pyvenv.cfg", "venv/x.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    _, names = packed("{path: work/jobs}", tmp_path)
+    assert [each for each in names if each.startswith("source/")] == [
+        "source/data/table.csv", "source/night.py", "source/pyproject.toml",
+    ]  # fmt: skip
+    assert code.working_folder(folder) == folder
+    (folder / "__init__.py").write_text("")
+    _, names = packed("{path: work/jobs}", tmp_path)
+    assert "source/jobs/night.py" in names
+    assert code.working_folder(folder) == folder.parent
+
+
+def test_machines_that_are_not_like_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Markers count as the machine reads them, wheels are those of its architecture."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    folder, tag = tmp_path / "pypi", f"cp{OTHER.replace('.', '')}"
+    found = [
+        wheelhouse.wheel(
+            folder, "click", "2", requires=[f"late; python_version == '{OTHER}'", f"now; python_version == '{HERE}'"]
+        ),
+        wheelhouse.wheel(folder, "late", "1", tag=f"{tag}-{tag}-manylinux_2_17_x86_64"),
+        wheelhouse.wheel(folder, "late", "1", tag=f"{tag}-{tag}-manylinux_2_17_aarch64"),
+        wheelhouse.wheel(folder, "now", "1"),
+    ]
+    monkeypatch.setenv("PIP_INDEX_URL", wheelhouse.index(tmp_path / "index", *found))
+    about, names = packed(f"{{python: '{OTHER}', architectures: [x86_64, arm64]}}", tmp_path)
+    late = {key: [name for name, _ in held if "late" in name] for key, held in about["held"].items() if key}
+    assert late == {
+        "x86_64": [f"wheels/late-1-{tag}-{tag}-manylinux_2_17_x86_64.whl"],
+        "arm64": [f"wheels/late-1-{tag}-{tag}-manylinux_2_17_aarch64.whl"],
+    }
+    assert about["python"] == OTHER
+    assert not [name for name in names if "now" in name]
+
+
+def test_with_an_index_only_files_of_the_client_are_held(tmp_path: Path) -> None:
+    about, names = packed("{requirement: films==1.0, index: true}", tmp_path)
+    assert names == ["wheels/simpleflow-1.0.dev0-py3-none-any.whl"]
+    assert (about["index"], about["wanted"]) == (True, ["films==1.0"])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("{wheel: dist/gone-1-py3-none-any.whl}", "code.wheel: .*gone-1-py3-none-any.whl does not exist"),
+        ("{requirements: gone.txt}", "code.requirements: .*gone.txt does not exist"),
+        ("{path: ~/gone}", "code.path: .*gone does not exist"),
+        ("{wheels: [bad-1-py3-none-any.whl]}", "bad-1-py3-none-any.whl is not a wheel"),
+        ("{wheels: [mac-1-cp311-cp311-macosx_11_0_arm64.whl]}", "cannot be installed by Python .* on x86_64"),
+        ("{wheels: [films-1-py3-none-any.whl, films-2-py3-none-any.whl]}", "code gives films twice"),
+        ("{requirement: not-installed-anywhere}", "not-installed-anywhere for Python .* are missing.*code.wheels"),
+        ("{requirement: 'click<1'}", "click<1"),
+    ],
+)
+def test_what_cannot_be_packed_says_what_to_do(tmp_path: Path, given: str, says: str) -> None:
+    (tmp_path / "bad-1-py3-none-any.whl").write_bytes(b"no archive")
+    wheelhouse.wheel(tmp_path, "mac", "1", tag="cp311-cp311-macosx_11_0_arm64")
+    for number in ("1", "2"):
+        wheelhouse.wheel(tmp_path, "films", number)
+    with pytest.raises(errors.NodesError, match=f"(?s){says}"):
+        bundle.Builder(cluster(given)).code(tmp_path)
+
+
+def test_an_installed_distribution_is_packed_as_it_was_or_not_at_all(tmp_path: Path) -> None:
+    from importlib import metadata
+
+    from simpleflow.nodes import repack
+
+    made = repack.wheel(metadata.distribution("jmespath"), tmp_path)
+    assert made is not None
+    assert wheels.read(made).version == metadata.version("jmespath") or str(wheels.read(made).version)
+    distribution = next(iter(metadata.distributions(path=[str(tmp_path / "site")])))
+    assert distribution.name == "click"
+    again = repack.wheel(distribution, tmp_path / "again")
+    assert again is not None
+    assert repack.wheel(distribution, tmp_path / "twice").read_bytes() == again.read_bytes()  # type: ignore[union-attr]
+    record = tmp_path / "site/click-1.5.dist-info/RECORD"
+    record.write_text(record.read_text().replace("click/__init__.py,,", "click/__init__.py,sha256=AAAA,1"))
+    assert repack.wheel(distribution, tmp_path / "changed") is None
+
+
+def test_machines_get_a_cluster_file_without_what_only_the_client_has() -> None:
+    text = (
+        "cluster: c\nprovider: ec2\nregion: eu-west-1\nprofiles: {p: {types: [m7i.large]}}\n"
+        "task_lists: {l: {profile: p, max: 1}}\ncode: {path: ./jobs, wheels: [~/w.whl], modules: [films]}\n"
+    )
+    setup = bundle.setup_of(config.loads(text), bundle.DECIDERS, "s3://b")
+    sent = config.loads(setup.cluster_file)
+    assert sent.code == config.Code(modules=("films",))
+    assert sent.profiles == config.loads(text).profiles
+
+
+def test_the_key_and_the_code_of_ssh_are_relative_to_the_cluster_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir("/")
+    wheelhouse.wheel(tmp_path / "w", "toolz", "0.1")
+    given = cluster("{wheel: w/toolz-0.1-py3-none-any.whl}", ", ssh: {key: keys/id, known_hosts: ~/known}")
+    known = code.resolved_file(given, tmp_path)
+    context = base.ProviderContext(cluster=known, setups={}, folder=str(tmp_path / "state"))
+    provider = ssh.create(context)
+    found = provider._profiles["p"].ssh
+    assert (found.key, found.known_hosts) == (str(tmp_path / "keys/id"), str(tmp_path / "home/known"))
+    content, digest = provider._code()
+    assert content != b""
+    assert digest == bundle.Builder(given).code(tmp_path).digest
+    for requirement in ("-r r.txt --no-binary :none:", "./films", "~/films"):
+        (tmp_path / "r.txt").touch()
+        (tmp_path / "films").mkdir(exist_ok=True)
+        (tmp_path / "home/films").mkdir(parents=True, exist_ok=True)
+        shown = code.resolved_file(cluster(f"{{requirement: '{requirement}'}}"), tmp_path).code.requirement
+        assert str(tmp_path) in shown
+    assert code.resolved_file(cluster("{requirement: films==1}"), tmp_path).code.requirement == "films==1"
+
+
+def test_setups_of_machines_name_no_folder_of_the_client() -> None:
+    text = "cluster: c\nprovider: ssh\nprofiles: {p: {hosts: [h]}}\ntask_lists: {l: {profile: p, max: 1}}\n"
+    setup = bundle.setup_of(config.loads(f"{text}code: {{path: {Path.cwd()}}}\n"), "p", "s3://b")
+    assert str(Path.cwd()) not in msgspec.json.encode(setup).decode()
+    assert isinstance(setup, documents.NodeSetup)
+    assert sys.executable not in msgspec.json.encode(setup).decode()
