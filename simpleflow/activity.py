@@ -69,7 +69,7 @@ class Activity(Generic[P, R]):
             # One place for the constructor, options(), propagate_attribute() and plain assignments.
             check = _CHECKS.get(name)
             if check is not None:
-                check(f"{_FIELDS.get(name, name)} of activity {self.name}", value)
+                check(f"{_FIELDS.get(name, name)} of activity {self.__dict__.get('name', '')}", value)
             super().__setattr__(name, value)
 
     def _full_name(self) -> str:
@@ -163,6 +163,9 @@ def _check_priority(field: str, value: Any) -> None:
 _TIMEOUTS = ("start_to_close", "schedule_to_close", "schedule_to_start", "heartbeat")
 #: attribute -> the check of its numbers
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+    "name": declared.check_text,
+    "version": declared.check_version,
+    "task_list": declared.check_text,
     "retry": declared.check_retry,
     "task_priority": _check_priority,
     **{f"task_{kind}_timeout": numbers.timeout for kind in _TIMEOUTS},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from simpleflow import settings
-from simpleflow.core import errors, interceptors, limits, numbers
+from simpleflow.core import errors, interceptors, limits, numbers, text
 from simpleflow.data import converter
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf import registration
@@ -49,13 +49,13 @@ def request(
     args, kwargs = envelope["args"], envelope["kwargs"]
     whole = {**envelope, "__extra": {**envelope.get("__extra", {}), "class": path}}
     try:
-        text = _converter.encode(whole)
+        encoded = _converter.encode(whole)
     except TypeError as error:
         raise errors.UsageError(f"{source} cannot be serialised: {error}") from error
-    if len(text) > limits.DATA:
+    if len(encoded) > limits.DATA:
         raise errors.UsageError(
-            f"{source} holds {len(text)} characters, over SWF's {limits.DATA}: put it into a file or a bucket and pass "
-            "its name"
+            f"{source} holds {len(encoded)} characters, over SWF's {limits.DATA}: put it into a file or a bucket and "
+            "pass its name"
         )
     asked: dict[str, Any] = {
         "workflowId": workflow_id
@@ -68,7 +68,7 @@ def request(
             or getattr(cls, "task_list", None)
             or settings.WORKFLOW_DEFAULT_TASK_LIST
         },
-        "input": text,
+        "input": encoded,
         "executionStartToCloseTimeout": numbers.timeout(
             "execution_timeout",
             execution_timeout or getattr(cls, "execution_timeout", None) or settings.WORKFLOW_DEFAULT_EXECUTION_TIME,
@@ -88,7 +88,7 @@ def request(
     if isinstance(chosen, list | tuple) and chosen:  # else none, or INHERIT_TAG_LIST: there is no parent here
         if len(chosen) > limits.TAGS:
             raise errors.UsageError(f"{len(chosen)} tags given, SWF takes {limits.TAGS}: {', '.join(map(str, chosen))}")
-        asked["tagList"] = [str(tag) for tag in chosen]
+        asked["tagList"] = [text.safe(tag) for tag in chosen]
     priority = numbers.priority("task_priority", getattr(cls, "task_priority", None))
     if priority is not None:
         asked["taskPriority"] = priority

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, limits, numbers, types
+from simpleflow.core import attributes, decisions, limits, numbers, text, types
 
-from . import calls, demand, futures, identity, records
+from . import calls, demand, futures, identity, records, slots
 
 #: characters of arguments that are within SWF's limit whatever ``meta`` adds
 SURE = limits.DATA - 4_096
@@ -71,19 +71,19 @@ class ActivityCall(calls.TaskCall, eq=False):
     def foreseen(self) -> None:
         self._move(demand.FORESEEN)
 
-    def ready(self, text: str) -> None:
+    def ready(self, arguments: str) -> None:
         self._move(demand.FORESEEN)
-        calls.TaskCall.ready(self, text)
+        calls.TaskCall.ready(self, arguments)
 
     def claimed(self, record: records.Record) -> None:
         if record.scheduled:
             self._move(demand.SCHEDULED)
         calls.TaskCall.claimed(self, record)
 
-    def completed(self, text: str | None) -> None:
+    def completed(self, result: str | None) -> None:
         # As calls.TaskCall.completed, without its calls.
         if self.shared:
-            calls.TaskCall.completed(self, text)
+            calls.TaskCall.completed(self, result)
             return
         self.done = True
         evaluation = self.evaluation
@@ -95,7 +95,7 @@ class ActivityCall(calls.TaskCall, eq=False):
         holders, self.holders = self.holders, ()
         for future in holders:
             if future._kind == futures.OPEN:
-                future._text = text
+                future._text = result
                 future._kind = futures.TEXT
                 future._at = evaluation.position
                 callbacks = future._callbacks
@@ -140,13 +140,18 @@ class ActivityCall(calls.TaskCall, eq=False):
             return self.text
         return f'{self.text[:-1]},"meta":{self.evaluation.payloads.encode(meta)}}}'
 
+    def prepare(self) -> None:
+        if self.activity.meta:
+            self.wire_input()
+
     def own_id(self) -> str | None:
         activity = self.activity
         getter = getattr(activity.callable, "get_task_id", None)
         if getter is not None:
             args, kwargs = self.arguments or ((), {})
-            args, kwargs = self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs)
-            return identity.fitting(f"activity-{self.name}-{getter(self.evaluation.instance, *args, **kwargs)}")
+            args, kwargs = slots.settled(args), slots.settled(kwargs)
+            suffix = text.safe(getter(self.evaluation.instance, *args, **kwargs))
+            return identity.fitting(f"activity-{self.name}-{suffix}")
         if activity.idempotent:
             return identity.fitting(f"activity-{self.name}-{identity.md5(self.text)}")
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from simpleflow.core import decisions, errors, events, limits, types
+from simpleflow.core import decisions, errors, events, interrupts, limits, types
 
 from . import failures, futures, identity, records, slots
 
@@ -121,7 +121,10 @@ class TaskCall(msgspec.Struct, eq=False):
                 self.ready(self.encode(args, kwargs))
                 return future
         found: list[futures.Future[Any]] = []
-        args, kwargs = slots.find(args, found), slots.find(kwargs, found)
+        try:
+            args, kwargs = slots.find(args, found), slots.find(kwargs, found)
+        except TypeError as error:
+            raise TypeError(f"arguments of {self.name} cannot be serialised: {error}") from error
         text = self.encode(args, kwargs)
         if not found:
             self.ready(text)
@@ -151,12 +154,32 @@ class TaskCall(msgspec.Struct, eq=False):
     def _one_more(self) -> None:
         self.missing -= 1
         if self.missing == 0 and not self.done:
-            self._fill()
+            self._fill_later()
+
+    def _fill_later(self) -> None:
+        """Go on where no code of the program could catch what its own getters raise: the task fails with it."""
+        self._or_fail(self._fill)
+
+    def _or_fail(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except BaseException as error:
+            if interrupts.from_outside(error):
+                raise
+            self._finish_failed(error)
+
+    def push(self) -> None:
+        """Have it sent, once what its declaration computes is there."""
+        self.prepare()
+        self.evaluation.outbox.push(self)
+
+    def prepare(self) -> None:
+        """Ask the declaration for what the decision needs of it: when the decision is made it is too late to fail."""
 
     def _fill(self) -> None:
         if self.needs_values:
             pointers = [pointer for other in self.dependencies or () for pointer in other._pointers()]
-            if not self.evaluation.have(pointers, self._fill):
+            if not self.evaluation.have(pointers, self._fill_later):
                 return None
         dependencies, self.dependencies = self.dependencies or [], None
         texts = []
@@ -214,7 +237,7 @@ class TaskCall(msgspec.Struct, eq=False):
         record = self.find(text, identifier)
         if record is None:
             self.since = evaluation.position
-            evaluation.outbox.push(self)
+            self.push()
         else:
             self.claimed(record)
         return None
@@ -247,7 +270,7 @@ class TaskCall(msgspec.Struct, eq=False):
         for event in waiting or ():
             self.deliver(event)
         if record.scheduled == 0 and not self.done and not self.queued:
-            self.evaluation.outbox.push(self)
+            self.push()
 
     def _join(self, other: TaskCall) -> None:
         """Another submission is the same task: one task, one outcome, every holder its own future."""
@@ -388,7 +411,7 @@ class TaskCall(msgspec.Struct, eq=False):
         self.attempts += 1
         record = self.record
         if record is None or record.scheduled < self.attempts:
-            self.evaluation.outbox.push(self)
+            self._or_fail(self.push)
 
     def _refused(self, event: Any) -> None:
         cause = event.attributes.cause
@@ -402,7 +425,7 @@ class TaskCall(msgspec.Struct, eq=False):
             return
         self.foreseen()
         if not self.queued:
-            self.evaluation.outbox.push(self)
+            self._or_fail(self.push)
 
     def missing_type(self) -> types.RegisteredType | None:
         return None

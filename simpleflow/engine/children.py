@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from simpleflow.core import attributes, decisions, types
+from simpleflow.core import attributes, decisions, text, types
 
-from . import activities, calls, futures, identity, records
+from . import activities, calls, futures, identity, records, slots
 
 #: what a class may say of a child by its arguments
 _GETTERS = ("get_workflow_id", "get_task_list", "get_tag_list")
@@ -21,6 +21,9 @@ class ChildCall(calls.TaskCall, eq=False):
     priority: Any = calls.UNSET
     task_list: str | None = None
     arguments: tuple[Sequence[Any], Mapping[str, Any]] = ((), {})
+    #: what the class says of its tags by its arguments
+    tags: tuple[str, ...] | None = None
+    prepared: bool = False
 
     kind: ClassVar[str] = "workflow"
     cap: ClassVar[str] = "workflow"
@@ -52,10 +55,10 @@ class ChildCall(calls.TaskCall, eq=False):
     def own_id(self) -> str | None:
         if self.needs_values:
             args, kwargs = self.arguments
-            self.arguments = (self.evaluation.settled_values(args), self.evaluation.settled_values(kwargs))
+            self.arguments = (slots.settled(args), slots.settled(kwargs))
         given = self._got("get_workflow_id")
         if given:
-            return identity.fitting(str(given))
+            return identity.fitting(text.safe(given))
         if getattr(self.cls, "idempotent", False):
             return identity.fitting(self._prefix() + identity.md5(self.text))
         return None
@@ -85,7 +88,6 @@ class ChildCall(calls.TaskCall, eq=False):
             self.record = self.book.emitted(self, self.id, self.type_name)
             self.record.watched = self.watched
         cls = self.cls
-        task_list = self.task_list or self._got("get_task_list") or getattr(cls, "task_list", None)
         return decisions.StartChildWorkflowExecution(
             workflow_type=attributes.Type(name=self.type_name, version=str(cls.version)),
             workflow_id=self.id,
@@ -93,13 +95,21 @@ class ChildCall(calls.TaskCall, eq=False):
             input=self.wire_input(),
             execution_start_to_close_timeout=activities.seconds(getattr(cls, "execution_timeout", None))
             or self.evaluation.started.execution_start_to_close_timeout,
-            task_list=attributes.Name(name=task_list or self.evaluation.started.task_list.name),
+            task_list=attributes.Name(name=self.task_list or self.evaluation.started.task_list.name),
             task_priority=self.evaluation.priority_of(self.priority, cls),
             task_start_to_close_timeout=activities.seconds(getattr(cls, "decision_tasks_timeout", None))
             or self.evaluation.started.task_start_to_close_timeout,
             child_policy=getattr(cls, "child_policy", None) or "TERMINATE",
-            tag_list=self._tags(),
+            tag_list=self.tags,
         )
+
+    def prepare(self) -> None:
+        if self.prepared:
+            return
+        self.prepared = True
+        named = self.task_list or self._got("get_task_list") or getattr(self.cls, "task_list", None)
+        self.task_list = self.evaluation.check_name(f"task list of {self.name}", named) if named else None
+        self.tags = self._tags()
 
     def _tags(self) -> tuple[str, ...] | None:
         tags = self._got("get_tag_list")
@@ -109,7 +119,7 @@ class ChildCall(calls.TaskCall, eq=False):
             tags = self.evaluation.started.tag_list
         if isinstance(tags, str):
             tags = tags.split(",")
-        return tuple(str(tag) for tag in tags or () if tag is not None) or None
+        return tuple(text.safe(tag) for tag in tags or () if tag is not None) or None
 
     def cancel_decision(self) -> decisions.Decision:
         record = self.record

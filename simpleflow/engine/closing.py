@@ -35,10 +35,12 @@ def decide(
         hooks.CancelRequest(evaluation).ask()
         outcome = evaluation.outcome
     if evaluation.hooks.has("after_replay"):
-        evaluation.hooks.notify("after_replay", evaluation.hooks.history())
+        ended = evaluation.hooks.notify("after_replay", evaluation.hooks.history())
+        if ended is not None:
+            outcome = evaluation.outcome = evaluation.hooks.failed(ended)
     if outcome is not None:
         _forget_refused(evaluation)
-        evaluation.hooks.before_close(outcome)
+        outcome = evaluation.hooks.before_close(outcome)
         _warn_of_abandoned(evaluation)
     if outcome is not None and outcome.alone:
         batch = outbox.Batch()

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simpleflow.core import numbers
+from simpleflow.core import errors, limits, numbers, text
 
 from . import failures
+
+
+def check_text(field: str, value: Any, most: int = limits.NAME) -> None:
+    """Raise Misuse unless a name, version or task list can be sent as it is; None is left out."""
+    if value is None:
+        return
+    said = value if isinstance(value, str) else text.safe(value)
+    if said != text.encodable(said) or not 0 < len(said) <= most:
+        raise errors.Misuse(f"{field} is {text.shown(value)}: write 1 to {most} characters that UTF-8 can hold")
+
+
+def check_version(field: str, value: Any) -> None:
+    check_text(field, value, limits.VERSION)
 
 
 def check_retry(field: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import greenlet  # type: ignore[import-untyped]  # it ships no types
 
-from simpleflow.core import errors, events, limits, numbers, payloads
+from simpleflow.core import errors, events, limits, numbers, payloads, text
 
 from . import (
     activities,
@@ -69,8 +69,8 @@ class Evaluation:
         self.signals = signals.Queue(self)
         self.ordinals = identity.Ordinals()
         self.ready: deque[Callable[[], object]] = deque()
-        #: exceptions that nobody has read, in order -> a future that holds it
-        self.unread: dict[BaseException, futures.Future[Any]] = {}
+        #: exceptions that nobody has read, in order; by identity, for a program's own may have no hash
+        self.unread: dict[int, BaseException] = {}
         self.open_timers: dict[str, timers.TimerCall] = {}
         self.timer_counts: dict[str, int] = {}
         self.marker_calls: dict[tuple[str, str], markers.MarkerCall] = {}
@@ -266,21 +266,21 @@ class Evaluation:
         self.strands.pop(strand, None)
         if strand is not self.main:
             assert strand.future is not None
-            if isinstance(error, errors.ExecutionBlocked):
-                self.gave_up = True  # of this branch; a re-run asks it again
-            elif isinstance(error, errors.TaskCanceled):
-                strand.future._cancel(error.details)
-            elif error is not None:
-                strand.future._fail(error)
-            else:
+            if error is None:
                 strand.future._complete(value)
+            elif text.is_a(error, errors.ExecutionBlocked):
+                self.gave_up = True  # of this branch; a re-run asks it again
+            elif text.is_a(error, errors.TaskCanceled):
+                strand.future._cancel(error.details)  # type: ignore[attr-defined]  # is_a narrows nothing
+            else:
+                strand.future._fail(error)
             return
-        if isinstance(error, errors.ExecutionBlocked):
-            self.gave_up = True
-        elif error is not None:
-            self.outcome = self.hooks.failed(error)
-        else:
+        if error is None:
             self.outcome = self.hooks.returned(value)
+        elif text.is_a(error, errors.ExecutionBlocked):
+            self.gave_up = True
+        else:
+            self.outcome = self.hooks.failed(error)
 
     def waiting_for(self, waited: tuple[futures.Future[Any], ...], count: int) -> futures.Wait:
         """Subscribe the current strand to these futures: it goes on once ``count`` of them are settled."""
@@ -341,11 +341,11 @@ class Evaluation:
 
     # -- values
 
-    def value_of(self, text: str) -> Any:
+    def value_of(self, said: str) -> Any:
         """Return the value of a result text; a jumbo value's text is asked of the caller first."""
-        if text.startswith(identity.POINTER):
-            text = self.load(text)
-        return self.payloads.decode(text)
+        if said.startswith(identity.POINTER):
+            said = self.load(said)
+        return self.payloads.decode(said)
 
     def load(self, pointer: str) -> str:
         while pointer not in self.blobs:
@@ -361,23 +361,13 @@ class Evaluation:
             strand.fetch()
         return self.blobs[pointer]
 
-    def slot_text(self, text: str | None) -> str:
-        return slots.slot_text(text, self.payloads)
+    def slot_text(self, said: str | None) -> str:
+        return slots.slot_text(said, self.payloads)
 
-    def settled_values(self, value: Any) -> Any:
-        """Return the value with settled futures replaced by their results."""
-        if isinstance(value, futures.Future):
-            return value.result
-        if isinstance(value, list | tuple):
-            return [self.settled_values(item) for item in value]
-        if isinstance(value, Mapping):
-            return {key: self.settled_values(item) for key, item in value.items()}
-        return value
-
-    def check_length(self, field: str, text: str, limit: int, of: str) -> None:
-        if len(text) > limit and not (self.offloads and field in ("input", "result", "details")):
+    def check_length(self, field: str, said: str, limit: int, of: str) -> None:
+        if len(said) > limit and not (self.offloads and field in ("input", "result", "details")):
             raise errors.ValueTooLong(
-                f"{field} of {of} holds {len(text)} characters, over SWF's limit of {limit}: pass less, or set "
+                f"{field} of {of} holds {len(said)} characters, over SWF's limit of {limit}: pass less, or set "
                 "SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket (or file:///FOLDER) where such values go"
             )
 
@@ -414,6 +404,18 @@ class Evaluation:
     def next_seq(self) -> int:
         self._seq += 1
         return self._seq
+
+    def check_name(self, field: str, name: object) -> str:
+        """Return a name or id as it is sent. Raises Misuse for an empty one, ValueTooLong for a long one."""
+        said = text.safe(name)
+        if not said:
+            raise errors.Misuse(f"{field} is empty: give it 1 to {limits.NAME} characters")
+        if len(said) > limits.NAME:
+            raise errors.ValueTooLong(
+                f"{field} holds {len(said)} characters, over SWF's limit of {limits.NAME}: choose a shorter one "
+                f"than {text.shown(said)}"
+            )
+        return said
 
     def advise(self, sentence: str) -> None:
         """Have a sentence logged with this decision, once in the life of this evaluation."""

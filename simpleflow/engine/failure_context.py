@@ -155,11 +155,14 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
     branch = f"hook(on_task_failure,{call.id},{call.attempts})"
     try:
         returned = owner.call("on_task_failure", context, branch=branch)
-    except Exception as raised:
+        if isinstance(returned, TaskFailureContext):
+            context = returned
+        _apply(call, error, context, branch)
+    except (Exception, SystemExit) as raised:
         evaluation.outcome = owner.failed(raised)
-        return
-    if isinstance(returned, TaskFailureContext):
-        context = returned
+
+
+def _apply(call: Any, error: BaseException, context: TaskFailureContext, branch: str) -> None:
     match context.decision:
         case Decision.none:
             call.apply_policy(error)
@@ -178,7 +181,7 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
             call.failed += 1
             call.again(context.retry_wait_timeout or 0)
         case Decision.handled:
-            _replace(evaluation, call, context, branch)
+            _replace(call.evaluation, call, context, branch)
 
 
 def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: str) -> None:

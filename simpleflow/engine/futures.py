@@ -237,7 +237,7 @@ class Future(Generic[T_co]):
 
     def _read_error(self) -> None:
         if self._evaluation is not None:
-            self._evaluation.unread.pop(self._content, None)
+            self._evaluation.unread.pop(id(self._content), None)
 
     def _subscribe(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` queued when this settles; at once when it is settled."""
@@ -270,7 +270,7 @@ class Future(Generic[T_co]):
         if self._kind == OPEN:
             self._content = error
             if unread and self._raises and self._evaluation is not None:
-                self._evaluation.unread[error] = self
+                self._evaluation.unread[id(error)] = error
             self._settle(FAILED)
 
     def _cancel(self, details: str | None = None) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from simpleflow.core import errors, numbers
+from greenlet import GreenletExit  # type: ignore[import-untyped]  # it ships no types
+
+from simpleflow.core import errors, interrupts, numbers
 
 from . import futures, identity, records
 
@@ -154,7 +156,9 @@ class GroupFuture(futures.Future[Any]):
     def _start_later(self, member: Member, more: tuple[Any, ...]) -> None:
         try:
             future = member(*more)
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, GreenletExit) or interrupts.from_outside(error):
+                raise
             future = futures.Future(self._evaluation, _Ignored())
             future._fail(error)
         self._hold(future)
@@ -180,7 +184,7 @@ class GroupFuture(futures.Future[Any]):
     def _read(self, exception: BaseException | None) -> None:
         if exception is None or self._evaluation is None:
             return
-        self._evaluation.unread.pop(exception, None)
+        self._evaluation.unread.pop(id(exception), None)
         if isinstance(exception, errors.AggregateException):
             for inner in exception.exceptions:
                 self._read(inner)

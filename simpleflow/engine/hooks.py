@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import greenlet  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 
-from simpleflow.core import decisions, errors, events, history, limits
+from simpleflow.core import decisions, errors, events, history, interrupts, limits, text
 
 from . import futures, identity, strands
 
@@ -36,6 +36,10 @@ class NeedHistory(BaseException):
 
 class NeedBlob(BaseException):
     """A query reads a value that lies in a blob: the caller brings it."""
+
+
+class HookEnded(errors.Misuse):
+    """A hook raised what would end the decider's process, again at each decision of the run: the run ends instead."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +116,7 @@ class Hooks:
         return LazyHistory(self._evaluation.task.events)
 
     def call(self, name: str, *args: Any, branch: str = "") -> Any:
-        """Call a hook if the class overrides it. What it raises comes out."""
+        """Call a hook if the class overrides it. What it raises comes out, as HookEnded what ends processes."""
         if name not in self._has:
             return None
         evaluation = self._evaluation
@@ -122,18 +126,29 @@ class Hooks:
         before, evaluation.current = evaluation.current, HookStrand(evaluation, step, _nothing, None)
         try:
             return getattr(evaluation.instance, name)(*args)
+        except (Exception, NeedHistory, NeedBlob):
+            raise
+        except BaseException as error:
+            if interrupts.from_outside(error) or (evaluation.dead and text.is_a(error, greenlet.GreenletExit)):
+                raise
+            raise HookEnded(
+                f"{name}() raised {text.of_error(error)}: a hook may not end its process; return, or raise an Exception"
+            ) from error
         finally:
             evaluation.current = before
 
     def has(self, name: str) -> bool:
         return name in self._has
 
-    def notify(self, name: str, *args: Any) -> None:
-        """Call a hook that decides nothing; what it raises is logged."""
+    def notify(self, name: str, *args: Any) -> HookEnded | None:
+        """Call a hook that decides nothing; an Exception is logged, what ends the run is returned."""
         try:
             self.call(name, *args)
+        except HookEnded as ended:
+            return ended
         except Exception as error:
-            self._evaluation.diagnostics.append(f"{name}() raised {type(error).__name__}: {error}")
+            self._evaluation.diagnostics.append(f"{name}() raised {text.of_error(error)}")
+        return None
 
     def before_replay(self) -> None:
         if self.has("before_replay"):
@@ -149,38 +164,47 @@ class Hooks:
     def returned(self, text: str) -> Outcome:
         evaluation = self._evaluation
         if evaluation.unread:
-            return self.failed(next(iter(evaluation.unread)))
+            return self.failed(next(iter(evaluation.unread.values())))
         return Outcome(status="completed", decision=decisions.CompleteWorkflowExecution(result=text))
 
     def failed(self, error: BaseException) -> Outcome:
         """Return how the execution fails, for what ``run()`` raised."""
-        if isinstance(error, errors.TaskCanceled) and self._evaluation.cancelling:
+        if text.is_a(error, errors.TaskCanceled) and self._evaluation.cancelling:
             return self.canceled()
         reason, details = described(error)
         return self.failing(reason, details)
 
     def failing(self, reason: str, details: str | None) -> Outcome:
+        """Return how the execution fails, for these words."""
+        reason = text.encodable(reason)
         if len(reason) > limits.REASON:
             # The whole text stays in the details.
             if details is None:
-                details = msgspec.json.encode(
-                    {"error": "", "error_type": "", "message": reason, "traceback": ""}, order="sorted"
-                ).decode()
+                details = text.encode_details(text.Details(error="", error_type="", message=reason))
             reason = reason[: limits.REASON - 3] + "..."
-        if details is not None and len(details) > limits.DATA and not self._evaluation.offloads:
-            details = None
+        if details is not None:
+            details = text.encodable(details)
+            if not self._evaluation.offloads:
+                details = text.cut(details, limits.DATA)
         decision = decisions.FailWorkflowExecution(reason=reason, details=details)
         return Outcome(status="failed", decision=decision, reason=reason, details=details)
 
     def canceled(self, *, alone: bool = False) -> Outcome:
         return Outcome(status="canceled", decision=decisions.CancelWorkflowExecution(), alone=alone)
 
-    def before_close(self, outcome: Outcome) -> None:
-        """Call what runs before the closing decision is sent."""
+    def before_close(self, outcome: Outcome) -> Outcome:
+        """Call what runs before the closing decision is sent; return how the execution closes after all."""
         if outcome.status == "failed":
-            self.notify("on_failure", self.history(), outcome.reason, outcome.details)
+            ended = self.notify("on_failure", self.history(), outcome.reason, outcome.details)
+            if ended is not None:
+                # Both are shown: what the run failed with, and the hook.
+                before = outcome.reason if len(outcome.reason) <= 120 else outcome.reason[:117] + "..."
+                return self.failing(f"{before}; {ended}", outcome.details)
         elif outcome.status == "canceled":
-            self.notify("on_canceled", self.history())
+            ended = self.notify("on_canceled", self.history())
+            if ended is not None:
+                return self.before_close(self.failed(ended))
+        return outcome
 
     def after_close(self, outcome: Outcome, seen: LazyHistory) -> None:
         """Call what runs once the closing decision was accepted."""
@@ -227,26 +251,39 @@ class CancelRequest:
 
 
 def described(error: BaseException) -> tuple[str, str | None]:
-    """Return reason and details (JSON) of a workflow that failed with this."""
-    if isinstance(error, errors.TaskException | errors.WorkflowException):
-        what = error.task if isinstance(error, errors.TaskException) else error.workflow
-        name = getattr(what, "name", str(what))
-        inner = error.exception
-        said = getattr(inner, "reason", None) or repr(inner)
-        return f'Workflow execution error in {name}: "{said}"', getattr(inner, "details", None)
-    if isinstance(error, errors.TaskFailed):
-        return f'Workflow execution error in {error.name}: "{error.reason}"', error.details or _details(error)
-    if isinstance(error, errors.ExecutionFailure) and error.task_name is not None:
-        return f'Workflow execution error in {error.task_name}: "{error!r}"', _details(error)
-    return f"Cannot replay the workflow: {type(error).__name__}({error})", _details(error)
+    """Return reason and details (JSON) of a workflow that failed with this. Never raises, whatever the exception is."""
+    try:
+        found = _of_task(error)
+    except Exception:  # its attributes are the program's own, too
+        found = None
+    if found is not None:
+        return found
+    return f"Cannot replay the workflow: {text.class_name(error)}({text.safe(error)})", _details(error)
+
+
+def _of_task(error: BaseException) -> tuple[str, str | None] | None:
+    """Return reason and details of what a task, a child or a signal ended with; None for any other exception."""
+    kind = type(error)
+    if issubclass(kind, errors.TaskException | errors.WorkflowException):
+        what: Any = error.task if issubclass(kind, errors.TaskException) else error.workflow  # type: ignore[attr-defined]
+        inner: Any = error.exception  # type: ignore[attr-defined]  # both have it
+        said = getattr(inner, "reason", None) or text.shown(inner, limits.REASON)
+        return _reason(getattr(what, "name", what), said), _text(getattr(inner, "details", None)) or _details(error)
+    if issubclass(kind, errors.TaskFailed):
+        failed: Any = error
+        return _reason(failed.name, failed.reason), _text(failed.details) or _details(error)
+    if issubclass(kind, errors.ExecutionFailure) and error.task_name is not None:  # type: ignore[attr-defined]
+        return _reason(error.task_name, text.shown(error, limits.REASON)), _details(error)  # type: ignore[attr-defined]
+    return None
+
+
+def _reason(name: object, said: object) -> str:
+    return f'Workflow execution error in {text.safe(name)}: "{text.safe(said)}"'
+
+
+def _text(details: object) -> str | None:
+    return None if details is None else text.safe(details)
 
 
 def _details(error: BaseException) -> str:
-    kind = type(error)
-    said = {
-        "error": kind.__name__,
-        "error_type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(kind, error, error.__traceback__, limit=-20)),
-    }
-    return msgspec.json.encode(said, order="sorted").decode()
+    return text.details(error, last=20)

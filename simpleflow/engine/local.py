@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from simpleflow.core import errors
+from simpleflow.core import errors, limits, text
 
 from . import contract, futures, identity, marker_records, markers, records, slots
 
@@ -22,17 +22,17 @@ class LocalCall:
     def __init__(self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool) -> None:
         found: list[futures.Future[Any]] = []
         args, kwargs = slots.find(args, found), slots.find(kwargs, found)
-        text = slots.envelope(args, kwargs, evaluation.payloads)
+        encoded = slots.envelope(args, kwargs, evaluation.payloads)
         if found:
             waiting = tuple(future for future in found if future._kind == futures.OPEN)
             if waiting:
                 evaluation.block(waiting, len(waiting))
-            text = slots.Template(text, len(found), evaluation.payloads).fill([f._slot() for f in found])
+            encoded = slots.Template(encoded, len(found), evaluation.payloads).fill([f._slot() for f in found])
         self.evaluation = evaluation
         self.name = name
-        self.text = text
+        self.text = encoded
         self.branch = evaluation.branch.path
-        digest = identity.digest(text)
+        digest = identity.digest(encoded)
         self.ordinal = evaluation.ordinals.next(evaluation.branch, "local", name, digest)
         #: names it for the caller, and in its marker
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
@@ -68,17 +68,24 @@ class LocalCall:
             self.future._complete_with_text(bytes(own.value).decode())
 
     def settle(self, result: contract.LocalResult) -> None:
-        value = msgspec.Raw(slots.slot_text(result.result, self.evaluation.payloads).encode())
-        own = marker_records.Own(
+        own = self._own(result)
+        try:
+            markers.OwnMarker(self.evaluation, marker_records.LOCAL_ACTIVITY, own)
+        except errors.ValueTooLong as error:  # no code of the program runs here: it reads the error in the future
+            failed = contract.LocalResult(reason=text.cut(text.of_error(error), limits.REASON))
+            own = self._own(failed)
+            markers.OwnMarker(self.evaluation, marker_records.LOCAL_ACTIVITY, own)
+        self._finish(own)
+
+    def _own(self, result: contract.LocalResult) -> marker_records.Own:
+        return marker_records.Own(
             branch=self.branch,
             ordinal=self.ordinal,
             id=self.key,
-            value=value,
+            value=msgspec.Raw(slots.slot_text(result.result, self.evaluation.payloads).encode()),
             reason=result.reason,
             details=result.details,
         )
-        markers.OwnMarker(self.evaluation, marker_records.LOCAL_ACTIVITY, own)
-        self._finish(own)
 
     def state(self, future: futures.Future[Any]) -> str:
         return futures.PENDING

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from simpleflow.core import decisions, errors, events, limits
+from simpleflow.core import decisions, errors, events, limits, text
 
 from . import calls, failures, futures, marker_records, once
 
@@ -26,7 +26,6 @@ class MarkerCall(once.Once):
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
         self.future._text = details
         evaluation.check_length("details", details or "", limits.DATA, f"marker {name}")
-        evaluation.check_length("name", name, limits.NAME, f"marker {name}")
         book = evaluation.ledger.markers
         self.key = book.key(name, details)
         self.record = book.claim(self.key)
@@ -107,13 +106,14 @@ def refused(evaluation: evaluations.Evaluation, name: str) -> None:
 
 def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: Any) -> Any:
     """Return what ``function`` returned when this place of the program was first reached."""
+    identifier = text.safe(identifier)
     branch = evaluation.branch
     ordinal = branch.count(f"side_effect {identifier}")
     known = evaluation.ledger.markers.claim(
         (marker_records.SIDE_EFFECT, marker_records.own_key(identifier, branch.path, ordinal))
     )
     if known is not None and known.said is not None:
-        text = bytes(marker_records.own_details(known.said.details or "").value).decode()
+        encoded = bytes(marker_records.own_details(known.said.details or "").value).decode()
     else:
         if evaluation.strict is not None:
             evaluation.strict.suspended += 1
@@ -122,10 +122,11 @@ def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: A
         finally:
             if evaluation.strict is not None:
                 evaluation.strict.suspended -= 1
-        text = evaluation.payloads.encode(value)
-        own = marker_records.Own(branch=branch.path, ordinal=ordinal, id=identifier, value=msgspec.Raw(text.encode()))
+        encoded = evaluation.payloads.encode(value)
+        raw = msgspec.Raw(encoded.encode())
+        own = marker_records.Own(branch=branch.path, ordinal=ordinal, id=identifier, value=raw)
         OwnMarker(evaluation, marker_records.SIDE_EFFECT, own)
-    return evaluation.payloads.decode(text)
+    return evaluation.payloads.decode(encoded)
 
 
 def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: bool = False) -> bool:
@@ -134,6 +135,7 @@ def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: 
     True if the marker was recorded by this position's decision or an earlier one, or if this decision is being
     answered now.
     """
+    identifier = text.safe(identifier)
     known = evaluation.ledger.markers.claim((marker_records.PATCH, marker_records.own_key(identifier, "", 0)))
     if known is not None and known.decision and known.decision <= evaluation.completed_as_of():
         return True

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from simpleflow.core import history, limits
+from simpleflow.core import history, limits, text
 
 from . import identity, markers
 
@@ -89,7 +89,7 @@ def list_markers(evaluation: evaluations.Evaluation, all: bool) -> list[tuple[st
     book = evaluation.ledger.markers
     book.watched = True
     evaluation.observed = True
-    shown = [(name, None if text is None else evaluation.value_of(text)) for name, text in book.shown]
+    shown = [(name, None if said is None else evaluation.value_of(said)) for name, said in book.shown]
     return shown if all else list(dict(shown).items())
 
 
@@ -98,6 +98,7 @@ def event_details(evaluation: evaluations.Evaluation, event_type: str, event_nam
     book = evaluation.ledger
     if event_type not in ("signal", "marker", "timer"):
         raise ValueError(f"no details of {event_type!r}: ask for a signal, marker or timer")
+    event_name = text.safe(event_name)
     evaluation.observed = True
     if event_type == "signal":
         book.watched_signals[event_name] = None

@@ -27,8 +27,15 @@ def find(value: Any, found: list[futures.Future[Any]]) -> Any:
     """Return the value with holes where it holds futures, which are added to ``found`` (at most once each).
 
     Looks into lists, tuples and dictionaries, also of subclasses. The value itself is never changed. Raises Misuse on
-    keys that belong to references.
+    keys that belong to references, TypeError on a value that holds itself.
     """
+    try:
+        return _find(value, found)
+    except RecursionError:
+        raise TypeError("the value holds itself, or is nested too deeply for JSON: pass something flatter") from None
+
+
+def _find(value: Any, found: list[futures.Future[Any]]) -> Any:
     kind = type(value)
     if kind in PLAIN:
         return value
@@ -52,7 +59,7 @@ def _items(value: Iterable[Any], found: list[futures.Future[Any]]) -> Any:
     changed = False
     items = []
     for item in value:
-        new = item if type(item) in PLAIN else find(item, found)
+        new = item if type(item) in PLAIN else _find(item, found)
         changed = changed or new is not item
         items.append(new)
     return items if changed else value
@@ -64,10 +71,21 @@ def _mapping(value: Mapping[Any, Any], found: list[futures.Future[Any]]) -> Any:
     for key, item in value.items():
         if isinstance(key, str) and key.startswith(RESERVED):
             raise errors.Misuse(f"the key {key!r} in arguments is reserved for references: rename it")
-        new = item if type(item) in PLAIN else find(item, found)
+        new = item if type(item) in PLAIN else _find(item, found)
         changed = changed or new is not item
         items[key] = new
     return items if changed else value
+
+
+def settled(value: Any) -> Any:
+    """Return the value with settled futures replaced by their results."""
+    if isinstance(value, futures.Future):
+        return value.result
+    if isinstance(value, list | tuple):
+        return [settled(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: settled(item) for key, item in value.items()}
+    return value
 
 
 class Template:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]  # it ships no types
 
-from simpleflow.core import errors
+from simpleflow.core import errors, interrupts
 
 from . import futures, hooks, identity, scopes
 
@@ -174,9 +174,9 @@ class Strand:
         except GreenletExit:
             if not evaluation.dead:
                 evaluation.strand_ended(self, None, errors.Misuse("run() raised GreenletExit: it is the engine's own"))
-        except KeyboardInterrupt:
-            raise  # of the decider's process: goes to whoever called the engine
         except BaseException as error:
+            if interrupts.from_outside(error):
+                raise  # of the decider's process: goes to whoever called the engine
             if not evaluation.dead:
                 evaluation.strand_ended(self, None, error)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simpleflow.core import attributes, decisions, errors, events
+from simpleflow.core import attributes, decisions, errors, events, text
 
 from . import activities, calls, children, futures, hooks, local, markers, records, signals, slots, timers
 from . import declared as declarations
@@ -48,17 +48,17 @@ def activity(
         if type(value) not in _PLAIN:
             return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     try:
-        text = f'{{"args":{evaluation.encode(args)},"kwargs":{{}}}}'  # as slots.envelope, without a dictionary
+        encoded = f'{{"args":{evaluation.encode(args)},"kwargs":{{}}}}'  # as slots.envelope, without a dictionary
     except TypeError:  # no JSON: the general way says which argument
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
-    if len(text) > activities.SURE:
+    if len(encoded) > activities.SURE:
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     branch, book, row = strand.branch, plan.book, plan.book.row
     ordinals, ordinal = evaluation.ordinals, 0
     record: records.Record | None
     if (
         book.turn < len(row)
-        and (following := row[book.turn]).said.input == text
+        and (following := row[book.turn]).said.input == encoded
         and following.name == plan.name
         and following.id[plan.beside :].isdecimal()
         and following.control.endswith(_FIRST)
@@ -70,8 +70,8 @@ def activity(
         record.branch = branch
         ordinals.later.append(record)
     else:
-        ordinal = ordinals.next(branch, "activity", plan.name, text)
-        record = book.claim(plan.name, branch.prefix, ordinal, text) if book.by_id else None
+        ordinal = ordinals.next(branch, "activity", plan.name, encoded)
+        record = book.claim(plan.name, branch.prefix, ordinal, encoded) if book.by_id else None
         if record is not None:
             record.branch = branch
             record.ordinal = ordinal
@@ -85,12 +85,12 @@ def activity(
         return future
     ordinals.catch_up()
     call = _call(evaluation, declared, plan, future, priority)
-    call.text = text
+    call.text = encoded
     call.ordinal = ordinal
     if evaluation.submitted is not None:
         evaluation.submitted.append(call)
     if record is None and book.by_id:
-        record = call.find(text, None)
+        record = call.find(encoded, None)
     if record is None:
         call.foreseen()
         call.since = evaluation.position
@@ -174,16 +174,18 @@ def local_activity(
 def timer(evaluation: evaluations.Evaluation, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:
     """Start a timer; ``timeout`` in seconds. ``control`` is kept in the history as JSON."""
     evaluation.check_alive()
+    timer_id = evaluation.check_name("the id of a timer", timer_id)
     return evaluation.timer(timer_id, timeout, None if control is None else evaluation.payloads.encode(control))
 
 
 def cancel_timer(evaluation: evaluations.Evaluation, timer_id: str) -> futures.Future[Any]:
     evaluation.check_alive()
-    return timers.cancel(evaluation, timer_id)
+    return timers.cancel(evaluation, text.safe(timer_id))
 
 
 def wait_signal(evaluation: evaluations.Evaluation, name: str, timeout: Any = None) -> futures.Future[Any]:
     evaluation.check_alive()
+    name = evaluation.check_name("the name of a signal", name)
     return evaluation.signals.wait(name, evaluation.branch, timeout)
 
 
@@ -199,18 +201,23 @@ def signal(
 ) -> futures.Future[Any]:
     """Signal an execution; without an id this one."""
     evaluation.check_alive()
+    name = evaluation.check_name("the name of a signal", name)
     if workflow_id is None:
         workflow_id, run_id = evaluation.workflow_id, evaluation.run_id
+    else:
+        workflow_id = evaluation.check_name("the workflow id of a signal", workflow_id)
+        run_id = None if run_id is None else text.safe(run_id)
     said = {"args": list(args), "kwargs": dict(kwargs), "__propagate": propagate}
-    text = evaluation.payloads.encode(said)
-    return signals.SignalCall(evaluation, name, workflow_id, run_id, text, evaluation.branch).future
+    encoded = evaluation.payloads.encode(said)
+    return signals.SignalCall(evaluation, name, workflow_id, run_id, encoded, evaluation.branch).future
 
 
 def marker(evaluation: evaluations.Evaluation, name: str, details: Any = None) -> futures.Future[Any]:
     """Record a marker once per (name, details)."""
     evaluation.check_alive()
-    text = None if details is None else evaluation.payloads.encode(details)
-    return markers.record(evaluation, name, text)
+    name = evaluation.check_name("the name of a marker", name)
+    encoded = None if details is None else evaluation.payloads.encode(details)
+    return markers.record(evaluation, name, encoded)
 
 
 def continue_as_new(
@@ -220,13 +227,13 @@ def continue_as_new(
     evaluation.check_alive()
     started = evaluation.started
     extra: dict[str, Any] = dict(evaluation.input_extra)
-    text = evaluation.payloads.encode(
+    encoded = evaluation.payloads.encode(
         {"args": list(args), "kwargs": dict(kwargs), **({"__extra": extra} if extra else {})}
     )
-    evaluation.check_length("input", text, 32_768, f"workflow {evaluation.workflow_name}")
+    evaluation.check_length("input", encoded, 32_768, f"workflow {evaluation.workflow_name}")
     tags = [tag for tag in started.tag_list or () if tag is not None]
     decision = decisions.ContinueAsNewWorkflowExecution(
-        input=text,
+        input=encoded,
         execution_start_to_close_timeout=started.execution_start_to_close_timeout,
         task_list=attributes.Name(name=started.task_list.name),
         task_priority=started.task_priority,
@@ -242,8 +249,17 @@ def continue_as_new(
 def fail(evaluation: evaluations.Evaluation, reason: str, details: Any = None) -> None:
     """Fail the workflow; never returns."""
     evaluation.check_alive()
-    text = details if details is None or isinstance(details, str) else evaluation.payloads.encode(details)
-    evaluation.end(evaluation.hooks.failing(f"Workflow execution failed: {reason}", text))
+    said = f"Workflow execution failed: {text.safe(reason)}"
+    evaluation.end(evaluation.hooks.failing(said, _details(evaluation, details)))
+
+
+def _details(evaluation: evaluations.Evaluation, details: Any) -> str | None:
+    if details is None or isinstance(details, str):
+        return details
+    try:
+        return evaluation.payloads.encode(details)
+    except TypeError:  # the failure is what counts
+        return text.safe(details)
 
 
 def cancel_workflow(evaluation: evaluations.Evaluation) -> None:

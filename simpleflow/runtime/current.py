@@ -6,6 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
+from simpleflow.core import limits, text
+
 
 class _Local(threading.local):
     beat: Callable[[str | None], None] | None = None
@@ -29,7 +31,7 @@ def running(beat: Callable[[str | None], None], cancelled: Callable[[], bool]) -
 def heartbeat(details: str | None = None) -> None:
     """Report progress, at most 2,048 characters; outside an activity task it does nothing."""
     if _local.beat is not None:
-        _local.beat(details)
+        _local.beat(None if details is None else text.safe(details, limits.HEARTBEAT_DETAILS))
 
 
 def cancel_requested() -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from simpleflow import activity, logging_context, utils
-from simpleflow.core import errors, interceptors, limits
+from simpleflow.core import errors, interceptors, limits, text
 from simpleflow.core import payloads as core_payloads
 
 from . import failures, values
@@ -110,15 +110,15 @@ class Executor:
             if started is not None:
                 started(found)
             result = self._call(task, found)
-            text = self._encode(task, result)
+            encoded = self._encode(task, result)
         except Interrupted:
             raise
         except BaseException as error:  # an activity that calls sys.exit() fails; it does not end its worker
-            logger.warning("Activity %s failed: %s", task.name, utils.format_exc(error), extra={"action": "failed"})
+            logger.warning("Activity %s failed: %s", task.name, text.of_error(error), extra={"action": "failed"})
             return failures.of_exception(error)
         finally:
             logging_context.reset()
-        return values.Completed(result=text)
+        return values.Completed(result=encoded)
 
     def _log_context(self, task: values.Task) -> None:
         logging_context.set("workflow_id", task.workflow_id)
@@ -150,19 +150,19 @@ class Executor:
             proceed = _bind(interceptor, call, proceed)
         return proceed()
 
-    def _decode(self, text: str | None) -> Any:
-        if not text:
+    def _decode(self, given: str | None) -> Any:
+        if not given:
             return {}
-        return self._store.resolve(self._payloads.decode(self._store.load(text)))
+        return self._store.resolve(self._payloads.decode(self._store.load(given)))
 
     def _encode(self, task: values.Task, result: Any) -> str | None:
         if result is None:
             return None
         try:
-            text = self._payloads.encode(result)
+            encoded = self._payloads.encode(result)
         except TypeError as error:
             raise TypeError(f"the result of {task.name} cannot be serialised: {error}") from error
-        return self._store.offload(text, field="result", limit=limits.DATA)
+        return self._store.offload(encoded, field="result", limit=limits.DATA)
 
 
 def _bind(
