@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
 from simpleflow.core import decisions, errors, events, interrupts, limits, types
 
-from . import failures, futures, identity, records, slots
+from . import failures, futures, identity, items, records, slots
 
 #: how often a task whose machine went away is scheduled again outside the retry budget
 INTERRUPTIONS = 10
@@ -23,40 +23,6 @@ class _Unset:
 
 
 UNSET: Any = _Unset()
-
-
-class Item(Protocol):
-    """Something that waits to be sent. Sent in order of submission."""
-
-    seq: int
-    queued: bool
-
-    @property
-    def cap(self) -> str:
-        """Which cap of the coordinator it counts for."""
-
-    @property
-    def waited_for(self) -> bool:
-        """Whether the program waits for its event, which alone causes no decision."""
-
-    def decision(self) -> decisions.Decision | None:
-        """Return the decision, and book that it was sent; None when it is not wanted any more."""
-
-
-class Sent:
-    """What most items have."""
-
-    __slots__ = ("queued", "seq")
-
-    cap: str = ""
-
-    def __init__(self, seq: int) -> None:
-        self.seq = seq
-        self.queued = False
-
-    @property
-    def waited_for(self) -> bool:
-        return False
 
 
 class TaskCall(msgspec.Struct, eq=False):
@@ -481,35 +447,11 @@ class TaskCall(msgspec.Struct, eq=False):
         self.cancelled = self.evaluation.position
         record = self.record
         if record is not None and record.scheduled and not record.cancel_seen and record.outcome is None:
-            self.evaluation.outbox.push(Cancellation(self))
+            self.evaluation.outbox.push(items.Cancellation(self))
         return True
 
     def cancel_decision(self) -> decisions.Decision:
         raise errors.Misuse("not a task")
-
-
-class Cancellation(Sent):
-    """The wish that a task that was scheduled be cancelled."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Any) -> None:
-        super().__init__(call.evaluation.next_seq())
-        self.call = call
-
-    @property
-    def done(self) -> bool:
-        """Nobody wants it any more: the task ended meanwhile, or was told already."""
-        record = self.call.record
-        return record is None or record.outcome is not None or record.cancel_seen
-
-    def decision(self) -> decisions.Decision | None:
-        record = self.call.record
-        if record is None or record.outcome is not None or record.cancel_seen:
-            return None
-        record.cancel_seen = True
-        decided: decisions.Decision = self.call.cancel_decision()
-        return decided
 
 
 _COMPLETIONS = frozenset({events.ActivityTaskCompleted, events.ChildWorkflowExecutionCompleted})

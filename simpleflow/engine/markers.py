@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, limits, text
 
-from . import calls, failures, futures, marker_records, once
+from . import failures, futures, items, marker_records, once
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -71,7 +71,7 @@ def record(evaluation: evaluations.Evaluation, name: str, details: str | None) -
     return call.future
 
 
-class OwnMarker(calls.Sent):
+class OwnMarker(items.Sent):
     """A marker of ours: what it says is known to the program at once, and in each re-run from the history."""
 
     __slots__ = ("_details", "_key", "_name", "evaluation")

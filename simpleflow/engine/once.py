@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import calls, futures, records
+from . import futures, items, records
 
 
-class Once(calls.Sent):
+class Once(items.Sent):
     """Such an item, and how the flags of its future are read."""
 
     __slots__ = ("evaluation", "record", "watched")

@@ -8,7 +8,7 @@ import msgspec
 
 from simpleflow.core import decisions, limits, types
 
-from . import calls, ledger, markers, records
+from . import calls, items, ledger, markers, records
 
 #: bytes that a decision takes beside its texts, at most
 _OVERHEAD = 1_200
@@ -42,7 +42,7 @@ class Outbox:
 
     def __init__(self) -> None:
         #: ours first: what ``patched`` said must be in the history before anything that follows from it
-        self._heaps: dict[str, list[tuple[int, calls.Item]]] = {
+        self._heaps: dict[str, list[tuple[int, items.Item]]] = {
             "own": [],
             "": [],
             "activity": [],
@@ -50,7 +50,7 @@ class Outbox:
             "timer": [],
         }
 
-    def push(self, item: calls.Item) -> None:
+    def push(self, item: items.Item) -> None:
         if not item.queued:
             item.queued = True
             heapq.heappush(self._heaps[item.cap], (item.seq, item))
@@ -137,7 +137,7 @@ class Outbox:
                     break
         return batch
 
-    def _next(self, room: dict[str, int]) -> list[tuple[int, calls.Item]] | None:
+    def _next(self, room: dict[str, int]) -> list[tuple[int, items.Item]] | None:
         """Return the heap whose head is next; heads that nobody wants any more are dropped."""
         best = None
         for cap, heap in self._heaps.items():

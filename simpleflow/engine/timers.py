@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from simpleflow.core import decisions, errors, events, numbers
 
-from . import calls, failures, futures, identity, records, timer_records
+from . import failures, futures, identity, items, records, timer_records
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
 
 
-class TimerCall(calls.Sent):
+class TimerCall(items.Sent):
     """One timer: opened by the program, settled when it fires."""
 
     __slots__ = ("cancelling", "control", "delay", "done", "evaluation", "future", "id", "ordinal", "record", "watched")
@@ -148,7 +148,7 @@ class TimerCall(calls.Sent):
         return decisions.CancelTimer(timer_id=self.id)
 
 
-class CancelTimer(calls.Cancellation):
+class CancelTimer(items.Cancellation):
     """The wish that a timer be cancelled; its event alone causes no decision."""
 
     __slots__ = ()
