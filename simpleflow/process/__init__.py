@@ -2,6 +2,8 @@
 
 children.py    one child that notices the death of its parent
 lifeline.py    the child's side of that
+descriptors.py  those that a process keeps apart from the code that it runs
+forks.py       what a forked child must not share with its parent
 supervisor.py  keep so many children alive: staggered starts, restarts with back-off, drain and hurry
 tree.py        find and end a process with everything that it started
 signals.py     SIGTERM drains, a second one hurries; what an exit status says

@@ -3,27 +3,94 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import mmap
 import os
 import signal
 import time
 
 import psutil
 
+#: set to 1 in the environment of a process that outlives, with all it starts, the process that started it
+RUNS_ON = "SIMPLEFLOW_RUNS_ON"
+#: names the child of ours that a process descends from; inherited, whatever group or session a process is in
+MARK = "SIMPLEFLOW_CHILD"
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of descendants whose own parent ends, instead of init; return whether the system can do that.
+
+    A process that forked twice is then found among the descendants, whatever group or session it is in.
+    """
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (AttributeError, OSError):  # Linux alone has it
+        return False
+    return bool(prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Return the living descendants of a process, children before grandchildren; [] when it is gone."""
+    """Return the living descendants of a process, children before grandchildren; [] when it is gone.
+
+    Those that run on, by their environment, are left out.
+    """
     try:
-        return psutil.Process(pid).children(recursive=True)
+        found = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    return [process for process in found if not _runs_on(process)]
 
 
-def group_members(group: int) -> list[psutil.Process]:
-    """Return the living members of a process group: they are found also when those between have died."""
+def _runs_on(process: psutil.Process) -> bool:
+    try:
+        return bool(process.environ().get(RUNS_ON) == "1")
+    except (psutil.Error, OSError):  # gone, or another user's
+        return False
+
+
+def bear_mark() -> None:
+    """Bear the mark of the environment in the memory as well: a process title takes the environment's place."""
+    mark = os.environ.get(MARK)
+    if not mark or not hasattr(os, "memfd_create"):
+        return
+    number = os.memfd_create(mark)
+    try:
+        os.truncate(number, mmap.PAGESIZE)
+        _borne.append(mmap.mmap(number, mmap.PAGESIZE))
+    finally:
+        os.close(number)
+
+
+#: mappings that the process and its forks keep, named after its mark
+_borne: list[mmap.mmap] = []
+
+
+def _bears(pid: int, mark: str) -> bool:
+    name = f"{MARK}={mark}".encode()
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            found = file.read()
+        if f"{MARK}=".encode() in found:
+            return name in found.split(b"\0")
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return f"/memfd:{mark} ".encode() in file.read()
+    except OSError:  # gone, another user's, or a system without these files
+        return False
+
+
+def relatives(group: int, mark: str = "") -> list[psutil.Process]:
+    """Return the living members of a process group, and those that bear a mark.
+
+    They are found also when those between have died.
+    """
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess, PermissionError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+        with contextlib.suppress(ProcessLookupError, psutil.Error, OSError):
+            if process.pid == os.getpid() or not _breathes(process):
+                continue
+            member = os.getpgid(process.pid) == group
+            if (member or (mark and _bears(process.pid, mark))) and not _runs_on(process):
                 found.append(process)
     return found
 
@@ -33,11 +100,11 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         process.send_signal(number)  # psutil compares start times: a reused pid is never hit
 
 
-def end_tree(pid: int, *, wait: float, group: bool = False) -> list[int]:
+def end_tree(pid: int, *, wait: float, group: bool = False, mark: str = "") -> list[int]:
     """Send SIGTERM to a process and all its descendants, wait up to ``wait`` seconds, then SIGKILL what still lives.
 
-    ``group`` also covers members of the process's own group whose parents have died. Children that appear in between
-    are found before the kill. Returns the pids that had to be killed.
+    ``group`` also covers members of the process's own group, and bearers of its ``mark``, whose parents have died.
+    Children that appear in between are found before the kill. Returns the pids that had to be killed.
     """
 
     def members() -> list[psutil.Process]:
@@ -45,7 +112,7 @@ def end_tree(pid: int, *, wait: float, group: bool = False) -> list[int]:
         with contextlib.suppress(psutil.NoSuchProcess):
             found[pid] = psutil.Process(pid)
         if group:
-            found.update({p.pid: p for p in group_members(pid)})
+            found.update({p.pid: p for p in relatives(pid, mark)})
         return list(found.values())
 
     known = members()
@@ -60,6 +127,13 @@ def end_tree(pid: int, *, wait: float, group: bool = False) -> list[int]:
         _send(process, signal.SIGKILL)
     psutil.wait_procs(list(late.values()), timeout=1)
     return sorted(late)
+
+
+def end_own() -> None:
+    """Kill this process with its group and all that it started, whatever group that is in. Does not return."""
+    for process in descendants(os.getpid()):
+        _send(process, signal.SIGKILL)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def _breathes(process: psutil.Process) -> bool:

@@ -14,7 +14,7 @@ from simpleflow.core import clock, decisions, interceptors, limits
 from simpleflow.swf import errors, registration
 from simpleflow.swf.transport import base
 
-from . import calls, execute, needs, outgoing, stores
+from . import calls, execute, forked, needs, outgoing, stores
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def sticky_name(task_list: str) -> str:
 
 
 def _inline(function: Callable[[], T]) -> T:
-    return function()
+    return forked.in_parent(function)
 
 
 class Decider:

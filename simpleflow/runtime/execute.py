@@ -14,14 +14,10 @@ from simpleflow import activity, logging_context, utils
 from simpleflow.core import errors, interceptors, limits, text
 from simpleflow.core import payloads as core_payloads
 
-from . import failures, values
+from . import failures, forked, values
+from .forked import Interrupted as Interrupted  # raised by what this module runs
 
 logger = logging.getLogger(__name__)
-
-
-class Interrupted(BaseException):
-    """Raised inside an activity whose process shall end: ``finally`` blocks get their chance, ``except Exception``
-    does not swallow it."""
 
 
 class Dispatcher(Protocol):
@@ -106,11 +102,7 @@ class Executor:
         """
         self._log_context(task)
         try:
-            found = self._dispatcher.dispatch_activity(task.name)
-            if started is not None:
-                started(found)
-            result = self._call(task, found)
-            encoded = self._encode(task, result)
+            encoded = forked.in_parent(lambda: self._run(task, started))
         except Interrupted:
             raise
         except BaseException as error:  # an activity that calls sys.exit() fails; it does not end its worker
@@ -119,6 +111,12 @@ class Executor:
         finally:
             logging_context.reset()
         return values.Completed(result=encoded)
+
+    def _run(self, task: values.Task, started: Callable[[activity.Activity[..., Any]], None] | None) -> str | None:
+        found = self._dispatcher.dispatch_activity(task.name)
+        if started is not None:
+            started(found)
+        return self._encode(task, self._call(task, found))
 
     def _log_context(self, task: values.Task) -> None:
         logging_context.set("workflow_id", task.workflow_id)
@@ -139,7 +137,7 @@ class Executor:
         def proceed() -> Any:
             self._middleware.before(context)
             try:
-                result = invoke(found.callable, args, kwargs, context)
+                result = forked.in_parent(lambda: invoke(found.callable, args, kwargs, context))
             except BaseException as error:
                 self._middleware.after(context, None, error)
                 raise

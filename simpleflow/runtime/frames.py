@@ -1,14 +1,23 @@
-"""What travels between a worker and its task runners: length-prefixed MessagePack over a socket pair."""
+"""What travels between a worker and its task runners: length-prefixed MessagePack over a socket pair.
+
+Each frame about a task carries the task's number, which counts up for each runner. Code of a task may outlive it: a
+frame that names another task than the one that runs is dropped.
+"""
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
+
+from simpleflow.process import forks
 
 from . import values
 
@@ -28,11 +37,14 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To a runner: execute this task."""
 
+    number: int
     task: values.Task
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To a runner: the cancellation of its task is requested."""
+
+    number: int
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -42,6 +54,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From a runner, the first time that it runs an activity: its declared timeouts, in seconds or None."""
 
+    number: int
     name: str = ""
     heartbeat: float | None = None
     start_to_close: float | None = None
@@ -50,12 +63,14 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From a runner: the activity reported progress."""
 
+    number: int
     details: str | None = None
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From a runner: the answer to its task, and how much memory the runner holds now (bytes)."""
 
+    number: int
     answer: values.Completed | values.Failed | values.Canceled
     memory: int = 0
 
@@ -63,6 +78,11 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 Frame: TypeAlias = Setup | Run | Cancel | Ready | Started | Beat | Done
 
 _LENGTH = struct.Struct("!I")
+#: bytes of the longest frame: what is longer was not written by this protocol
+LONGEST = 64 << 20
+#: exit status of a runner whose task closed its side of the pair
+EXIT_DISCONNECTED = 76
+_CHUNK = 1 << 16
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
@@ -71,12 +91,40 @@ class Closed(Exception):
     """The other side of the pair is gone."""
 
 
+class Disconnected(Closed):
+    """This process closed its side of the pair: the other side may be there."""
+
+
+class Garbled(Closed):
+    """What came is not a frame: somebody else writes into the pair."""
+
+
+class Death:
+    """How the end of the process at the other side is noticed: end-of-file does not tell, its descendants may hold
+    their copy of the pair open."""
+
+    #: seconds between two looks where the system has no descriptor of a process
+    LOOK = 0.2
+
+    def __init__(self, descriptor: int | None, gone: Callable[[], bool]) -> None:
+        """``descriptor`` becomes readable when the process ends (a pidfd); without one ``gone`` is asked."""
+        self.descriptor = descriptor
+        self.gone = gone
+
+
 class Pipe:
     """One side of the pair. Sending is thread safe; one thread may receive."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, death: Death | None = None) -> None:
         self._socket = connection
+        self._death = death
         self._sending = threading.Lock()
+        self._buffer = bytearray()
+        self._poller = select.poll()  # select.select() ends at descriptor 1,024
+        self._poller.register(connection, select.POLLIN)
+        if death is not None and death.descriptor is not None:
+            self._poller.register(death.descriptor, select.POLLIN)
+        forks.drop_in_child(self)
 
     def send(self, frame: Frame) -> None:
         """Send one frame whole; raises Closed when the other side is gone."""
@@ -85,30 +133,75 @@ class Pipe:
             with self._sending:
                 self._socket.sendall(_LENGTH.pack(len(body)) + body)
         except OSError as error:
-            raise Closed from error
+            raise _closed(error) from error
 
     def receive(self, timeout: float | None = None) -> Frame | None:
-        """Return the next frame, None after ``timeout`` seconds without one; raises Closed at the end."""
-        if timeout is not None:
-            poller = select.poll()  # select.select() ends at descriptor 1,024
-            poller.register(self._socket, select.POLLIN)
-            if not poller.poll(max(0.0, timeout) * 1000):
-                return None
-        (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
-        return _decoder.decode(self._read(length))
+        """Return the next frame, None after ``timeout`` seconds without one.
 
-    def _read(self, count: int) -> bytes:
-        parts = []
-        while count:
-            try:
-                part = self._socket.recv(min(count, 1 << 20))
-            except OSError as error:
-                raise Closed from error
-            if not part:
-                raise Closed
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
+        Raises Closed when the other side closed the pair, or when its process ended and all that it sent was
+        returned; Garbled.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (frame := self._next()) is None:
+            if (deadline is not None or self._death is not None) and not self._wait(deadline):
+                return None
+            self._fill()
+        return frame
+
+    def _next(self) -> Frame | None:
+        """Take the first frame out of what has come, when it is whole."""
+        held = self._buffer
+        if len(held) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(held)
+        if length > LONGEST:
+            raise Garbled(f"a frame of {length} bytes")
+        end = _LENGTH.size + length
+        if len(held) < end:
+            return None
+        try:
+            frame = _decoder.decode(held[_LENGTH.size : end])
+        except msgspec.DecodeError as error:
+            raise Garbled(str(error)) from error
+        del held[:end]
+        return frame
+
+    def _wait(self, deadline: float | None) -> bool:
+        """Wait for bytes; False at the deadline. Raises Closed when the process at the other side is gone."""
+        death = self._death
+        looks = death is not None and death.descriptor is None
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            step = left
+            if looks:
+                step = Death.LOOK if left is None else min(left, Death.LOOK)
+            ready = [number for number, _ in self._poller.poll(None if step is None else step * 1000)]
+            if self._socket.fileno() in ready:
+                return True
+            if ready:
+                raise Closed("its process ended")
+            if looks and death is not None and death.gone() and not self._poller.poll(0):
+                raise Closed("its process ended")
+            if step == left:
+                return False
+
+    def _fill(self) -> None:
+        try:
+            part = self._socket.recv(_CHUNK)
+        except OSError as error:
+            raise _closed(error) from error
+        if not part:
+            raise Closed("end of file")
+        self._buffer += part
 
     def close(self) -> None:
         self._socket.close()
+
+    def forked(self) -> None:
+        """Called in a forked child: the pair belongs to its parent."""
+        self._socket.close()
+
+
+def _closed(error: OSError) -> Closed:
+    ours = error.errno in (errno.EBADF, errno.ENOTSOCK)
+    return Disconnected(str(error)) if ours else Closed(str(error))

@@ -14,7 +14,7 @@ from simpleflow.process import LOOK, NamedMixin, Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import calls, decider, watchdog
+from . import calls, decider, forked, watchdog
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class EngineThread:
     @staticmethod
     def _run(call: _Call) -> None:
         try:
-            call.result = call.function()
+            call.result = forked.in_parent(call.function)
         except BaseException as error:
             call.error = error
             if call.done is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 
-from simpleflow.process import Child, describe_exit
+from simpleflow.process import Child, describe_exit, descriptors
 
 from . import frames, values
 
@@ -27,15 +28,18 @@ class Runner:
         try:
             self._child = Child(
                 [sys.executable, "-m", "simpleflow.runtime.runner", str(theirs.fileno())],
-                env=env,
+                env=_environment(env),
                 pass_fds=(theirs.fileno(),),
+                tied=False,  # the pair tells it of this process's death
             )
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        self._pipe = frames.Pipe(ours)
+        self._pidfd = descriptors.of_process(self._child.pid)
+        self._pipe = frames.Pipe(ours, frames.Death(self._pidfd, lambda: self._child.poll() is not None))
+        self._number = 0
         self._grace = setup.grace
         self._ended = False
         #: tasks that it finished, and bytes that it held after the last one
@@ -53,22 +57,27 @@ class Runner:
             self._pipe.send(self._setup)
             if self._pipe.receive(self.START_LIMIT) is None:
                 raise RunnerDied(f"task runner {self.pid} was not ready after {self.START_LIMIT:.0f} s")
-        except frames.Closed:
-            raise RunnerDied(self._how()) from None
+        except frames.Closed as error:
+            raise RunnerDied(self._how(error)) from None
 
     def start(self, task: values.Task) -> None:
         """Hand the runner a task; raises RunnerDied."""
+        self._number += 1
         try:
-            self._pipe.send(frames.Run(task=task))
-        except frames.Closed:
-            raise RunnerDied(self._how()) from None
+            self._pipe.send(frames.Run(number=self._number, task=task))
+        except frames.Closed as error:
+            raise RunnerDied(self._how(error)) from None
 
     def receive(self, timeout: float) -> frames.Frame | None:
-        """Return the runner's next frame, None after ``timeout`` seconds; raises RunnerDied."""
-        try:
-            frame = self._pipe.receive(timeout)
-        except frames.Closed:
-            raise RunnerDied(self._how()) from None
+        """Return the next frame about the runner's task, None after ``timeout`` seconds; raises RunnerDied."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                frame = self._pipe.receive(max(0.0, deadline - time.monotonic()))
+            except frames.Closed as error:
+                raise RunnerDied(self._how(error)) from None
+            if frame is None or getattr(frame, "number", 0) == self._number:
+                break
         if isinstance(frame, frames.Done):
             self.tasks += 1
             self.memory = frame.memory
@@ -77,13 +86,27 @@ class Runner:
     def cancel(self) -> None:
         """Tell the activity that its cancellation is requested."""
         try:
-            self._pipe.send(frames.Cancel())
+            self._pipe.send(frames.Cancel(number=self._number))
         except frames.Closed:
             return
 
-    def _how(self) -> str:
-        status = self._child.wait(5.0)
-        return f"task runner {self.pid} " + ("closed its pipe" if status is None else describe_exit(status))
+    def _how(self, error: frames.Closed) -> str:
+        """Say how the runner went: it ended, or it lives and cannot be understood any more."""
+        name = f"task runner {self.pid}"
+        if isinstance(error, frames.Garbled):
+            return f"{name} cannot be understood ({error}): its activity writes to a descriptor that it did not open"
+        status = self._child.wait(1.0)
+        if status is None:
+            return (
+                f"{name} lives and has no connection to its worker: its activity replaced the process (os.exec), "
+                "which loses the answer. Start programs with subprocess"
+            )
+        if status == frames.EXIT_DISCONNECTED:
+            return (
+                f"task runner {self.pid} could not answer: its activity closed a descriptor that it did not open "
+                "(os.closerange up to the limit, say). Close only what the activity opened"
+            )
+        return f"{name} {describe_exit(status)}"
 
     def end(self, *, wait: float | None = None) -> None:
         """End the runner with everything it started: SIGTERM, the grace, SIGKILL. Idempotent."""
@@ -93,6 +116,9 @@ class Runner:
     def dismiss(self) -> None:
         """Let the runner go: an idle one ends when its pipe closes; what its tasks left behind goes too."""
         self._pipe.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
         if not self._ended:
             self._child.wait(2.0)
         self._child.end(wait=0)
@@ -103,6 +129,8 @@ class Runner:
         return self._ended
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for runners: this process's, and ``extra``."""
-    return {**os.environ, **(extra or {})}
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Return what a runner's environment is: not what names the worker to others, which a task's programs inherit."""
+    found = dict(os.environ if env is None else env)
+    found.pop("SIMPLEFLOW_STATUS_SOCKET", None)
+    return found

@@ -21,9 +21,9 @@ import psutil
 
 from simpleflow import activity, log, settings
 from simpleflow.dispatch import dynamic_dispatcher
-from simpleflow.process import titles
+from simpleflow.process import descriptors, forks, titles, tree
 
-from . import current, execute, frames, stores, values
+from . import current, execute, forked, frames, stores, values
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +36,14 @@ class Runner:
 
     def __init__(self, pipe: frames.Pipe) -> None:
         self._pipe = pipe
-        self._tasks: queue.SimpleQueue[values.Task] = queue.SimpleQueue()
+        self._pid = os.getpid()
+        self._parent = os.getppid()
+        self._tasks: queue.SimpleQueue[frames.Run] = queue.SimpleQueue()
         self._busy = False
-        self._cancelled = False
+        #: the task that runs or ran last, the one whose cancellation is requested, the one that a signal is sent for
+        self._number = 0
+        self._cancelled = 0
+        self._signalled = 0
         self._sending = False
         self._interrupted = False
         self._grace = 3.0
@@ -54,7 +59,9 @@ class Runner:
         setup = self._pipe.receive()
         assert isinstance(setup, frames.Setup)
         self._grace = setup.grace
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's business
+        tree.adopt_orphans()
+        tree.bear_mark()
+        signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
         signal.signal(signal.SIGTERM, self._interrupt)
         executor = execute.Executor(
             dispatcher=dynamic_dispatcher.Dispatcher(setup.modules),
@@ -67,25 +74,33 @@ class Runner:
         memory, looked = 0, float("-inf")
         self._pipe.send(frames.Ready())
         while True:
-            task = self._tasks.get()
-            answer = self._execute(executor, task)
+            given = self._tasks.get()
+            self._number = given.number
+            answer = self._execute(executor, given.task)
             now = time.monotonic()
             if now - looked >= MEMORY_SECONDS:
                 memory, looked = process.memory_info().rss, now
-            self._pipe.send(frames.Done(answer=answer, memory=memory))
+            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=memory))
+
+    def forked(self) -> None:
+        """Called in a child that a task forked: signals do there what they do in any program."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) == self._interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _execute(self, executor: execute.Executor, task: values.Task) -> values.Answer:
-        self._cancelled = False
         self._name = task.name
         titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[{task.name}]")
         try:
             self._busy = True
-            with current.running(self._beat, lambda: self._cancelled):
+            if self._cancelled == self._number:
+                return values.Canceled()
+            with current.running(self._beat, lambda: self._cancelled == self._number):
                 answer = executor.handle(task, started=self._started)
             self._busy = False
             return answer
-        except execute.Interrupted:
-            if not self._cancelled:
+        except forked.Interrupted:
+            if self._cancelled != self._number:
                 raise
             return values.Canceled()
         finally:
@@ -98,6 +113,7 @@ class Runner:
         self._told.add(self._name)
         self._send(
             frames.Started(
+                number=self._number,
                 name=self._name,
                 heartbeat=execute.seconds(found.task_heartbeat_timeout),
                 start_to_close=execute.seconds(found.task_start_to_close_timeout),
@@ -105,7 +121,8 @@ class Runner:
         )
 
     def _beat(self, details: str | None) -> None:
-        self._send(frames.Beat(details=details))
+        if os.getpid() == self._pid:  # a forked child's progress is not its parent's
+            self._send(frames.Beat(number=self._number, details=details))
 
     def _send(self, frame: frames.Frame) -> None:
         """Send a whole frame: an interruption in its middle would leave the pipe unreadable, so it waits."""
@@ -116,51 +133,68 @@ class Runner:
             self._sending = False
         if self._interrupted:
             self._interrupted = False
-            raise execute.Interrupted
+            raise forked.Interrupted
 
     def _listen(self) -> None:
         try:
             while True:
                 frame = self._pipe.receive()
                 if isinstance(frame, frames.Run):
-                    self._tasks.put(frame.task)
+                    self._tasks.put(frame)
                 elif isinstance(frame, frames.Cancel):
-                    self._cancelled = True
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    self._cancelled = self._signalled = frame.number
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        except frames.Disconnected:
+            # The task closed the descriptor. Its answer will find that out; the worker's death shows otherwise.
+            while os.getppid() == self._parent:
+                time.sleep(1.0)
         except frames.Closed:
-            # The worker is gone: nobody can answer for the task. It and all that it started end here; main() sees to
-            # it when the task obeys, this thread when it does not.
-            self.orphaned = True
-            if self._busy:
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(self._grace)
-            os.killpg(os.getpgid(0), signal.SIGKILL)
+            pass
+        # The worker is gone: nobody can answer for the task. It and all that it started end here; main() sees to it
+        # when the task obeys, this thread when it does not.
+        self.orphaned = True
+        if self._busy:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(self._grace)
+        tree.end_own()
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        if self._signalled:
+            number, self._signalled = self._signalled, 0
+            if number != self._number or not self._busy:
+                return  # the task that was to be cancelled is over
         if self._sending:
             self._interrupted = True
             return
         if self._busy:
-            raise execute.Interrupted
-        if not self._cancelled:
-            raise SystemExit(0)
+            raise forked.Interrupted
+        raise SystemExit(0)
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    """Ctrl-C is the worker's business."""
 
 
 def main() -> None:
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure()
-    runner = Runner(frames.Pipe(socket.socket(fileno=int(sys.argv[1]))))
+    connection = socket.socket(fileno=descriptors.keep_apart(int(sys.argv[1])))
+    runner = Runner(frames.Pipe(connection))
+    forks.drop_in_child(runner)
+    os.register_at_fork(before=forked.flush)
     try:
         runner.run()
+    except frames.Disconnected:
+        os._exit(frames.EXIT_DISCONNECTED)
     except frames.Closed:
         runner.orphaned = True
-    except execute.Interrupted:
+    except forked.Interrupted:
         if not runner.orphaned:  # die of the signal that came, so that the worker can name it
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         if runner.orphaned:
-            os.killpg(os.getpgid(0), signal.SIGKILL)
+            tree.end_own()
 
 
 if __name__ == "__main__":

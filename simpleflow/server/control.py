@@ -240,7 +240,7 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
                 pass_fds=(writer,),
                 start_new_session=True,
                 cwd=where.data,
-                env={**os.environ, READY: str(writer), "PYTHONPATH": _python_path()},
+                env={**os.environ, READY: str(writer), "SIMPLEFLOW_RUNS_ON": "1", "PYTHONPATH": _python_path()},
             )
     except BaseException:
         os.close(reader)

@@ -5,11 +5,13 @@ urllib3 costs a request of this kind four times more CPU, and cannot speak to a 
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import socket
 import struct
 import time
+import weakref
 from collections import deque
 from typing import Any
 
@@ -35,6 +37,7 @@ class Sockets:
         self._first = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n".encode()
         self._idle: deque[_Connection] = deque()
         self._closed = False
+        _pools.add(self)
 
     def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes | bytearray]:
         """Send one request, return status and body. Raises TransportError."""
@@ -59,6 +62,10 @@ class Sockets:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+    def forked(self) -> None:
+        """Called in a forked child: the connections are its parent's, who would get the child's answers."""
+        self._idle = deque()
 
     def __del__(self) -> None:
         self.close()  # as urllib3's pools do: a forgotten transport leaves no socket open
@@ -102,6 +109,7 @@ class _Connection:
         self._poll.register(self._socket, select.POLLIN)
         self._buffer = bytearray(_CHUNK)
         self._deadline = 0.0
+        _connections.add(self)
 
     def quiet(self) -> bool:
         """Whether the other side has neither closed it nor sent what nobody asked for."""
@@ -158,6 +166,20 @@ class _Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+
+_pools: weakref.WeakSet[Sockets] = weakref.WeakSet()
+_connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for connection in list(_connections):  # those in use too: an open copy hides the parent's death from the service
+        connection.close()
+    for pool in list(_pools):
+        pool.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class _Answer:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import urllib.parse
 import urllib.request
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import urllib3
@@ -25,9 +29,13 @@ class Tls:
         options: dict[str, Any] = {"maxsize": POOL, "cert_reqs": "CERT_REQUIRED", "ca_certs": bundle}
         host = urllib.parse.urlsplit(url).hostname or ""
         proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
-        self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+        self._make: Callable[[], urllib3.PoolManager] = (
+            functools.partial(urllib3.ProxyManager, proxy, **options)
+            if proxy
+            else functools.partial(urllib3.PoolManager, **options)
         )
+        self._pool = self._make()
+        _pools.add(self)
 
     def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes]:
         """Send one request, return status and body. Raises TransportError."""
@@ -47,3 +55,18 @@ class Tls:
 
     def close(self) -> None:
         self._pool.clear()
+
+    def forked(self) -> None:
+        """Called in a forked child: the connections are its parent's, and a lock of theirs may be held for ever."""
+        self._pool = self._make()
+
+
+_pools: weakref.WeakSet[Tls] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for pool in list(_pools):
+        pool.forked()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -47,6 +47,15 @@ def test_a_failure_never_reaches_the_decider(name: str, text: str, error: str) -
     assert json.loads(ended.details or "")["error"] == error
 
 
+@pytest.mark.needs_processes
+@pytest.mark.parametrize(("name", "status"), [("child_returns", 0), ("child_exits", 7), ("child_raises", 1)])
+def test_a_forked_child_does_not_go_on_as_a_second_decider(name: str, status: int) -> None:
+    text = '{"args":[],"kwargs":{}}'
+    made = beside.Beside(payloads=stores.payloads(), store=stores.open_store(None))
+    ended = made.run(engine.LocalActivity(key="k", name=f"forking_activities.{name}", input=text), TASK)
+    assert ended == engine.LocalResult(result=f'["parent",{status}]')
+
+
 def test_it_may_run_on_any_thread() -> None:
     found: list[engine.LocalResult] = []
     threads = [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -359,3 +360,19 @@ def test_the_loops_call_the_engine_on_one_thread_and_drain() -> None:
     assert engine.threads == {threading.get_ident()}
     assert len(swf.responses()) == 20
     assert sum(entry[0] == "acknowledged" for entry in engine.log) == 20
+
+
+@pytest.mark.needs_processes
+def test_a_child_that_run_forked_decides_nothing() -> None:
+    thread = lanes.EngineThread()
+    pid = os.getpid()
+
+    def fork() -> int:
+        child = os.fork()
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if child else 99
+
+    statuses: list[Any] = []
+    threading.Thread(target=lambda: statuses.append(thread.call(fork)), daemon=True).start()
+    thread.run(lambda: bool(statuses) or os.getpid() != pid)
+    assert os.getpid() == pid
+    assert statuses == [0]
