@@ -1,7 +1,7 @@
 """The deciders' group, kept alive by AWS itself; the alarm that wakes it; the alarm that its boot guard raises.
 
-Who may set which number: CONTROL.md 2. The template never sets DesiredCapacity: an update would put a running decider
-to sleep. Members are protected from scale-in from launch to end.
+Who may set which number: docs/design/control.md, part 2. The template never sets DesiredCapacity: an
+update would put a running decider to sleep. Members are protected from scale-in from launch to end.
 """
 
 from __future__ import annotations

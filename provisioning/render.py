@@ -48,7 +48,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BootCounter:
-    """How a decider group that boots in vain is stopped (CONTROL.md 2)."""
+    """How a decider group that boots in vain is stopped (docs/design/control.md, part 2)."""
 
     #: s3:// location of the counter
     location: str

@@ -217,7 +217,7 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     #: (task list, slots) served by this profile
     task_lists: tuple[tuple[str, int], ...]
-    #: named settings of NODES.md 3, seconds
+    #: named settings (docs/design/nodes.md, "Constants"), seconds
     times: dict[str, float]
     #: URL of the coordinator; '' for Amazon SWF in the region
     endpoint: str = ""

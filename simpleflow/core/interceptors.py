@@ -59,7 +59,7 @@ class DecisionAnswered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A task runner is about to run one activity task. ``context`` is the context dict of FEATURES A2."""
+    """A task runner is about to run one activity task. ``context`` is what the activity sees as its ``context``."""
 
     name: str
     version: str

@@ -1,7 +1,7 @@
 """Scale to zero without losing a workflow: clients make sure that a decider comes, deciders that one stays.
 
-CONTROL.md 2. Where there is no decider group (process, ssh) the manager itself looks at CountPendingDecisionTasks, and
-nothing of this is mounted.
+See docs/design/control.md, part 2. Where there is no decider group (process, ssh) the manager itself looks at
+CountPendingDecisionTasks, and nothing of this is mounted.
 """
 
 from __future__ import annotations

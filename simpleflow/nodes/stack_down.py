@@ -37,10 +37,10 @@ def down(
 ) -> Iterator[Step]:
     """Take a cluster down; what is gone already is no error. Yields after each step.
 
-    Order (NODES.md 4): take the lease, silence the wake-up alarm, drain the workers, unprotect the deciders, set 0,
-    delete. A protected member blocks the deletion of its group, which then takes hours to fail. Data is kept, unless
-    ``purge``. ``file`` opens control.json in a bucket, ``drainer`` makes the manager's passes. Where the bucket was
-    deleted by hand nothing can be drained, and workers are ended.
+    Order: take the lease, silence the wake-up alarm, drain the workers, unprotect the deciders, set 0, delete
+    (docs/design/nodes.md, "Down"). A protected member blocks the deletion of its group, which then takes hours to
+    fail. Data is kept, unless ``purge``. ``file`` opens control.json in a bucket, ``drainer`` makes the manager's
+    passes. Where the bucket was deleted by hand nothing can be drained, and workers are ended.
     """
     now = (clock or clocks.RealClock()).now
     stack = account.formation.find(cluster.cluster)

@@ -1,4 +1,4 @@
-"""DESIGN 4.7 and REPLAY.md 16 to 18."""
+"""Cancelling tasks, scopes and executions (docs/design/replay.md, rules 16 to 18)."""
 
 from __future__ import annotations
 

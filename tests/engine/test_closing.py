@@ -1,4 +1,4 @@
-"""DESIGN 4.6 and FEATURES C 13, 20, 35: how a run ends, and which hooks hear of it."""
+"""How a run ends, and which hooks hear of it (docs/design/replay.md, "Closing")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN 4.5: divergence is found, answered without filling the history, and heals; what is random is not."""
+"""Divergence is found, answered without filling the history, and heals (docs/design/replay.md, "Determinism")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures, retries, policies, and every decision of ``on_task_failure`` (FEATURES A8, A9, C 5, D 4)."""
+"""Failures, retries, policies, and every decision of ``on_task_failure`` (docs/design/replay.md, rule 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN 4.2 and REPLAY.md 7 to 11: a task is found again by what it is."""
+"""A task is found again by what it is (docs/design/replay.md, "Identity" and rules 7 to 11)."""
 
 from __future__ import annotations
 

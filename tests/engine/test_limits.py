@@ -1,4 +1,4 @@
-"""DESIGN 4.8: what does not fit waits, and nothing is truncated silently."""
+"""What does not fit waits, and nothing is truncated silently (docs/design/replay.md, "Limits")."""
 
 from __future__ import annotations
 

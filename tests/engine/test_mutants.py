@@ -1,4 +1,4 @@
-"""The mutants that REPLAY.md names are caught by the random programs: else the property test would prove little."""
+"""The random programs catch broken rules of docs/design/replay.md: else the property test would prove little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REPLAY.md 12 to 15, and DESIGN 4.1: one thing at a time, in the order of the history."""
+"""One thing at a time, in the order of the history (docs/design/replay.md, rules 12 to 15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REPLAY.md 8: equal tasks are numbered, whoever claims them."""
+"""Equal tasks are numbered, whoever claims them (docs/design/replay.md, rule 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REPLAY.md 1 to 6: what reads say, and as of when."""
+"""What reads say, and as of when (docs/design/replay.md, rules 1 to 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN 4.3 and 4.4: resuming is an optimisation of re-running, and nothing depends on it."""
+"""Resuming is an optimisation of re-running, and nothing depends on it (docs/design/replay.md, "Resuming")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CONTROL.md 1, model-checked from the code's own steps: never two launches for one demand.
+"""Part 1 of docs/design/control.md, model-checked from the code's own steps: never two launches for one demand.
 
 The world is explored exhaustively: managers that read, plan, send, record, list and crash in every order, a network
 that delivers, loses and delays within a signature's life, lists that lag. A take-over may come at any moment, so the

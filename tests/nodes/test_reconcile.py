@@ -329,7 +329,7 @@ def test_documents_of_closed_machines_and_deciders_are_forgotten_after_a_while_a
 
 
 def test_whether_nothing_is_open_is_looked_up_anew_each_time() -> None:
-    """The leave's second look (CONTROL.md 2): what a list showed a minute ago says nothing about now."""
+    """The leave's second look (docs/design/control.md): what a list showed a minute ago says nothing about now."""
     coordinator, clock = doubles.Coordinator(), doubles.virtual()
     observer = observe.Observer(doubles.cluster(), doubles.MemoryStore(), coordinator, clock)
     clock.advance(1.0)

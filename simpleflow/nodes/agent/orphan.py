@@ -1,4 +1,4 @@
-"""Whether anybody still owns this machine: the agent's own look at control.json (CONTROL.md 1, the net under it)."""
+"""Whether anybody still owns this machine: the agent's own look at control.json (docs/design/control.md)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ State = Literal["pending", "running", "stopping", "terminated"]
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt: ``units`` machines of one profile. Sent at most once, by its creator (CONTROL.md 1)."""
+    """One attempt: ``units`` machines of one profile. Its creator sends it at most once (docs/design/control.md)."""
 
     cluster: str
     profile: str

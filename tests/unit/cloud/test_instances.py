@@ -96,7 +96,7 @@ def test_botocore_fills_the_token_and_repeats_it_after_a_lost_answer(cloud: emul
 
 
 def test_a_forgotten_token_launches_twice(cloud: emulated.Cloud) -> None:
-    """Why a successor never re-issues an attempt (CONTROL.md 1)."""
+    """Why a successor never re-issues an attempt (docs/design/control.md, part 1)."""
     first = run(cloud, ClientToken="attempt-1")
     cloud.tokens.forget()
     second = run(cloud, ClientToken="attempt-1")

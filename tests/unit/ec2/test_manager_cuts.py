@@ -1,7 +1,7 @@
 """The manager on the emulated account, dropped after any step of launch and drain: one launch for one demand.
 
-The real reconciler and provider, simulated nodes (tests/nodes/world.py) and virtual time: the moments of CONTROL.md
-(last moment to send, signature's life, lag of lists) pass in no time.
+The real reconciler and provider, simulated nodes (tests/nodes/world.py) and virtual time: the moments of
+docs/design/control.md (last moment to send, signature's life, lag of lists) pass in no time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The deciders' Auto Scaling group, as clients, deciders and the manager may set it (CONTROL.md 2).
+"""The deciders' Auto Scaling group, as clients, deciders and the manager may set it (docs/design/control.md, part 2).
 
 Client and alarm only raise it from 0 to 1; the manager alone sets 1 to max; only the lease holder, alone, sets 0.
 """

@@ -1,4 +1,4 @@
-"""How the last decider leaves, and the group goes to 0 (CONTROL.md 2, model-checked there)."""
+"""How the last decider leaves, and the group goes to 0 (docs/design/control.md, part 2)."""
 
 from __future__ import annotations
 
