@@ -1,10 +1,34 @@
-"""What every test may rely on."""
+"""What every test may rely on, and what the summary says of skipped ones."""
 
 from __future__ import annotations
 
+import collections
 import signal
+
+import pytest
 
 # A shell that starts a job in the background lets it ignore Ctrl-C, and children inherit that: tests that interrupt a
 # child would wait in vain.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: lines that the summary gives to skipped tests
+SKIP_LINES = 5
+
+
+def told_skips(reasons: list[str], lines: int = SKIP_LINES) -> list[str]:
+    """Say how many tests were skipped and why, the most frequent reason first, in so many lines."""
+    counted = collections.Counter(" ".join(reason.removeprefix("Skipped: ").split())[:150] for reason in reasons)
+    most = counted.most_common()
+    if len(most) > lines:
+        others = sum(number for _, number in most[lines - 1 :])
+        most = [*most[: lines - 1], (f"other reasons ({len(counted) - lines + 1}): pytest -rs shows them", others)]
+    return [f"{number} skipped: {reason}" for reason, number in most]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count what was skipped and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [r.longrepr[2] if isinstance(r.longrepr, tuple) else str(r.longrepr) for r in skipped]
+    for line in told_skips(reasons):
+        terminalreporter.write_line(line)

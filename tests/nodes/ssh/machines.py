@@ -124,7 +124,7 @@ def free_port(addresses: tuple[str, ...]) -> int:
 def require() -> None:
     """Skip, with the reason, where no sshd can be run."""
     if not SSHD.exists() or shutil.which("ssh-keygen") is None:
-        pytest.skip("no sshd: install openssh-server (scripts/ami-setup)")
+        pytest.skip("no sshd: install openssh-server (scripts/test-setup)")
     if os.geteuid() == 0:
         # Debian's sshd wants this folder, which its unit makes.
         Path("/run/sshd").mkdir(exist_ok=True)

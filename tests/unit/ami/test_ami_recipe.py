@@ -98,7 +98,7 @@ def test_the_bootstrap_script_is_a_shell_script(worker: recipe.Recipe, release: 
     # 'halt' leaves an EC2 instance running, and billing.
     assert "halt" not in script.split()
     if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed (scripts/ami-setup): only 'sh -n' was run")
+        pytest.skip("shellcheck is not installed (scripts/test-setup): only 'sh -n' was run")
     checked = subprocess.run(["shellcheck", str(path)], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 

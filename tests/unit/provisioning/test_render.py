@@ -123,7 +123,7 @@ def test_an_environment_is_quoted_as_systemd_reads_it(tmp_path: Path) -> None:
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
+        pytest.skip("systemd-analyze is not installed (scripts/test-setup)")
     # The programs need not exist here, only be absolute: systemd-analyze complains about absent ones.
     root = tmp_path / "root"
     (root / "venv/bin").mkdir(parents=True)
@@ -147,7 +147,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
 def test_cloud_init_accepts_the_user_data(tmp_path: Path) -> None:
     if shutil.which("cloud-init") is None:
-        pytest.skip("cloud-init is not installed (scripts/ami-setup): its schema was not asked")
+        pytest.skip("cloud-init is not installed (scripts/test-setup): its schema was not asked")
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_text(render.user_data(SETUP, DELIVERY))
     bad.write_text(render.user_data(SETUP, DELIVERY).replace("runcmd:\n-", "runcmd: 7\nx:\n-"))
