@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from simpleflow.client import executions
-from simpleflow.core import errors, events
+from simpleflow.core import errors
 from simpleflow.runtime import standalone
 
 from . import context, outcomes
@@ -26,13 +26,13 @@ def dump(state: context.State, words: tuple[str, ...], domain: str | None, run_i
     """Write the history of an execution to FILE as workflow.replay reads it, and SWF's API writes it; - is stdout."""
     if len(words) not in (2, 3):
         raise errors.UsageError(f"{len(words)} positional arguments given: write WORKFLOW_ID [RUN_ID] FILE")
+    from simpleflow.testing.replaying import replay as replays
+
     *place, path = words
     target = context.target(place, domain_first=False, domain=domain, run_id=run_id)
     connection = state.connect(domain)
     run = outcomes.find(connection, target)
-    found = [events.to_builtins(event) for event in executions.history(connection, run)]
-    whole = {"workflowExecution": {"workflowId": run.workflow_id, "runId": run.run_id}, "events": found}
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode() + "\n"
+    text = replays.text(run.workflow_id, run.run_id, executions.history(connection, run))
     if path == "-":
         click.echo(text, nl=False)
         return

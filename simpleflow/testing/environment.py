@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -146,6 +147,10 @@ class Environment:
     def history(self, run: Run) -> list[events.Base]:
         """Return every event of a run."""
         return self._place.history(run.workflow_id, run.run_id)
+
+    def dump(self, run: Run, path: str | Path) -> None:
+        """Write the history of a run to a file, as ``workflow.dump`` does: for ``replay_all``."""
+        replay.write(path, run.workflow_id, run.run_id, self.history(run))
 
     def verify(self) -> None:
         """Replay every execution so far, each decision resumed and from the start. Raises ``testing.Diverged``."""

@@ -87,6 +87,18 @@ def read(path: str | Path) -> Saved:
     )
 
 
+def write(path: str | Path, workflow_id: str, run_id: str, history: Iterable[events.Base]) -> None:
+    """Write a history as ``read`` reads it, with the ids of its execution."""
+    Path(path).write_text(text(workflow_id, run_id, history), encoding="utf-8")
+
+
+def text(workflow_id: str, run_id: str, history: Iterable[events.Base]) -> str:
+    """Return a history as the text of a file, indented: such files are compared by people."""
+    found = [events.to_builtins(event) for event in history]
+    whole = {"workflowExecution": {"workflowId": workflow_id, "runId": run_id}, "events": found}
+    return msgspec.json.format(msgspec.json.encode(whole), indent=1).decode() + "\n"
+
+
 def replay(
     workflow: type | Sequence[type] | None,
     history: Iterable[events.Event],
