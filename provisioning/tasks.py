@@ -121,7 +121,9 @@ def provision(connection: fabric.Connection, root: str, *, code: bytes, code_sha
     installed = f"{root}/code-{code_sha256[:16]}"
     quoted = shlex.quote(root)
     look = f"test -e {shlex.quote(installed)}/installed && echo yes || echo no"
-    there = _run(connection, f"mkdir -p {quoted}/node {quoted}/nodes && chmod 700 {quoted} && {{ {look}; }}").strip()
+    there = _run(
+        connection, f"umask 077; mkdir -p {quoted}/node {quoted}/nodes && chmod 700 {quoted} && {{ {look}; }}"
+    ).strip()
     for name in _SCRIPTS:
         connection.put(io.BytesIO((_NODE / name).read_bytes()), remote=f"{root}/node/{name}")
     if there == "no":

@@ -27,6 +27,40 @@ LOG_LINES = 50
 MEMORY = 24 * 3600.0
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file for its owner alone, whatever the umask."""
+    descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def sync(path: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def folder(path: Path) -> None:
+    """Make a folder for its owner alone, durably; raises FileExistsError."""
+    path.mkdir(mode=0o700)
+    path.chmod(0o700)
+    sync(path.parent)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once and durably."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w", opener=private) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
 class Node:
     """The folder of one node."""
 
@@ -55,10 +89,14 @@ class Node:
             return "terminated"
         return "stopping" if (self.path / "ending").exists() else "running"
 
+    def keys(self) -> list[str]:
+        """Return the names of its tags."""
+        return sorted(each.name for each in self.tags.iterdir() if not each.name.startswith("."))
+
     def described(self) -> dict[str, object]:
         """Return its record with state and tags as they are now."""
         record: dict[str, object] = json.loads((self.path / "node.json").read_text())
-        keys = sorted(each.name for each in self.tags.iterdir())
+        keys = self.keys()
         return {**record, "state": self.state(), "tags": {key: (self.tags / key).read_text() for key in keys}}
 
 
@@ -77,20 +115,21 @@ def start(root: Path, order: dict[str, object]) -> dict[str, object]:
         if old.name != node.name and age > MEMORY and old.state() == "terminated":
             shutil.rmtree(old.path, ignore_errors=True)
     try:
-        node.path.mkdir(parents=True)
+        (root / "nodes").mkdir(mode=0o700, exist_ok=True)
+        folder(node.path)
     except FileExistsError:
         return node.described()
-    node.tags.mkdir()
+    folder(node.tags)
     tags = order["tags"]
     assert isinstance(tags, dict)
     for key, value in tags.items():
-        (node.tags / key).write_text(value)
-    (node.path / "setup.json").write_text(json.dumps(order["setup"]))
-    (node.path / "order.json").write_text(json.dumps({"python": order["python"], "environment": order["environment"]}))
-    (node.path / "node.json").write_text(json.dumps(record))
+        write(node.tags / key, value)
+    write(node.path / "setup.json", json.dumps(order["setup"]))
+    write(node.path / "order.json", json.dumps({"python": order["python"], "environment": order["environment"]}))
+    write(node.path / "node.json", json.dumps(record))
     held = node.lock()
     assert held is not None
-    with (node.path / "log").open("ab") as log:
+    with open(node.path / "log", "ab", opener=private) as log:
         subprocess.Popen(
             [sys.executable, __file__, str(root), "serve", node.name, str(held)],
             stdin=subprocess.DEVNULL,
@@ -149,7 +188,7 @@ def handler(node: Node) -> type[BaseHTTPRequestHandler]:
             if leaf == "instance-id":
                 self.answer(200, node.name)
             elif leaf == "tags/instance":
-                self.answer(200, "\n".join(sorted(each.name for each in node.tags.iterdir())))
+                self.answer(200, "\n".join(node.keys()))
             elif leaf.startswith("tags/instance/") and "/" not in leaf[len("tags/instance/") :]:
                 try:
                     self.answer(200, (node.tags / leaf[len("tags/instance/") :]).read_text())
@@ -180,7 +219,7 @@ def terminate(node: Node) -> None:
     """End a node: TERM, a moment, KILL; one that is gone is no error."""
     if not node.path.exists():
         return
-    (node.path / "ending").touch()
+    write(node.path / "ending", "")
     last = time.monotonic() + PATIENCE
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in processes(node):
@@ -217,10 +256,11 @@ def main(arguments: list[str]) -> object:
         return {"absent": True}
     key = node.tags / rest[1]
     if command == "tag":
-        key.write_text("1")
+        write(key, "1")
     elif command == "untag":
         if key.exists():
             key.unlink()
+            sync(node.tags)
     else:
         raise SystemExit(f"{command!r} is no command of {__file__}")
     return {"absent": False}

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from simpleflow.core import clock as clocks
+from simpleflow.data import files
 
 from . import tether
 
@@ -103,7 +104,7 @@ class Child:
 
     def _popen(self) -> subprocess.Popen[bytes]:
         with contextlib.ExitStack() as closing:
-            output = None if self._log is None else closing.enter_context(self._log.open("ab"))
+            output = None if self._log is None else closing.enter_context(files.log(self._log))
             return subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ import psutil
 
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
+from simpleflow.data import files
 
 from . import code as codes
 from . import config, errors, lifeline, paths, published, stores, supervisor, work
@@ -100,13 +101,14 @@ class Cluster:
 
         run.factory_of(self.config)
         self._publish(directory or os.getcwd())
-        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        files.folder(self.paths.folder)
+        files.folder(self.paths.logs)
         reader, writer = os.pipe() if tied else (None, None)
         command = [sys.executable, "-m", "simpleflow.nodes.supervise", self.loaded.path]
         if reader is not None:
             command += ["--tie", str(reader)]
         log_path = self.paths.logs / "supervisor.log"
-        with log_path.open("ab") as log:
+        with files.log(log_path) as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -171,7 +173,7 @@ class Cluster:
         self._refuse_while_going_down()
         if not self.is_up or not self.status().failures:
             return False
-        self.paths.resume.touch()
+        records.write(self.paths.resume, b"")
         return True
 
     def _refuse_while_going_down(self) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from simpleflow.data import files
+
 #: seconds between TERM and KILL
 _PATIENCE = 1.0
 
@@ -23,7 +25,7 @@ class Lifeline:
     """The supervisor's side: hold the lock. Raises BlockingIOError when a supervisor lives already."""
 
     def __init__(self, path: str | Path) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        files.folder(Path(path).parent)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

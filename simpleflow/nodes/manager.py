@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
+from simpleflow.data import files
 
 from . import children, config, control, errors, observe, reconcile
 
@@ -53,7 +54,7 @@ class Deciders:
         self._clock = clock
         times = cluster.settings
         self._linger = max(10 * times.loop, times.poll)
-        logs.mkdir(parents=True, exist_ok=True)
+        files.folder(logs)
         self._command = command
         self._environment = environment
         self._directory = directory

@@ -13,6 +13,7 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
+from simpleflow.data import files
 from simpleflow.swf.transport import base as transports
 
 from . import code as codes
@@ -224,7 +225,7 @@ class _Maker:
         if self._deciders is not None and setup.version == self._decider_version:
             self._deciders.change(cluster)
             return self._deciders
-        where.folder.mkdir(parents=True, exist_ok=True)
+        files.folder(where.folder)
         records.write(where.decider_setup, msgspec.json.encode(setup))
         self._decider_version = setup.version
         self._deciders = manager.Deciders(

@@ -23,6 +23,7 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.data import files
 
 from . import children, config, lifeline, paths
 from . import code as codes
@@ -82,7 +83,8 @@ class Supervisor:
             "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
             "SIMPLEFLOW_DISABLE_SETPROCTITLE": "1",
         }
-        self._paths.logs.mkdir(parents=True, exist_ok=True)
+        files.folder(self._paths.folder)
+        files.folder(self._paths.logs)
         # A manager that is started again must not depend on what became of the user's file meanwhile.
         own = codes.resolved_file(loaded.config, Path(loaded.path).parent)
         records.write(self._paths.file, msgspec.json.encode(own))
@@ -122,7 +124,7 @@ class Supervisor:
         try:
             self._sweep(0.5)
             self._clean()
-            self._paths.resume.touch()
+            records.write(self._paths.resume, b"")
             self._metadata.start()
             self._up = msgspec.structs.replace(self._up, metadata=self._metadata.url)
             while not self._signals:

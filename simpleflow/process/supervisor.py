@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -163,7 +164,7 @@ class Supervisor(NamedMixin):
     def _child(self) -> Child:
         if self._log is None:
             return Child(self._command, env=self._env)
-        with open(self._log, "ab") as log:
+        with open(self._log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
             return Child(self._command, env=self._env, stdout=log, stderr=log)
 
     def _ended(self, place: _Place, status: int, now: float) -> None:

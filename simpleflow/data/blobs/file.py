@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from simpleflow.core.errors import UsageError
+from simpleflow.data import files
 from simpleflow.data.blobs import base, errors
 
 #: below the root; holds the lock and what is being written, and is never listed
@@ -31,6 +31,10 @@ class FileStore:
             raise UsageError(f"blob store {url!r} names no folder of this machine; write file:///absolute/folder")
         self.url = url
         self._root = Path(unquote(parts.path))
+        #: the lock's path, once the folders are there and were checked
+        self._lock: Path | None = None
+        #: folders whose own entries, up to the root's, are known to be durable
+        self._durable: set[Path] = set()
 
     def get(self, key: str) -> tuple[bytes, str] | None:
         path = self._path(key)
@@ -56,8 +60,8 @@ class FileStore:
     def delete(self, key: str) -> None:
         path = self._path(key)
         try:
-            with self._locked(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                path.unlink()
+            with self._locked(), contextlib.suppress(NotADirectoryError):
+                files.remove(path)
         except OSError as error:
             raise errors.BlobStoreError(f"cannot delete {key!r} of {self.url}: {error}") from error
 
@@ -81,11 +85,15 @@ class FileStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        private = self._root / _PRIVATE
-        private.mkdir(parents=True, exist_ok=True)
-        with (private / "lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        if self._lock is None:
+            files.folder(self._root)
+            self._lock = files.folder(self._root / _PRIVATE) / "lock"
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(descriptor)
 
     def _check(self, key: str, if_match: str | None, if_absent: bool) -> None:
         found = self.get(key)
@@ -95,18 +103,24 @@ class FileStore:
             raise errors.PreconditionFailed(f"{key!r} of {self.url} was changed by another; read it and decide again")
 
     def _replace(self, path: Path, content: bytes) -> str:
-        temporary = self._root / _PRIVATE / secrets.token_hex(8)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                etag = _etag(content, os.fstat(file.fileno()))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return etag
+        self._settle(path.parent)
+        return _etag(content, files.replace(path, content, by_way_of=self._root / _PRIVATE))
+
+    def _settle(self, folder: Path) -> None:
+        """Make a folder below the root, durable up to the root's own entry.
+
+        Also one that is there: whoever made it may have died before it was synced.
+        """
+        if folder in self._durable and folder.is_dir():
+            return
+        if folder != self._root:
+            self._settle(folder.parent)
+            files.folder(folder)
+            files.sync(folder.parent)
+        else:
+            with contextlib.suppress(PermissionError):  # what lies above belongs to others
+                files.sync(folder.parent)
+        self._durable.add(folder)
 
 
 def _etag(content: bytes, stat: os.stat_result) -> str:

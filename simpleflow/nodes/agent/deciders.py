@@ -14,6 +14,7 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.data import files
 from simpleflow.nodes import children, config, connect, manager
 from simpleflow.nodes.providers.ec2 import keeper
 
@@ -32,7 +33,7 @@ class DeciderAgent:
         cluster = msgspec.structs.replace(config.loads(setup.cluster_file, "setup"), store=setup.store)
         self._folder = Path(tempfile.mkdtemp(prefix="sfn-"))
         file = self._folder / "cluster.yaml"
-        file.write_bytes(msgspec.json.encode(cluster))
+        files.replace(file, msgspec.json.encode(cluster))
         below = {
             **environment,
             **setup.environment,

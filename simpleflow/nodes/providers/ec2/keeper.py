@@ -15,6 +15,7 @@ from typing import Protocol
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors, interceptors
+from simpleflow.data import files
 from simpleflow.nodes import control, ensure
 
 from . import leave
@@ -42,8 +43,8 @@ class HoldMachine:
     def received(self, task: interceptors.DecisionReceived) -> None:
         """Note the task; one that is taken during a leave sets the group to 1 before anything else."""
         with self._lock:
-            with (self._folder / TAKEN).open("a") as marks:
-                marks.write(f"{task.received}\n")
+            with files.log(self._folder / TAKEN) as marks:
+                marks.write(f"{task.received}\n".encode())
             if (self._folder / LEAVING).exists():
                 self._group.ensure_one()
 
@@ -137,7 +138,7 @@ class GroupKeeper:
         self._give_up()
 
     def _mark(self) -> None:
-        (self._folder / LEAVING).touch()
+        files.replace(self._folder / LEAVING, b"")
 
     def _give_up(self) -> None:
         """What was set to 0 and not left is raised again, by whoever works here still."""

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from simpleflow.data import files
+
 from . import records
 
 #: longest life of a token, seconds
@@ -53,7 +55,7 @@ class MetadataServer:
 
     def start(self) -> None:
         """Begin to serve; the URL is readable when this returns."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        files.folder(self._folder)
         self._thread.start()
         records.write(self._folder / "metadata.url", self.url.encode())
 

@@ -15,6 +15,7 @@ import msgspec
 import psutil
 
 from simpleflow.core import documents
+from simpleflow.data import files
 from simpleflow.nodes import errors, tags
 from simpleflow.nodes.providers import base
 
@@ -96,7 +97,7 @@ class ProcessProvider:
             "SIMPLEFLOW_NODE_ID": node_id,
             "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
         }
-        with records.locked(folder.alive) as alive, folder.log.open("ab") as log:
+        with records.locked(folder.alive) as alive, files.log(folder.log) as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "simpleflow.nodes.agent", "--setup", str(folder.setup)],
                 stdin=subprocess.DEVNULL,
@@ -192,7 +193,7 @@ class ProcessProvider:
         return records.NodeFolder(path)
 
     def _lock(self, attempt: str) -> Path:
-        self._attempts.mkdir(parents=True, exist_ok=True)
+        files.folder(self._attempts)
         return self._attempts / f"{attempt}.lock"
 
     def _metadata_endpoint(self) -> str:

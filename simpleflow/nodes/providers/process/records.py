@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from simpleflow.data import files
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """``node.json``: written before the process exists."""
@@ -38,10 +40,11 @@ class NodeFolder:
 
     def create(self, record: Record) -> None:
         """Write the record and the tags at launch."""
-        self.tags.mkdir(parents=True)
+        files.folder(self.path)
+        files.folder(self.tags)
         for key, value in record.tags.items():
             self.set_tag(key, value)
-        self.alive.touch()
+        files.replace(self.alive, b"")
         write(self._record, msgspec.json.encode(record))
 
     def record(self) -> Record | None:
@@ -83,7 +86,7 @@ class NodeFolder:
         return self._ending.exists()
 
     def set_ending(self) -> None:
-        self._ending.touch()
+        write(self._ending, b"")
 
     def is_alive(self) -> bool:
         """Whether its process lives: it holds the lock from before it begins until the kernel ends it."""
@@ -95,10 +98,8 @@ class NodeFolder:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file at once: readers see old or new."""
-    temporary = path.with_name(f"~{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    """Replace a file at once and durably: readers see old or new."""
+    files.replace(path, content)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import documents
+from simpleflow.data import files
 from simpleflow.nodes import config, errors, tags
 from simpleflow.nodes.providers import base
 from simpleflow.nodes.providers.process import records
@@ -64,7 +65,7 @@ class SshProvider:
         self._attempts = Path(folder) / "attempts"
         self._placing = Path(folder) / "ssh-placing.lock"
         for each in (self._placed, self._attempts):
-            each.mkdir(parents=True, exist_ok=True)
+            files.folder(each)
 
     # --- launch -------------------------------------------------------------------------------------------------------
 
