@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import click
 import msgspec
 
-from simpleflow.nodes import billing, clusters, config, policy
+from simpleflow.nodes import billing, clusters, config, guards, policy
 from simpleflow.nodes import work as works
 
 
@@ -91,19 +90,18 @@ def work(found: clusters.Status | works.Work) -> None:
     for name, counts in found.demand.items():
         click.echo(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
     for failure in found.failures:
-        click.echo(f"profile '{failure.profile}': {failure.count} machines booted and never worked\n{failure.last_log}")
+        click.echo(f"profile '{failure.profile}': {guards.describe(failure)}\n{failure.last_log}")
     for note in found.notes:
         click.echo(f"note: {note}")
-    now = time.time()
     rows = [
         [
             node.node,
             node.profile,
             node.state,
             str(len(node.running)),
-            f"{(node.ended or now) - node.launched:.0f} s",
+            f"{node.age:.0f} s",
             money(node.cost, found.currency),
-            node.reason,
+            node.reason or ("" if node.health == "ok" else node.health),
         ]
         for node in found.nodes
     ]

@@ -114,6 +114,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     #: the call is not sent after this moment
     not_after: float
+    #: the how-manieth launch of this cluster it is (Control.launched); 0 for terminations
+    order: int = 0
     #: machines asked for, less those that already have a row
     units: int = 0
     #: machines of this launch that got a row while the rest stayed open
@@ -143,6 +145,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     #: when the row's drain began
     draining_since: float | None = None
     reason: str = ""
+    #: that of its launch's intent
+    order: int = 0
+    #: the breaker has counted it: it did not work, or does not any more
+    counted: bool = False
     #: last moment by which the provider may still hide the machine from its lists (end of its attempt's life)
     hidden_until: float = 0.0
 
@@ -157,12 +163,16 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
-    """Boot failures in a row of one profile and image, each proved: launched, never worked."""
+    """Machines of one profile and image in a row that never worked, or do not any more, each proved."""
 
     profile: str
     image: str
     count: int
     last_log: str = ""
+    #: the launches (Row.order) that they came from
+    orders: tuple[int, ...] = ()
+    #: one of them had polled before it went sick
+    stopped: bool = False
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +188,12 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failures, ...] = ()
     #: what the manager's newest pass could not do, in words; tried again at each pass
     troubles: tuple[str, ...] = ()
+    #: launches that were ever begun. Evidence about launches is ordered by this count, never by anybody's clock
+    launched: int = 0
+    #: (profile, newest launch that is proved sound): failures of older ones say nothing any more
+    sound: tuple[tuple[str, int], ...] = ()
+    #: a person has mended what failed (`up`): failures of launches below this one say nothing any more
+    mended: int = 0
     version: int = 1
 
 

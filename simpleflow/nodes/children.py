@@ -81,6 +81,10 @@ class Child:
         self._wait = _FIRST_WAIT if anew or not self._wait else min(self._wait * 2, _LONGEST_WAIT)
         self._died = self._clock.monotonic()
 
+    def outcome(self) -> str:
+        """How it ended last: 'exit code 1', 'signal SIGKILL'; '' while it never ended."""
+        return "" if self.last_code is None else _outcome(self.last_code)
+
     def keep(self) -> bool:
         """Start it when it does not run and its back-off is over; True when it was started now.
 

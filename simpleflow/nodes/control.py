@@ -56,9 +56,12 @@ def release(control: Control) -> Control:
 
 
 def open_intent(control: Control, intent: documents.Intent) -> Control:
-    """Write down what is about to be done, before it is."""
+    """Write down what is about to be done, before it is; a launch gets its place in the order of launches."""
     if any(each.id == intent.id for each in control.intents):
         return control
+    if intent.kind == "launch":
+        control = msgspec.structs.replace(control, launched=control.launched + 1)
+        intent = msgspec.structs.replace(intent, order=control.launched)
     return msgspec.structs.replace(control, intents=(*control.intents, intent))
 
 
@@ -93,6 +96,7 @@ def _rows(
             price=intent.price,
             since=each.launched,
             until=each.launched + times.commit,
+            order=intent.order,
             hidden_until=moment(intent, times),
         )
         for each in sorted(instances, key=lambda instance: instance.id)
@@ -201,6 +205,11 @@ def drain(control: Control, instance: str, reason: str, now: float) -> Control:
         return control
     generation = row.generation + 1
     return _change(control, instance, drain=generation, generation=generation, draining_since=now, reason=reason)
+
+
+def count(control: Control, instance: str) -> Control:
+    """Note that the breaker has counted a machine: once, whichever manager looks next."""
+    return _change(control, instance, counted=True)
 
 
 def undrain(control: Control, instance: str) -> Control:
@@ -323,10 +332,13 @@ class ControlFile:
         self._seen = (new.seq, self._clock.monotonic())
         return new
 
+    def unchanged(self) -> float:
+        """Seconds, on our own monotonic clock, since the document was first seen as it is now."""
+        return 0.0 if self._seen is None else self._clock.monotonic() - self._seen[1]
+
     def may_take(self, times: config.Times) -> bool:
         """Tell whether the lease is free, ours, or unchanged for a lease time on our own monotonic clock."""
         control = self.known
         if control.lease is None or control.lease.holder == self.holder:
             return True
-        assert self._seen is not None
-        return self._clock.monotonic() - self._seen[1] >= times.lease
+        return self.unchanged() >= times.lease

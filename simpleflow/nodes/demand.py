@@ -38,7 +38,9 @@ class DemandPublisher:
         self._urgent = 0
         self._attempts = 0
         self._error: core_errors.SimpleflowError | None = None
-        self._written = 0.0
+        #: when (monotonic) the document was written last, and each closed run closed: the wall clock may be set back
+        self._written = -float("inf")
+        self._closed: dict[str, float] = {}
         self._ending = False
         self._thread: threading.Thread | None = None
 
@@ -99,7 +101,7 @@ class DemandPublisher:
 
     def _due(self) -> float:
         """Seconds until the next write is due; 0: now."""
-        age = self._clock.now() - self._written
+        age = self._clock.monotonic() - self._written
         if self._urgent > self._stored:
             return 0.0
         limit = self._times.document_min if self._version > self._stored else self._times.document_max
@@ -113,9 +115,10 @@ class DemandPublisher:
                 if self._ending and self._stored == self._version:
                     return
                 version = self._version
-                now = self._clock.now()
-                self._forget_closed(now)
-                document = documents.DemandDocument(decider=self._decider, written=now, runs=tuple(self._rows.values()))
+                self._forget_closed()
+                document = documents.DemandDocument(
+                    decider=self._decider, written=self._clock.now(), runs=tuple(self._rows.values())
+                )
             error: core_errors.SimpleflowError | None = None
             try:
                 self._store.put(f"{documents.DEMAND_PREFIX}{self._decider}.json", msgspec.json.encode(document))
@@ -125,7 +128,7 @@ class DemandPublisher:
             with self._condition:
                 self._attempts += 1
                 self._error = error
-                self._written = now
+                self._written = self._clock.monotonic()
                 if error is None:
                     self._stored = max(self._stored, version)
                 elif self._ending:
@@ -134,27 +137,31 @@ class DemandPublisher:
                     self._condition.wait(min(self._times.document_min, 1.0))
                 self._condition.notify_all()
 
-    def _forget_closed(self, now: float) -> None:
+    def _forget_closed(self) -> None:
         """A closed run's row stays long enough for every manager to see it, and outlives rows of other deciders."""
-        kept = 2 * self._times.document_max + self._times.stale
-        self._rows = {
-            run_id: row for run_id, row in self._rows.items() if not (row.closed and now - row.changed > kept)
-        }
+        now, kept = self._clock.monotonic(), 2 * self._times.document_max + self._times.stale
+        closed = {run_id for run_id, row in self._rows.items() if row.closed}
+        self._closed = {run_id: self._closed.get(run_id, now) for run_id in closed}
+        self._rows = {run_id: row for run_id, row in self._rows.items() if now - self._closed.get(run_id, now) <= kept}
 
 
 def merge(found: Iterable[documents.DemandDocument]) -> dict[str, documents.RunRow]:
-    """The row that holds for each run: that of its newest decision; a close ends all discussion."""
+    """The row that holds for each run: that of its newest decision; a close ends all discussion.
+
+    Which decision is newer the run's history tells, never the deciders' clocks; of two rows of the same decision the
+    one that asks for more holds.
+    """
     rows: dict[str, documents.RunRow] = {}
     for document in found:
         for row in document.runs:
             known = rows.get(row.run_id)
-            if known is None or (row.closed, row.started_event_id, row.changed) > (
-                known.closed,
-                known.started_event_id,
-                known.changed,
-            ):
+            if known is None or _weight(row) > _weight(known):
                 rows[row.run_id] = row
     return rows
+
+
+def _weight(row: documents.RunRow) -> tuple[bool, int, int]:
+    return row.closed, row.started_event_id, sum(each.count for each in row.tasks)
 
 
 def by_list(

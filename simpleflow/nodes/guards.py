@@ -84,12 +84,15 @@ def paused(cluster: config.ClusterConfig, control: documents.Control, profile: s
     """Why launches of a profile are paused; '' when they are not."""
     total = sum(each.count for each in control.failures)
     if total >= cluster.breaker.stop:
-        return f"{total} machines booted and never worked: every launch is stopped; `sfnodes up` resumes"
+        return (
+            f"{total} machines booted and never worked, or stopped working: every launch is stopped; "
+            "see `sfnodes status`, mend the image or code, then `sfnodes up` resumes"
+        )
     image = image_of(cluster, profile)
     for each in control.failures:
         if each.profile == profile and each.image == image and each.count >= cluster.breaker.pause:
             return (
-                f"{each.count} machines of profile '{profile}' in a row booted and never worked; "
+                f"{each.count} machines of profile '{profile}' in a row {_how(each)}; "
                 "see `sfnodes status`, mend the image or code, then `sfnodes up` resumes"
             )
     return ""
@@ -101,17 +104,56 @@ def image_of(cluster: config.ClusterConfig, profile: str) -> str:
     return "" if known is None else cluster.image_of(known)
 
 
-def failed(control: documents.Control, profile: str, image: str, log: str) -> documents.Control:
-    """Record a proved boot failure: launched, running, never polled."""
-    before = next((each.count for each in control.failures if (each.profile, each.image) == (profile, image)), 0)
+def describe(failure: documents.Failures) -> str:
+    """'3 machines booted and never worked'."""
+    return f"{failure.count} machines {_how(failure)}"
+
+
+def _how(failure: documents.Failures) -> str:
+    return "stopped working, or never did" if failure.stopped else "booted and never worked"
+
+
+def failed(
+    control: documents.Control, profile: str, image: str, log: str, *, order: int | None = None, stopped: bool = False
+) -> documents.Control:
+    """Count a machine that did not work, or has ``stopped``, by the order of its launch (default: the newest).
+
+    A launch that is older than one proved sound, or than the last `up`, says nothing any more.
+    """
+    order = control.launched if order is None else order
+    if order < dict(control.sound).get(profile, 0) or order < control.mended:
+        return control
+    before = [each for each in control.failures if (each.profile, each.image) == (profile, image)]
     others = [each for each in control.failures if (each.profile, each.image) != (profile, image)]
-    entry = documents.Failures(profile=profile, image=image, count=before + 1, last_log=log)
+    orders = tuple(sorted([*(number for each in before for number in each.orders), order]))
+    entry = documents.Failures(
+        profile=profile,
+        image=image,
+        count=len(orders),
+        last_log=log,
+        orders=orders,
+        stopped=stopped or any(each.stopped for each in before),
+    )
     return msgspec.structs.replace(
         control, failures=tuple(sorted([*others, entry], key=lambda f: (f.profile, f.image)))
     )
 
 
-def worked(control: documents.Control, profile: str, image: str) -> documents.Control:
-    """Forget the failures of a profile: one of its machines polled."""
-    others = tuple(each for each in control.failures if (each.profile, each.image) != (profile, image))
-    return control if others == control.failures else msgspec.structs.replace(control, failures=others)
+def worked(control: documents.Control, profile: str, image: str, *, order: int) -> documents.Control:
+    """Forget the failures of launches before this one of the same profile and image: this one is proved sound."""
+    if order <= dict(control.sound).get(profile, 0) or order < control.mended:
+        return control
+    failures = []
+    for each in control.failures:
+        if (each.profile, each.image) == (profile, image):
+            orders = tuple(number for number in each.orders if number >= order)
+            each = msgspec.structs.replace(each, orders=orders, count=len(orders))
+        if each.count:
+            failures.append(each)
+    sound = tuple(sorted({**dict(control.sound), profile: order}.items()))
+    return msgspec.structs.replace(control, failures=tuple(failures), sound=sound)
+
+
+def mended(control: documents.Control) -> documents.Control:
+    """Forget every failure, and those still to come of launches that are begun already: a person ran `up`."""
+    return msgspec.structs.replace(control, failures=(), mended=control.launched + 1)

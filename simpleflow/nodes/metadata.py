@@ -5,6 +5,7 @@ EC2 user guide, "Use the Instance Metadata Service"; ``AWS_EC2_METADATA_SERVICE_
 
 from __future__ import annotations
 
+import email.utils
 import http.client
 import json
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ class Metadata:
         parts = urlsplit(self._base)
         self._prefix = parts.path
         # http.client alone: a pool would cost every machine's agent a fifth of its start.
+        #: the provider's time, by the newest answer; None where it does not say
+        self._date: float | None = None
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
         self._token = ""
 
@@ -46,6 +49,7 @@ class Metadata:
     def _once(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
         self._connection.request(method, f"{self._prefix}/{path}", headers=dict(headers))
         answer = self._connection.getresponse()
+        self._date = _moment(answer.headers.get("Date"))
         return answer.status, answer.read().decode("utf-8", "replace")
 
     def get(self, path: str) -> str | None:
@@ -81,13 +85,24 @@ class Metadata:
         text = self.get("latest/meta-data/tags/instance")
         return tags.drain_generation((text or "").splitlines())
 
-    def notice(self) -> float | None:
-        """The moment at which the provider takes the machine away, None without a notice."""
+    def notice(self, longest: float) -> float | None:
+        """Seconds until the provider takes the machine away, at most ``longest``; None without a notice.
+
+        Measured by the provider's own clock (the answer's Date): this machine's may be an hour away from it.
+        """
         text = self.get("latest/meta-data/spot/instance-action")
         if not text:
             return None
         try:
             moment = json.loads(text)["time"]
-            return datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC).timestamp()
+            end = datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(UTC).timestamp()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise errors.NodesError(f"instance metadata holds a notice that cannot be read: {text!r}") from error
+        return longest if self._date is None else min(max(end - self._date, 0.0), longest)
+
+
+def _moment(date: str | None) -> float | None:
+    try:
+        return None if date is None else email.utils.parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None

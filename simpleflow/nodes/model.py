@@ -57,6 +57,13 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     #: the provider lists it as running
     running: bool
     document: documents.NodeDocument | None = None
+    #: seconds since its launch, and since its last sign of life, as the manager measured them (sightings)
+    age: float = 0.0
+    heard: float = 0.0
+    #: why it is not capacity, though it has polled once; '' when it is
+    sick: str = ""
+    #: sick, and still serving one of its task lists
+    partly: bool = False
 
     @property
     def instance(self) -> str:
@@ -71,10 +78,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its document shows a running task."""
         return self.document is not None and any(each.running for each in self.document.task_lists)
 
-    @property
-    def last_sign(self) -> float:
-        """Last sign of life: its document, else its launch."""
-        return self.row.since if self.document is None else max(self.row.since, self.document.written)
+    def since(self, moment: float) -> float:
+        """Seconds since a moment that its document names: by the machine's clock, and by ours since it was heard."""
+        written = moment if self.document is None else self.document.written
+        return max(written - moment, 0.0) + self.heard
 
     def running_on(self, task_list: str) -> int:
         """How many tasks of a task list its document shows as running."""

@@ -14,7 +14,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import billing, config, demand, guards, model, policy
+from . import billing, config, demand, guards, model, policy, sightings
 from .providers import base as providers
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,11 @@ class Observer:
         self._cache: dict[str, tuple[str, documents.NodeDocument | documents.DemandDocument]] = {}
         #: what is wrong with a document, as it was logged last
         self._said: dict[str, str] = {}
+        #: when (monotonic) each document was last seen changed, and when it changed by the store's own clock
+        self._changed: dict[str, tuple[float, float]] = {}
+        self.sightings = sightings.Sightings(self._times, clock)
+        #: whether the coordinator answered last
+        self._answering = True
         #: runs that the API showed closed, and rows read from histories
         self._closed: set[str] = set()
         self._read: dict[str, documents.RunRow] = {}
@@ -117,6 +122,7 @@ class Observer:
                 continue
             self._said.pop(blob.key, None)
             self._cache[blob.key] = (got[1], document)
+            self._changed[blob.key] = (self._clock.monotonic(), blob.modified)
             found.append(document)
         return found
 
@@ -132,11 +138,19 @@ class Observer:
             logger.warning("%s", text, extra={"action": "observe"})
         self._said[key] = text
 
-    def forget_old(self, control: documents.Control, now: float) -> None:
+    def look(self, control: documents.Control, now: float) -> None:
+        """Take note of what lives; ``now`` is the provider's time. Call it once a pass, after the documents."""
+        self.sightings.look(control.rows, self.nodes, now, answering=self._answering)
+
+    def forget_old(self, control: documents.Control) -> None:
         """Delete documents that nobody needs: of machines without a row, of deciders all of whose runs are closed."""
         rows = {row.instance for row in control.rows}
+        monotonic = self._clock.monotonic()
+        # A manager that lives for less than that time goes by the store's clock, as another document shows it.
+        newest = max((modified for _, modified in self._changed.values()), default=0.0)
         for key, (_, document) in list(self._cache.items()):
-            if now - document.written < self._times.keep_documents:
+            seen, modified = self._changed[key]
+            if max(monotonic - seen, newest - modified) < self._times.keep_documents:
                 continue
             if isinstance(document, documents.NodeDocument):
                 needed = document.node in rows
@@ -148,7 +162,7 @@ class Observer:
                 except core_errors.SimpleflowError as error:
                     self._say(key, f"document '{key}' cannot be deleted: {error}")
                     continue
-                del self._cache[key]
+                del self._cache[key], self._changed[key]
 
     def read_runs(self) -> None:
         """Hold the rows against the open runs of the API, at most every few passes; closes what is closed there."""
@@ -187,12 +201,13 @@ class Observer:
                 self.pending[task_list] = self._coordinator.pending_activities(task_list)
             except core_errors.SimpleflowError:
                 self.pending[task_list] = None
+        self._answering = any(self.pending.get(each) is not None for each in self._cluster.task_lists)
 
     def snapshot(
         self, control: documents.Control, listing: providers.Listing, now: float, *, ending: bool
     ) -> policy.Snapshot:
         """Put everything together."""
-        nodes = tuple(self._node(row, control, listing) for row in control.rows)
+        nodes = tuple(self._node(row, control, listing, now) for row in control.rows)
         launching: dict[str, int] = {}
         for intent in control.intents:
             if intent.kind == "launch":
@@ -217,15 +232,29 @@ class Observer:
             versions=self._versions,
         )
 
-    def _node(self, row: documents.Row, control: documents.Control, listing: providers.Listing) -> model.Node:
+    def _node(
+        self, row: documents.Row, control: documents.Control, listing: providers.Listing, now: float
+    ) -> model.Node:
         listed = next((each.state for each in listing.instances if each.id == row.instance), None)
         document = self.nodes.get(row.instance)
-        if document is not None and document.first_polled is not None:
-            self._boots.setdefault(row.profile, {})[row.instance] = document.first_polled - row.since
         ending = any(each.kind == "terminate" and each.instance == row.instance for each in control.intents)
         seen = model.observe(row, listed=listed, document=document, ending=ending)
         state = self._states[row.instance] = model.advance(self._states.get(row.instance), seen)
-        return model.Node(row=row, state=state, running=listed == "running", document=document)
+        sick, partly = self.sightings.sick(row)
+        node = model.Node(
+            row=row,
+            state=state,
+            running=listed == "running",
+            document=document,
+            age=self.sightings.age(row, now),
+            heard=self.sightings.heard(row, now),
+            sick=sick,
+            partly=partly,
+        )
+        boots = self._boots.setdefault(row.profile, {})
+        if document is not None and document.first_polled is not None and row.instance not in boots:
+            boots[row.instance] = max(node.age - node.since(document.first_polled), 0.0)
+        return node
 
     def forget(self, instance: str) -> None:
         """Its row is closed."""

@@ -150,7 +150,7 @@ def _patience(snapshot: Snapshot, node: model.Node) -> float:
     failures, opened the breaker.
     """
     times, document = snapshot.cluster.settings, node.document
-    if document is None or document.health != "ok" or snapshot.now - document.written > times.stale:
+    if document is None or document.health != "ok" or node.heard > times.stale:
         return never_polled_after(snapshot, node.profile)
     return times.never_polled_max
 
@@ -175,34 +175,37 @@ def _dead(build: _Builder, nodes: list[model.Node]) -> set[str]:
         if node.state is model.NodeState.ENDING:
             dead.add(node.instance)
             continue
-        age = snapshot.now - node.row.since
         if node.state is model.NodeState.BOOTING and node.running:
             limit = _patience(snapshot, node)
-            if age > limit:
-                build.terminates.append(_item(node, f"up for {age:.0f} s, no worker ever polled (limit {limit:.0f} s)"))
+            if node.age > limit:
+                build.terminates.append(
+                    _item(node, f"up for {node.age:.0f} s, no worker ever polled (limit {limit:.0f} s)")
+                )
                 build.boot_failures.append(node.instance)
                 dead.add(node.instance)
-        elif node.state in model.LEAVING:
-            silent = snapshot.now - max(node.last_sign, node.row.draining_since or 0.0)
-            if silent > times.silence:
-                build.terminates.append(
-                    _item(node, f"draining, no sign of life for {silent:.0f} s (limit {times.silence:.0f} s)")
-                )
-                dead.add(node.instance)
-            elif overdue := _overdue(node, snapshot.now - times.silence):
-                build.terminates.append(_item(node, overdue))
-                dead.add(node.instance)
+        elif node.state in model.LEAVING and (why := _stuck(node, snapshot.now, times)):
+            build.terminates.append(_item(node, why))
+            dead.add(node.instance)
     return dead
 
 
-def _overdue(node: model.Node, moment: float) -> str:
-    """A drain has no deadline while tasks run inside their start-to-close time; this names one that does not."""
+def _stuck(node: model.Node, now: float, times: config.Times) -> str:
+    """Why a drain will not end by itself; '' while it may.
+
+    It has no deadline while tasks run inside their start-to-close time.
+    """
+    drained = now - (node.row.draining_since or 0.0)
+    silent = min(node.heard, drained)
+    if silent > times.silence:
+        return f"draining, no sign of life for {silent:.0f} s (limit {times.silence:.0f} s)"
     if node.document is None or node.state is model.NodeState.ACKNOWLEDGED:
         return ""
     for each in node.document.task_lists:
         for task in each.running:
-            if task.start_to_close is not None and task.started + task.start_to_close < moment:
+            if task.start_to_close is not None and node.since(task.started) > task.start_to_close + times.silence:
                 return f"draining, task {task.id} is over its start-to-close time of {task.start_to_close:g} s"
+    if node.row.counted and not node.busy and drained > times.sick + times.poll:
+        return f"sick, works on nothing, and has not drained for {drained:.0f} s"
     return ""
 
 
@@ -231,15 +234,15 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
     snapshot = build.snapshot
     counted = [node for node in nodes if node.state in model.COUNTED]
     for node in nodes:
-        if node.state in model.LEAVING and not (node.state is model.NodeState.MARKED and not snapshot.ending):
+        if node.state in model.LEAVING and not _may_come_back(snapshot, node):
             build.keeps.append(_item(node, f"{node.state}: {node.row.reason or 'finishing'}"))
-    marked = [node for node in nodes if node.state is model.NodeState.MARKED and not snapshot.ending]
+    marked = [node for node in nodes if _may_come_back(snapshot, node)]
     if snapshot.ending or profile not in snapshot.cluster.profiles:
         why = "the cluster goes down" if snapshot.ending else f"profile '{profile}' is not in the cluster file any more"
         build.drains.extend(_item(node, why) for node in counted)
         build.keeps.extend(_item(node, f"marked: {node.row.reason or 'finishing'}") for node in marked)
         return
-    counted = _current(build, profile, counted)
+    counted = _sound(build, profile, _current(build, profile, counted))
     launching = sum(units for name, units in snapshot.launching if name == profile)
     need, why = _need(snapshot, profile, nodes)
     missing = need - len(counted) - launching
@@ -254,15 +257,43 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
     _scale_down(build, profile, counted, surplus=max(-missing, 0), why=why)
 
 
+def _may_come_back(snapshot: Snapshot, node: model.Node) -> bool:
+    """Whether a mark may be taken back: its agent has not seen it, and nothing is wrong with the machine."""
+    return (
+        node.state is model.NodeState.MARKED
+        and not snapshot.ending
+        and not node.row.counted
+        and not _outdated(snapshot, node)
+    )
+
+
+def _outdated(snapshot: Snapshot, node: model.Node) -> str:
+    """What `up` changed since a machine was made; '' for one that is as it is to be."""
+    wanted = snapshot.versions.get(node.profile, "")
+    made = "" if node.document is None else node.document.version
+    return _difference(made, wanted) if wanted and made and made != wanted else ""
+
+
 def _current(build: _Builder, profile: str, counted: list[model.Node]) -> list[model.Node]:
     """Drain what was made before the newest `up` changed its profile or the code; return the others."""
-    wanted = build.snapshot.versions.get(profile, "")
     kept = []
     for node in counted:
-        made = "" if node.document is None else node.document.version
-        if wanted and made and made != wanted:
-            build.drains.append(_item(node, f"`sfnodes up` changed {_difference(made, wanted)} since it was made"))
+        if changed := _outdated(build.snapshot, node):
+            build.drains.append(_item(node, f"`sfnodes up` changed {changed} since it was made"))
         else:
+            kept.append(node)
+    return kept
+
+
+def _sound(build: _Builder, profile: str, counted: list[model.Node]) -> list[model.Node]:
+    """Drain the sick, which are not capacity; return the others."""
+    paused = build.snapshot.paused.get(profile, "")
+    kept = []
+    for node in counted:
+        if node.sick and not (node.partly and paused):
+            build.drains.append(_item(node, node.sick))
+        else:
+            # No machine comes in its place while launches are paused: one that serves half of its lists is better.
             kept.append(node)
     return kept
 
@@ -323,15 +354,15 @@ def _scale_down(build: _Builder, profile: str, counted: list[model.Node], *, sur
         if keep:
             build.keeps.append(_item(node, keep))
         else:
-            idle = _idle_seconds(node, snapshot.now)
+            idle = _idle_seconds(node)
             build.drains.append(_item(node, f"idle for {idle:.0f} s, nothing to do ({why})"))
             surplus -= 1
 
 
-def _idle_seconds(node: model.Node, now: float) -> float:
+def _idle_seconds(node: model.Node) -> float:
     if node.document is None or node.document.idle_since is None:
         return 0.0
-    return max(now - node.document.idle_since, 0.0)
+    return node.since(node.document.idle_since)
 
 
 def _why_keep(build: _Builder, profile: str, node: model.Node) -> str:
@@ -346,10 +377,11 @@ def _why_keep(build: _Builder, profile: str, node: model.Node) -> str:
         return "not idle yet"
     if not snapshot.covered:
         return "the manager has just begun: open runs are still being read"
-    age = snapshot.now - node.document.written
-    if age > times.stale:
+    if node.heard > times.stale:
         # A drain still comes: silence is judged apart, and the agent may be gone.
-        return "" if age > times.silence else f"its document is {age:.0f} s old: never scale down on stale news"
+        if node.heard <= times.silence:
+            return f"its document is {node.heard:.0f} s old: never scale down on stale news"
+        return ""
     terms = guards.terms_of(snapshot.cluster, profile)
     # It must be drained and off before the paid time ends: an open poll, a pass, and its agent's look.
     lead = times.poll + 2 * times.loop + times.metadata
@@ -359,7 +391,7 @@ def _why_keep(build: _Builder, profile: str, node: model.Node) -> str:
         return f"idle, paid for another {paid:.0f} s"
     own = snapshot.cluster.profiles[profile].idle
     timeout = boot_time(snapshot, profile) if own is None else own
-    idle = _idle_seconds(node, snapshot.now)
+    idle = _idle_seconds(node)
     if terms.period < timeout and idle < timeout:
         return f"idle for {idle:.0f} of {timeout:.0f} s"
     foreseen = _foreseen(snapshot, profile)

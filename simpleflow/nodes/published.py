@@ -13,10 +13,13 @@ from simpleflow import _version
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
+from simpleflow.data.blobs import errors as blob_errors
 
 from . import bundle, config, errors
 from . import code as codes
 
+#: how often a document that others write too is read and replaced
+_TRIES = 5
 #: modules below a folder beyond which its code is not told apart: it is somebody's home, not a program
 _MOST_MODULES = 5_000
 _NO_CODE = frozenset({"node_modules", "site-packages", "__pycache__"})
@@ -60,6 +63,17 @@ def require_own(key: str, found: str, cluster: str, url: str) -> None:
 
 def write(store: blobs.BlobStore, cluster: config.ClusterConfig, code: str, now: float) -> bool:
     """Publish; False when that stands there already. Raises NodesError for another cluster's document."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return _write(store, cluster, code, now)
+        except blob_errors.PreconditionFailed:
+            # Another `up` wrote in between: what it wrote is read, and replaced where it is not the same.
+            if not left:
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _write(store: blobs.BlobStore, cluster: config.ClusterConfig, code: str, now: float) -> bool:
     wanted = Published(config=cluster, code=code)
     got = store.get(documents.CLUSTER_KEY)
     if got is not None and _decode(got[0], cluster.cluster, store.url) == wanted:

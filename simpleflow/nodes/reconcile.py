@@ -125,26 +125,28 @@ class Reconciler:
         document = self.file.read()
         yield "read"
         self.leading = control.holds(document, self.file.holder)
-        if not self.leading:
-            if not self.file.may_take(self.times):
-                yield "contender"
-                return
-            self.file.replace(control.take(document, self.file.holder, self.now()))
-            self.leading = True
-            yield "lease"
-        elif document.lease is not None and self.now() - document.lease.renewed >= self.times.lease_renew:
+        if not self.leading and not self.file.may_take(self.times):
+            yield "contender"
+            return
+        if self.leading and self.file.unchanged() >= self.times.lease_renew:
             self.file.replace(control.renew(document, self.now()))
             yield "renew"
         before = self._clock.now()
         listing = self._provider.list()
         self._skew = listing.begun - before
         yield "list"
+        if not self.leading:
+            # Not before the provider's time is known: the lease's moment is one of its clock.
+            self.file.replace(control.take(document, self.file.holder, self.now()))
+            self.leading = True
+            yield "lease"
         self.observer.read_documents()
+        self.observer.look(self.file.known, self.now())
         yield "documents"
         yield from self._account(listing)
         self.observer.read_runs()
         self.observer.read_pending()
-        self.observer.forget_old(self.file.known, self._clock.now())
+        self.observer.forget_old(self.file.known)
         yield "observe"
         snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
         self.plan = policy.decide(snapshot)
@@ -159,7 +161,7 @@ class Reconciler:
         document = control.found(self.file.known, listing, self.times)
         document = control.expire(document, listing, self.times, self._over(document, listing))
         document = self._adopt(document, listing)
-        document = msgspec.structs.replace(document, failures=()) if self.resume else self._failures(document)
+        document = guards.mended(document) if self.resume else self._evidence(document)
         closing = []
         for row in document.rows:
             if not control.closable(row, listing):
@@ -211,15 +213,18 @@ class Reconciler:
         self._orphans = seen
         return document
 
-    def _failures(self, document: documents.Control) -> documents.Control:
-        """A profile whose machine polled is sound again."""
-        if not document.failures:
-            return document
+    def _evidence(self, document: documents.Control) -> documents.Control:
+        """What living machines prove of their launches: one that serves for long is sound, a sick one is counted."""
         for row in document.rows:
-            node = self.observer.nodes.get(row.instance)
-            last = max(each.since for each in document.rows if each.profile == row.profile)
-            if node is not None and node.first_polled is not None and row.since >= last:
-                document = guards.worked(document, row.profile, self._image(row.profile))
+            image = self._image(row.profile)
+            sick, _ = self.observer.sightings.sick(row)
+            if sick and not row.counted and row.drain is None:
+                log = self._diagnose(row.instance)
+                logger.error("machine %s is sick: %s\n%s", row.instance, sick, log, extra={"action": "sick"})
+                document = guards.failed(document, row.profile, image, f"{sick}\n{log}", order=row.order, stopped=True)
+                document = control.count(document, row.instance)
+            elif not row.counted and self.observer.sightings.steady(row):
+                document = guards.worked(document, row.profile, image, order=row.order)
         return document
 
     def _image(self, profile: str) -> str:
@@ -227,13 +232,17 @@ class Reconciler:
 
     def _count_outcome(self, document: documents.Control, row: documents.Row) -> documents.Control:
         """A machine that went away unasked and never worked is a boot failure, whatever its last state was called."""
-        node = self.observer.nodes.get(row.instance)
-        asked = row.drain is not None or any(each.instance == row.instance for each in document.intents)
-        if asked or (node is not None and node.first_polled is not None):
+        if row.counted:
+            return document
+        node, image = self.observer.nodes.get(row.instance), self._image(row.profile)
+        if node is not None and node.first_polled is not None:
+            # It was let go before it had served for long; that it never had a fault is proof enough.
+            return guards.worked(document, row.profile, image, order=row.order) if node.health == "ok" else document
+        if row.drain is not None or any(each.instance == row.instance for each in document.intents):
             return document
         log = self._diagnose(row.instance)
         logger.error("machine %s booted and never worked:\n%s", row.instance, log, extra={"action": "boot_failure"})
-        return guards.failed(document, row.profile, self._image(row.profile), log)
+        return guards.failed(document, row.profile, image, log, order=row.order)
 
     def _diagnose(self, instance: str) -> str:
         """The end of a machine's log, or why it cannot be had: a failure counts either way."""
@@ -243,9 +252,10 @@ class Reconciler:
             return f"its log cannot be read: {error}"
 
     def _ended(self, row: documents.Row) -> float:
+        """When a machine ended, by the provider's clock: at its last sign of life when that said so, else now."""
         node = self.observer.nodes.get(row.instance)
         if node is not None and node.state == "ended":
-            return node.written
+            return self.now() - self.observer.sightings.heard(row, self.now())
         return self.now()
 
     def _write_ledger(self, row: documents.Row) -> None:
@@ -282,8 +292,7 @@ class Reconciler:
             ]
         for item in terminates:
             if item.instance in plan.boot_failures:
-                log = self._diagnose(item.instance)
-                document = guards.failed(document, item.profile, self._image(item.profile), log)
+                document = self._boot_failure(document, item)
             document = control.terminate(
                 document, item.instance, self.file.holder, now + self.times.intent, item.reason
             )
@@ -302,6 +311,14 @@ class Reconciler:
             yield from self._launch(intent)
         yield from self._marks(listing)
         yield from self._terminate(listing)
+
+    def _boot_failure(self, document: documents.Control, item: policy.Item) -> documents.Control:
+        row = control.row_of(document, item.instance)
+        if row is None or row.counted:
+            return document
+        log = self._diagnose(item.instance)
+        document = guards.failed(document, item.profile, self._image(item.profile), log, order=row.order)
+        return control.count(document, item.instance)
 
     def _log(self, plan: policy.Plan) -> None:
         # Counts and amounts change at every pass; what is said does not.

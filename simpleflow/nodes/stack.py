@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import bundle, config, control, errors, tags
+from . import bundle, config, control, errors, guards, tags
 from .providers import ec2
 from .providers.ec2 import account as accounts
 from .providers.ec2 import bucket as buckets
@@ -112,7 +112,7 @@ def resume(file: control.ControlFile) -> bool:
         if not document.failures:
             return False
         try:
-            file.replace(msgspec.structs.replace(document, failures=()))
+            file.replace(guards.mended(document))
         except errors.ControlLost:
             # The living manager wrote in between; it reads again, and so do we.
             if not left:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from simpleflow.core import clock as clocks
-
 from . import config, control, errors
 from .providers import base as providers
 from .providers import ec2
@@ -32,7 +30,6 @@ def down(
     provider: providers.NodeProvider,
     *,
     purge: bool = False,
-    clock: clocks.Clock | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
     """Take a cluster down; what is gone already is no error. Yields after each step.
@@ -42,7 +39,6 @@ def down(
     fail. Data is kept, unless ``purge``. ``file`` opens control.json in a bucket, ``drainer`` makes the manager's
     passes. Where the bucket was deleted by hand nothing can be drained, and workers are ended.
     """
-    now = (clock or clocks.RealClock()).now
     stack = account.formation.find(cluster.cluster)
     if stack is not None and stack.busy and not stack.status.startswith("DELETE"):
         # An ``up`` was cut off: its operation ends first, whatever it ends in.
@@ -61,7 +57,8 @@ def down(
         if account.bucket(info.bucket).exists():
             opened = file(info.bucket)
             # A living manager sees another holder at its next write and stops acting: no need to wait for its lease.
-            opened.replace(control.take(opened.read(), opened.holder, now()))
+            # The lease's moment is one of the provider's clock: machines measure by it how long they may stay.
+            opened.replace(control.take(opened.read(), opened.holder, provider.list().begun))
             yield Step(name="lease", detail=f"taken by {opened.holder}")
             passes, left = drainer(opened), functools.partial(_left, provider, opened)
         else:

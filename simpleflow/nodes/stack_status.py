@@ -49,7 +49,8 @@ def status(
     """
     names = (base_name(cluster.cluster), cluster.cluster)
     found = {name: account.formation.find(name) for name in names}
-    listed = provider.list().instances
+    listing = provider.list()
+    listed = listing.instances
     shown = StackStatus(
         stacks={name: "" if stack is None else stack.status for name, stack in found.items()},
         workers=tuple(each for each in listed if each.state != "terminated"),
@@ -68,7 +69,9 @@ def status(
     if open_store is not None:
         states = {each.id: each.state for each in listed}
         try:
-            seen = work.look(cluster, open_store(store_url(cluster, info.bucket)), states.get, since=since)
+            seen = work.look(
+                cluster, open_store(store_url(cluster, info.bucket)), states.get, since=since, now=listing.begun
+            )
         except core_errors.SimpleflowError as error:
             seen = work.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
         shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in work.Work.__struct_fields__})

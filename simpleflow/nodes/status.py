@@ -42,6 +42,8 @@ class Channel:
         self.path = path
         #: the newest status of the living worker, None before it said anything
         self.status: WorkerStatus | None = None
+        #: when (monotonic) the worker said something last
+        self._heard = time.monotonic()
         self._selector = selector
         self._connection: socket.socket | None = None
         self._buffer = b""
@@ -59,9 +61,14 @@ class Channel:
         self._standing = msgspec.json.encode({"stop_polling": True, "deadline": deadline}) + b"\n"
         self._send()
 
+    def silent(self) -> float:
+        """Seconds since the worker said something, or was started."""
+        return time.monotonic() - self._heard
+
     def reset(self) -> None:
         """Forget the connection and the status: the worker is gone."""
         self.status = None
+        self._heard = time.monotonic()
         self._drop()
 
     def close(self) -> None:
@@ -117,3 +124,4 @@ class Channel:
         for line in lines:
             with contextlib.suppress(msgspec.DecodeError):
                 self.status = msgspec.json.decode(line, type=WorkerStatus)
+                self._heard = time.monotonic()

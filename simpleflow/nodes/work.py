@@ -14,6 +14,9 @@ from simpleflow.data.blobs import base as blobs
 
 from . import config, cost, demand, guards, model, policy
 
+#: seconds that two clocks may differ before a report corrects one: storing takes a moment, and some stores round
+_CLOSE = 10.0
+
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One machine, its times and its bill; what reports draw."""
@@ -22,6 +25,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     state: str
     launched: float
+    #: seconds from its launch to now, or to its end
+    age: float
     first_poll: float | None
     #: intervals in which a task ran; the last one is open while its end is None
     busy: tuple[tuple[float, float | None], ...]
@@ -61,24 +66,30 @@ def look(
     listed: Callable[[str], str | None],
     *,
     since: float | None = None,
+    now: float | None = None,
 ) -> Work:
     """Read everything once. ``listed`` is the provider's state of a machine, None for one that it does not list;
-    ``since`` (epoch seconds) leaves out machines that ended before."""
+    ``since`` (epoch seconds, by this machine's clock) leaves out machines that ended before; ``now`` is the provider's
+    time where that is another machine."""
+    here = time.time()
+    now = here if now is None else now
+    if since is not None:
+        since += now - here
     control = documents.Control(cluster=cluster.cluster)
     got = store.get(documents.CONTROL_KEY)
     if got is not None:
         control = msgspec.json.decode(got[0], type=documents.Control)
-    named = {each.node: each for each in _read_all(store, documents.NODES_PREFIX, documents.NodeDocument)}
+    named = {each.node: _shifted(each, ahead) for each, ahead in _nodes(store)}
     ledger = [
         entry
-        for entry in _read_all(store, documents.LEDGER_PREFIX, documents.LedgerEntry)
+        for entry, _ in _read_all(store, documents.LEDGER_PREFIX, documents.LedgerEntry)
         if since is None or entry.ended >= since
     ]
     rows = {row.instance: row for row in control.rows}
     closed = {entry.instance: entry for entry in ledger}
     nodes = tuple(
-        _node_status(bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node), listed(bill.node))
-        for bill in cost.of_cluster(cluster, control, ledger, time.time())
+        _node_status(bill, rows.get(bill.node), closed.get(bill.node), named.get(bill.node), listed(bill.node), now)
+        for bill in cost.of_cluster(cluster, control, ledger, now)
     )
     wanted = _demand(store, cluster)
     return Work(
@@ -99,6 +110,7 @@ def _node_status(
     entry: documents.LedgerEntry | None,
     document: documents.NodeDocument | None,
     listed: str | None,
+    now: float,
 ) -> NodeStatus:
     if row is not None:
         state = str(model.observe(row, listed=listed, document=document, ending=False))
@@ -113,6 +125,7 @@ def _node_status(
         profile=bill.profile,
         state=state,
         launched=bill.since,
+        age=max((now if bill.ended is None else bill.ended) - bill.since, 0.0),
         first_poll=None if document is None else document.first_polled,
         busy=() if document is None else document.busy,
         drained=row.draining_since if row is not None else entry.draining_since if entry is not None else None,
@@ -129,18 +142,36 @@ def _node_status(
 _Document = TypeVar("_Document", documents.NodeDocument, documents.DemandDocument, documents.LedgerEntry)
 
 
-def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> list[_Document]:
+def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> list[tuple[_Document, float]]:
+    """Every document below a prefix, and when it was stored, by the store's clock."""
     found = []
     for blob in store.list(prefix):
         got = store.get(blob.key)
         if got is not None:
             with contextlib.suppress(msgspec.DecodeError):  # the manager's log names it
-                found.append(msgspec.json.decode(got[0], type=kind))
+                found.append((msgspec.json.decode(got[0], type=kind), blob.modified))
     return found
 
 
+def _nodes(store: blobs.BlobStore) -> list[tuple[documents.NodeDocument, float]]:
+    """Every machine's document, and how far the store's clock is ahead of the machine's."""
+    read = _read_all(store, documents.NODES_PREFIX, documents.NodeDocument)
+    return [(each, modified - each.written if modified else 0.0) for each, modified in read]
+
+
+def _shifted(document: documents.NodeDocument, ahead: float) -> documents.NodeDocument:
+    """The moments that a report draws beside the provider's, for a machine whose own clock is wrong."""
+    if abs(ahead) < _CLOSE:
+        return document
+    return msgspec.structs.replace(
+        document,
+        first_polled=None if document.first_polled is None else document.first_polled + ahead,
+        busy=tuple((begun + ahead, None if end is None else end + ahead) for begun, end in document.busy),
+    )
+
+
 def _demand(store: blobs.BlobStore, cluster: config.ClusterConfig) -> dict[str, dict[str, int]]:
-    rows = demand.merge(_read_all(store, documents.DEMAND_PREFIX, documents.DemandDocument))
+    rows = demand.merge(each for each, _ in _read_all(store, documents.DEMAND_PREFIX, documents.DemandDocument))
     counts = demand.by_list(rows.values(), cluster.task_lists, {})
     return {each.task_list: {"scheduled": each.scheduled, "foreseen": each.foreseen} for each in counts}
 

@@ -10,7 +10,7 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core.errors import SimpleflowError
 from simpleflow.data.blobs.base import Blob
-from simpleflow.nodes import config, observe
+from simpleflow.nodes import config, control, observe
 
 
 class Precondition(SimpleflowError):
@@ -96,6 +96,32 @@ times: {metadata: 0.2}
 
 def virtual() -> clocks.VirtualClock:
     return clocks.VirtualClock()
+
+
+def control_of(*, launched: int) -> documents.Control:
+    """The document of a cluster that has begun so many launches."""
+    return documents.Control(cluster="demo", launched=launched)
+
+
+def with_launch(document: documents.Control) -> documents.Control:
+    """The same with one more launch begun."""
+    intent = documents.Intent(id="next", kind="launch", creator="m", profile="small", not_after=0.0, units=1)
+    return control.open_intent(document, intent)
+
+
+class Skewed:
+    """Another machine's clock: it shows another time of day, and counts from another beginning."""
+
+    def __init__(self, base: clocks.Clock, ahead: float) -> None:
+        self._base = base
+        #: seconds that the wall clock is ahead; a laptop that slept finds it further ahead, its monotonic clock is not
+        self.ahead = ahead
+
+    def now(self) -> float:
+        return self._base.now() + self.ahead
+
+    def monotonic(self) -> float:
+        return self._base.monotonic() - 1e6
 
 
 def encode(value: object) -> bytes:

@@ -226,13 +226,28 @@ def test_the_orphan_watch_reads_twice_a_lease_time_apart() -> None:
     watch = OrphanWatch("i-1", "a", times)
     intent = documents.Intent(id="a", kind="launch", creator="m", profile="p", not_after=0.0)
     document = control.open_intent(control.empty("demo"), intent)
-    assert watch.look(document, 0.0, 0.0) == "owned"
-    row = documents.Row(instance="i-1", profile="p", attempt="a", price=0, since=0.0, until=100.0)
+    assert watch.look(document, 0.0) == "owned"
+    row = documents.Row(instance="i-1", profile="p", attempt="a", price=0, since=1000.0, until=1100.0)
     document = documents.Control(cluster="demo", seq=5, rows=(row,))
-    assert watch.look(document, 99.0, 10.0) == "owned"
-    assert watch.look(document, 100.0, 11.0) == "look_again"
-    assert watch.look(document, 160.0, 70.0) == "look_again"
-    assert watch.look(msgspec.structs.replace(document, seq=6), 165.0, 72.0) == "look_again"
-    assert watch.look(msgspec.structs.replace(document, seq=6), 230.0, 131.0) == "look_again"
-    assert watch.look(msgspec.structs.replace(document, seq=6), 230.0, 132.0) == "orphaned"
-    assert watch.look(control.empty("demo"), 0.0, 0.0) == "orphaned"
+    assert watch.look(document, 10.0) == "owned", "the launch is past: 90 s are left at most"
+    assert watch.look(document, 109.0) == "owned"
+    assert watch.look(document, 110.0) == "look_again"
+    assert watch.look(document, 169.0) == "look_again"
+    assert watch.look(msgspec.structs.replace(document, seq=6), 172.0) == "look_again"
+    assert watch.look(msgspec.structs.replace(document, seq=6), 231.0) == "look_again"
+    assert watch.look(msgspec.structs.replace(document, seq=6), 232.0) == "orphaned"
+    assert watch.look(control.empty("demo"), 0.0) == "orphaned"
+
+
+def test_the_orphan_watch_learns_the_providers_time_from_the_lease() -> None:
+    """An agent that was started anew has not seen the launch; the leases' renewals are moments of the same clock."""
+    watch = OrphanWatch("i-1", "a", config.PRESETS["aws"])
+    row = documents.Row(instance="i-1", profile="p", attempt="a", price=0, since=1000.0, until=5000.0)
+    leased = documents.Control(
+        cluster="demo", seq=5, rows=(row,), lease=documents.Lease(holder="m", epoch=1, renewed=4900.0)
+    )
+    assert watch.look(leased, 10.0) == "owned"
+    left = msgspec.structs.replace(leased, seq=6, lease=None)
+    assert watch.look(left, 109.0) == "owned"
+    assert watch.look(left, 110.0) == "look_again"
+    assert watch.look(left, 170.0) == "orphaned"

@@ -53,6 +53,8 @@ def node(
             idle_since=None if tasks or idle is None else NOW - idle,
             task_lists=(documents.ListStatus(task_list="heavy", slots=2, polling=True, running=running),),
         ),
+        age=age,
+        heard=NOW - written,
     )
 
 

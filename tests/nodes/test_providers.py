@@ -163,10 +163,12 @@ def test_metadata_needs_a_token_and_follows_tags_and_notices(local: Local) -> No
     assert seen.instance_id() == "n-1"
     assert seen.tag("simpleflow:attempt") == "a"
     assert seen.tag("absent") is None
-    assert (seen.drain_generation(), seen.notice()) == (0, None)
+    assert (seen.drain_generation(), seen.notice(90.0)) == (0, None)
     folder.set_tag("simpleflow:drain.3", "1")
-    records.write(folder.notice, b'{"action":"terminate","time":"2026-01-01T00:00:30Z"}')
-    assert (seen.drain_generation(), seen.notice()) == (3, 1767225630.0)
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 30))
+    records.write(folder.notice, f'{{"action":"terminate","time":"{soon}"}}'.encode())
+    assert (seen.drain_generation(), seen.notice(90.0)) == (3, pytest.approx(30.0, abs=5.0))
+    assert seen.notice(20.0) == 20.0
     assert "instance-id" in (seen.get("latest/meta-data") or "")
     with pytest.raises(errors.NodesError, match="no instance-id"):
         local.see("n-2").instance_id()

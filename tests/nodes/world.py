@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.nodes import config, control, drain, reconcile
 from simpleflow.nodes.providers import base, fake
@@ -18,7 +19,7 @@ class Provider(fake.FakeProvider):
     """Remembers terminations of machines whose agent lives and works."""
 
     def __init__(self, world: World) -> None:
-        super().__init__("demo", world.clock)
+        super().__init__("demo", world.provider_clock)
         self.world = world
 
     def terminate(self, instance_id: str) -> None:
@@ -49,17 +50,26 @@ class SimNode:
         self.running: dict[str, float] = {}
         self.deadline: float | None = None
         self.works = True
+        #: its worker ends at each start: it polls nothing, and says why
+        self.fault = ""
+        #: seconds that its own clock is ahead
+        self.ahead = 0.0
 
     def turn(self, world: World) -> None:
         """One turn of agent and worker: look at marks, open a poll where allowed, drain, report."""
         if not self.alive or not self.works:
             return
-        now = world.clock.now()
+        now = self.now(world)
         if self.deadline is not None:
             self.event(world, drain.DrainEvent.NOTICE)
         if world.provider.drain_generation(self.id):
             self.event(world, drain.DrainEvent.MARK)
-        if self.state is drain.DrainState.WORKING and len(self.running) < 2:
+        if self.fault:
+            # What the dead worker had times out at the service, and is scheduled again.
+            world.queue += sorted(self.running)
+            self.running.clear()
+            self.poll_open = False
+        elif self.state is drain.DrainState.WORKING and len(self.running) < 2:
             self.poll_open = True
             self.first_polled = self.first_polled or now
         self.idle_since = None if self.running else (self.idle_since or now)
@@ -71,6 +81,9 @@ class SimNode:
         self.report(world)
         if self.state is drain.DrainState.DRAINED:
             self.event(world, drain.DrainEvent.STORED)
+
+    def now(self, world: World) -> float:
+        return world.clock.now() + self.ahead
 
     def event(self, world: World, event: drain.DrainEvent) -> None:
         following = drain.step(self.state, event)
@@ -105,7 +118,8 @@ class SimNode:
             attempt=self.attempt,
             state=state,
             booted=self.booted,
-            written=world.clock.now(),
+            written=self.now(world),
+            health=self.fault or "ok",
             first_polled=self.first_polled,
             idle_since=self.idle_since,
             task_lists=(
@@ -126,8 +140,16 @@ class SimNode:
 class World:
     """Everything, in one thread."""
 
-    def __init__(self, cluster: config.ClusterConfig | None = None) -> None:
+    #: seconds that the clocks of new machines are ahead
+    nodes_ahead = 0.0
+
+    def __init__(
+        self, cluster: config.ClusterConfig | None = None, *, provider: float = 0.0, nodes: float = 0.0
+    ) -> None:
+        """``provider`` and ``nodes``: seconds that their clocks are ahead of the world's."""
         self.clock = doubles.virtual()
+        self.provider_clock = doubles.Skewed(self.clock, provider)
+        self.nodes_ahead = nodes
         self.cluster = cluster or doubles.cluster()
         self.store = doubles.MemoryStore()
         self.coordinator = doubles.Coordinator()
@@ -144,13 +166,15 @@ class World:
         self.manager("m1")
 
     def _launched(self, instance: base.Instance) -> None:
-        node = self.nodes[instance.id] = SimNode(instance, self.clock.now())
+        node = self.nodes[instance.id] = SimNode(instance, self.clock.now() + self.nodes_ahead)
+        node.ahead = self.nodes_ahead
         node.works = self.boots_work
 
-    def manager(self, name: str) -> reconcile.Reconciler:
-        """A fresh manager process of this name."""
-        file = control.ControlFile(self.store, "demo", name, self.clock)
-        made = reconcile.Reconciler(self.cluster, file, self.provider, self.store, self.coordinator, self.clock)
+    def manager(self, name: str, clock: clocks.Clock | None = None) -> reconcile.Reconciler:
+        """A fresh manager process of this name, with a clock of its own."""
+        clock = clock or self.clock
+        file = control.ControlFile(self.store, "demo", name, clock)
+        made = reconcile.Reconciler(self.cluster, file, self.provider, self.store, self.coordinator, clock)
         self.managers[name] = made
         return made
 
@@ -177,7 +201,7 @@ class World:
         """The service hands the queue to open polls, one task a poll."""
         for node in self.living():
             if self.queue and node.poll_open:
-                node.running[self.queue.pop(0)] = self.clock.now()
+                node.running[self.queue.pop(0)] = node.now(self)
                 node.poll_open = False
 
     def finish(self, node: SimNode, name: str) -> None:
@@ -197,7 +221,7 @@ class World:
             if node.state is not drain.DrainState.WORKING:
                 node.poll_open = False
             for task, started in list(node.running.items()):
-                if self.clock.now() - started >= task_time:
+                if node.now(self) - started >= task_time:
                     self.finish(node, task)
             node.turn(self)
         self.hand_out()

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: longest wait of one turn of the loop, seconds
 _TURN = 0.2
+#: a living worker that says nothing for so many seconds hangs: it speaks at least every 5 s
+_SILENT = 20.0
 #: seconds that workers get to end after the acknowledgement
 _FAREWELL = 5.0
 
@@ -45,18 +47,26 @@ class _Worker:
         return drain.WorkerView(alive=self.child.alive(), acknowledged=said is not None and said.acknowledged)
 
     def list_status(self) -> documents.ListStatus:
+        """What it does now; one that is dead, or polls another list, does nothing here."""
         said = self.channel.status
-        if said is None:
+        if said is None or not self.child.alive():
             return documents.ListStatus(task_list=self.task_list, slots=self.slots)
-        return documents.ListStatus(
-            task_list=self.task_list, slots=self.slots, polling=said.polling, running=said.running
-        )
+        polling = said.polling and said.task_list == self.task_list and self.channel.silent() < _SILENT
+        return documents.ListStatus(task_list=self.task_list, slots=self.slots, polling=polling, running=said.running)
 
     def fault(self) -> str:
         """What is wrong with it, in words; '' when nothing is."""
         if self.child.refusal:
             return self.child.refusal
-        return f"{self.child.name} ended {self.child.deaths} times" if self.child.deaths else ""
+        said, name = self.channel.status, self.child.name
+        if self.child.alive() and said is not None:
+            if said.task_list != self.task_list:
+                return f"{name} polls '{said.task_list}' instead"
+            if self.channel.silent() >= _SILENT:
+                return f"{name} lives and has not said anything for {_SILENT:.0f} s and more"
+        if not self.child.deaths:
+            return ""
+        return f"{name} ended {self.child.deaths} times, with {self.child.outcome()} at last"
 
 
 class Agent:
@@ -82,7 +92,9 @@ class Agent:
         attempt = metadata.tag(tags.ATTEMPT) or ""
         self.state = drain.DrainState.WORKING
         self._generation = 0
+        #: when the machine is taken away: by this machine's clock for its document and workers, and monotonic
         self._deadline: float | None = None
+        self._taken_away = 0.0
         self._reason = ""
         self._health = ""
         self._next_metadata = 0.0
@@ -102,6 +114,7 @@ class Agent:
                 version=setup.version,
             ),
             self._times,
+            clock,
         )
         self._selector = selectors.DefaultSelector()
         self._sockets = Path(tempfile.mkdtemp(prefix="sfn-"))
@@ -151,15 +164,15 @@ class Agent:
                 if worker.child.keep():
                     worker.channel.reset()
         if self._asked_to_end and self._deadline is None:
-            self._notice(now + self._times.notice, "the machine goes down")
+            self._notice(self._times.notice, "the machine goes down")
         if monotonic >= self._next_metadata:
             self._next_metadata = monotonic + self._times.metadata
             self._read_metadata()
         if monotonic >= self._next_look:
             self._next_look = monotonic + self._times.look
-            self._look(now, monotonic)
+            self._look(monotonic)
         self._observe(now)
-        if self._deadline is not None and now >= self._deadline - self._times.margin:
+        if self._deadline is not None and monotonic >= self._taken_away - self._times.margin:
             self._event(drain.DrainEvent.DEADLINE)
         if drain.settled(tuple(worker.view() for worker in self._workers)):
             self._event(drain.DrainEvent.SETTLED)
@@ -179,7 +192,7 @@ class Agent:
     def _read_metadata(self) -> None:
         try:
             generation = self._metadata.drain_generation()
-            notice = self._metadata.notice()
+            notice = self._metadata.notice(self._times.notice)
         except core_errors.SimpleflowError as error:
             self._health = str(error)
             return
@@ -194,12 +207,14 @@ class Agent:
             self._reason = self._reason or "drain mark"
             self._event(drain.DrainEvent.MARK)
 
-    def _notice(self, deadline: float, reason: str) -> None:
-        self._deadline = deadline
+    def _notice(self, left: float, reason: str) -> None:
+        """``left``: seconds until the machine is taken away."""
+        self._deadline = self._clock.now() + left
+        self._taken_away = self._clock.monotonic() + left
         self._reason = reason
         self._event(drain.DrainEvent.NOTICE)
 
-    def _look(self, now: float, monotonic: float) -> None:
+    def _look(self, monotonic: float) -> None:
         """Read control.json: a drain whose mark the provider refuses; an idle machine that nobody owns ends itself."""
         try:
             got = self._store.get(documents.CONTROL_KEY)
@@ -212,7 +227,7 @@ class Agent:
             self._marked(row.drain)
         if any(worker.list_status().running for worker in self._workers):
             return
-        verdict = self._orphan.look(control, now, monotonic)
+        verdict = self._orphan.look(control, monotonic)
         if verdict == "look_again":
             self._next_look = monotonic + self._times.lease
         elif verdict == "orphaned":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
@@ -16,12 +17,16 @@ _BUSY_KEPT = 100
 class Reporter:
     """Writes ``nodes/ID.json`` at most every ``document_min`` on change, else every ``document_max`` seconds."""
 
-    def __init__(self, store: blobs.BlobStore, document: documents.NodeDocument, times: config.Times) -> None:
+    def __init__(
+        self, store: blobs.BlobStore, document: documents.NodeDocument, times: config.Times, clock: clocks.Clock
+    ) -> None:
         self._store = store
         self._times = times
+        self._clock = clock
         self.document = document
         self._stored: documents.NodeDocument | None = None
-        self._written = 0.0
+        #: when (monotonic) it was stored last: the wall clock may be set back
+        self._written = -float("inf")
 
     def update(
         self, lists: tuple[documents.ListStatus, ...], now: float, *, health: str, idle_allowed: bool = True
@@ -51,7 +56,7 @@ class Reporter:
 
     def write_if_due(self, now: float) -> bool:
         """Write when something changed long enough ago, or nothing was written for long. False: the store failed."""
-        age = now - self._written
+        age = self._clock.monotonic() - self._written
         changed = self._stored is None or self._without_clock(self.document) != self._without_clock(self._stored)
         if age >= self._times.document_max or (changed and age >= self._times.document_min):
             return self.write(now)
@@ -65,7 +70,7 @@ class Reporter:
         except core_errors.SimpleflowError:
             return False
         self.document = self._stored = document
-        self._written = now
+        self._written = self._clock.monotonic()
         return True
 
     @staticmethod

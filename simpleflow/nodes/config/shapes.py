@@ -133,7 +133,10 @@ class Budget(Strict, frozen=True, kw_only=True):
 
 
 class Breaker(Strict, frozen=True, kw_only=True):
-    """Machines that booted and never worked, each proved, after which launches stop until `up` (or one works)."""
+    """Machines that never worked, or stopped working, each proved, after which launches stop until `up`.
+
+    One that is launched after them and works ends it too.
+    """
 
     #: in a row, of one profile and image: that profile pauses
     pause: Positive = 3

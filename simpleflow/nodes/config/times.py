@@ -48,6 +48,9 @@ class Times(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     never_polled_min: Seconds = 300.0
     #: ... and not above
     never_polled_max: Seconds = 1800.0
+    #: a machine that has polled, and since then neither polls nor works for so long, is replaced; three times as long
+    #: while its agent reports no fault
+    sick: Seconds = 300.0
     #: a sold-out (type, zone, market) is skipped so long, doubling to ... (Karpenter 3 min)
     sold_out_min: Seconds = 180.0
     #: ... this (ParallelCluster 10 min)
@@ -85,6 +88,7 @@ LOCAL = Times(
     # not less: nodes share this machine's cores with their own work, and Python alone may need seconds to start
     never_polled_min=20.0,
     never_polled_max=60.0,
+    sick=20.0,
     sold_out_min=5.0,
     sold_out_max=20.0,
     orphan=2.0,
