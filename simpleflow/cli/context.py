@@ -54,10 +54,11 @@ class State:
     def colored(self) -> bool:
         return self.color == "always" or (self.color == "auto" and sys.stdout.isatty())
 
-    def connect(self, domain: str | None = None) -> connect.Connection:
+    def connect(self, domain: str | None = None, *, serving: bool = False) -> connect.Connection:
         """Reach the backend that options, settings and environment lead to; says so when it is the embedded one.
 
-        A domain that is a positional argument must not be given here: it chooses no backend.
+        A domain that is a positional argument must not be given here: it chooses no backend. ``serving``: wait for a
+        service that does not answer, as deciders and workers do.
         """
         from simpleflow.client import connect
 
@@ -68,7 +69,8 @@ class State:
         ):  # what a shell exports must not lead away from what was asked
             endpoint = settings.AWS_ENDPOINT_URL_SWF
         try:
-            connection = connect.connect(domain=chosen, backend=self.backend, endpoint_url=endpoint)
+            waiting: dict[str, Any] = {"patience": connect.SERVING} if serving else {}
+            connection = connect.connect(domain=chosen, backend=self.backend, endpoint_url=endpoint, **waiting)
         except OSError as error:  # its folders; what a connection raises is a SimpleflowError
             raise errors.SimpleflowError(
                 f"the embedded service cannot be started ({error.strerror}: {error.filename}): set SIMPLEFLOW_DATA_DIR "

@@ -63,7 +63,7 @@ def start(
             "for each, or give -t/--task-list"
         )
     chosen = task_list or (lists.pop() if lists else settings.WORKFLOW_DEFAULT_TASK_LIST)
-    connection = state.connect(domain)
+    connection = state.connect(domain, serving=True)
     spec = standalone.DeciderSpec(
         place=context.place(state, connection),
         task_list=chosen,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simpleflow.client import connect
+from simpleflow.core import retries
 from simpleflow.nodes import config, lifeline, paths, service
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
@@ -37,6 +38,12 @@ def require(cluster: config.ClusterConfig) -> None:
         opened.close()
 
 
+class Silent(swf_errors.TransportError):
+    """A coordinator that is known to be away is not asked again."""
+
+    kind = retries.Kind.VERDICT
+
+
 class Silence:
     """A coordinator that does not answer (transports.Transport)."""
 
@@ -44,8 +51,8 @@ class Silence:
         self._reason = reason
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        """Raise TransportError."""
-        raise swf_errors.TransportError(self._reason)
+        """Raise Silent."""
+        raise Silent(self._reason)
 
     def revoke(self, poll_id: str) -> bool:
         """Nothing is open."""
@@ -57,10 +64,10 @@ class Silence:
 
 def transport_or_silence(cluster: config.ClusterConfig) -> transports.Transport:
     """For what only looks: a coordinator that is away, as before the first `up`, is a warning and no error."""
+    where = paths.ClusterPaths(cluster, os.environ)
+    if where.embedded and not lifeline.held(where.lifeline):
+        return Silence(f"cluster '{cluster.cluster}' is not up; the plan is made from its documents alone")
     try:
         return transport(cluster)
     except swf_errors.TransportError as error:
-        where = paths.ClusterPaths(cluster, os.environ)
-        if where.embedded and not lifeline.held(where.lifeline):
-            return Silence(f"cluster '{cluster.cluster}' is not up; the plan is made from its documents alone")
         return Silence(str(error))

@@ -68,7 +68,7 @@ def start(
     )
     standalone.check_worker(spec)
     answer = None if poll_data is None else _answer(poll_data)
-    connection = state.connect(domain)
+    connection = state.connect(domain, serving=True)
     spec = msgspec.structs.replace(spec, place=context.place(state, connection))
     connection.close()
     at_once = f"{spec.slots} task{'s'[: spec.slots > 1]} at a time"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from simpleflow.client import executions
+from simpleflow.client import executions, starting
 from simpleflow.core import errors, limits
 
 from . import context, outcomes, workflow_read
@@ -113,10 +113,8 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
     }
     if answer.execution_info.execution_status == "OPEN":
         outcomes.end(connection, run, reason="workflow.restart")
-    fresh = connection.transport.call(
-        "StartWorkflowExecution", {key: value for key, value in asked.items() if value is not None}
-    )
-    click.echo(f"{run.workflow_id} {fresh.run_id}")
+    fresh = starting.start_once(connection.transport, {key: value for key, value in asked.items() if value is not None})
+    click.echo(f"{run.workflow_id} {fresh}")
 
 
 @click.command("workflow.cancel")

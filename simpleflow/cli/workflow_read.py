@@ -13,6 +13,7 @@ from simpleflow import utils
 from simpleflow.client import executions
 from simpleflow.core import errors, events, limits
 from simpleflow.observe import tasklog
+from simpleflow.swf import repeating
 
 from . import context, outcomes, output
 
@@ -80,7 +81,7 @@ def listed(connection: connect.Connection, action: str, request: dict[str, Any])
     """Give every execution of a list, page by page."""
     request = {**request, "maximumPageSize": limits.PAGE_SIZE}
     while True:
-        page = connection.transport.call(action, request)
+        page = repeating.call(connection.transport, action, request)
         yield from page.execution_infos
         if not page.next_page_token:
             return

@@ -100,37 +100,41 @@ class Client:
         """Return the run of that id: the open one, else the latest. Raises SimpleflowError."""
         return executions.find(self._connection, workflow_id, run_id)
 
-    def signal(self, run: executions.Run, name: str, value: Any = None) -> None:
-        """Send a signal; its input is the value as JSON, none for None. Raises executions.NotOpen."""
+    def signal(self, run: executions.Run | str, name: str, value: Any = None) -> None:
+        """Send a signal; its input is the value as JSON, none for None. Raises executions.NotOpen.
+
+        As SWF does, this and the next two speak to whatever run is open under the workflow id: of a run that continued
+        as new that is its successor. A run that ``find`` was given with its run id is meant alone.
+        """
         more: dict[str, Any] = {"signalName": name}
         if value is not None:
             more["input"] = self._store.offload(
                 self._payloads.encode(value), field=f"input of signal {name!r}", limit=limits.DATA
             )
-        executions.act(self._connection, "SignalWorkflowExecution", run, **more)
+        executions.act(self._connection, "SignalWorkflowExecution", self._open(run), **more)
 
-    def cancel(self, run: executions.Run) -> None:
+    def cancel(self, run: executions.Run | str) -> None:
         """Request the cancellation; the workflow decides what follows. Raises executions.NotOpen."""
-        executions.act(self._connection, "RequestCancelWorkflowExecution", run)
+        executions.act(self._connection, "RequestCancelWorkflowExecution", self._open(run))
 
-    def terminate(self, run: executions.Run, reason: str = "terminated by a client") -> None:
+    def terminate(self, run: executions.Run | str, reason: str = "terminated by a client") -> None:
         """End it with its children at once. Raises executions.NotOpen."""
-        executions.terminate(self._connection, run, reason=reason)
+        executions.terminate(self._connection, self._open(run), reason=reason)
 
-    def describe(self, run: executions.Run) -> Any:
+    def describe(self, run: executions.Run | str) -> Any:
         """Return DescribeWorkflowExecution's answer (``swf.shapes.ExecutionDetail``)."""
-        return executions.describe(self._connection, run)
+        return executions.describe(self._connection, self._found(run))
 
-    def history(self, run: executions.Run, *, reverse: bool = False) -> Iterator[events.Base]:
+    def history(self, run: executions.Run | str, *, reverse: bool = False) -> Iterator[events.Base]:
         """Give every event, page by page."""
-        return executions.history(self._connection, run, reverse=reverse)
+        return executions.history(self._connection, self._found(run), reverse=reverse)
 
-    def wait(self, run: executions.Run, timeout: float | None = None) -> executions.Closed:
+    def wait(self, run: executions.Run | str, timeout: float | None = None) -> executions.Closed:
         """Wait until it, or the last run that continues it, is closed; return how. Raises
         executions.StillOpen after ``timeout`` seconds."""
-        return executions.wait(self._connection, run, timeout=timeout)
+        return executions.wait(self._connection, self._found(run), timeout=timeout)
 
-    def result(self, run: executions.Run, timeout: float | None = None) -> Any:
+    def result(self, run: executions.Run | str, timeout: float | None = None) -> Any:
         """Wait for the end and return what the workflow returned. ``timeout=0`` does not wait.
 
         Raises Failed when it did not complete, executions.StillOpen when it is open after ``timeout`` seconds.
@@ -140,12 +144,13 @@ class Client:
             raise Failed(closed)
         return None if closed.result is None else self._payloads.decode(self._store.load(closed.result))
 
-    def query(self, run: executions.Run, method: str, /, *args: Any, **kwargs: Any) -> Any:
+    def query(self, run: executions.Run | str, method: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the workflow where its ``run()`` is blocked now, or ended, and return what it returns.
 
         Its history is replayed in this process, read-only: nothing is decided or sent, and the class must be
         importable here. Raises Misuse when the class has no such method, and what the method raises.
         """
+        run = self._found(run)
         found, started = _as_answered(tuple(self.history(run)))
         if not found:
             raise errors.SimpleflowError(
@@ -183,6 +188,14 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self, run: executions.Run | str) -> executions.Run:
+        if isinstance(run, executions.Run):
+            return run
+        return executions.Run(domain=self.domain, workflow_id=run, run_id="")
+
+    def _found(self, run: executions.Run | str) -> executions.Run:
+        return run if isinstance(run, executions.Run) else self.find(run)
 
     @property
     def _store(self) -> jumbo.Store:

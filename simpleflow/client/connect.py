@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from types import TracebackType
 from typing import Self
 
-from simpleflow.core import errors
-from simpleflow.swf import registration
+from simpleflow.core import errors, retries
+from simpleflow.swf import registration, repeating
 from simpleflow.swf.transport import base, http
 
 #: the domain of the embedded service when nobody names one
@@ -15,6 +16,8 @@ DEFAULT_DOMAIN = "default"
 #: days that closed executions of a domain which is registered here are kept
 RETENTION_DAYS = 30
 BACKENDS = ("embedded", "swf")
+#: of processes that serve a service: one that does not answer at their start is waited for, as it is later on
+SERVING = retries.Patience(unclear=math.inf, unreached=math.inf, refused=repeating.COMMAND.refused)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,13 @@ class Connection:
         self.close()
 
 
-def connect(domain: str | None = None, backend: str | None = None, endpoint_url: str | None = None) -> Connection:
+def connect(
+    domain: str | None = None,
+    backend: str | None = None,
+    endpoint_url: str | None = None,
+    *,
+    patience: retries.Patience = repeating.COMMAND,
+) -> Connection:
     """Reach a service.
 
     - ``endpoint_url``: that service, whatever it is;
@@ -48,7 +57,8 @@ def connect(domain: str | None = None, backend: str | None = None, endpoint_url:
       it does not run;
     - ``backend="swf"``, or a domain alone: Amazon SWF, with credentials, region and endpoint of AWS's configuration.
 
-    Without a domain it is ``default``; it is registered where that costs nothing: on the embedded service. Raises
+    Without a domain it is ``default``; it is registered where that costs nothing: on the embedded service, which is
+    waited for as ``patience`` says (``SERVING``: without end). Raises
     UsageError for what excludes each other, and SwfError with what to do when the service cannot be reached.
     """
     if backend is not None and backend not in BACKENDS:
@@ -59,21 +69,22 @@ def connect(domain: str | None = None, backend: str | None = None, endpoint_url:
     if endpoint_url:
         if backend == "swf" and endpoint_url.startswith("unix:"):
             raise errors.UsageError(f"--backend swf and the socket {endpoint_url} exclude each other: give one")
-        return _open(endpoint_url, domain)
+        return _open(endpoint_url, domain, patience)
     if backend == "embedded" or (backend is None and not domain):
         from simpleflow.server import control  # psutil, and the way to start a server
 
-        return _open(control.ensure(), domain)
+        return _open(control.ensure(), domain, patience)
     if not domain:
         raise errors.UsageError("Amazon SWF needs a domain: give -d/--domain or set SWF_DOMAIN")
     return Connection(transport=http.open_amazon(), domain=domain, endpoint_url=None)
 
 
-def _open(endpoint_url: str, domain: str | None) -> Connection:
+def _open(endpoint_url: str, domain: str | None, patience: retries.Patience) -> Connection:
     transport = http.open_endpoint(endpoint_url)
     try:
         if endpoint_url.startswith("unix:") or not domain:
-            registration.Registrar(transport, domain or DEFAULT_DOMAIN).ensure_domain(RETENTION_DAYS)
+            registrar = registration.Registrar(transport, domain or DEFAULT_DOMAIN, patience=patience)
+            registrar.ensure_domain(RETENTION_DAYS)
     except BaseException:
         transport.close()
         raise

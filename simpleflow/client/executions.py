@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from simpleflow.core import errors, events, limits
+from simpleflow.core import errors, events, limits, retries
 from simpleflow.swf import errors as swf_errors
+from simpleflow.swf import repeating
 
 from . import connect
 
 #: seconds between two looks at an execution, growing from the first to the last; on this machine looks are cheap
 FIRST_LOOK, LAST_LOOK, LAST_LOCAL_LOOK = 0.05, 1.0, 0.2
+#: seconds by which the service's clock may be behind this machine's
+_CLOCKS = 5.0
 #: a year: the retention period is at most 90 days
 LONG_AGO_DAYS = 366
 
@@ -33,6 +36,8 @@ class Run:
     domain: str
     workflow_id: str
     run_id: str
+    #: this very run is meant, not the one that is open under its id
+    pinned: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def find(connection: connect.Connection, workflow_id: str, run_id: str | None = 
     """
     domain = domain or connection.domain
     if run_id is not None:
-        return Run(domain=domain, workflow_id=workflow_id, run_id=run_id)
+        return Run(domain=domain, workflow_id=workflow_id, run_id=run_id, pinned=True)
     since = {"oldestDate": int(time.time()) - LONG_AGO_DAYS * 86_400}
     request = {
         "domain": domain,
@@ -70,7 +75,7 @@ def find(connection: connect.Connection, workflow_id: str, run_id: str | None = 
         "maximumPageSize": 1,
     }
     for action in ("ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"):
-        infos = connection.transport.call(action, request).execution_infos
+        infos = repeating.call(connection.transport, action, request).execution_infos
         if infos:
             found = infos[0].execution
             return Run(domain=domain, workflow_id=found.workflow_id, run_id=found.run_id)
@@ -83,7 +88,7 @@ def find(connection: connect.Connection, workflow_id: str, run_id: str | None = 
 def describe(connection: connect.Connection, run: Run) -> Any:
     """Return DescribeWorkflowExecution's answer. Raises SimpleflowError for an unknown run."""
     try:
-        return connection.transport.call("DescribeWorkflowExecution", run.wire)
+        return repeating.call(connection.transport, "DescribeWorkflowExecution", run.wire)
     except swf_errors.UnknownResourceFault as error:
         raise errors.SimpleflowError(
             f"no run {run.run_id!r} of {run.workflow_id!r} in domain {run.domain!r} ({error}): see workflow.list"
@@ -94,7 +99,7 @@ def history(connection: connect.Connection, run: Run, *, reverse: bool = False) 
     """Give every event of a run, page by page."""
     request: dict[str, Any] = {**run.wire, "maximumPageSize": limits.PAGE_SIZE, "reverseOrder": reverse}
     while True:
-        page = connection.transport.call("GetWorkflowExecutionHistory", request)
+        page = repeating.call(connection.transport, "GetWorkflowExecutionHistory", request)
         yield from page.events
         if not page.next_page_token:
             return
@@ -118,7 +123,9 @@ def wait(
     while True:
         try:
             answer = describe(connection, run)
-        except (swf_errors.TransportError, swf_errors.ThrottlingException, swf_errors.ServiceFailure):
+        except swf_errors.SwfError as error:
+            if error.kind in (retries.Kind.VERDICT, retries.Kind.REFUSED):
+                raise
             answer = None
         if answer is not None and answer.execution_info.execution_status == "CLOSED":
             closed = outcome(connection, run, answer.execution_info.close_status)
@@ -151,18 +158,61 @@ def outcome(connection: connect.Connection, run: Run, status: str) -> Closed:
     )
 
 
+#: what an action that was carried out writes into the history
+_WRITES = {
+    "SignalWorkflowExecution": "WorkflowExecutionSignaled",
+    "RequestCancelWorkflowExecution": "WorkflowExecutionCancelRequested",
+    "TerminateWorkflowExecution": "WorkflowExecutionTerminated",
+}
+
+
 def act(connection: connect.Connection, action: str, run: Run, **more: Any) -> None:
-    """Signal, cancel or terminate an open run. Raises NotOpen."""
-    request = {"domain": run.domain, "workflowId": run.workflow_id, "runId": run.run_id, **more}
+    """Signal, cancel or terminate the open run of this id, or this very run where it is pinned. Raises NotOpen.
+
+    An action whose answer is lost is repeated, unless the history shows that it was carried out.
+    """
+    request = {"domain": run.domain, "workflowId": run.workflow_id, **more}
+    if run.pinned:
+        request["runId"] = run.run_id
+    tries = repeating.attempts(f"{action} of {run.workflow_id!r}")
+    since = time.time() - _CLOCKS
+
+    def attempt() -> None:
+        if not (tries.doubtful and _carried_out(connection, action, run, since, more)):
+            connection.transport.call(action, request)
+
     try:
-        connection.transport.call(action, request)
+        tries.run(attempt)
     except swf_errors.UnknownResourceFault as error:
+        which = f" (run {run.run_id})" if run.pinned else ""
         raise NotOpen(
-            f"no open execution {run.workflow_id!r} (run {run.run_id}) in domain {run.domain!r} ({error}): "
-            "see workflow.list"
+            f"no open execution {run.workflow_id!r}{which} in domain {run.domain!r} ({error}): see workflow.list"
         ) from error
 
 
+def _carried_out(connection: connect.Connection, action: str, run: Run, since: float, more: Mapping[str, Any]) -> bool:
+    """Whether the newest events of the run, and of those that it continues, show this action."""
+    try:
+        meant = run if run.pinned else find(connection, run.workflow_id, domain=run.domain)
+    except errors.SimpleflowError:
+        return False
+    while True:
+        continued = None
+        for event in history(connection, meant, reverse=True):
+            if event.timestamp < since:
+                return False
+            said = event.attributes  # type: ignore[attr-defined]  # all 54 have it
+            if type(event).__name__ == _WRITES[action] and (
+                action != "SignalWorkflowExecution"
+                or (said.signal_name, said.input) == (more["signalName"], more.get("input"))
+            ):
+                return True
+            continued = getattr(said, "continued_execution_run_id", None)
+        if continued is None or run.pinned:
+            return False
+        meant = dataclasses.replace(meant, run_id=continued)
+
+
 def terminate(connection: connect.Connection, run: Run, *, reason: str) -> None:
-    """Terminate a run with its children. Raises NotOpen."""
+    """Terminate the open run with its children. Raises NotOpen."""
     act(connection, "TerminateWorkflowExecution", run, reason=reason[: limits.REASON], childPolicy="TERMINATE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -10,10 +11,12 @@ from simpleflow import settings
 from simpleflow.core import errors, interceptors, limits, numbers, text
 from simpleflow.data import converter
 from simpleflow.swf import errors as swf_errors
-from simpleflow.swf import registration
+from simpleflow.swf import registration, repeating
 from simpleflow.swf.transport import base
 
 _converter = converter.Converter()
+#: seconds by which the service's clock may be behind this machine's
+_CLOCKS = 5.0
 
 
 class StartOptions(TypedDict, total=False):
@@ -117,23 +120,76 @@ def begin(
 ) -> str:
     """Register the workflow's type when it is missing, start the execution, and return its run id.
 
-    Raises SimpleflowError when an execution of that id is open, and what interceptors and the service raise.
+    A start whose answer is lost is repeated, never twice carried out. Raises SimpleflowError when another execution of
+    that id is open, and what interceptors and the service raise; every message names the id.
     """
     whole = {"domain": domain, **asked}
     call = interceptors.StartCall(
         domain=domain, workflow_id=whole["workflowId"], task_list=whole["taskList"]["name"], request=whole
     )
     kind = whole["workflowType"]
-    registration.Registrar(transport, domain).ensure_workflow(kind["name"], kind["version"])
+    try:
+        registration.Registrar(transport, domain).ensure_workflow(kind["name"], kind["version"])
+    except swf_errors.SwfError as error:
+        raise type(error)(f"{whole['workflowId']!r} was not started: {error}") from error
     for interceptor in mounted:
         interceptor.before_start(call)
+    run_id = start_once(transport, whole)
+    for interceptor in reversed(mounted):
+        interceptor.after_start(call, run_id)
+    return run_id
+
+
+def start_once(transport: base.Transport, whole: Mapping[str, Any]) -> str:
+    """Start the execution of a whole request, and return its run id; repeats what may not have been carried out.
+
+    Raises SimpleflowError when another execution of that id is open, and SwfError.
+    """
+    workflow_id, since = whole["workflowId"], time.time() - _CLOCKS
+    tries = repeating.attempts(f"the start of {workflow_id!r}")
+
+    def attempt() -> str:
+        # An execution that was started by an attempt without an answer may be closed again by now.
+        found = _started(transport, whole, since) if tries.doubtful else None
+        return found or str(transport.call("StartWorkflowExecution", whole).run_id)
+
     try:
-        answer = transport.call("StartWorkflowExecution", whole)
+        return tries.run(attempt)
     except swf_errors.WorkflowExecutionAlreadyStartedFault as error:
+        found = _started(transport, whole, 0.0) if tries.doubtful else None
+        if found is not None:
+            return found
         raise errors.SimpleflowError(
-            f"an execution {whole['workflowId']!r} is open in domain {domain!r}: choose another workflow id, or wait "
+            f"an execution {workflow_id!r} is open in domain {whole['domain']!r}: choose another workflow id, or wait "
             "for its end or terminate it"
         ) from error
-    for interceptor in reversed(mounted):
-        interceptor.after_start(call, answer.run_id)
-    return str(answer.run_id)
+    except swf_errors.SwfError as error:
+        if not tries.doubtful:
+            raise type(error)(f"{workflow_id!r} was not started: {error}") from error
+        raise type(error)(
+            f"whether {workflow_id!r} was started is not known ({error}): see simpleflow workflow.info {workflow_id}, "
+            "or start it again with this workflow id"
+        ) from error
+
+
+def _started(transport: base.Transport, whole: Mapping[str, Any], since: float) -> str | None:
+    """Return the run that a start with this request made: same id, type and input, not older than ``since``; open
+    runs first."""
+    for action in ("ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"):
+        asked = {
+            "domain": whole["domain"],
+            "startTimeFilter": {"oldestDate": int(since)},
+            "executionFilter": {"workflowId": whole["workflowId"]},
+        }
+        for info in transport.call(action, asked).execution_infos:
+            history = {
+                "domain": whole["domain"],
+                "execution": {"workflowId": info.execution.workflow_id, "runId": info.execution.run_id},
+                "maximumPageSize": 1,
+            }
+            said = transport.call("GetWorkflowExecutionHistory", history).events[0].attributes
+            same = (said.workflow_type.name, said.workflow_type.version, said.input)
+            kind = whole["workflowType"]
+            if same == (kind["name"], kind["version"], whole.get("input")) and not said.parent_workflow_execution:
+                return str(info.execution.run_id)
+    return None

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from simpleflow.core import documents
+from simpleflow.core import documents, retries
 from simpleflow.swf import errors as swf_errors
+from simpleflow.swf import repeating
 from simpleflow.swf.transport import base as transports
 
 from . import observe
 
 #: SWF needs a lower bound of start times; no execution is older (an execution lives at most a year)
 _OLDEST = timedelta(days=366)
+#: seconds that a call is repeated: a pass of the manager must not take longer than its lease
+_PATIENCE = retries.Patience(unclear=10.0, unreached=3.0, refused=2.0)
 _ENDS = frozenset({"ActivityTaskCompleted", "ActivityTaskFailed", "ActivityTaskTimedOut", "ActivityTaskCanceled"})
 
 
@@ -25,17 +28,21 @@ class SwfCoordinator:
         self._transport = transport
         self._domain = domain
 
+    def _call(self, action: str, request: dict[str, Any]) -> Any:
+        """Call an action until it is answered; every one here may be carried out twice."""
+        return repeating.call(self._transport, action, request, patience=_PATIENCE)
+
     def register_domain(self, retention_days: int = 30) -> None:
         """Register the domain; one that exists is fine."""
         request = {"name": self._domain, "workflowExecutionRetentionPeriodInDays": str(retention_days)}
         try:
-            self._transport.call("RegisterDomain", request)
+            self._call("RegisterDomain", request)
         except swf_errors.DomainAlreadyExistsFault:
             return
 
     def _pages(self, action: str, request: dict[str, Any]) -> Iterator[Any]:
         while True:
-            answer = self._transport.call(action, request)
+            answer = self._call(action, request)
             yield answer
             if not answer.next_page_token:
                 return
@@ -57,7 +64,7 @@ class SwfCoordinator:
         """Whether this run is closed, or forgotten."""
         execution = {"workflowId": workflow_id, "runId": run_id}
         try:
-            answer = self._transport.call("DescribeWorkflowExecution", {"domain": self._domain, "execution": execution})
+            answer = self._call("DescribeWorkflowExecution", {"domain": self._domain, "execution": execution})
         except swf_errors.UnknownResourceFault:
             return True
         return bool(answer.execution_info.execution_status == "CLOSED")
@@ -95,9 +102,9 @@ class SwfCoordinator:
     def pending_activities(self, task_list: str) -> int:
         """CountPendingActivityTasks."""
         request = {"domain": self._domain, "taskList": {"name": task_list}}
-        return int(self._transport.call("CountPendingActivityTasks", request).count)
+        return int(self._call("CountPendingActivityTasks", request).count)
 
     def pending_decisions(self, task_list: str) -> int:
         """CountPendingDecisionTasks."""
         request = {"domain": self._domain, "taskList": {"name": task_list}}
-        return int(self._transport.call("CountPendingDecisionTasks", request).count)
+        return int(self._call("CountPendingDecisionTasks", request).count)

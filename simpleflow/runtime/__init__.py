@@ -6,6 +6,6 @@ runner.py    the child process that executes; frames.py what travels between it 
 pool.py      the parent's side: runners started ahead, reused, recycled, ended with all they started
 worker.py    one task list: a poller, N slots; heartbeat.py keeps a task alive; agent_channel.py speaks with the agent
 decider.py   a decider's step; lanes.py polls and the one engine thread; watchdog.py ends a hung one
-calls.py     which errors are retried, and how long to wait
+retrying.py  responses that must not be lost, the pace of polls
 standalone.py  deciders and workers as supervised children
 """

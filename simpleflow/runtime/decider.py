@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from simpleflow import engine as engines
-from simpleflow.core import clock, decisions, interceptors, limits
-from simpleflow.swf import errors, registration
+from simpleflow.core import clock, decisions, interceptors, limits, retries
+from simpleflow.swf import errors, registration, repeating
 from simpleflow.swf.transport import base
 
-from . import calls, execute, forked, needs, outgoing, stores
+from . import execute, forked, needs, outgoing, retrying, stores
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -23,7 +23,7 @@ OnEngine = Callable[[Callable[[], Any]], Any]
 
 #: seconds that a sticky task waits for its decider before any other may take it
 STICKY_TIMEOUT = "10"
-#: seconds that a response is repeated while nobody answers: a decision task rarely lives longer
+#: seconds that the calls for a decision are repeated: a decision task rarely lives longer
 PATIENCE = 300.0
 
 
@@ -75,7 +75,7 @@ class Decider:
         self._mounted = tuple(mounted)
         self._time = time or clock.RealClock()
         self._draining = False
-        self._types = registration.Registrar(transport, options.domain)
+        self._types = registration.Registrar(transport, options.domain, patience=retries.Patience.of(PATIENCE))
 
     def polling(self) -> None:
         """The first poll is about to be opened."""
@@ -144,7 +144,7 @@ class Decider:
             sent, refused = outgoing.ending(error), True
         try:
             acknowledged = self._respond(answer, decided, sent)
-        except errors.ValidationException as error:
+        except (errors.ValidationException, errors.RequestTooLarge, errors.SerializationException) as error:
             # A name that SWF does not take, say: the same answer would be refused again and again, until the history
             # is full of decisions that timed out.
             logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
@@ -179,7 +179,19 @@ class Decider:
             "domain": execution.domain,
             "execution": {"workflowId": execution.workflow_id, "runId": execution.run_id},
         }
-        answer = self._transport.call("DescribeWorkflowExecution", request)
+        try:
+            answer = repeating.call(
+                self._transport, "DescribeWorkflowExecution", request, patience=retries.Patience.of(PATIENCE)
+            )
+        except errors.SwfError as error:
+            logger.error(
+                "%s %s: on_completed and after_closed are not run, because the service does not say whether it is "
+                "closed (%s)",
+                execution.workflow_id,
+                execution.run_id,
+                error,
+            )
+            return False
         return bool(answer.execution_info.execution_status == "CLOSED")
 
     def _respond(self, answer: Any, decided: engines.Decided, sent: Sequence[decisions.Decision]) -> bool:
@@ -198,11 +210,13 @@ class Decider:
             else:
                 request["taskList"] = {"name": self.options.sticky_list}
                 request["taskListScheduleToStartTimeout"] = STICKY_TIMEOUT
-        return calls.insist(
+        return retrying.insist(
             self._transport,
             "RespondDecisionTaskCompleted",
             request,
-            wait=calls.sleep,
-            time=self._time,
+            wait=retries.sleep,
             patience=PATIENCE,
+            arrived=lambda: retrying.arrived(
+                self._transport, self.options.domain, answer.workflow_execution, answer.started_event_id
+            ),
         )

@@ -6,11 +6,9 @@ import enum
 import logging
 from typing import Any
 
-from simpleflow.core import clock, limits
+from simpleflow.core import clock, limits, retries
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
-
-from . import calls
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class Heartbeat:
         self._every = every
         self._interval = min(every, UNKNOWN_INTERVAL)
         self._time = time
-        self._backoff = calls.Backoff()
+        self._backoff = retries.Backoff()
         self._due = time.monotonic() + self._interval
         self._sent = float("-inf")
         self._details: str | None = None
@@ -71,7 +69,12 @@ class Heartbeat:
             return Verdict.GONE
         except Exception as error:  # an answer that nobody understands, too: the task goes on
             self._due = now + min(self._interval, self._backoff.next())
-            logger.warning("A heartbeat failed (%s); it is tried again.", error, extra={"action": "heartbeat_failed"})
+            logger.log(
+                logging.WARNING if self._backoff.attempts == 1 else logging.DEBUG,
+                "A heartbeat failed (%s); it is repeated until it is answered.",
+                error,
+                extra={"action": "heartbeat_failed"},
+            )
             return Verdict.GO_ON
         self._backoff.reset()
         self._due = now + self._interval

@@ -14,7 +14,7 @@ from simpleflow.process import LOOK, NamedMixin, Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import calls, decider, forked, watchdog
+from . import decider, forked, retrying, watchdog
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -189,25 +189,18 @@ class DeciderProcess(NamedMixin):
 
     def _lane(self, task_list: str) -> None:
         poll_id = f"{uuid.uuid4().hex}-decider"
-        backoff = calls.Backoff()
+        pace = retrying.PollPace(task_list)
         while not self._stop.draining:
             self._open.add(poll_id)
+            pace.opened()
             try:
                 answer = self._step.poll(task_list, poll_id)
-                backoff.reset()
             except Exception as error:  # an event type of a later SWF, say: the lane goes on with other executions
-                delay = calls.pause(backoff, error)
-                logger.warning(
-                    "Polling %s failed (%s); next attempt after %.1f s.",
-                    task_list,
-                    error,
-                    delay,
-                    extra={"action": "poll_failed", "attempt": backoff.attempts},
-                )
-                self._rest(delay)
+                self._rest(pace.failed(error))
                 continue
             finally:
                 self._open.discard(poll_id)
+            self._rest(pace.answered(empty=answer is None))
             if answer is not None:
                 self._answer(answer)
 

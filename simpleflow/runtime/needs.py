@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from simpleflow import engine as engines
-from simpleflow.core import errors, limits
+from simpleflow.core import errors, limits, retries
+from simpleflow.swf import repeating
 from simpleflow.swf.transport import base
 
-from . import calls
-
-#: attempts to read a page, or a history that lags behind (ListOpen and histories are eventually consistent on AWS)
+#: attempts to read a history that lags behind (ListOpen and histories are eventually consistent on AWS)
 ATTEMPTS = 6
+#: seconds that a page is asked for: a decision task rarely lives longer than a few minutes
+PATIENCE = retries.Patience.of(120.0)
 #: runs one local activity of a task, and returns how it ended
 RunLocal = Callable[[engines.LocalActivity, engines.DecisionTask], engines.LocalResult]
 
@@ -42,7 +43,7 @@ class Resolver:
         domain: str,
         load: Callable[[str], str],
         local: RunLocal | None = None,
-        wait: Callable[[float], object] = calls.sleep,
+        wait: Callable[[float], object] = retries.sleep,
     ) -> None:
         self._transport = transport
         self._domain = domain
@@ -149,11 +150,6 @@ class Resolver:
             request = {**request, "nextPageToken": page.next_page_token}
 
     def _page(self, action: str, request: Mapping[str, Any]) -> Any:
-        backoff = calls.Backoff()
-        while True:
-            try:
-                return self._transport.call(action, request)
-            except Exception as error:
-                if not calls.passing(error) or backoff.attempts >= ATTEMPTS:
-                    raise
-                self._wait(backoff.next())
+        return repeating.call(
+            self._transport, action, request, patience=PATIENCE, wait=lambda seconds: bool(self._wait(seconds))
+        )

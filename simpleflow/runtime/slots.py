@@ -7,12 +7,12 @@ import queue
 import threading
 from typing import Any, Protocol
 
-from simpleflow.core import clock, documents, limits
+from simpleflow.core import clock, documents, limits, retries
 from simpleflow.process import Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import calls, failures, frames, heartbeat, pool, values
+from . import failures, frames, heartbeat, pool, retrying, values
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Slot:
             self._runner.end(wait=0)
 
     def _run(self) -> None:
-        backoff = calls.Backoff(longest=60.0)
+        backoff = retries.Backoff(longest=60.0)
         worked = False
         while not self._closing:
             if worked and self._worker.stop.draining:
@@ -223,21 +223,22 @@ class Slot:
     def _respond(self, task: values.Task, token: str, answer: values.Answer) -> None:
         action, request = values.to_request(answer, token)
         try:
-            self._insist(action, request)
+            self._insist(task, action, request)
         except errors.SwfError as error:
             # The service refuses this very answer (a field over its limit, say): the task must not hang for that.
             logger.error("%s of %s was refused: %s", action, task.id, error)
             failed = failures.of_words("AnswerRefused", str(error)[: limits.REASON])
-            self._insist(*values.to_request(failed, token))
+            self._insist(task, *values.to_request(failed, token))
 
-    def _insist(self, action: str, request: dict[str, Any]) -> None:
-        calls.insist(
-            self._worker.transport,
+    def _insist(self, task: values.Task, action: str, request: dict[str, Any]) -> None:
+        transport = self._worker.transport
+        retrying.insist(
+            transport,
             action,
             request,
             wait=self._wait,
-            time=self._worker.time,
             patience=PATIENCE,
+            arrived=lambda: retrying.arrived(transport, task.domain, task, task.started_event_id),
         )
 
     def _wait(self, seconds: float) -> bool:

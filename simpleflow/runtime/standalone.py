@@ -38,7 +38,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     backend: Literal["local", "embedded", "swf"] | None = None
 
     def connect(self) -> connect.Connection:
-        return connect.connect(domain=self.domain, endpoint_url=self.endpoint_url, backend=self.backend)
+        return connect.connect(
+            domain=self.domain, endpoint_url=self.endpoint_url, backend=self.backend, patience=connect.SERVING
+        )
 
 
 class DeciderSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from simpleflow.process import NamedMixin, Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import calls, frames, slots
+from . import frames, retrying, slots
 
 logger = logging.getLogger(__name__)
 
@@ -175,14 +175,14 @@ class Worker(NamedMixin):
         slot.close()
 
     def _poll_loop(self) -> None:
-        backoff = calls.Backoff()
+        pace = retrying.PollPace(self._options.task_list)
         while not self._no_polls.is_set():
             slot = self._free.get()
             if slot is None:
                 break
             answer = None
             while answer is None and not self._no_polls.is_set():
-                answer = self._poll(backoff)
+                answer = self._poll(pace)
             if answer is None:
                 break
             slot.give(answer)
@@ -194,7 +194,7 @@ class Worker(NamedMixin):
         self._polling = False
         self._stop.wake()
 
-    def _poll(self, backoff: calls.Backoff) -> object | None:
+    def _poll(self, pace: retrying.PollPace) -> object | None:
         self._polling = True
         self.state = "polling"
         self.changed.set()
@@ -203,20 +203,15 @@ class Worker(NamedMixin):
             "taskList": {"name": self._options.task_list},
             "identity": self._options.identity,
         }
+        pace.opened()
         try:
             answer = self._transport.call("PollForActivityTask", request, poll_id=self._poll_id)
         except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
-            delay = calls.pause(backoff, error)
-            logger.warning(
-                "Polling %s failed (%s); next attempt after %.1f s.",
-                self._options.task_list,
-                error,
-                delay,
-                extra={"action": "poll_failed", "attempt": backoff.attempts},
-            )
-            self._no_polls.wait(delay)
+            self._no_polls.wait(pace.failed(error))
             return None
         finally:
             self._polling = False
-        backoff.reset()
+        rest = pace.answered(empty=not answer.task_token)
+        if rest:
+            self._no_polls.wait(rest)
         return answer if answer.task_token else None

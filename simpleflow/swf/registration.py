@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from simpleflow.core import types
-from simpleflow.swf import errors
+from simpleflow.core import retries, types
+from simpleflow.swf import errors, repeating
 from simpleflow.swf.transport import base
 
 
@@ -17,8 +17,12 @@ class Registrar:
     Another process may register the same thing at the same moment: what exists already counts as registered.
     """
 
-    def __init__(self, transport: base.Transport, domain: str) -> None:
+    def __init__(
+        self, transport: base.Transport, domain: str, *, patience: retries.Patience = repeating.COMMAND
+    ) -> None:
+        """``patience``: how long a registration is repeated that the service neither made nor refused."""
         self._transport = transport
+        self._patience = patience
         self._domain = domain
         self._known: set[tuple[str, str, str]] = set()
 
@@ -50,5 +54,5 @@ class Registrar:
         if key in self._known:
             return
         with contextlib.suppress(errors.TypeAlreadyExistsFault, errors.DomainAlreadyExistsFault):
-            self._transport.call(action, request)
+            repeating.call(self._transport, action, request, patience=self._patience)
         self._known.add(key)

@@ -47,7 +47,7 @@ class DomainDetail(Shape, frozen=True):
 
 
 class DomainInfos(Shape, frozen=True):
-    domain_infos: list[DomainInfo] = []
+    domain_infos: list[DomainInfo]
     next_page_token: str | None = None
 
 
@@ -57,7 +57,7 @@ class ResourceTag(Shape, frozen=True):
 
 
 class ResourceTags(Shape, frozen=True):
-    tags: list[ResourceTag] = []
+    tags: list[ResourceTag]
 
 
 # -- types
@@ -89,7 +89,7 @@ class ActivityTypeDetail(Shape, frozen=True):
 
 
 class ActivityTypeInfos(Shape, frozen=True):
-    type_infos: list[ActivityTypeInfo] = []
+    type_infos: list[ActivityTypeInfo]
     next_page_token: str | None = None
 
 
@@ -119,7 +119,7 @@ class WorkflowTypeDetail(Shape, frozen=True):
 
 
 class WorkflowTypeInfos(Shape, frozen=True):
-    type_infos: list[WorkflowTypeInfo] = []
+    type_infos: list[WorkflowTypeInfo]
     next_page_token: str | None = None
 
 
@@ -141,7 +141,7 @@ class ExecutionInfo(Shape, frozen=True):
 
 
 class ExecutionInfos(Shape, frozen=True):
-    execution_infos: list[ExecutionInfo] = []
+    execution_infos: list[ExecutionInfo]
     next_page_token: str | None = None
 
 
@@ -172,7 +172,7 @@ class ExecutionDetail(Shape, frozen=True):
 
 
 class History(Shape, frozen=True):
-    events: list[events.Event] = []
+    events: list[events.Event]
     next_page_token: str | None = None
 
 
@@ -183,7 +183,7 @@ class Count(Shape, frozen=True):
 
 
 class Run(Shape, frozen=True):
-    run_id: str = ""
+    run_id: str
 
 
 # -- tasks
@@ -192,9 +192,9 @@ class Run(Shape, frozen=True):
 class ActivityTask(Shape, frozen=True):
     """What a poll brought; an empty ``task_token`` means that it brought nothing, and the rest is empty too."""
 
+    started_event_id: int
     task_token: str = ""
     activity_id: str = ""
-    started_event_id: int = 0
     workflow_execution: attributes.Execution = _NOBODY
     activity_type: attributes.Type = _NO_TYPE
     input: str | None = None
@@ -203,8 +203,8 @@ class ActivityTask(Shape, frozen=True):
 class DecisionTask(Shape, frozen=True):
     """What a poll brought; an empty ``task_token`` means that it brought nothing, and the rest is empty too."""
 
+    started_event_id: int
     task_token: str = ""
-    started_event_id: int = 0
     workflow_execution: attributes.Execution = _NOBODY
     workflow_type: attributes.Type = _NO_TYPE
     events: list[events.Event] = []
@@ -213,7 +213,7 @@ class DecisionTask(Shape, frozen=True):
 
 
 class ActivityTaskStatus(Shape, frozen=True):
-    cancel_requested: bool = False
+    cancel_requested: bool
 
 
 #: action -> the Struct of its answer
@@ -271,15 +271,17 @@ def _decoder(action: str) -> msgspec.json.Decoder[Any]:
 
 
 def decode(action: str, body: bytes | bytearray) -> Any:
-    """Return the answer that a response body holds; an empty body is an empty answer.
+    """Return the answer that a response body holds.
 
     Raises ``core.events.UnknownEvent`` for an event type of a later SWF, ``msgspec.DecodeError`` for what is no answer
-    of this action.
+    of this action: a member that is always there is missing, or something stands where nothing belongs.
     """
     if RESPONSES[action] is Nothing:
+        if body and body.strip() not in (b"", b"{}"):
+            raise msgspec.ValidationError(f"{len(body)} bytes came where the service says nothing")
         return _NOTHING
     try:
-        return _decoder(action).decode(body or b"{}")
+        return _decoder(action).decode(body)
     except msgspec.ValidationError:
         if action in ("GetWorkflowExecutionHistory", "PollForDecisionTask"):
             events.decode(msgspec.json.decode(body, type=_Events).events)

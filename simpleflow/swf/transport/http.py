@@ -6,7 +6,11 @@ itself is a pooled connection and msgspec: botocore's parser costs a page of his
 
 from __future__ import annotations
 
+import contextlib
+import email.utils
 import ipaddress
+import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -14,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from simpleflow.core import errors as core_errors
-from simpleflow.core import limits
+from simpleflow.core import limits, retries
 from simpleflow.swf import errors, shapes
 
 from . import base, sockets
@@ -22,8 +26,21 @@ from . import base, sockets
 #: names a long poll, so that it can be ended; an extension of the embedded service (docs/reference/formats.md)
 POLL_HEADER = "X-Simpleflow-Poll"
 REVOKE_TARGET = "SimpleflowEmbedded.RevokePoll"
-#: seconds that an answer may take: a long poll is held for a minute, and nothing else may take longer
-TIMEOUT = limits.POLL_CLIENT_SECONDS + 5.0
+#: seconds that the answer of a long poll may take: it is held for a minute
+POLL_TIMEOUT = limits.POLL_CLIENT_SECONDS + 5.0
+#: seconds that other answers may take; a heartbeat must leave time for the next one
+TIMEOUT, HEARTBEAT_TIMEOUT = 20.0, 5.0
+_TIMEOUTS = {
+    "PollForActivityTask": POLL_TIMEOUT,
+    "PollForDecisionTask": POLL_TIMEOUT,
+    "RecordActivityTaskHeartbeat": HEARTBEAT_TIMEOUT,
+}
+#: the header that Amazon SWF and the embedded service put on each answer, and a middle box on none
+_IDENTIFIED = b"\r\nx-amzn-requestid:"
+#: answers without it that are refused before they are believed, where no answer of the service is known yet
+_DOUBTS = 2
+#: seconds between two looks for fresh credentials; seconds by which a clock may differ before it is corrected
+RENEWAL, SKEW = 5.0, 30.0
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"
 _CONTENT_TYPE = "application/x-amz-json-1.0"
@@ -40,10 +57,13 @@ class NoRegion(errors.SwfError):
 
 
 class Wire(Protocol):
-    """Carries one HTTP request. Thread safe; retries nothing. Raises TransportError when no answer came."""
+    """Carries one HTTP request. Thread safe; retries nothing.
 
-    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes | bytearray]:
-        """Return status and body of the answer."""
+    Raises NotSent when nothing was sent, TransportError for everything else that is no whole answer.
+    """
+
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes | bytearray, bytes]:
+        """Return status, body and head of the answer: its lines of headers in lower case, each after CR LF."""
 
     def close(self) -> None: ...
 
@@ -64,28 +84,63 @@ class _Revoked(msgspec.Struct):
 class Http:
     """A ``base.Transport`` over one endpoint."""
 
-    def __init__(self, wire: Wire, *, sign: Sign | None = None, revocable: bool = True) -> None:
-        """``revocable``: the other side may be the embedded service, whose long polls can be ended."""
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        sign: Sign | None = None,
+        revocable: bool = True,
+        identified: bool | None = None,
+        shown: str = "",
+    ) -> None:
+        """``revocable``: the other side may be the embedded service, whose long polls can be ended.
+
+        ``identified``: each answer of the service carries a request id, so an acknowledgement without one is none;
+        None: that is learnt from the first answer that only the service can give. ``shown``: the endpoint, for errors.
+        """
         self._wire = wire
         self._sign = sign
         self._revocable = revocable
+        self._identified = identified
+        self._doubts = 0
+        self._at = f" (at {shown})" if shown else ""
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         body = msgspec.json.encode(request)
-        answer = self._post("SimpleWorkflowService." + action, action, body, poll_id)
+        answer, head = self._post("SimpleWorkflowService." + action, action, body, poll_id)
         try:
-            return shapes.decode(action, answer)
-        except msgspec.DecodeError as error:
-            raise errors.TransportError(f"{action}: the answer is none of this action ({error})") from error
+            decoded = shapes.decode(action, answer)
+        except core_errors.SimpleflowError:
+            raise
+        except Exception as error:  # whatever a parser says of bytes that are no answer
+            raise errors.TransportError(f"{action}: the answer is none of this action ({error}){self._at}") from error
+        if not self._identified:
+            self._identify(_IDENTIFIED in head, silent=not answer)
+        elif not answer and _IDENTIFIED not in head:
+            raise errors.TransportError(
+                f"{action}: an empty answer came, and not from the service: it has no request id{self._at}"
+            )
+        return decoded
+
+    def _identify(self, found: bool, *, silent: bool) -> None:
+        """Learn whether answers carry a request id; raises TransportError while an empty one is in doubt."""
+        if found or not silent:
+            self._identified = found
+        elif self._identified is None:
+            self._doubts += 1
+            if self._doubts < _DOUBTS:
+                raise errors.TransportError(
+                    f"an empty answer without a request id came, from the service or a proxy{self._at}"
+                )
 
     def revoke(self, poll_id: str) -> bool:
         if not self._revocable:
             return False
         body = msgspec.json.encode({"pollId": poll_id})
         try:
-            answer = self._post(REVOKE_TARGET, "RevokePoll", body, None)
+            answer, _ = self._post(REVOKE_TARGET, "RevokePoll", body, None)
             return msgspec.json.decode(answer, type=_Revoked).revoked
-        except errors.Refused:
+        except (errors.UnknownOperationException, errors.ValidationException):
             self._revocable = False  # another SWF service: it knows no such call
             return False
         except msgspec.DecodeError:
@@ -94,20 +149,33 @@ class Http:
     def close(self) -> None:
         self._wire.close()
 
-    def _post(self, target: str, action: str, body: bytes, poll_id: str | None) -> bytes | bytearray:
+    def _post(self, target: str, action: str, body: bytes, poll_id: str | None) -> tuple[bytes | bytearray, bytes]:
         headers = {"X-Amz-Target": target, "Content-Type": _CONTENT_TYPE}
         if self._sign is not None:
             headers = self._sign(headers, body)
         if poll_id is not None and self._revocable:
             headers[POLL_HEADER] = poll_id  # after signing: what is signed stays what boto3 signs
-        status, answer = self._wire.post(headers, body, TIMEOUT)
+        status, answer, head = self._wire.post(headers, body, _TIMEOUTS.get(action, TIMEOUT))
         if status == 200:
-            return answer
+            return answer, head
         try:
             said = msgspec.json.decode(answer, type=_Refusal)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             said = _Refusal(message=answer[:200].decode(errors="replace"))
-        raise errors.from_answer(action, status, said.kind, said.message or said.Message or "")
+        error = errors.from_answer(action, status, said.kind, said.message or said.Message or "", where=self._at)
+        if error.kind is retries.Kind.REFUSED and isinstance(self._sign, Signer):
+            self._sign.renew(_moment(head))
+        raise error
+
+
+def _moment(head: bytes) -> float | None:
+    """Return what the answer's Date header says, in epoch seconds."""
+    _, found, rest = head.partition(b"\r\ndate:")
+    if not found:
+        return None
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return email.utils.parsedate_to_datetime(rest.partition(b"\r\n")[0].strip().decode("latin-1")).timestamp()
+    return None
 
 
 def open_endpoint(url: str) -> base.Transport:
@@ -119,14 +187,14 @@ def open_endpoint(url: str) -> base.Transport:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "unix" and parts.path and not parts.netloc:
         path = urllib.parse.unquote(parts.path)
-        return Http(sockets.Sockets(path, host="localhost", path="/", shown=url))
+        return Http(sockets.Sockets(path, host="localhost", path="/", shown=url), shown=url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise core_errors.UsageError(
             f"endpoint {url!r} is none: write unix:///PATH/swf.sock, http://HOST:PORT or https://HOST"
         )
     amazon = _is_amazon(url)
     signer = Signer.of(url, local=_is_loopback(parts.hostname), required=amazon)
-    return Http(_wire(url), sign=signer, revocable=not amazon)
+    return Http(_wire(url), sign=signer, revocable=not amazon, identified=amazon or None, shown=_shown(url))
 
 
 def open_amazon() -> base.Transport:
@@ -136,7 +204,16 @@ def open_amazon() -> base.Transport:
     """
     signer = Signer.of(None, local=False, required=True)
     assert signer is not None
-    return Http(_wire(signer.url), sign=signer, revocable=not _is_amazon(signer.url))
+    amazon = _is_amazon(signer.url)
+    return Http(
+        _wire(signer.url), sign=signer, revocable=not amazon, identified=amazon or None, shown=_shown(signer.url)
+    )
+
+
+def _shown(url: str) -> str:
+    """Return a URL without a user's name and password."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _is_amazon(url: str) -> bool:
@@ -168,24 +245,44 @@ def _wire(url: str) -> Wire:
 class Signer:
     """Signs requests to one URL as botocore does. Thread safe; credentials that expire are renewed by botocore."""
 
-    def __init__(self, url: str, region: str, credentials: Any) -> None:
-        from botocore import auth, awsrequest, exceptions
+    def __init__(self, url: str, region: str, credentials: Any, *, local: bool = False) -> None:
+        from botocore import auth, awsrequest
 
         self.url = url
         self.region = region
         self._credentials = credentials
+        self._local = local
         self._request = awsrequest.AWSRequest
-        self._auth = auth.SigV4Auth
-        self._errors = exceptions.BotoCoreError
+        self._auth = _shifted(auth.SigV4Auth, lambda: self._offset)
+        #: seconds that the service's clock is ahead of ours
+        self._offset = 0.0
+        self._renewed = float("-inf")
+        self._lock = threading.Lock()
 
     def __call__(self, headers: dict[str, str], body: bytes) -> dict[str, str]:
-        """Return the headers with those that sign them and the body. Raises TransportError without credentials."""
+        """Return the headers with those that sign them and the body. Raises NotSent without credentials."""
         request = self._request(method="POST", url=self.url, data=body, headers=headers)
         try:
             self._auth(self._credentials.get_frozen_credentials(), "swf", self.region).add_auth(request)
-        except self._errors as error:  # those of a role or a login could not be renewed
-            raise errors.TransportError(f"the request could not be signed ({error}); nothing was sent") from error
+        except Exception as error:  # those of a role, a login or a process could not be renewed, for whatever reason
+            raise errors.NotSent(f"the request could not be signed ({error}); nothing was sent") from error
         return dict(request.headers.items())
+
+    def renew(self, moment: float | None) -> None:
+        """A signature was refused, by a service whose clock shows ``moment``: correct the clock, look for credentials
+        anew."""
+        if moment is not None:
+            offset = moment - time.time()
+            if abs(offset - self._offset) > SKEW:
+                self._offset = offset if abs(offset) > SKEW else 0.0
+        with self._lock:
+            if time.monotonic() - self._renewed < RENEWAL:
+                return
+            self._renewed = time.monotonic()
+        with contextlib.suppress(Exception):  # the old ones are tried again then, and the refusal says what is wrong
+            found = _credentials(_session(), local=self._local)
+            if found is not None:
+                self._credentials = found
 
     @classmethod
     def of(cls, url: str | None, *, local: bool, required: bool) -> Signer | None:
@@ -194,16 +291,11 @@ class Signer:
         ``url`` None: the endpoint that they name, or Amazon's of the region. ``local``: do not ask the metadata
         service of a machine or container for credentials, which takes seconds where there is none.
         """
-        import botocore.session
         from botocore import exceptions
 
-        session = botocore.session.get_session()
+        session = _session()
         try:
-            if local:
-                resolver = session.get_component("credential_provider")
-                resolver.remove("iam-role")
-                resolver.remove("container-role")
-            credentials = session.get_credentials()
+            credentials = _credentials(session, local=local)
             region = session.get_config_variable("region")
             if url is None:
                 if region is None:
@@ -228,4 +320,31 @@ class Signer:
             )
         if region is None and _is_amazon(url):
             region = (urllib.parse.urlsplit(url).hostname or "").split(".")[1]  # swf.REGION.amazonaws.com
-        return cls(url, region or ANY_REGION, credentials)
+        return cls(url, region or ANY_REGION, credentials, local=local)
+
+
+def _session() -> Any:
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
+def _credentials(session: Any, *, local: bool) -> Any:
+    if local:
+        resolver = session.get_component("credential_provider")
+        resolver.remove("iam-role")
+        resolver.remove("container-role")
+    return session.get_credentials()
+
+
+def _shifted(auth: type[Any], offset: Callable[[], float]) -> type[Any]:
+    """Return botocore's signer with its clock moved by so many seconds: it takes no time from its caller."""
+
+    class Shifted(auth):  # type: ignore[misc]  # botocore has no types
+        def _modify_request_before_signing(self, request: Any) -> None:
+            ahead = offset()
+            if ahead:
+                request.context["timestamp"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + ahead))
+            super()._modify_request_before_signing(request)
+
+    return Shifted

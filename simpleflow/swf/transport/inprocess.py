@@ -42,7 +42,7 @@ class InProcess:
             raise errors.from_answer(action, int(status), code, str(message)) from error
         if answer is not None and not isinstance(answer, Mapping):
             self._withdraw(answer)
-            answer = None
+            answer = {"startedEventId": 0}
         return shapes.decode(action, msgspec.json.encode(answer) if answer else b"")
 
     def revoke(self, poll_id: str) -> bool:

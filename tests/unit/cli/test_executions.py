@@ -194,13 +194,10 @@ def test_wait_and_result_print_the_result(table: Table) -> None:
 
 def test_signals_go_to_one_or_to_all_that_match(table: Table) -> None:
     call("workflow.signal", "go", "o1", "-i", "[1]")
-    assert table.acted.pop()[1] == {
-        "domain": "default",
-        "workflowId": "o1",
-        "runId": "run-of-o1",
-        "signalName": "go",
-        "input": "[1]",
-    }
+    said = {"domain": "default", "workflowId": "o1", "signalName": "go", "input": "[1]"}
+    assert table.acted.pop()[1] == said  # no run id: whatever run is open
+    call("workflow.signal", "go", "o1", "--run-id", "r7", "-i", "[1]")
+    assert table.acted.pop()[1] == {**said, "runId": "r7"}
     assert call("workflow.signal", "go", "--tag", "y", "--dry-run")[1] == "o2 run-of-o2\n"
     assert table.acted == []
     call("workflow.cancel", "--type", "W")

@@ -75,6 +75,16 @@ def decide(connection: connect.Connection, *decisions: dict[str, Any]) -> Any:
     return task
 
 
+def continue_as_new() -> dict[str, Any]:
+    said = {
+        "taskList": {"name": "decisions"},
+        "taskStartToCloseTimeout": "60",
+        "executionStartToCloseTimeout": "600",
+        "childPolicy": "TERMINATE",
+    }
+    return {"decisionType": "ContinueAsNewWorkflowExecution", "continueAsNewWorkflowExecutionDecisionAttributes": said}
+
+
 def complete(result: str) -> dict[str, Any]:
     return {
         "decisionType": "CompleteWorkflowExecution",
@@ -144,14 +154,34 @@ def test_signals_cancellations_and_terminations(client: Client, connection: conn
 
 def test_a_run_that_continues_as_new_is_followed(client: Client, connection: connect.Connection) -> None:
     run = client.start(Nightly)
-    decide(
-        connection,
-        {"decisionType": "ContinueAsNewWorkflowExecution", "continueAsNewWorkflowExecutionDecisionAttributes": {}},
-    )
+    decide(connection, continue_as_new())
     decide(connection, complete("3"))
+    assert client.find(run.workflow_id) != run
     begun = time.monotonic()
     assert client.result(run, timeout=10) == 3
     assert time.monotonic() - begun < 5
+
+
+def test_the_client_speaks_of_whatever_run_is_open(client: Client, connection: connect.Connection) -> None:
+    first = client.start(Nightly, options={"workflow_id": "n"})
+    decide(connection, continue_as_new())
+    second = client.find("n")
+    assert second.run_id != first.run_id
+    client.signal(first, "go", 1)
+    client.signal("n", "go", 2)
+    client.cancel(first)
+    client.cancel("n")
+    seen = [type(event).__name__ for event in client.history("n")]
+    assert seen.count("WorkflowExecutionSignaled") == seen.count("WorkflowExecutionCancelRequested") == 2
+    pinned = client.find("n", first.run_id)
+    assert pinned == first
+    for act in (lambda: client.signal(pinned, "go"), lambda: client.cancel(pinned), lambda: client.terminate(pinned)):
+        with pytest.raises(executions.NotOpen, match=first.run_id):
+            act()
+    client.terminate(first, "enough")
+    assert client.wait(first).status == client.wait("n").status == "TERMINATED"
+    with pytest.raises(executions.NotOpen, match="'n'"):
+        client.signal("n", "go")
 
 
 def test_a_query_replays_and_changes_nothing(client: Client, connection: connect.Connection) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simpleflow.client import connect
-from simpleflow.core import errors
+from simpleflow.core import errors, retries
 from simpleflow.server import control
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import http
@@ -88,8 +88,11 @@ def test_what_excludes_each_other_is_told(opened: dict[str, Transport], given: d
     assert opened == {}
 
 
-def test_a_service_that_does_not_answer_leaves_nothing_open(opened: dict[str, Transport]) -> None:
-    opened["unix:///a"] = Transport(swf_errors.TransportError("nobody answers"))
+def test_a_service_that_does_not_answer_leaves_nothing_open(
+    opened: dict[str, Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "sleep", lambda seconds: False)
+    opened["unix:///a"] = Transport(swf_errors.NotSent("nobody answers"))
     with pytest.raises(swf_errors.TransportError):
         connect.connect(endpoint_url="unix:///a")
     assert opened["unix:///a"].closed
@@ -107,3 +110,21 @@ def test_a_domain_alone_means_amazon_and_says_what_to_do_without_credentials(
         monkeypatch.setenv(name, os.devnull)
     with pytest.raises(swf_errors.SwfError, match="--backend embedded"):
         connect.connect(domain="prod")
+
+
+def test_deciders_and_workers_wait_for_a_service_that_does_not_answer(
+    opened: dict[str, Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened["unix:///a"] = service = Transport(swf_errors.NotSent("nobody answers"))
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 500:
+            service.error = None
+        return False
+
+    monkeypatch.setattr(retries, "sleep", sleep)
+    with connect.connect(endpoint_url="unix:///a", patience=connect.SERVING):
+        assert sum(waits) > 120
+    assert len(service.calls) == 501

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from simpleflow import engine as engines
-from simpleflow.core import attributes, clock, decisions, documents, events, interceptors
+from simpleflow.core import attributes, clock, decisions, documents, events, interceptors, types
 from simpleflow.process import Stop
 from simpleflow.runtime import decider, lanes, needs, stores
 from simpleflow.swf import errors, shapes
@@ -55,11 +55,15 @@ class FakeSwf:
         self.tasks: list[Any] = []
         self.pages: dict[str | None, Any] = {}
         self.failing: list[Exception] = []
+        #: action -> what it raises first
+        self.struck: dict[str, list[errors.SwfError]] = {}
         self.status = "CLOSED"
         self.revoked = threading.Event()
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         self.calls.append((action, dict(request)))
+        if self.struck.get(action):
+            raise self.struck[action].pop(0)
         if action == "PollForDecisionTask":
             if "nextPageToken" in request:
                 return self.page(request["nextPageToken"])
@@ -259,12 +263,48 @@ def test_closing_hooks_run_when_the_service_says_closed(status: str, last: str) 
     assert [action for action, _ in swf.calls] == ["RespondDecisionTaskCompleted"]
 
 
-def test_a_lost_answer_is_repeated_until_the_token_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simpleflow.runtime.calls.sleep", lambda seconds: False)
+@pytest.mark.parametrize(
+    ("newest", "expected"), [("DecisionTaskCompleted", True), ("DecisionTaskTimedOut", False), ("Other", False)]
+)
+def test_a_response_whose_acknowledgement_was_lost_counts_when_the_history_has_it(
+    newest: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simpleflow.core.retries.sleep", lambda seconds: False)
     swf, engine = FakeSwf(), FakeEngine(decided())
-    swf.failing = [errors.TransportError("no answer"), errors.ThrottlingException("slow down")]
-    assert make(swf, engine).handle(polled())
+    swf.failing = [errors.TransportError("cut"), errors.ThrottlingException("slow"), errors.UnknownResourceFault("t")]
+    found = type(newest, (SimpleNamespace,), {})(id=5, attributes=SimpleNamespace(started_event_id=3))
+    if newest == "Other":
+        found.attributes.started_event_id = 4
+    swf.pages = {None: SimpleNamespace(events=[found, *(event(n) for n in (4, 3))], next_page_token=None)}
+    assert make(swf, engine).handle(polled()) is expected
     assert len(swf.responses()) == 3
+    assert engine.log[-1][0] == ("acknowledged" if expected else "forget")
+
+
+@pytest.mark.parametrize("fault", [errors.ThrottlingException("slow"), errors.OddAnswer("403"), errors.NotSent("dns")])
+def test_registration_and_the_look_at_the_close_are_repeated(
+    fault: errors.SwfError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simpleflow.core.retries.sleep", lambda seconds: False)
+    kind = types.RegisteredType(kind="activity", name="a", version="1")
+    swf, engine = FakeSwf(), FakeEngine(decided(decisions=(decisions.CompleteWorkflowExecution(),), types=(kind,)))
+    engine.hooks = True
+    swf.struck = {"RegisterActivityType": [fault] * 3, "DescribeWorkflowExecution": [fault] * 3}
+    assert make(swf, engine).handle(polled())
+    assert engine.log[-1][0] == "acknowledged"
+    assert [action for action, _ in swf.calls] == [
+        *["RegisterActivityType"] * 4,
+        "RespondDecisionTaskCompleted",
+        *["DescribeWorkflowExecution"] * 4,
+    ]
+
+
+def test_a_close_that_nobody_can_look_at_leaves_the_decision_answered(caplog: pytest.LogCaptureFixture) -> None:
+    swf, engine = FakeSwf(), FakeEngine(decided(decisions=(decisions.CompleteWorkflowExecution(),)))
+    engine.hooks = True
+    swf.struck = {"DescribeWorkflowExecution": [errors.UnknownResourceFault("no such domain")]}
+    assert make(swf, engine).handle(polled())
+    assert "on_completed and after_closed are not run" in caplog.text
 
 
 def test_sticky_responses_name_list_and_timeout_and_a_drain_gives_the_original_back() -> None:

@@ -48,10 +48,11 @@ class Recorder:
     def __init__(self, status: int = 200, body: bytes = b"") -> None:
         self.sent: list[tuple[dict[str, str], bytes, float]] = []
         self.answer = status, body
+        self.head = b"\r\nx-amzn-requestid: 1\r\n"
 
-    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes]:
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes, bytes]:
         self.sent.append((headers, body, timeout))
-        return self.answer
+        return *self.answer, self.head
 
     def close(self) -> None:
         return
@@ -163,13 +164,15 @@ def test_refusals_are_mapped_once() -> None:
     wire.answer = 503, b"<html>busy</html>"
     with pytest.raises(errors.ServiceFailure, match=r"503.*busy"):
         http.Http(wire).call("DescribeDomain", {"name": "d"})
+    with pytest.raises(errors.ServiceFailure, match=r"\(at https://swf\.example\)$"):
+        http.Http(wire, shown="https://swf.example").call("DescribeDomain", {"name": "d"})
     wire.answer = 200, b"<html>hotel wifi</html>"
     with pytest.raises(errors.TransportError, match="DescribeDomain"):
         http.Http(wire).call("DescribeDomain", {"name": "d"})
 
 
 def test_long_polls_wait_longer_than_the_service_holds_them_and_carry_their_name() -> None:
-    wire = Recorder()
+    wire = Recorder(200, b'{"startedEventId":0}')
     transport = http.Http(wire)
     transport.call("PollForActivityTask", {"domain": "d", "taskList": {"name": "t"}}, poll_id="p1")
     ((headers, _, timeout),) = wire.sent
@@ -301,3 +304,97 @@ def test_threads_have_connections_of_their_own(server: Server) -> None:
     assert found == [1] * 80
     assert server.connections <= 8
     transport.close()
+
+
+FLOOD = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %b\r\n" % (n, b"y" * 1000) for n in range(400)) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 2 0 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+        b"\x00\xff\x16\x03\x01garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999999999999999999999\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\nConnection: close\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\n\x1f\x8b\x08\x00\xff\xff",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"[" * 60_000,
+        FLOOD,
+    ],
+)
+def test_bytes_that_are_no_answer_are_no_answer(server: Server, answer: bytes) -> None:
+    transport = http.open_endpoint(server.url)
+    server.answers, server.piece = [answer, ok(b'{"count":1}')], 1 << 16
+    with pytest.raises(errors.TransportError):
+        transport.call("ListDomains", {"registrationStatus": "REGISTERED"})
+    assert count(transport) == 1
+
+
+def test_an_empty_answer_is_believed_where_it_looks_like_the_others() -> None:
+    wire = Recorder()
+    signal = ("SignalWorkflowExecution", {"domain": "d", "workflowId": "w", "signalName": "s"})
+    http.Http(wire, identified=True).call(*signal)
+    wire.head = b"\r\ncontent-length: 0\r\n"
+    with pytest.raises(errors.TransportError, match="no request id"):
+        http.Http(wire, identified=True).call(*signal)
+    unknown = http.Http(wire)
+    with pytest.raises(errors.TransportError, match="from the service or a proxy"):
+        unknown.call(*signal)
+    unknown.call(*signal)  # twice the same: a service that writes no ids
+    wire.answer = 200, b'{"count":1}'
+    plain = http.Http(wire)
+    assert count(plain) == 1
+    wire.answer = 200, b""
+    plain.call(*signal)
+
+
+def test_only_polls_have_the_time_of_a_poll() -> None:
+    wire = Recorder(200, b'{"cancelRequested":false,"startedEventId":0,"count":1}')
+    transport = http.Http(wire)
+    transport.call("PollForActivityTask", {"domain": "d", "taskList": {"name": "t"}})
+    transport.call("RecordActivityTaskHeartbeat", {"taskToken": "t"})
+    transport.call("CountPendingActivityTasks", {"domain": "d", "taskList": {"name": "t"}})
+    poll, beat, other = (timeout for _, _, timeout in wire.sent)
+    assert beat < other <= 30 < 60 < poll
+
+
+def test_credentials_are_fetched_anew_and_the_clock_corrected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written = tmp_path / "credentials"
+    written.write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    signer = http.Signer.of(None, local=True, required=True)
+    assert signer is not None
+    wire = Recorder(400, b'{"__type":"InvalidSignatureException","message":"Signature expired"}')
+    transport = http.Http(wire, sign=signer)
+    ahead = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=10)
+    wire.head = f"\r\ndate: {ahead:%a, %d %b %Y %H:%M:%S GMT}\r\n".lower().encode()
+    written.write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n")
+    for _ in range(2):
+        with pytest.raises(errors.CredentialsRefused):
+            count(transport)
+    (first, _, _), (second, _, _) = wire.sent
+    assert "Credential=OLD/" in first["Authorization"]
+    assert "Credential=NEW/" in second["Authorization"]
+    stamps = [
+        datetime.datetime.strptime(each["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
+        for each in (first, second)
+    ]
+    assert abs((stamps[1] - ahead).total_seconds()) < 60 < (ahead - stamps[0]).total_seconds()
+
+
+def test_an_idle_connection_is_not_used_when_a_network_may_have_forgotten_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = http.open_endpoint(server.url)
+    server.answers = [ok(b'{"count":1}')] * 2
+    assert count(transport) == 1
+    monkeypatch.setattr(sockets, "IDLE_SECONDS", 0.0)
+    assert count(transport) == 1
+    assert server.connections == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simpleflow.core import types
+from simpleflow.core import retries, types
 from simpleflow.swf import errors, registration
 
 
@@ -64,7 +64,7 @@ def test_a_domain_that_exists_is_registered() -> None:
 
 def test_a_failure_is_raised_and_tried_again() -> None:
     transport = Recorder(errors.ThrottlingException("slow down"))
-    registrar = registration.Registrar(transport, "d")
+    registrar = registration.Registrar(transport, "d", patience=retries.Patience.of(0))
     with pytest.raises(errors.ThrottlingException):
         registrar.ensure_workflow("w", "1")
     transport.error = None

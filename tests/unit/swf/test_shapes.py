@@ -47,7 +47,7 @@ def test_names_are_those_of_the_service_model(action: str) -> None:
 
 
 def test_an_empty_poll_has_an_empty_token_and_no_events() -> None:
-    for body in (b'{"startedEventId":0,"previousStartedEventId":0,"taskToken":""}', b"{}", b""):
+    for body in (b'{"startedEventId":0,"previousStartedEventId":0,"taskToken":""}', b'{"startedEventId":0}'):
         empty = shapes.decode("PollForDecisionTask", body)
         assert (empty.task_token, empty.events, empty.next_page_token) == ("", [], None)
     assert shapes.decode("PollForActivityTask", b'{"startedEventId":0}').task_token == ""
@@ -55,7 +55,19 @@ def test_an_empty_poll_has_an_empty_token_and_no_events() -> None:
 
 def test_what_a_later_service_adds_is_skipped() -> None:
     assert shapes.decode("CountPendingActivityTasks", b'{"count":3,"weight":{"x":1}}') == shapes.Count(count=3)
-    assert shapes.decode("RegisterDomain", b'{"new":1}') == shapes.Nothing()
+
+
+@pytest.mark.parametrize("action", sorted(shapes.RESPONSES))
+def test_only_the_documented_shape_is_an_answer(action: str) -> None:
+    for body in (b'{"status":"ok"}', b"<html>ok</html>", b"null", b"[]", b'{"count":'):
+        with pytest.raises(msgspec.DecodeError):
+            shapes.decode(action, body)
+    if shapes.RESPONSES[action] is shapes.Nothing:
+        assert shapes.decode(action, b"") == shapes.decode(action, b"{}") == shapes.Nothing()
+    else:
+        for body in (b"", b"{}"):
+            with pytest.raises(msgspec.DecodeError):
+                shapes.decode(action, body)
 
 
 def test_an_unknown_event_is_named() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.server
 import ipaddress
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from simpleflow.swf import errors
 from simpleflow.swf.transport import http as transport
+from simpleflow.swf.transport import tls
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +127,41 @@ def test_an_unknown_certificate_is_refused(url: str) -> None:
 def test_nobody_there() -> None:
     with pytest.raises(errors.TransportError, match=r"no answer from https://127\.0\.0\.1:1"):
         count("https://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"\x00\xff\x16\x03garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999999999999999999999\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\n\x1f\x8b\x08\x00\xff\xff",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 400 + b"\r\n",
+    ],
+)
+def test_bytes_that_are_no_answer_are_no_answer(answer: bytes, certificate: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(ConnectionError):
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        wire = tls.Tls(f"http://127.0.0.1:{listener.getsockname()[1]}", str(certificate))  # its way above TLS
+        with pytest.raises(errors.TransportError):
+            transport.Http(wire).call("ListDomains", {"registrationStatus": "REGISTERED"})
+        wire.close()
+        thread.join()
+
+
+def test_a_name_without_an_address_means_that_nothing_was_sent(certificate: Path) -> None:
+    wire = tls.Tls("https://swf.nowhere.invalid", str(certificate))
+    with pytest.raises(errors.NotSent):
+        wire.post({}, b"", 5)
+    wire.close()

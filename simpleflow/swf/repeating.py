@@ -1,0 +1,36 @@
+"""Calls of SWF that are repeated by the policy of ``core.retries``: what a transport raises decides."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simpleflow.core import retries
+from simpleflow.swf import errors
+from simpleflow.swf.transport import base
+
+#: of calls that somebody waits for: a service that is not there, or keys that are wrong, are told soon
+COMMAND = retries.Patience(unclear=30.0, unreached=3.0, refused=2.0)
+
+
+def attempts(
+    action: str, patience: retries.Patience = COMMAND, *, wait: Callable[[float], bool] | None = None
+) -> retries.Attempts:
+    """Return what repeats a call of this action; ``wait`` sleeps, and returns True to give it up."""
+    return retries.Attempts(action, patience, kind=errors.kind_of, wait=wait)
+
+
+def call(
+    transport: base.Transport,
+    action: str,
+    request: Mapping[str, Any],
+    *,
+    patience: retries.Patience = COMMAND,
+    wait: Callable[[float], bool] | None = None,
+) -> Any:
+    """Call an action until it is answered. For calls that may be carried out twice without harm.
+
+    Raises the service's verdict, or the last failure when patience ends.
+    """
+    return attempts(action, patience, wait=wait).run(functools.partial(transport.call, action, request))
