@@ -46,7 +46,8 @@ def start(
     """Start an arm: a strand of its own, queued behind what is ready."""
     arm = Arm(branch)
     future: futures.Future[Any] = futures.Future(evaluation, arm, raises)
-    scope = evaluation.current.scope if evaluation.current is not None else None
-    arm._strand = evaluation.spawn(branch, function, future, scope)
+    opener = evaluation.current
+    scope, barred = (None, False) if opener is None else (opener.scope, opener.barred)
+    arm._strand = evaluation.spawn(branch, function, future, scope, barred=barred)
     evaluation.ready.append(arm._strand.resume)
     return future

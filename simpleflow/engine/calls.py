@@ -67,6 +67,7 @@ class TaskCall(msgspec.Struct, eq=False):
 
     kind: ClassVar[str] = ""
     cap: ClassVar[str] = ""
+    sort: ClassVar[str] = "work"
     waited_for: ClassVar[bool] = False
 
     @property
@@ -136,8 +137,20 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def push(self) -> None:
         """Have it sent, once what its declaration computes is there."""
+        evaluation = self.evaluation
+        if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
+            self.withdraw()
+            return
         self.prepare()
-        self.evaluation.outbox.push(self)
+        evaluation.outbox.push(self)
+
+    def withdraw(self) -> None:
+        self._close_record()
+        if self.shared and self.record is None:
+            self.evaluation.shared.pop((self.kind, self.id), None)  # a clean-up may submit an equal one
+        for future in self.holders:
+            future._cancel(futures.WITHDRAWN)
+        self._let_go()
 
     def prepare(self) -> None:
         """Ask the declaration for what the decision needs of it: when the decision is made it is too late to fail."""
@@ -243,6 +256,8 @@ class TaskCall(msgspec.Struct, eq=False):
         future = self.holders[0]
         future._source = other
         future._held = f"@{identity.digest(self.branch.path)[:8]}.{self.ordinal}"
+        if self.evaluation.scopes is not None:
+            self.evaluation.scopes.note_shield(self.evaluation.current, other.seq)
         first = next((holder for holder in other.holders if holder._kind != futures.CANCELED), None)
         self.done = True
         if first is None:
@@ -365,6 +380,9 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def again(self, delay: float = 0) -> None:
         """Schedule the same task again, with the same id, after so many seconds."""
+        if self.evaluation.scopes is not None and self.evaluation.scopes.bars(self.seq):
+            self.withdraw()
+            return
         if delay > 0:
             timer = self.evaluation.retry_timer(self.id, self.failed, delay, self.text)
             timer._subscribe(self._retry_now)

@@ -42,6 +42,8 @@ def decide(
         _forget_refused(evaluation)
         outcome = evaluation.hooks.before_close(outcome)
         _warn_of_abandoned(evaluation)
+        if outcome.by_request:
+            evaluation.scopes.close()
     if outcome is not None and outcome.alone:
         batch = outbox.Batch()
     else:

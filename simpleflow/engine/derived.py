@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import futures, identity
+from . import futures, identity, scopes
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -18,7 +18,7 @@ class Callback:
     in a re-run are the same.
     """
 
-    __slots__ = ("_evaluation", "_function", "_number", "_source", "future")
+    __slots__ = ("_evaluation", "_function", "_number", "_origin", "_source", "future")
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class Callback:
         self._evaluation = evaluation
         self._source = source
         self._function = function
+        self._origin = scopes.origin(evaluation)
         self._number = getattr(source, "_thens", 0)
         source._thens = self._number + 1
         self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)
@@ -49,7 +50,9 @@ class Callback:
 
     def _run(self, function: Callable[[], Any]) -> None:
         # Named only now: a source that waited for its own arguments did not know before what it is.
-        self._evaluation.spawn(identity.Branch(self.identity()), function, self.future).resume()
+        evaluation = self._evaluation
+        barred = scopes.barred(evaluation, self._origin)
+        evaluation.spawn(identity.Branch(self.identity()), function, self.future, barred=barred).resume()
 
     def identity(self) -> str:
         source = self._source

@@ -183,6 +183,8 @@ class Engine:
         running.submitted = None
         if entry.outcome is None:
             running.ordinals.compact()
+            if running.scopes is not None:
+                running.scopes.compact()
             running.ledger.activities.count()
             running.ledger.children.count()
         running.blobs.clear()

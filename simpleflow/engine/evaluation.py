@@ -255,10 +255,17 @@ class Evaluation:
         return self.root if self.current is None else self.current.branch
 
     def spawn(
-        self, branch: identity.Branch, function: Callable[[], Any], future: futures.Future[Any], scope: Any = None
+        self,
+        branch: identity.Branch,
+        function: Callable[[], Any],
+        future: futures.Future[Any],
+        scope: Any = None,
+        *,
+        barred: bool = False,
     ) -> strands.Strand:
         """Make a strand; whoever queues its ``resume`` starts it."""
         strand = strands.Strand(self, branch, function, future, scope)
+        strand.barred = barred
         self.strands[strand] = None
         return strand
 

@@ -154,7 +154,7 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
     context.last_completed_decision_id = evaluation.ledger.decisions.last_completed(evaluation.position)
     branch = f"hook(on_task_failure,{call.id},{call.attempts})"
     try:
-        returned = owner.call("on_task_failure", context, branch=branch)
+        returned = owner.call("on_task_failure", context, branch=branch, origin=call.seq)
         if isinstance(returned, TaskFailureContext):
             context = returned
         _apply(call, error, context, branch)
@@ -193,7 +193,9 @@ def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: st
         from .hooks import HookStrand
 
         before = evaluation.current
-        evaluation.current = HookStrand(evaluation, identity.Branch(branch), tuple, None)
+        strand = HookStrand(evaluation, identity.Branch(branch), tuple, None)
+        strand.barred = evaluation.scopes is not None and evaluation.scopes.bars(call.seq)
+        evaluation.current = strand
         try:
             other = context.a_task.submit_to(evaluation)
         finally:

@@ -26,6 +26,8 @@ FINISHED = "FINISHED"
 #: what a future holds: nothing yet, text that was not parsed yet, a value, an exception, its cancellation
 OPEN, TEXT, VALUE, FAILED, CANCELED = range(5)
 _NO_POSITION = -1
+#: details of what was not sent any more, because a cancel request was taken up
+WITHDRAWN = "cancellation was requested"
 
 
 class Source(Protocol):
@@ -117,7 +119,7 @@ class Future(Generic[T_co]):
         if self._kind == FAILED:
             self._read_error()
             return self._content  # type: ignore[no-any-return]  # holds an exception in this state
-        return errors.TaskCanceled(self._content) if self._kind == CANCELED else None
+        return self._canceled() if self._kind == CANCELED else None
 
     @property
     def state(self) -> str:
@@ -233,7 +235,13 @@ class Future(Generic[T_co]):
             if self._raises:
                 raise self._content
             return None
-        raise errors.TaskCanceled(self._content)
+        raise self._canceled()
+
+    def _canceled(self) -> errors.TaskCanceled:
+        evaluation = self._evaluation
+        if self._content is WITHDRAWN and evaluation is not None and evaluation.scopes is not None:
+            evaluation.scopes.told(evaluation.current)  # by this very exception
+        return errors.TaskCanceled(self._content)
 
     def _read_error(self) -> None:
         if self._evaluation is not None:

@@ -9,7 +9,7 @@ from greenlet import GreenletExit  # type: ignore[import-untyped]  # it ships no
 
 from simpleflow.core import errors, interrupts, numbers
 
-from . import futures, identity, records
+from . import futures, identity, records, scopes
 
 if TYPE_CHECKING:
     from . import evaluation as evaluations
@@ -48,6 +48,9 @@ class GroupFuture(futures.Future[Any]):
         self._contains = False
         self._starting: set[int] = set()
         self._scope: Any = None
+        self._origin = 0
+        #: a member was not sent, or never will be: a cancel request was taken up
+        self._withdrawn = False
         self._foreseen: list[list[int] | None] = []
 
     # -- life
@@ -71,6 +74,7 @@ class GroupFuture(futures.Future[Any]):
         strand = evaluation.current
         assert strand is not None
         self._scope = strand.scope
+        self._origin = scopes.origin(evaluation)
         self._branch = strand.branch.step(self.kind)
         self._foreseen = [self._cell(evaluation, entry) for entry in self.activities]
         for cell in self._foreseen:
@@ -129,6 +133,8 @@ class GroupFuture(futures.Future[Any]):
     def _note(self, place: int) -> None:
         self._seen.add(place)
         future = self.futures[place]
+        if future._kind == futures.CANCELED and future._content is futures.WITHDRAWN:
+            self._withdrawn = self._stopped = True
         contained = isinstance(future, GroupFuture) and (future._contains or not future._raises)
         if future._kind == futures.FAILED and self._stops and not self._stopped and not contained:
             self._stopped = True
@@ -143,8 +149,12 @@ class GroupFuture(futures.Future[Any]):
             place = len(self.futures)
             if place in self._starting:
                 return
-            self._starting.add(place)
             evaluation = self._needs_evaluation()
+            if scopes.barred(evaluation, self._origin):
+                self._withdrawn = self._stopped = True
+                self._go_on()
+                return
+            self._starting.add(place)
             # A strand of its own: a FuncGroup's function may wait.
             member, more = self._members[place], self._more()
             inner: futures.Future[Any] = futures.Future(evaluation, _Ignored(), False)
@@ -173,11 +183,17 @@ class GroupFuture(futures.Future[Any]):
         if any(exception is not None for exception in exceptions):
             for exception in exceptions:
                 self._read(exception)
+            if self._withdrawn:
+                self._cancel(futures.WITHDRAWN)
+                return
             if self.bubbles_exception_on_failure:
                 self._fail(errors.AggregateException(exceptions))
                 return
             self._content = errors.AggregateException(exceptions)
             self._settle(futures.FAILED)
+            return
+        if self._withdrawn:
+            self._cancel(futures.WITHDRAWN)
             return
         self._complete(self._results())
 

@@ -50,6 +50,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     decision: decisions.Decision
     #: nothing else is sent with it
     alone: bool = False
+    #: run() ended by a cancel request: of what is left only shielded clean-ups and markers are sent with it
+    by_request: bool = False
     #: a FailWorkflowExecution for what ``run()`` raised, for the hook
     reason: str = ""
     details: str | None = None
@@ -115,7 +117,7 @@ class Hooks:
     def history(self) -> LazyHistory:
         return LazyHistory(self._evaluation.task.events)
 
-    def call(self, name: str, *args: Any, branch: str = "") -> Any:
+    def call(self, name: str, *args: Any, branch: str = "", origin: int = -1) -> Any:
         """Call a hook if the class overrides it. What it raises comes out, as HookEnded what ends processes."""
         if name not in self._has:
             return None
@@ -123,7 +125,9 @@ class Hooks:
         if evaluation.instance is None:
             return None
         step = identity.Branch(branch or f"hook({name},,0)")
-        before, evaluation.current = evaluation.current, HookStrand(evaluation, step, _nothing, None)
+        strand = HookStrand(evaluation, step, _nothing, None)
+        strand.barred = evaluation.scopes is not None and evaluation.scopes.bars(origin)
+        before, evaluation.current = evaluation.current, strand
         try:
             return getattr(evaluation.instance, name)(*args)
         except (Exception, NeedHistory, NeedBlob):
@@ -170,7 +174,7 @@ class Hooks:
     def failed(self, error: BaseException) -> Outcome:
         """Return how the execution fails, for what ``run()`` raised."""
         if text.is_a(error, errors.TaskCanceled) and self._evaluation.cancelling:
-            return self.canceled()
+            return msgspec.structs.replace(self.canceled(), by_request=True)
         reason, details = described(error)
         return self.failing(reason, details)
 
@@ -246,6 +250,8 @@ class CancelRequest:
             return
         if not wanted:
             evaluation.refused_cancel = True
+            if evaluation.scopes is not None:
+                evaluation.scopes.give_up()
             return
         evaluation.outcome = hooks.canceled(alone=True)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from simpleflow.core import decisions
+from simpleflow.core import decisions, errors
 
 
 class Item(Protocol):
@@ -12,6 +12,8 @@ class Item(Protocol):
 
     seq: int
     queued: bool
+    #: "work" (a task, a child, a timer, a signal), "cancel" or "note" (a marker)
+    sort: ClassVar[str]
 
     @property
     def cap(self) -> str:
@@ -24,6 +26,9 @@ class Item(Protocol):
     def decision(self) -> decisions.Decision | None:
         """Return the decision, and book that it was sent; None when it is not wanted any more."""
 
+    def withdraw(self) -> None:
+        """Never send it: a cancel request was taken up. What waits for it is cancelled."""
+
 
 class Sent:
     """What most items have."""
@@ -31,6 +36,7 @@ class Sent:
     __slots__ = ("queued", "seq")
 
     cap: str = ""
+    sort: ClassVar[str] = "note"
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
@@ -40,21 +46,33 @@ class Sent:
     def waited_for(self) -> bool:
         return False
 
+    def withdraw(self) -> None:
+        raise errors.Misuse("what only tells something is sent in any case")
+
 
 class Cancellation(Sent):
     """The wish that a task that was scheduled be cancelled."""
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "withdrawn")
+
+    sort: ClassVar[str] = "cancel"
 
     def __init__(self, call: Any) -> None:
-        super().__init__(call.evaluation.next_seq())
+        evaluation = call.evaluation
+        super().__init__(evaluation.next_seq())
         self.call = call
+        self.withdrawn = False
+        if evaluation.scopes is not None:
+            evaluation.scopes.note_shield(evaluation.current, self.seq)
 
     @property
     def done(self) -> bool:
         """Nobody wants it any more: the task ended meanwhile, or was told already."""
         record = self.call.record
-        return record is None or record.outcome is not None or record.cancel_seen
+        return self.withdrawn or record is None or record.outcome is not None or record.cancel_seen
+
+    def withdraw(self) -> None:
+        self.withdrawn = True
 
     def decision(self) -> decisions.Decision | None:
         record = self.call.record

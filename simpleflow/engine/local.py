@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LocalCall:
     """One local activity."""
 
-    __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "text")
+    __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "seq", "text")
 
     def __init__(self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool) -> None:
         found: list[futures.Future[Any]] = []
@@ -40,8 +40,12 @@ class LocalCall:
         self.record: records.Record | None = evaluation.ledger.markers.claim(
             (marker_records.LOCAL_ACTIVITY, marker_records.own_key(self.key, self.branch, self.ordinal))
         )
+        self.seq = evaluation.next_seq()
         if self.record is None:
-            evaluation.local_open[self.key] = self
+            if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
+                self.withdraw()
+            else:
+                evaluation.local_open[self.key] = self
             return
         self.record.call = self
         for event in self.record.undelivered or ():
@@ -89,6 +93,11 @@ class LocalCall:
 
     def state(self, future: futures.Future[Any]) -> str:
         return futures.PENDING
+
+    def withdraw(self) -> None:
+        """Never run it: a cancel request was taken up."""
+        self.evaluation.local_open.pop(self.key, None)
+        self.future._cancel(futures.WITHDRAWN)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
         self.evaluation.local_open.pop(self.key, None)

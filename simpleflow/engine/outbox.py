@@ -62,6 +62,10 @@ class Outbox:
                 item.queued = False
             self._heaps[cap] = []
 
+    def waiting(self) -> list[items.Item]:
+        """Return what waits to be sent, in order of submission."""
+        return [item for _, item in sorted(entry for heap in self._heaps.values() for entry in heap)]
+
     def __len__(self) -> int:
         return sum(map(len, self._heaps.values()))
 

@@ -53,6 +53,12 @@ class Scopes:
         self._evaluation = evaluation
         #: a cancel request was taken up by the scope of run(), and not raised there yet
         self.owed = False
+        #: number of the last submission before a cancel request was taken up; 0: none was
+        self.taken = 0
+        #: submissions that go on all the same: made in a shield
+        self._exempt: set[int] = set()
+        #: later ones, by code that is no clean-up
+        self._barred: set[int] = set()
 
     def cancel_requested(self) -> bool:
         """Take up a cancel request; False when run() itself has no scope open."""
@@ -64,7 +70,71 @@ class Scopes:
             outermost = outermost.parent
         self.owed = True
         interrupt(self._evaluation, outermost)
+        self._take_up(outermost)
         return True
+
+    # -- after a request was taken up nothing new is sent, but for clean-ups: what is submitted in a shield, and by code
+    # that was told of the cancellation
+
+    def _take_up(self, outermost: Scope) -> None:
+        evaluation = self._evaluation
+        self.taken = evaluation.next_seq()
+        for strand in evaluation.strands:
+            if not _within(outermost, strand.scope) and not shielded(strand):
+                strand.barred = True  # a callback: it is never told
+        for call in list(evaluation.local_open.values()):
+            if self.bars(call.seq):
+                call.withdraw()
+        for item in evaluation.outbox.waiting():
+            if item.sort == "work" and self.bars(item.seq) and not getattr(item, "done", False):
+                item.withdraw()
+
+    def bars(self, seq: int) -> bool:
+        """Whether this submission may not be sent, now or again."""
+        if not self.taken or seq in self._exempt:
+            return False
+        return seq < self.taken or seq in self._barred
+
+    def admits(self, strand: strands.Strand | None, seq: int) -> bool:
+        """Whether what this strand submits may be sent; of no strand: by what was said before."""
+        if self.note_shield(strand, seq) or not self.taken:
+            return True
+        if strand is not None and seq > self.taken and _bars(strand):
+            self._barred.add(seq)
+        return not self.bars(seq)
+
+    def note_shield(self, strand: strands.Strand | None, seq: int) -> bool:
+        """Remember a submission that is made in a shield; return whether this is one."""
+        if strand is None or not shielded(strand):
+            return False
+        self._exempt.add(seq)
+        return True
+
+    def told(self, strand: strands.Strand | None) -> None:
+        """The strand read a task that was withdrawn: it knows."""
+        if strand is not None and strand.doomed is not None and reaches(strand.doomed, strand.scope):
+            strand.doomed = None
+
+    def close(self) -> None:
+        """The run ends by the request: what waits to be sent is withdrawn, but for markers and shielded clean-ups."""
+        for item in self._evaluation.outbox.waiting():
+            if item.sort != "note" and item.seq not in self._exempt and not getattr(item, "done", False):
+                item.withdraw()
+
+    def give_up(self) -> None:
+        """The class refused the request after all."""
+        self.taken = 0
+
+    def compact(self) -> None:
+        """Forget what is over: the execution is suspended."""
+        if self._exempt or self._barred:
+            book = self._evaluation.ledger
+            live = {item.seq for item in self._evaluation.outbox.waiting()}
+            for record in (*book.activities.by_id.values(), *book.children.by_id.values()):
+                live.add(getattr(record.call, "seq", 0))
+            live.update(timer.seq for timer in self._evaluation.open_timers.values())
+            self._exempt &= live
+            self._barred &= live
 
 
 def interrupt(evaluation: evaluations.Evaluation, of: Scope) -> None:
@@ -111,6 +181,38 @@ def reaches(of: Scope, inner: Scope | None) -> bool:
             return True
         inner = inner.parent
     return False
+
+
+def origin(evaluation: evaluations.Evaluation) -> int:
+    """Return a number for a callback or group that is made now: ``barred`` tells by it whether that is a clean-up."""
+    strand, seq = evaluation.current, evaluation.next_seq()
+    if evaluation.scopes is None:
+        return seq
+    if strand is None or shielded(strand):
+        return _EXEMPT
+    return _BARRED if evaluation.scopes.taken and _bars(strand) else seq
+
+
+def barred(evaluation: evaluations.Evaluation, made: int) -> bool:
+    """Whether what a callback, group or hook of this origin submits now may not be sent."""
+    return evaluation.scopes is not None and _EXEMPT != made < evaluation.scopes.taken
+
+
+def shielded(strand: strands.Strand) -> bool:
+    """Whether the strand's code runs inside a shield."""
+    inner = strand.scope
+    while inner is not None and not inner.is_shield:
+        inner = inner.parent
+    return inner is not None
+
+
+def _bars(strand: strands.Strand) -> bool:
+    """Whether the strand's code is no clean-up: it was not told of the cancellation, or never will be."""
+    return strand.barred or (strand.doomed is not None and reaches(strand.doomed, strand.scope))
+
+
+#: origins of what is always, and never, a clean-up
+_EXEMPT, _BARRED = 0, -1
 
 
 def _waits_for_arms(strand: strands.Strand) -> bool:

@@ -145,6 +145,8 @@ class SignalCall(once.Once):
 
     __slots__ = ("control", "done", "future", "name", "run_id", "text", "workflow_id")
 
+    sort = "work"
+
     def __init__(
         self,
         evaluation: evaluations.Evaluation,
@@ -168,7 +170,10 @@ class SignalCall(once.Once):
         book = evaluation.ledger.signals_out
         self.record = book.claim(self.control, book.key(workflow_id, run_id, name, None))
         if self.record is None:
-            evaluation.outbox.push(self)
+            if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
+                self.withdraw()
+            else:
+                evaluation.outbox.push(self)
         else:
             self.record.call = self
             for event in self.record.undelivered or ():
@@ -194,6 +199,10 @@ class SignalCall(once.Once):
         future._cancel()
         return True
 
+    def withdraw(self) -> None:
+        self.done = True
+        self.future._cancel(futures.WITHDRAWN)
+
     def decision(self) -> decisions.Decision | None:
         if self.done:
             return None
@@ -211,7 +220,7 @@ class SignalCall(once.Once):
 def propagate(evaluation: evaluations.Evaluation, event: Any) -> None:
     """Send a signal of ours on to the children that are open and to the parent, but not to where it came from."""
     said = _envelope(event.attributes.input)
-    if said is None:
+    if said is None or (evaluation.scopes is not None and evaluation.scopes.taken):
         return
     targets = []
     parent = evaluation.started.parent_workflow_execution

@@ -27,6 +27,7 @@ class Strand:
     """One piece of program with its own place to block, branch and cancellation scope."""
 
     __slots__ = (
+        "barred",
         "branch",
         "closing",
         "deaths",
@@ -62,6 +63,8 @@ class Strand:
         self.let: Any = None
         #: scope whose cancellation is raised at the next wait that it reaches
         self.doomed: scopes.Scope | None = None
+        #: what it submits is not sent: a cancel request was taken up, and it is no clean-up
+        self.barred = False
         #: a cancel request closes the execution at the next wait
         self.closing = False
         #: how often it was told to end

@@ -94,7 +94,10 @@ def activity(
     if record is None:
         call.foreseen()
         call.since = evaluation.position
-        evaluation.outbox.push(call)
+        if evaluation.scopes is None:
+            evaluation.outbox.push(call)
+        else:
+            call.push()
     else:
         call.claimed(record)
     return future

@@ -18,6 +18,7 @@ class TimerCall(items.Sent):
     __slots__ = ("cancelling", "control", "delay", "done", "evaluation", "future", "id", "ordinal", "record", "watched")
 
     cap = "timer"
+    sort = "work"
 
     def __init__(self, evaluation: evaluations.Evaluation, timer_id: str, delay: Any, control: str | None) -> None:
         super().__init__(evaluation.next_seq())
@@ -43,14 +44,26 @@ class TimerCall(items.Sent):
         evaluation.note(self)
         self.record: records.Record | None = evaluation.ledger.timers.claim(timer_id)
         if self.record is None:
-            evaluation.outbox.push(self)
+            self._push()
         else:
             self.record.call = self
             waiting, self.record.undelivered = self.record.undelivered, None
             for event in waiting or ():
                 self.deliver(event)
             if not self.record.scheduled and not self.done and not self.queued:
-                evaluation.outbox.push(self)
+                self._push()
+
+    def _push(self) -> None:
+        evaluation = self.evaluation
+        if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
+            self.withdraw()
+        else:
+            evaluation.outbox.push(self)
+
+    def withdraw(self) -> None:
+        self._closed()
+        self.future._cancel(futures.WITHDRAWN)
+        self._cancelled()
 
     def cut(self) -> None:
         """Its evaluation is gone."""
@@ -79,7 +92,7 @@ class TimerCall(items.Sent):
             cause = event.attributes.cause
             if records.passes(cause):
                 if self.record is not None and not self.record.scheduled and not self.queued:
-                    self.evaluation.outbox.push(self)
+                    self._push()
                 return
             self._closed()
             self.future._fail(errors.TaskFailed(f"timer {self.id}", cause, failures.ADVICE.get(cause)))
