@@ -26,6 +26,17 @@ class RealClock:
         return time.monotonic()
 
 
+class SleepClock(RealClock):
+    """The machine's clocks; the monotonic one goes on while the machine sleeps, where the system has such a clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+#: Linux counts a suspended laptop's sleep on this clock alone
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class VirtualClock:
     """A clock that stands still until it is moved; both readings move together."""
 

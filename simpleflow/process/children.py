@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import IO
 
 from . import forks, lifeline, tree
+
+logger = logging.getLogger(__name__)
 
 
 class Child:
@@ -99,10 +102,15 @@ class Child:
         """End the child and everything it started: SIGTERM, ``wait`` seconds, SIGKILL. Return its exit status."""
         if not self._ours:
             return 0
-        if self._process.poll() is None:
-            tree.end_tree(self.pid, wait=wait, group=True, mark=self._mark)
-        else:
-            self._end_orphans()
+        try:
+            if self._process.poll() is None:
+                tree.end_tree(self.pid, wait=wait, group=True, mark=self._mark)
+            else:
+                self._end_orphans()
+        except OSError as error:  # no descriptor is left to look for the others with
+            logger.warning("What child %d started cannot be found (%s): its process group is killed.", self.pid, error)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
         self.release()
         return self._process.wait()
 

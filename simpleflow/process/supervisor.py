@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 SETTLED = 60.0
 #: seconds before the first restart, and at most
 FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
+#: so many short lives in a row are told as a crash loop
+LOOP = 5
 
 
 def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[Any]) -> list[str]:
@@ -43,6 +45,17 @@ class _Place:
         self.started = 0.0
         self.ready = ready
         self.delay = FIRST_DELAY
+        #: starts in a row that failed, or whose child soon ended
+        self.short = 0
+
+    def put_off(self, now: float) -> None:
+        """Wait before the next start, and longer before the one after it."""
+        self.ready = now + self.delay
+        self.delay = min(self.delay * 2, LONGEST_DELAY)
+        self.short += 1
+
+    def settle(self) -> None:
+        self.delay, self.short = FIRST_DELAY, 0
 
 
 class Supervisor(NamedMixin):
@@ -146,20 +159,19 @@ class Supervisor(NamedMixin):
                 self._ended(place, status, now)
 
     def _start(self, place: _Place, now: float) -> None:
+        place.started = self._last_start = now
         try:
             place.child = self._child()
-        except OSError as error:
-            # No memory, no free process or file: the other children work on, and this one is tried again.
-            place.ready = now + place.delay
+        except Exception as error:  # no process, memory or descriptor to be had, a folder that is away
+            place.child = None
             logger.error(
-                "A child cannot be started: %s; it is tried again in %.1f s.",
+                "A child cannot be started (%s); next attempt after %.1f s. %d others go on.",
                 error,
                 place.delay,
-                extra={"action": "start_refused"},
+                len(self.pids),
+                extra={"action": "start_failed"},
             )
-            place.delay = min(place.delay * 2, LONGEST_DELAY)
-            return
-        place.started = self._last_start = now
+            place.put_off(now)
 
     def _child(self) -> Child:
         if self._log is None:
@@ -176,8 +188,8 @@ class Supervisor(NamedMixin):
             self.status = self.status or status
             self._places.remove(place)
             return
-        place.delay = FIRST_DELAY if now - place.started >= SETTLED else place.delay
-        place.ready = now + place.delay
+        if now - place.started >= SETTLED:
+            place.settle()
         logger.warning(
             "Child %d %s; it is started again in %.1f s.",
             pid,
@@ -185,7 +197,18 @@ class Supervisor(NamedMixin):
             place.delay,
             extra={"action": "restart", "child": pid, "status": status},
         )
-        place.delay = min(place.delay * 2, LONGEST_DELAY)
+        place.put_off(now)
+        if place.short % LOOP == 0:
+            logger.error(
+                "Crash loop: %d children in a row did not live for %.0f s, the last one %s. Its own words are in %s. "
+                "It is started again every %.0f s at most.",
+                place.short,
+                SETTLED,
+                describe_exit(status),
+                self._log or "the lines above",
+                LONGEST_DELAY,
+                extra={"action": "crash_loop", "status": status},
+            )
 
     def _drain(self) -> None:
         self._signal(signal.SIGTERM)

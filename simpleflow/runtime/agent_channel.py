@@ -90,22 +90,27 @@ class Channel:
             if order.deadline is not None and self._timer is None:
                 # What still runs shortly before the machine goes is failed with the reason that is rescheduled.
                 left = max(0.0, order.deadline - self._time.now())
-                self._timer = threading.Timer(left - min(INTERRUPT, left / 2), self._worker.interrupt)
-                self._timer.daemon = True
-                self._timer.start()
+                timer = threading.Timer(left - min(INTERRUPT, left / 2), self._worker.interrupt)
+                timer.daemon = True
+                timer.start()
+                self._timer = timer
 
     def _serve(self) -> None:
         while not self._closed.is_set():
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection = None
             try:
+                connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 connection.connect(self._path)
                 reader = threading.Thread(target=self._read, args=(connection,), name="orders", daemon=True)
                 reader.start()
                 self._report(connection, reader.is_alive)
             except OSError as error:
                 logger.debug("The agent's socket %s is not reachable: %s", self._path, error)
+            except RuntimeError as error:  # no thread to be had
+                logger.warning("The agent's orders cannot be read (%s); next attempt after %.0f s.", error, RECONNECT)
             finally:
-                connection.close()
+                if connection is not None:
+                    connection.close()
             self._closed.wait(RECONNECT)
 
     def _report(self, connection: socket.socket, connected: Callable[[], bool]) -> None:
@@ -116,7 +121,7 @@ class Channel:
             self._worker.changed.wait(EVERY)
 
     def _read(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError), connection.makefile("rb") as lines:
+        with contextlib.suppress(OSError, ValueError, RuntimeError), connection.makefile("rb") as lines:
             for text in lines:
                 try:
                     self.obey(msgspec.json.decode(text, type=Order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from simpleflow.core import clock, limits, retries
@@ -52,21 +53,20 @@ class Heartbeat:
         self._due = min(self._due, max(now, self._sent + self._interval))
 
     @property
+    def interval(self) -> float:
+        """Seconds between two beats."""
+        return self._interval
+
+    @property
     def wait(self) -> float:
         """Seconds until the next beat is due."""
         return max(0.0, self._due - self._time.monotonic())
 
     def beat(self) -> Verdict:
         """Send one heartbeat now."""
-        request: dict[str, Any] = {"taskToken": self._token}
-        if self._details is not None:
-            request["details"] = self._details[: limits.HEARTBEAT_DETAILS]
         now = self._time.monotonic()
-        self._sent = now
         try:
-            status = self._transport.call("RecordActivityTaskHeartbeat", request)
-        except errors.UnknownResourceFault:
-            return Verdict.GONE
+            verdict = self._send(now)
         except Exception as error:  # an answer that nobody understands, too: the task goes on
             self._due = now + min(self._interval, self._backoff.next())
             logger.log(
@@ -78,4 +78,31 @@ class Heartbeat:
             return Verdict.GO_ON
         self._backoff.reset()
         self._due = now + self._interval
+        return verdict
+
+    def ask(self, wait: Callable[[float], bool]) -> Verdict:
+        """Send heartbeats until the service said whose the task is; ``wait`` sleeps, and says when to give up."""
+        while True:
+            try:
+                return self._send(self._time.monotonic())
+            except Exception as error:
+                delay = self._backoff.next(retries.LONGEST[errors.kind_of(error)])
+                logger.log(
+                    logging.WARNING if self._backoff.attempts == 1 else logging.DEBUG,
+                    "Whether the task may begin is not known (%s); the question is repeated until it is answered.",
+                    error,
+                    extra={"action": "heartbeat_failed"},
+                )
+                if wait(delay):
+                    return Verdict.GONE
+
+    def _send(self, now: float) -> Verdict:
+        request: dict[str, Any] = {"taskToken": self._token}
+        if self._details is not None:
+            request["details"] = self._details[: limits.HEARTBEAT_DETAILS]
+        self._sent = now
+        try:
+            status = self._transport.call("RecordActivityTaskHeartbeat", request)
+        except errors.UnknownResourceFault:
+            return Verdict.GONE
         return Verdict.CANCEL if status.cancel_requested else Verdict.GO_ON

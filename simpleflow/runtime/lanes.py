@@ -171,7 +171,10 @@ class DeciderProcess(NamedMixin):
             thread.start()
         self._engine.run(lambda: self._stop.draining)
         self._step.drain()
-        threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
+        try:
+            threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
+        except RuntimeError as error:  # no thread to be had
+            logger.warning("The open polls are not ended at once (%s): they end by themselves.", error)
         self._engine.run(lambda: self._stop.hurried or not any(thread.is_alive() for thread in self._threads))
         self._step.stopping()
         if self._dog is not None:

@@ -113,9 +113,15 @@ class Resolver:
         def run(activity: engines.LocalActivity) -> None:
             ended[activity.key] = self._local(activity, task)
 
-        threads = [threading.Thread(target=run, args=(each,), name=f"local-{each.key}", daemon=True) for each in local]
-        for thread in threads:
-            thread.start()
+        threads = []
+        for each in local:
+            thread = threading.Thread(target=run, args=(each,), name=f"local-{each.key}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread to be had: one after another, here
+                run(each)
+            else:
+                threads.append(thread)
         for thread in threads:
             thread.join()
         if len(ended) < len(local):

@@ -124,9 +124,9 @@ class Runner:
         self._child.end(wait=0)
 
     @property
-    def ended(self) -> bool:
-        """True once ``end`` was called: its death is no accident."""
-        return self._ended
+    def alive(self) -> bool:
+        """Whether it may be given a task: ``end`` was not called, and its process has not died."""
+        return not self._ended and self._child.poll() is None
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -74,11 +74,11 @@ class Slot:
     def start(self) -> None:
         self._thread.start()
 
-    def give(self, answer: Any) -> None:
-        """Take a task: the answer of a poll."""
+    def give(self, answer: Any, opened: float) -> None:
+        """Take a task: the answer of a poll, and when that was opened (``time.monotonic()``)."""
         task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
         self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now())
-        self._box.put((task, answer.task_token))
+        self._box.put((task, answer.task_token, opened))
 
     def interrupt(self) -> None:
         """End the task, if one runs, as failed because of the machine."""
@@ -137,7 +137,7 @@ class Slot:
         """Have a living runner that is not due to be recycled."""
         runner, options = self._runner, self._worker.options
         if runner is not None:
-            if not runner.ended and runner.tasks < options.max_tasks and runner.memory < options.max_mib << 20:
+            if runner.alive and runner.tasks < options.max_tasks and runner.memory < options.max_mib << 20:
                 return
             self._runner = None
             runner.dismiss()
@@ -150,9 +150,9 @@ class Slot:
             self._runner = None
             raise
 
-    def _work(self, task: values.Task, token: str) -> None:
+    def _work(self, task: values.Task, token: str, opened: float) -> None:
         try:
-            answer = self._answer_of(task, token)
+            answer = self._answer_of(task, token, opened)
         except BaseException:
             # Its runner may work on: what it says next would be taken for the answer to another task.
             if self._runner is not None:
@@ -161,17 +161,41 @@ class Slot:
         if answer is not None:
             self._respond(task, token, answer)
 
-    def _answer_of(self, task: values.Task, token: str) -> values.Answer | None:
+    def _answer_of(self, task: values.Task, token: str, opened: float) -> values.Answer | None:
         """Run the task to its end; None when nobody waits for its answer any more."""
-        runner = self._runner
-        assert runner is not None
         beat = heartbeat.Heartbeat(
             self._worker.transport, token, every=self._worker.options.heartbeat, time=self._worker.time
         )
+        if task.name in self._declared:
+            self._know(task, self._declared[task.name], beat)
+        refusal = self._refusal(task, beat, opened)
+        if refusal is not heartbeat.Verdict.GO_ON:
+            return values.Canceled() if refusal is heartbeat.Verdict.CANCEL else None
+        try:
+            self._fresh()  # an idle runner may have died
+        except Exception as error:
+            logger.error("A task runner did not start (%s): task %s is handed back.", error, task.id)
+            return failures.of_words("RunnerNotStarted", str(error), reason=values.INTERRUPTED)
+        assert self._runner is not None
+        return self._attend(self._runner, task, beat)
+
+    def _refusal(self, task: values.Task, beat: heartbeat.Heartbeat, opened: float) -> heartbeat.Verdict:
+        """Ask whether the task is still its own when it may have been taken long ago.
+
+        A process that was stopped, or whose machine slept, cannot tell when the poll's answer came: what counts is
+        when the poll was opened.
+        """
+        if self._worker.time.monotonic() - opened <= beat.interval:
+            return heartbeat.Verdict.GO_ON
+        verdict = beat.ask(self._wait)
+        if verdict is heartbeat.Verdict.GONE:
+            logger.warning("Task %s is not this worker's any more; it is not begun.", task.id)
+        return verdict
+
+    def _attend(self, runner: pool.Runner, task: values.Task, beat: heartbeat.Heartbeat) -> values.Answer | None:
+        """Have the runner run the task, and keep it alive meanwhile."""
         cancelled_at: float | None = None
         try:
-            if task.name in self._declared:
-                self._know(task, self._declared[task.name], beat)
             runner.start(task)
             while True:
                 frame = runner.receive(self._patience(beat, cancelled_at))

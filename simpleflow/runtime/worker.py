@@ -8,8 +8,9 @@ import queue
 import threading
 import time as real_time
 import uuid
+from collections.abc import Callable
 
-from simpleflow.core import clock, documents
+from simpleflow.core import clock, documents, retries
 from simpleflow.process import NamedMixin, Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
@@ -61,7 +62,7 @@ class Worker(NamedMixin):
         self._transport = transport
         self._options = options
         self._stop = stop or Stop()
-        self._time = time or clock.RealClock()
+        self._time = time or clock.SleepClock()
         self._free: queue.SimpleQueue[slots.Slot | None] = queue.SimpleQueue()
         self._slots = [slots.Slot(self, number) for number in range(options.processes)]
         self._poll_id = f"{uuid.uuid4().hex}-worker"
@@ -70,7 +71,6 @@ class Worker(NamedMixin):
         self._poller = threading.Thread(target=self._poll_loop, name="poller", daemon=True)
         #: called on every change of what ``status`` says
         self.changed = threading.Event()
-        self._taken = 0
 
     # -- what slots need
 
@@ -117,7 +117,10 @@ class Worker(NamedMixin):
             return
         self._no_polls.set()
         self._free.put(None)
-        threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
+        try:
+            threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
+        except RuntimeError as error:  # no thread to be had
+            logger.warning("The open poll is not ended at once (%s): it ends by itself.", error)
         self.changed.set()
 
     def _revoke(self) -> None:
@@ -143,8 +146,8 @@ class Worker(NamedMixin):
         for number, slot in enumerate(self._slots):
             if number and self._stop.level == Stop.RUN and not self._no_polls.is_set():
                 real_time.sleep(self._options.stagger)
-            slot.start()
-        self._poller.start()
+            self._insist_on(slot.start)
+        self._insist_on(self._poller.start)
         try:
             while not self._stop.draining and (linger or self._poller.is_alive()):
                 self._stop.wait(None if linger else 1.0)
@@ -152,6 +155,19 @@ class Worker(NamedMixin):
         finally:
             for slot in self._slots:
                 slot.close()
+
+    def _insist_on(self, start: Callable[[], None]) -> None:
+        """Start a thread; while the system has none to give the worker waits, and what runs goes on."""
+        backoff = retries.Backoff()
+        while True:
+            try:
+                return start()
+            except RuntimeError as error:
+                if self._stop.draining:
+                    return None
+                delay = backoff.next()
+                logger.error("A thread does not start (%s); next attempt after %.1f s.", error, delay)
+                real_time.sleep(delay)
 
     def _finish(self) -> None:
         self.stop_polling()
@@ -168,7 +184,7 @@ class Worker(NamedMixin):
         slot.start()
         waiting = self._free.get()
         assert waiting is slot
-        slot.give(answer)
+        slot.give(answer, float("-inf"))
         while slot.shown is not None:
             if self._stop.wait(0.05) == Stop.HURRY:
                 slot.interrupt()
@@ -182,11 +198,11 @@ class Worker(NamedMixin):
                 break
             answer = None
             while answer is None and not self._no_polls.is_set():
+                opened = self._time.monotonic()
                 answer = self._poll(pace)
             if answer is None:
                 break
-            slot.give(answer)
-            self._taken += 1
+            slot.give(answer, opened)
             self.changed.set()
             if self._options.one_task:
                 self._no_polls.set()

@@ -117,3 +117,46 @@ def test_orphans_of_a_dead_child_are_found_by_their_group(tmp_path: Path) -> Non
 )
 def test_an_exit_status_in_words(status: int, words: str) -> None:
     assert describe_exit(status) == words
+
+
+def test_what_cannot_be_started_is_tried_again_and_the_others_live(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log's folder is away for a while."""
+    born, logs = tmp_path / "born", tmp_path / "logs"
+    born.mkdir()
+    logs.mkdir()
+    supervisor = Supervisor(
+        payloads.record, [str(born)], nb_children=2, background=True, env=ENV, log=str(logs / "log")
+    )
+    supervisor.start()
+    payloads.eventually(lambda: len(pids(born)) == 2)
+    first, second = pids(born)
+    logs.rename(tmp_path / "away")
+    os.kill(first, signal.SIGKILL)
+    payloads.eventually(lambda: "cannot be started" in caplog.text)
+    assert payloads.alive(second)
+    (tmp_path / "away").rename(logs)
+    payloads.eventually(lambda: len(pids(born)) == 3)
+    assert payloads.alive(second)
+    supervisor.stop()
+
+
+def test_a_crash_loop_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    supervisor = Supervisor([sys.executable, "-Sc", "raise SystemExit(3)"], background=True, env=ENV)
+    supervisor.start()
+    payloads.eventually(lambda: "Crash loop: 5 children" in caplog.text)
+    assert "exited with status 3" in caplog.text
+    supervisor.stop()
+
+
+def test_a_child_is_ended_although_no_descriptor_is_left(tmp_path: Path) -> None:
+    code = (
+        "import os, resource, sys\n"
+        "from simpleflow.process import Child\n"
+        "child = Child([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), 4096))\n"
+        "print(child.end(wait=0))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
+    assert ended.stdout == "-9\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +38,8 @@ class FakeSwf:
         self.revoked = 0
         self.cancel_requested = False
         self.unknown = False
+        #: called when a poll brought a task, before it is answered
+        self.at_task: Callable[[], None] = lambda: None
         self._wake = threading.Event()
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
@@ -52,7 +54,9 @@ class FakeSwf:
             self._wake.clear()
             for _ in range(100):
                 try:
-                    return self.tasks.get(timeout=0.02)
+                    found = self.tasks.get(timeout=0.02)
+                    self.at_task()
+                    return found
                 except queue.Empty:
                     if self._wake.is_set():
                         break

@@ -15,6 +15,16 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+def write(path: str) -> None:
+    Path(path).write_text("")
+
+
+def wait_for(path: str) -> str:
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return path
+
+
 def fail(message: str) -> NoReturn:
     raise ValueError(message)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from fake_swf import FakeSwf, task
 from worker_fixtures import Start, alive, answer, details, eventually, start, swf
 
+from simpleflow.core import clock
 from simpleflow.process import Stop
 
 __all__ = ["start", "swf"]
@@ -218,3 +220,104 @@ def test_one_task_and_no_more(swf: FakeSwf, start: Start) -> None:
     assert answer(swf)[1]["taskToken"] == "token-1"
     eventually(lambda: made.acknowledged)
     assert swf.tasks.qsize() == 1
+
+
+class Asleep(clock.SleepClock):
+    """The machine's clock, and what the test says that the machine slept."""
+
+    slept = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.slept
+
+
+@pytest.fixture
+def asleep(swf: FakeSwf) -> Asleep:
+    """The machine sleeps for 100 s each time when a task has come."""
+    time = Asleep()
+
+    def sleep() -> None:
+        time.slept += 100.0
+
+    swf.at_task = sleep
+    return time
+
+
+def test_a_worker_that_slept_after_the_poll_asks_whose_the_task_is(
+    swf: FakeSwf, start: Start, asleep: Asleep, tmp_path: Path
+) -> None:
+    swf.unknown = True
+    swf.failing = {"RecordActivityTaskHeartbeat": 2}
+    begun = start(heartbeat=60.0, time=asleep)
+    swf.tasks.put(task("write", str(tmp_path / "ran")))
+    eventually(lambda: swf.beats and not begun.running)
+    swf.unknown = False
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "t2"
+    assert [beat["taskToken"] for beat in swf.beats] == ["token-1", "t2"]
+    assert not (tmp_path / "ran").exists()
+    assert not swf.failing["RecordActivityTaskHeartbeat"]
+
+
+def test_a_task_that_was_cancelled_while_the_worker_slept_is_not_begun(
+    swf: FakeSwf, start: Start, asleep: Asleep, tmp_path: Path
+) -> None:
+    swf.cancel_requested = True
+    start(heartbeat=60.0, time=asleep)
+    swf.tasks.put(task("write", str(tmp_path / "ran")))
+    assert answer(swf)[0] == "RespondActivityTaskCanceled"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_task_that_comes_at_once_is_not_asked_for(swf: FakeSwf, start: Start) -> None:
+    swf.tasks.put(task("add", 1, 2))
+    start(heartbeat=60.0)
+    assert answer(swf)[0] == "RespondActivityTaskCompleted"
+    assert swf.beats == []
+
+
+def test_a_runner_that_dies_while_it_is_idle_costs_no_task(swf: FakeSwf, start: Start) -> None:
+    start()
+    swf.tasks.put(task("own_pid"))
+    pid = json.loads(answer(swf)[1]["result"])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid))
+    swf.tasks.put(task("own_pid", token="t2"))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskCompleted"
+    assert json.loads(request["result"]) != pid
+
+
+def test_a_runner_that_cannot_be_started_takes_nothing_from_the_others(
+    swf: FakeSwf, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = start(processes=2, max_tasks=1)
+    swf.tasks.put(task("wait_for", str(tmp_path / "go")))
+    eventually(lambda: begun.running and begun.polling)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "no-such-python"))
+        swf.tasks.put(task("add", 1, 2, token="t2"))
+        assert answer(swf)[1]["taskToken"] == "t2"
+        eventually(lambda: "did not start" in caplog.text)
+        (tmp_path / "go").write_text("")
+        assert answer(swf)[1]["taskToken"] == "token-1"
+    swf.tasks.put(task("add", 3, 4, token="t3"))
+    assert answer(swf)[1]["result"] == "7"
+
+
+def test_a_thread_that_cannot_be_started_is_waited_for(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, refused = threading.Thread.start, ["slot-0", "poller"]
+
+    def scarce(thread: threading.Thread) -> None:
+        if thread.name in refused:
+            refused.remove(thread.name)
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    start()
+    swf.tasks.put(task("add", 1, 2))
+    assert answer(swf)[1]["result"] == "3"
+    assert refused == []
