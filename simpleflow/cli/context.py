@@ -27,6 +27,11 @@ DOMAIN_HELP = "SWF domain (SWF_DOMAIN); without --backend or --endpoint-url it m
 FORMATS = ("csv", "tsv", "tabular", "human", "json", "prettyjson")
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of an option that takes ``a,b,c``."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 @dataclasses.dataclass(kw_only=True)
 class State:
     """The global options of one call; those given after the command replace those before it."""

@@ -27,6 +27,12 @@ from . import context
 @click.option(
     "-N", "--nb-processes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Decider processes."
 )
+@click.option(
+    "--modules",
+    metavar="PREFIX,...",
+    default="",
+    help="Load only classes that are defined in these modules, besides WORKFLOWS (default: any that can be imported).",
+)
 @click.option("-l", "--log-level", metavar="LEVEL", help="Deprecated: set LOG_LEVEL.")
 @click.option(
     "--watchdog",
@@ -44,13 +50,15 @@ def start(
     domain: str | None,
     task_list: str | None,
     nb_processes: int,
+    modules: str,
     log_level: str | None,
     watchdog: float,
     sticky: bool,
 ) -> int:
     """Run deciders until SIGTERM, which drains; a second one hurries.
 
-    WORKFLOWS are dotted names of classes that are loaded at start. Others are loaded when a decision task names them.
+    WORKFLOWS are dotted names of classes that are loaded at start. Others are loaded when a decision task names them:
+    whoever may start a workflow chooses which class is imported, within --modules.
     """
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure(level=log_level)
@@ -68,6 +76,7 @@ def start(
         place=context.place(state, connection),
         task_list=chosen,
         workflows=workflows,
+        modules=context.listed(modules),
         watchdog=watchdog,
         sticky=sticky,
     )

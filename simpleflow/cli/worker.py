@@ -29,7 +29,9 @@ from . import context
     show_default=True,
     help="Seconds between two heartbeats, at most.",
 )
-@click.option("--modules", metavar="PREFIX,...", default="", help="Run activities of these modules only.")
+@click.option(
+    "--modules", metavar="PREFIX,...", default="", help="Run only activities that are defined in these modules."
+)
 @click.option("--one-task", is_flag=True, help="End after one task.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
 @click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")
@@ -52,7 +54,9 @@ def start(
 ) -> None:
     """Run a worker for one task list until SIGTERM, which drains; a second one ends its tasks.
 
-    Scheduling a task runs code: without --modules everything that Python can import here may be called.
+    Scheduling a task runs code: without --modules everything that Python can import here may be called. With it, what
+    counts is where a callable is defined: --modules films lets films.render and films.night.render run, neither
+    films_old.render nor os.system, although films may import os.
     """
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure(level=log_level)
@@ -61,7 +65,7 @@ def start(
         task_list=task_list or settings.ACTIVITY_DEFAULT_TASK_LIST,
         slots=1 if one_task or poll_data else nb_processes or os.cpu_count() or 1,
         heartbeat=heartbeat,
-        modules=tuple(name.strip() for name in modules.split(",") if name.strip()),
+        modules=context.listed(modules),
         pre=pre,
         post=post,
         one_task=one_task,

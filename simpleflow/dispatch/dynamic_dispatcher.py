@@ -7,18 +7,20 @@ from typing import Any
 
 from simpleflow import activity, registry, utils
 
+from . import limits
 from .exceptions import DispatchError
 
 
 class Dispatcher:
     """Turns ``package.module.function`` (or ``module.Class.method``) into an Activity.
 
-    ``modules`` limits what may be imported to these dotted prefixes: scheduling a task runs code, so a worker that
-    serves other people's deciders should have one. Empty: everything importable.
+    ``modules`` limits what may run to callables that are defined below these dotted prefixes (limits.Limit):
+    scheduling a task runs code, so a worker that serves other people's deciders should have one. Empty: everything
+    that can be imported.
     """
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
-        self._modules = tuple(modules)
+        self._limit = limits.Limit(modules)
         self._found: dict[str, activity.Activity[..., Any]] = {}
 
     def dispatch_activity(self, name: str) -> activity.Activity[..., Any]:
@@ -28,16 +30,16 @@ class Dispatcher:
         return self._found[name]
 
     def _find(self, name: str) -> activity.Activity[..., Any]:
-        if not self._permitted(name):
-            raise DispatchError(
-                f"activity {name!r} is outside --modules {','.join(self._modules)}: add its module to the worker's "
-                "--modules, or send the task to a worker that may run it"
-            )
+        if not self._limit.names(name):
+            self._limit.load()
         registered = registry.registry[None].get(name)
-        if isinstance(registered, activity.Activity):
-            return registered
         try:
-            found = utils.import_from_module(name)
+            if isinstance(registered, activity.Activity):
+                self._limit.require(name, registered)
+                return registered
+            found = self._limit.find(name) if self._limit else utils.import_from_module(name)
+        except limits.Outside as error:
+            raise DispatchError(f"activity {error}; or send the task to a worker that may run it") from None
         except ImportError as error:
             raise DispatchError(
                 f"activity {name!r} cannot be imported ({error}): install its code on the worker, or set PYTHONPATH"
@@ -47,6 +49,3 @@ class Dispatcher:
         if callable(found):
             return activity.Activity(found, name)
         raise DispatchError(f"activity {name!r} is a {type(found).__name__}: name a function or a class with execute()")
-
-    def _permitted(self, name: str) -> bool:
-        return not self._modules or any(name == m or name.startswith(m + ".") for m in self._modules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ class Engine:
     input names. ``offloads``: the caller replaces values over SWF's limits by pointers before it sends a response;
     without, they are refused where the program makes them. ``strict`` holds for classes that do not say. ``cached``
     and ``cached_bytes`` bound what is kept of suspended executions; losing them costs time, never correctness.
+    ``loader`` imports a class by its dotted name, or raises ImportError for one that may not run here.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Engine:
         strict: bool = False,
         cached: int = CACHED,
         cached_bytes: int = CACHED_BYTES,
+        loader: Callable[[str], type] | None = None,
     ) -> None:
         self._cache = cache.Cache(cached, cached_bytes)
         if payloads is None:
@@ -45,6 +47,7 @@ class Engine:
         self._offloads = offloads
         self._strict = strict
         self._bounds = bounds or outbox.Bounds()
+        self._load = loader or load
         self._classes: dict[str, type] = {}
         for cls in workflows:
             self._classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
@@ -243,7 +246,7 @@ class Engine:
                 return self._classes[name]
         path = path or task.workflow_name
         try:
-            found = load(path)
+            found = self._load(path)
         except ImportError as error:
             raise errors.UsageError(
                 f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported ({error}): start "

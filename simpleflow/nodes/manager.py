@@ -279,6 +279,7 @@ def decider_command(cluster: config.ClusterConfig, endpoint: str) -> list[str]:
         *(sys.executable, "-m", "simpleflow.cli.main", *backend, "decider.start"),
         *("--domain", cluster.swf_domain, "--task-list", cluster.decision_task_list),
         *("--nb-processes", str(cluster.deciders.processes)),
+        *(("--modules", ",".join(cluster.code.modules)) if cluster.code.modules else ()),
         *cluster.deciders.workflows,
     ]
 

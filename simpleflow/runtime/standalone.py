@@ -25,6 +25,7 @@ from simpleflow import engine as engines
 from simpleflow import log, settings, utils
 from simpleflow.client import connect
 from simpleflow.core import errors, interceptors
+from simpleflow.dispatch import limits
 from simpleflow.process import Stop, Supervisor, lifeline, titles
 
 from . import agent_channel, beside, decider, execute, frames, lanes, needs, poller_identity, stores, watchdog, worker
@@ -50,6 +51,8 @@ class DeciderSpec(msgspec.Struct, frozen=True, kw_only=True):
     task_list: str
     #: dotted names of the workflow classes that are loaded at start; others are loaded when a task names them
     workflows: tuple[str, ...] = ()
+    #: prefixes of modules below which classes that a task names must be defined; none: all
+    modules: tuple[str, ...] = ()
     #: send activities and children to this list, whatever list they name
     override_list: str | None = None
     sticky: bool = True
@@ -124,7 +127,12 @@ def _advice(error: BaseException) -> str:
 def check_worker(spec: WorkerSpec) -> None:
     """Import what a worker is asked to run; raises UsageError naming the module or middleware that is broken."""
     execute.Middleware(spec.pre, spec.post)
-    for name in spec.modules:
+    check_modules(spec.modules)
+
+
+def check_modules(modules: Sequence[str]) -> None:
+    """Import the prefixes of ``--modules``; raises UsageError naming the one that is broken."""
+    for name in modules:
         try:
             importlib.import_module(name)
         except Exception as error:
@@ -151,12 +159,19 @@ def run_decider(
     spec: DeciderSpec, *, stop: Stop | None = None, mounted: Sequence[interceptors.DeciderInterceptor] = ()
 ) -> None:
     """Run one decider in this process and on this thread until ``stop`` says so."""
+    check_modules(spec.modules)
+    limit = limits.Limit(spec.modules)
     connection = spec.place.connect()
     store = stores.open_store(stores.location(connection.endpoint_url))
     payloads = stores.payloads()
     step = decider.Decider(
         connection.transport,
-        engines.Engine(workflows=check_workflows(spec.workflows), payloads=payloads, offloads=store.offloads),
+        engines.Engine(
+            workflows=check_workflows(spec.workflows),
+            payloads=payloads,
+            offloads=store.offloads,
+            loader=limit.workflow if limit else None,
+        ),
         decider.Options(
             domain=connection.domain,
             task_list=spec.task_list,
