@@ -72,8 +72,8 @@ def _domain(cluster: values.Cluster) -> Any:
     return _arn("swf", f"/domain/{cluster.domain}")
 
 
-def _objects(*keys: str) -> list[Any]:
-    return [Sub("arn:${AWS::Partition}:s3:::${Bucket}/" + key) for key in keys]
+def _objects(cluster: values.Cluster, *keys: str) -> list[Any]:
+    return [Sub("arn:${AWS::Partition}:s3:::${Bucket}/" + cluster.prefix + key) for key in keys]
 
 
 def _bucket() -> Any:
@@ -84,10 +84,10 @@ def _own(cluster: values.Cluster, key: str = "aws:ResourceTag") -> dict[str, Any
     return {"StringEquals": {f"{key}/{values.CLUSTER_TAG}": cluster.name}}
 
 
-def _common(machine: values.Machine, log_group: str) -> list[dict[str, Any]]:
+def _common(cluster: values.Cluster, machine: values.Machine, log_group: str) -> list[dict[str, Any]]:
     statements = [
-        allow(["s3:GetObject"], _objects("code/*", "control.json", "blobs/*")),
-        allow(["s3:PutObject"], _objects("blobs/*")),
+        allow(["s3:GetObject"], _objects(cluster, "code/*", "cluster.json", "control.json", "blobs/*")),
+        allow(["s3:PutObject"], _objects(cluster, "blobs/*")),
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             _arn("logs", f"log-group:${{{log_group}}}:*"),
@@ -113,8 +113,8 @@ def worker(cluster: values.Cluster, machine: values.Machine) -> list[dict[str, A
             {"StringEquals": {"swf:taskList.name": lists}},
         ),
         allow([f"swf:{name}" for name in WORKER_CALLS], _domain(cluster)),
-        allow(["s3:PutObject"], _objects("nodes/i-*.json")),
-        *_common(machine, "NodeLogs"),
+        allow(["s3:PutObject"], _objects(cluster, "nodes/i-*.json")),
+        *_common(cluster, machine, "NodeLogs"),
     ]
 
 
@@ -128,8 +128,8 @@ def decider(cluster: values.Cluster, machine: values.Machine) -> list[dict[str, 
             {"StringLike": {"swf:taskList.name": [cluster.decision_task_list, f"{cluster.decision_task_list}*"]}},
         ),
         allow([f"swf:{name}" for name in (*DECIDER_CALLS, *DECISIONS)], _domain(cluster)),
-        allow(["s3:PutObject", "s3:DeleteObject"], _objects("demand/*.json")),
-        *_common(machine, "DeciderLogs"),
+        allow(["s3:PutObject", "s3:DeleteObject"], _objects(cluster, "demand/*.json")),
+        *_common(cluster, machine, "DeciderLogs"),
     ]
 
 
@@ -142,6 +142,7 @@ def manager(cluster: values.Cluster, roles: Iterable[Any]) -> list[dict[str, Any
         allow(
             [
                 "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeScalingActivities",
                 "ec2:DescribeInstanceTypes",
                 "ec2:DescribeInstances",
                 "ec2:DescribeSpotPriceHistory",
@@ -170,7 +171,7 @@ def manager(cluster: values.Cluster, roles: Iterable[Any]) -> list[dict[str, Any
         allow(["s3:ListBucket"], _bucket()),
         allow(
             ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
-            _objects("control.json", "nodes/*", "demand/*", "ledger/*", "boots/*"),
+            _objects(cluster, "control.json", "nodes/*", "demand/*", "ledger/*", "boots/*"),
         ),
     ]
 

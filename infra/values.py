@@ -93,6 +93,8 @@ class Cluster:
     network: Network = Network()
     #: name of a bucket that exists; '' lets the base stack make one
     bucket: str = ""
+    #: folder of the cluster in a bucket that exists, with its '/' at the end
+    prefix: str = ""
     log_days: int = 30
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: seconds between two looks of the wake-up alarm

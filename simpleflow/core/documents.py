@@ -206,6 +206,8 @@ class ClusterDocument(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     #: names the code that machines are to run; '' where nobody knows
     code: str = ""
+    #: of what each profile's machines, and under '' the deciders', are made; none: not looked at
+    versions: dict[str, str] = {}
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ import msgspec
 from simpleflow.core import documents
 
 from . import code as codes
-from . import config, errors
+from . import config, errors, setups
 from .code import Code as Code
 from .code import code_key as code_key
 
@@ -63,6 +63,12 @@ class Templates(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, bytes]
     #: what our own checks say; nothing is launched while there is a line here
     problems: tuple[str, ...] = ()
+
+
+def prefix_of(cluster: config.ClusterConfig) -> str:
+    """Folder of the cluster in a bucket that the user names, with its '/'; '' in the stack's own."""
+    folder = cluster.store.removeprefix("s3://").partition("/")[2].strip("/") if "://" in cluster.store else ""
+    return f"{folder}/" if folder else ""
 
 
 class Folders:
@@ -136,8 +142,8 @@ def image_of(cluster: config.ClusterConfig, machine: config.Machine) -> str:
     )
 
 
-def setup_of(cluster: config.ClusterConfig, profile: str, store: str) -> documents.NodeSetup:
-    """What the agents of a profile (or of 'deciders') must know."""
+def setup_of(cluster: config.ClusterConfig, profile: str, store: str, code: str = "") -> documents.NodeSetup:
+    """What the agents of a profile (or of 'deciders') must know; ``code`` names the code that they run."""
     machine: config.Machine = cluster.deciders if profile == DECIDERS else cluster.profiles[profile]
     return documents.NodeSetup(
         cluster=cluster.cluster,
@@ -151,6 +157,7 @@ def setup_of(cluster: config.ClusterConfig, profile: str, store: str) -> documen
         region=cluster.region,
         modules=cluster.code.modules,
         environment=environment_of(cluster, machine, store),
+        version=setups.version_of(cluster, "" if profile == DECIDERS else profile, code),
         cluster_file=msgspec.json.encode(lean(codes.for_machines(cluster))).decode() if profile == DECIDERS else "",
     )
 
@@ -162,7 +169,7 @@ def environment_of(cluster: config.ClusterConfig, machine: config.Machine, store
     """
     given = {"AWS_DEFAULT_REGION": cluster.region}
     if store.startswith("s3://"):
-        given["SIMPLEFLOW_JUMBO_FIELDS_BUCKET"] = store.removeprefix("s3://").split("/")[0] + "/blobs"
+        given["SIMPLEFLOW_JUMBO_FIELDS_BUCKET"] = store.removeprefix("s3://").rstrip("/") + "/blobs"
     return {**given, **machine.environment}
 
 
@@ -249,6 +256,7 @@ class Builder:
                 ipv6=network.ipv6,
             ),
             bucket=bucket,
+            prefix=prefix_of(cluster),
             log_days=cluster.logs.retention_days,
             tags=dict(cluster.tags),
         )
@@ -277,7 +285,7 @@ class Builder:
         render = self._folders.module("provisioning.render")
         bundles = self._folders.module("provisioning.bundle")
         tokens = self._values
-        bucket = tokens.BUCKET_TOKEN
+        bucket = f"{tokens.BUCKET_TOKEN}/{prefix_of(self._cluster)}".rstrip("/")
         node = bundles.node_bundle(
             cluster=self._cluster.cluster,
             profile=name,
@@ -296,7 +304,7 @@ class Builder:
             region=self._cluster.region,
             boot_counter=counter,
         )
-        setup = msgspec.to_builtins(setup_of(self._cluster, name, self.store))
+        setup = msgspec.to_builtins(setup_of(self._cluster, name, self.store, tokens.CODE_TOKEN))
         try:
             return str(render.user_data(setup, delivery))
         except self._folders.module("provisioning.errors").ProvisioningError as error:

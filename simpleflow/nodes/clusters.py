@@ -232,9 +232,7 @@ class Cluster:
         """Delete the documents, logs and provider state of a cluster that is down."""
         if self.is_up:
             raise core_errors.UsageError(f"cluster '{self.config.cluster}' is up; take it down first: `sfnodes down`")
-        store = stores.open_store(self.paths.store)
-        for blob in list(store.list()):
-            store.delete(blob.key)
+        stores.purge(stores.open_store(self.paths.store), self.config.cluster)
         shutil.rmtree(self.paths.folder, ignore_errors=True)
 
     def processes(self) -> list[psutil.Process]:

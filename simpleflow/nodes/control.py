@@ -265,6 +265,16 @@ def close_row(control: Control, instance: str, terms: billing.Terms, ended: floa
     return _without_intent(msgspec.structs.replace(control, rows=rows), f"terminate-{instance}")
 
 
+def require_own(key: str, found: str, cluster: str, url: str) -> None:
+    """Raise NodesError when a document belongs to another cluster."""
+    if found != cluster:
+        raise errors.NodesError(
+            f"{key} of {url} belongs to cluster '{found}', not to '{cluster}': two clusters cannot share one store. "
+            f"Nothing of it was changed; write another one (store: {url.rstrip('/')}/{cluster}), or the cluster's "
+            "right name"
+        )
+
+
 # --- the shell -------------------------------------------------------------------------------------------------------
 
 
@@ -294,7 +304,10 @@ class ControlFile:
         self._etag = None
 
     def read(self) -> Control:
-        """Read the document; one that does not exist is an empty one. Raises ControlLost when the store fails."""
+        """Read the document; one that does not exist is an empty one.
+
+        Raises ControlLost when the store fails, NodesError for the document of another cluster.
+        """
         self.forget()
         try:
             got = self.store.get(documents.CONTROL_KEY)
@@ -304,16 +317,20 @@ class ControlFile:
             control = empty(self._cluster)
         else:
             control = msgspec.json.decode(got[0], type=Control)
+            require_own(documents.CONTROL_KEY, control.cluster, self._cluster, self.store.url)
             self._etag = got[1]
         self._known = control
         if self._seen is None or self._seen[0] != control.seq:
             self._seen = (control.seq, self._clock.monotonic())
         return control
 
-    def replace(self, control: Control) -> Control:
-        """Replace what was read. Raises ControlLost, and forgets, when someone else did or no answer came."""
+    def replace(self, control: Control, *, again: bool = False) -> Control:
+        """Replace what was read. Raises ControlLost, and forgets, when someone else did or no answer came.
+
+        What is the same is not written, unless ``again``: then everybody who read before must read anew.
+        """
         known = self.known
-        if control == known:
+        if control == known and not again:
             return known
         new = msgspec.structs.replace(control, seq=known.seq + 1)
         content = msgspec.json.encode(new)

@@ -15,7 +15,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.data.blobs import errors as blob_errors
 
-from . import bundle, config, errors
+from . import bundle, config, control, errors, setups
 from . import code as codes
 
 #: how often a document that others write too is read and replaced
@@ -31,6 +31,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     config: config.ClusterConfig
     #: names the code that machines are to run
     code: str = ""
+    #: of what each profile's machines, and under '' the deciders', are made (setups.version_of); none: not looked at
+    versions: dict[str, str] = {}
 
 
 def read(store: blobs.BlobStore, cluster: str) -> Published | None:
@@ -48,17 +50,8 @@ def _decode(content: bytes, cluster: str, url: str) -> Published:
             f"{documents.CLUSTER_KEY} of {url} cannot be read ({error}); repeat `sfnodes up` with the version of "
             "simpleflow that wrote it"
         ) from error
-    require_own(documents.CLUSTER_KEY, document.cluster, cluster, url)
-    return Published(config=shown, code=document.code)
-
-
-def require_own(key: str, found: str, cluster: str, url: str) -> None:
-    """Raise NodesError when a document belongs to another cluster."""
-    if found != cluster:
-        raise errors.NodesError(
-            f"{key} of {url} belongs to cluster '{found}', not to '{cluster}': two clusters cannot share one store; "
-            f"write another one (store: {url.rstrip('/')}/{cluster}), or the cluster's right name"
-        )
+    control.require_own(documents.CLUSTER_KEY, document.cluster, cluster, url)
+    return Published(config=shown, code=document.code, versions=document.versions)
 
 
 def write(store: blobs.BlobStore, cluster: config.ClusterConfig, code: str, now: float) -> bool:
@@ -74,12 +67,17 @@ def write(store: blobs.BlobStore, cluster: config.ClusterConfig, code: str, now:
 
 
 def _write(store: blobs.BlobStore, cluster: config.ClusterConfig, code: str, now: float) -> bool:
-    wanted = Published(config=cluster, code=code)
+    versions = {name: setups.version_of(cluster, name, code) for name in ("", *cluster.profiles)} if code else {}
+    wanted = Published(config=cluster, code=code, versions=versions)
     got = store.get(documents.CLUSTER_KEY)
     if got is not None and _decode(got[0], cluster.cluster, store.url) == wanted:
         return False
     document = documents.ClusterDocument(
-        cluster=cluster.cluster, written=now, file=msgspec.json.encode(bundle.lean(cluster)).decode(), code=code
+        cluster=cluster.cluster,
+        written=now,
+        file=msgspec.json.encode(bundle.lean(cluster)).decode(),
+        code=code,
+        versions=versions,
     )
     content = msgspec.json.encode(document)
     if got is None:
@@ -117,7 +115,7 @@ def not_taken_up(works_by: config.ClusterConfig, file: config.ClusterConfig, pat
     keys = [key for key in type(file).__struct_fields__ if getattr(file, key) != getattr(works_by, key)]
     if not keys:
         return ()
-    return (f"{path} differs from what the cluster works by ({', '.join(keys)}): `sfnodes up {path}` publishes it",)
+    return (f"{path} differs from what the cluster works by ({', '.join(keys)}): `sfnodes up` publishes it",)
 
 
 # --- what cannot change while a cluster is up -------------------------------------------------------------------------

@@ -120,7 +120,10 @@ def _reconciler(
 ) -> reconcile.Reconciler:
     cluster, code = works_by.config, works_by.code
     provider = provider_of(cluster, where, directory, code)
-    versions = {name: setups.version_of(cluster, name, code) for name in cluster.profiles} if code else {}
+    versions = works_by.versions if cluster.provider == "ec2" else {}
+    if cluster.provider != "ec2" and code:
+        # Those machines are made here, from this very installation.
+        versions = {name: setups.version_of(cluster, name, code) for name in cluster.profiles}
     return reconcile.Reconciler(cluster, file, provider, file.store, coordinator, clocks.RealClock(), versions)
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from . import bundle, config, control, errors, guards, tags
+from simpleflow.core import clock as clocks
+from simpleflow.core import documents as documents_module
+from simpleflow.data.blobs import s3
+
+from . import bundle, config, control, errors, guards, published, stack_change, tags
+from . import code as codes
 from .providers import ec2
 from .providers.ec2 import account as accounts
 from .providers.ec2 import bucket as buckets
@@ -73,11 +79,15 @@ def up(
     accounts.require(list(made.problems))
     yield Step(name="templates", detail="checked")
     accounts.require(list(account.problems(cluster, machines_of(cluster))))
-    main = account.formation.find(cluster.cluster)
-    base = account.formation.find(base_name(cluster.cluster))
+    main = account.formation.find_own(cluster.cluster, cluster.cluster)
+    base = account.formation.find_own(base_name(cluster.cluster), cluster.cluster)
     for stack in (base, main):
         if stack is not None:
             account.formation.refuse_unless_updatable(stack)
+    before = _published(cluster, account, base)
+    if main is not None and before is not None:
+        published.refuse_fixed(before.config, cluster)
+        stack_change.refuse_moved(cluster, account, made.main)
     packed = code()
     yield Step(name="account", detail="credentials, zones, instance types, images")
     if any(each.market == "spot" for each, _, _ in machines_of(cluster).values()):
@@ -86,23 +96,69 @@ def up(
     yield from _deploy(account, base_name(cluster.cluster), {"TemplateBody": made.base}, {}, stack_tags(cluster))
     outputs = _outputs(account, base_name(cluster.cluster))
     store = account.bucket(bucket_of(cluster, outputs))
-    for key, content in sorted({**made.files, packed.key: packed.content}.items()):
+    documents = documents_of(cluster, account, store.name)
+    opened = (
+        control.ControlFile(documents, cluster.cluster, "up", clocks.RealClock()) if file is None else file(store.name)
+    )
+    prefix = bundle.prefix_of(cluster)
+    for key, content in sorted(
+        {**_below(prefix, made.files), packed.key if not prefix else prefix + packed.key: packed.content}.items()
+    ):
         if store.put_once(key, content):
             yield Step(name="upload", detail=f"s3://{store.name}/{key} ({len(content)} bytes)")
-    body = body_of(made.main, store)
+    told = codes.for_machines(cluster)
+    changed = before is None or (before.config, before.code) != (told, packed.digest)
+    # Without versions: machines that the old stack would make now must not be replaced at once.
+    if changed and published.write(documents, told, "", time.time()) and before is not None:
+        yield Step(name="cluster file", detail="published: managers work by it at their next pass")
+    document = _fence(opened)
+    kept = stack_change.kept(cluster, account, made.main, document)
+    for name, units in kept.living.items():
+        yield Step(name=f"profile '{name}'", detail=f"{units} of its machines live: their role goes with the next `up`")
+    body = body_of(kept.template, store, prefix)
     yield from _deploy(account, cluster.cluster, body, parameters(outputs, store.name, packed), stack_tags(cluster))
+    if published.write(documents, told, packed.digest, time.time()) and before is not None:
+        yield Step(name="code", detail="published: machines of other code or settings finish their tasks and go")
     register_domain()
     yield Step(name="domain", detail=cluster.swf_domain)
     info = stackinfo.read(account.clients, cluster.cluster)
     group = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group)
     # The boot guard's counter first: a resumed group whose counter stands at three would stop at its next boot.
-    store.delete_object(BOOTS_KEY)
+    store.delete_object(prefix + BOOTS_KEY)
     group.resume()
     account.calm(info.boot_alarm)
     account.set_wake_up(info.wake_alarm, acts=True)
     yield Step(name="decider group", detail="resumed; the wake-up alarm acts")
-    if file is not None and resume(file(store.name)):
+    if resume(opened):
         yield Step(name="breaker", detail="boot failures forgotten: it launches on")
+
+
+def _below(prefix: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {prefix + key: content for key, content in files.items()}
+
+
+def _published(
+    cluster: config.ClusterConfig, account: accounts.Account, base: formation.Stack | None
+) -> published.Published | None:
+    """What the cluster works by until now; None where there is nothing yet."""
+    bucket = bucket_of(cluster, dict(base.outputs) if base is not None else {})
+    if not bucket or not account.bucket(bucket).exists():
+        return None
+    documents = documents_of(cluster, account, bucket)
+    control.ControlFile(documents, cluster.cluster, "up", clocks.RealClock()).read()  # raises for another cluster's
+    return published.read(documents, cluster.cluster)
+
+
+def _fence(file: control.ControlFile) -> documents_module.Control:
+    """Replace control.json once: a manager in the middle of its pass loses, and reads the published file first."""
+    for left in reversed(range(_TRIES)):
+        document = file.read()
+        try:
+            return file.replace(document, again=True)
+        except errors.ControlLost:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def resume(file: control.ControlFile) -> bool:
@@ -145,10 +201,15 @@ def _outputs(account: accounts.Account, name: str) -> dict[str, str]:
 
 
 def bucket_of(cluster: config.ClusterConfig, outputs: dict[str, str]) -> str:
-    """Name of the cluster's bucket: the file's, or the base stack's."""
+    """Name of the cluster's bucket: the file's, or the base stack's; '' before there is one."""
     if cluster.store.startswith("s3://"):
         return cluster.store.removeprefix("s3://").split("/")[0]
-    return outputs["Bucket"]
+    return outputs.get("Bucket", "")
+
+
+def documents_of(cluster: config.ClusterConfig, account: accounts.Account, bucket: str) -> s3.S3Store:
+    """The cluster's documents, by the account's own clients."""
+    return s3.S3Store(store_url(cluster, bucket), client=account.clients.get("s3"))
 
 
 def store_url(cluster: config.ClusterConfig, bucket: str) -> str:
@@ -166,12 +227,12 @@ def parameters(outputs: dict[str, str], bucket: str, code: bundle.Code) -> dict[
     }
 
 
-def body_of(text: str, store: buckets.Bucket) -> dict[str, str]:
+def body_of(text: str, store: buckets.Bucket, prefix: str = "") -> dict[str, str]:
     """How a template is sent: directly, or from the bucket when it is too long for that."""
     content = text.encode()
     if len(content) <= formation.DIRECT_LIMIT:
         return {"TemplateBody": text}
-    key = f"templates/{hashlib.sha256(content).hexdigest()}.json"
+    key = f"{prefix}templates/{hashlib.sha256(content).hexdigest()}.json"
     store.put_once(key, content)
     return {"TemplateURL": store.url(key)}
 

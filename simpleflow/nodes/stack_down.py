@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from . import config, control, errors
+from simpleflow.core import clock as clocks
+
+from . import bundle, config, control, errors, published
 from .providers import base as providers
 from .providers import ec2
 from .providers.ec2 import account as accounts
 from .providers.ec2 import stackinfo
-from .stack import Step, base_name, progress
+from .stack import Step, base_name, bucket_of, documents_of, progress
 
 
 class Drainer(Protocol):
@@ -39,18 +41,24 @@ def down(
     fail. Data is kept, unless ``purge``. ``file`` opens control.json in a bucket, ``drainer`` makes the manager's
     passes. Where the bucket was deleted by hand nothing can be drained, and workers are ended.
     """
-    stack = account.formation.find(cluster.cluster)
+    stack = account.formation.find_own(cluster.cluster, cluster.cluster)
+    # Before anything is taken down: what --purge would not delete in the end it says at once.
+    account.formation.find_own(base_name(cluster.cluster), cluster.cluster)
     if stack is not None and stack.busy and not stack.status.startswith("DELETE"):
         # An ``up`` was cut off: its operation ends first, whatever it ends in.
         try:
             yield from progress(account.formation.watch(cluster.cluster, account.formation.newest_event(stack.name)))
         except errors.NodesError as error:
             yield Step(name=cluster.cluster, detail=str(error))
-        stack = account.formation.find(cluster.cluster)
+        stack = account.formation.find_own(cluster.cluster, cluster.cluster)
     info = _info(account, cluster, stack is not None)
     if info is not None:
-        account.set_wake_up(info.wake_alarm, acts=False)
-        yield Step(name="wake-up alarm", detail="silenced")
+        try:
+            account.set_wake_up(info.wake_alarm, acts=False)
+            yield Step(name="wake-up alarm", detail="silenced")
+        except errors.NodesError as error:
+            # It may raise the group once more, which is emptied again; the alarm goes with the stack.
+            yield Step(name="wake-up alarm", detail=f"not silenced: {error}")
         ender = _Ender(provider)
         passes: Drainer = ender
         left: Callable[[], str] = ender.left
@@ -69,11 +77,12 @@ def down(
             wait(min(cluster.settings.loop, 5.0))
         yield Step(name="workers", detail="none")
         yield from _empty_group(cluster, account, info, passes, wait)
-    if account.formation.find(cluster.cluster) is not None:
-        since = account.formation.newest_event(cluster.cluster)
-        account.formation.delete(cluster.cluster)
+    left_over = account.formation.find_own(cluster.cluster, cluster.cluster)
+    if left_over is not None:
+        since = account.formation.newest_event(left_over.id)
+        account.formation.delete(left_over.id)
         yield Step(name=cluster.cluster, detail="deletion began")
-        yield from progress(account.formation.watch(cluster.cluster, since))
+        yield from progress(account.formation.watch(left_over.id, since))
     yield Step(name=cluster.cluster, detail="gone")
     if purge:
         yield from _purge(cluster, account)
@@ -96,18 +105,25 @@ class _Ender:
 
     def __init__(self, provider: providers.NodeProvider) -> None:
         self._provider = provider
+        #: machine -> why it could not be ended at the last pass
+        self._refused: dict[str, str] = {}
 
     def _living(self) -> list[providers.Instance]:
         return [each for each in self._provider.list().instances if each.state != "terminated"]
 
     def left(self) -> str:
         """How many workers there are still; '' for none."""
-        return f"{len(living)} workers left" if (living := self._living()) else ""
+        said = "".join(f"; {each}" for each in self._refused.values())
+        return f"{len(living)} workers left{said}" if (living := self._living()) else ""
 
     def run_pass(self) -> None:
-        """End them; repeating does no harm."""
+        """End them, each by itself; repeating does no harm, and what is refused now is tried again."""
+        self._refused = {}
         for each in self._living():
-            self._provider.terminate(each.id)
+            try:
+                self._provider.terminate(each.id)
+            except errors.NodesError as error:
+                self._refused[each.id] = str(error)
 
 
 def _left(provider: providers.NodeProvider, file: control.ControlFile) -> str:
@@ -117,11 +133,12 @@ def _left(provider: providers.NodeProvider, file: control.ControlFile) -> str:
     """
     living = sum(each.state != "terminated" for each in provider.list().instances)
     document = file.read()
+    said = "".join(f"; {each}" for each in document.troubles)
     launches = [each for each in document.intents if each.kind == "launch"]
     if not (living or launches or document.rows):
         return ""
     unsettled = "" if living or not launches else f"; {len(launches)} launches that may still come (at most 21 minutes)"
-    return f"{living} workers left{unsettled}"
+    return f"{living} workers left{unsettled}{said}"
 
 
 def _empty_group(
@@ -135,19 +152,29 @@ def _empty_group(
     group.close()
     yield Step(name="decider group", detail="set to 0")
     while members := group.read().members:
+        refused = ""
         for member in members:
             if member.protected:
-                group.unprotect(member.instance)
+                try:
+                    group.unprotect(member.instance)
+                except errors.NodesError as error:
+                    refused += f"; {error}"
         # The lease stays ours: a manager that took it back would launch again for what is still open.
         passes.run_pass()
-        yield Step(name="deciders", detail=f"{len(members)} left")
+        yield Step(name="deciders", detail=f"{len(members)} left{refused}")
         wait(min(cluster.settings.loop, 5.0))
     yield Step(name="deciders", detail="none")
 
 
 def _purge(cluster: config.ClusterConfig, account: accounts.Account) -> Iterator[Step]:
     name = base_name(cluster.cluster)
-    stack = account.formation.find(name)
+    stack = account.formation.find_own(name, cluster.cluster)
+    prefix = bundle.prefix_of(cluster)
+    if prefix and account.bucket(bucket_of(cluster, {})).exists():
+        folder = account.bucket(bucket_of(cluster, {}))
+        _require_documents(account, cluster)
+        folder.clear(prefix)
+        yield Step(name="documents", detail=f"s3://{folder.name}/{prefix} deleted; the bucket is yours")
     if stack is None:
         yield Step(name=name, detail="gone")
         return
@@ -160,7 +187,14 @@ def _purge(cluster: config.ClusterConfig, account: accounts.Account) -> Iterator
         if title in outputs:
             account.delete_log_group(outputs[title])
     yield Step(name="logs", detail="deleted")
-    since = account.formation.newest_event(name)
-    account.formation.delete(name)
-    yield from progress(account.formation.watch(name, since))
+    since = account.formation.newest_event(stack.id)
+    account.formation.delete(stack.id)
+    yield from progress(account.formation.watch(stack.id, since))
     yield Step(name=name, detail="gone")
+
+
+def _require_documents(account: accounts.Account, cluster: config.ClusterConfig) -> None:
+    """Raise NodesError when the cluster's folder of a shared bucket holds another cluster's documents."""
+    opened = documents_of(cluster, account, "")
+    published.read(opened, cluster.cluster)
+    control.ControlFile(opened, cluster.cluster, "purge", clocks.RealClock()).read()

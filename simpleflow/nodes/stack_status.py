@@ -9,11 +9,12 @@ import msgspec
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import config, errors, work
+from . import code as codes
+from . import config, errors, published, work
 from .providers import base as providers
 from .providers import ec2
 from .providers.ec2 import account as accounts
-from .providers.ec2 import stackinfo
+from .providers.ec2 import formation, stackinfo
 from .stack import base_name, store_url
 
 
@@ -34,6 +35,21 @@ class StackStatus(work.Work, frozen=True, kw_only=True):
     workers: tuple[providers.Instance, ...] = ()
 
 
+def _own(
+    account: accounts.Account, cluster: str, names: tuple[str, ...]
+) -> tuple[dict[str, formation.Stack | None], tuple[str, ...]]:
+    """The cluster's stacks by name, and what is said of those that are somebody else's."""
+    found: dict[str, formation.Stack | None] = {}
+    notes = []
+    for name in names:
+        found[name] = None
+        try:
+            found[name] = account.formation.find_own(name, cluster)
+        except errors.ProviderRefused as error:
+            notes.append(str(error))
+    return found, tuple(notes)
+
+
 def status(
     cluster: config.ClusterConfig,
     account: accounts.Account,
@@ -48,13 +64,14 @@ def status(
     machines that ended before.
     """
     names = (base_name(cluster.cluster), cluster.cluster)
-    found = {name: account.formation.find(name) for name in names}
+    found, foreign = _own(account, cluster.cluster, names)
     listing = provider.list()
     listed = listing.instances
     shown = StackStatus(
         stacks={name: "" if stack is None else stack.status for name, stack in found.items()},
         workers=tuple(each for each in listed if each.state != "terminated"),
         currency=cluster.currency,
+        notes=foreign,
     )
     main = found[cluster.cluster]
     if main is None:
@@ -69,9 +86,12 @@ def status(
     if open_store is not None:
         states = {each.id: each.state for each in listed}
         try:
-            seen = work.look(
-                cluster, open_store(store_url(cluster, info.bucket)), states.get, since=since, now=listing.begun
-            )
+            store = open_store(store_url(cluster, info.bucket))
+            found_file = published.read(store, cluster.cluster)
+            works_by = codes.for_machines(cluster) if found_file is None else found_file.config
+            seen = work.look(works_by, store, states.get, since=since, now=listing.begun)
+            changed = published.not_taken_up(works_by, codes.for_machines(cluster), "the cluster file")
+            seen = msgspec.structs.replace(seen, notes=(*changed, *seen.notes))
         except core_errors.SimpleflowError as error:
             seen = work.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
         shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in work.Work.__struct_fields__})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from simpleflow.core import errors
+import msgspec
+
+from simpleflow.core import documents, errors
 from simpleflow.data.blobs import base, file
 
 
@@ -17,3 +19,29 @@ def open_store(url: str) -> base.BlobStore:
         store: base.BlobStore = importlib.import_module("simpleflow.data.blobs.s3").S3Store(url)
         return store
     raise errors.UsageError(f"store '{url}' is neither file:///FOLDER nor s3://BUCKET[/PREFIX]; mend it in the file")
+
+
+def purge(store: base.BlobStore, cluster: str) -> None:
+    """Delete a cluster's documents, and nothing else that lies in the store.
+
+    Raises UsageError, with nothing deleted, when they are another cluster's.
+    """
+    for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY):
+        got = store.get(key)
+        owner = "" if got is None else msgspec.json.decode(got[0], type=_Owned).cluster
+        if owner and owner != cluster:
+            raise errors.UsageError(
+                f"the documents of {store.url} belong to cluster '{owner}', not to '{cluster}': nothing was deleted; "
+                "purge it by its own cluster file"
+            )
+    folders = (documents.NODES_PREFIX, documents.DEMAND_PREFIX, documents.LEDGER_PREFIX)
+    for blob in [each for folder in folders for each in store.list(folder)]:
+        store.delete(blob.key)
+    for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY):
+        store.delete(key)
+
+
+class _Owned(msgspec.Struct, frozen=True):
+    """What every document of a whole cluster says."""
+
+    cluster: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import sys
@@ -14,9 +15,12 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import children, config, connect, manager
+from simpleflow.nodes import children, config, connect, manager, published, stores
 from simpleflow.nodes.providers.ec2 import keeper
+
+logger = logging.getLogger(__name__)
 
 _TURN = 0.5
 #: seconds that a decider gets to answer what it works on
@@ -30,7 +34,14 @@ class DeciderAgent:
         self, setup: documents.NodeSetup, setup_path: Path, environment: Mapping[str, str], clock: clocks.Clock
     ) -> None:
         # The bucket is known on the machine, not in the file: the template's token stands in the setup.
-        cluster = msgspec.structs.replace(config.loads(setup.cluster_file, "setup"), store=setup.store)
+        # Its '/' says that the documents lie at the bucket's root, where the file gives no folder.
+        store = setup.store if "/" in setup.store.removeprefix("s3://") else f"{setup.store}/"
+        cluster = msgspec.structs.replace(config.loads(setup.cluster_file, "setup"), store=store)
+        self._version = setup.version
+        self._watch = published.Watch(stores.open_store(setup.store), setup.cluster)
+        self._between = cluster.settings.loop
+        self._clock = clock
+        self._next_look = 0.0
         self._folder = Path(tempfile.mkdtemp(prefix="sfn-"))
         file = self._folder / "cluster.yaml"
         files.replace(file, msgspec.json.encode(cluster))
@@ -54,12 +65,28 @@ class DeciderAgent:
         """Signal handler: the machine goes down."""
         self._ending.set()
 
+    def _outdated(self) -> bool:
+        """Whether `up` published that deciders are made of something else: the group replaces a machine that ends."""
+        if self._clock.monotonic() < self._next_look:
+            return False
+        self._next_look = self._clock.monotonic() + self._between
+        try:
+            found = self._watch.look()
+        except core_errors.SimpleflowError as error:
+            logger.warning("cluster.json cannot be read: %s", error, extra={"action": "look"})
+            return False
+        wanted = "" if found is None else found.versions.get("", "")
+        if not wanted or not self._version or wanted == self._version:
+            return False
+        logger.info("`sfnodes up` changed deciders or code: this machine makes room", extra={"action": "roll"})
+        return True
+
     def run(self) -> int:
         """Keep both until told to end; 0 then."""
         signal.signal(signal.SIGTERM, self.end_soon)
         signal.signal(signal.SIGINT, self.end_soon)
         try:
-            while not self._ending.is_set():
+            while not self._ending.is_set() and not self._outdated():
                 for child in self._children:
                     child.keep()
                 # It set the group to 0 and left; any other end is a failure, and it is started again.

@@ -76,7 +76,15 @@ def loads(text: str, source: str = "cluster.yaml") -> shapes.ClusterConfig:
     for where, message in rules.check(config):
         problems.add(where, message)
     problems.raise_any()
-    return config
+    return _placed(config)
+
+
+def _placed(config: shapes.ClusterConfig) -> shapes.ClusterConfig:
+    """Give the documents in a bucket of the user's a folder of the cluster's name: other clusters may use it too."""
+    scheme, _, rest = config.store.partition("://")
+    if scheme != "s3" or not rest or "/" in rest:
+        return config
+    return msgspec.structs.replace(config, store=f"{config.store}/{config.cluster}")
 
 
 def _plain(node: yaml.Node, where: Where, problems: _Problems) -> Any:

@@ -151,6 +151,16 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
     for name, profile in config.profiles.items():
         if not profile.types:
             yield (("profiles", name), f"profile '{name}' has no instance types; add types: [c7i.large, c6i.large]")
+    if config.cluster.endswith("-base"):
+        yield (
+            ("cluster",),
+            (
+                f"cluster '{config.cluster}': a name that ends with '-base' is that of another cluster's kept stack; "
+                "choose another"
+            ),
+        )
+    if config.store and not config.store.startswith("s3://"):
+        yield (("store",), f"store '{config.store}': machines of ec2 reach s3://BUCKET[/PREFIX] only; or leave it out")
     network = config.network
     if bool(network.vpc) != bool(network.subnets):
         yield (("network",), "network.vpc and network.subnets go together: give both or neither")

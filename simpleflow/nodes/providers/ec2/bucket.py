@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from simpleflow.nodes import errors
+
 from . import clients
 
 
@@ -37,17 +39,42 @@ class Bucket:
             self._api.delete_object(Bucket=self.name, Key=key)
 
     def destroy(self) -> None:
-        """Delete everything in the bucket, and the bucket; one that is gone is no error."""
+        """Delete everything in the bucket, and the bucket; one that is gone is no error.
+
+        Raises ProviderRefused, naming the first of them, when S3 keeps objects.
+        """
         with clients.mapped(f"deleting bucket '{self.name}'"):
             try:
-                while found := self._api.list_objects_v2(Bucket=self.name).get("Contents", []):
-                    self._api.delete_objects(
-                        Bucket=self.name, Delete={"Objects": [{"Key": each["Key"]} for each in found], "Quiet": True}
-                    )
+                self._clear("")
                 self._api.delete_bucket(Bucket=self.name)
             except Exception as error:
                 if clients.code_of(error) != "NoSuchBucket":
                     raise
+
+    def clear(self, prefix: str) -> None:
+        """Delete every object below a prefix; raises ProviderRefused when S3 keeps some."""
+        with clients.mapped(f"deleting s3://{self.name}/{prefix}"):
+            self._clear(prefix)
+
+    def _clear(self, prefix: str) -> None:
+        """Go once through the list: what S3 refuses to delete would be listed again for ever."""
+        kept: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self._api.list_objects_v2(Bucket=self.name, Prefix=prefix, **more)
+            found = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+            if found:
+                done = self._api.delete_objects(Bucket=self.name, Delete={"Objects": found, "Quiet": True})
+                for each in done.get("Errors", []):
+                    kept.append(f"{each.get('Key')}: {each.get('Message', 'refused')} ({each.get('Code')})")
+            if not page.get("IsTruncated"):
+                break
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+        if kept:
+            raise errors.ProviderRefused(
+                f"s3://{self.name}/{prefix}: {len(kept)} objects could not be deleted, the first: {kept[0]}; mend the "
+                "right (s3:DeleteObject) or the lock, then repeat `sfnodes down --purge`"
+            )
 
     def exists(self) -> bool:
         """Whether it is there; one of somebody else is."""

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from simpleflow.nodes import errors
+from simpleflow.nodes import tags as names
 
-from . import clients
+from . import clients, owned
 
 #: bytes of a template that is sent directly; a longer one lies in S3 (CloudFormation quotas)
 DIRECT_LIMIT = 51_200
@@ -26,6 +27,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     reason: str = ""
     outputs: Mapping[str, str] = {}
+    tags: Mapping[str, str] = {}
+    description: str = ""
 
     @property
     def busy(self) -> bool:
@@ -83,7 +86,16 @@ class Formation:
             status=each["StackStatus"],
             reason=each.get("StackStatusReason", ""),
             outputs={one["OutputKey"]: one["OutputValue"] for one in each.get("Outputs", [])},
+            tags={one["Key"]: one["Value"] for one in each.get("Tags", [])},
+            description=each.get("Description") or "",
         )
+
+    def find_own(self, name: str, cluster: str) -> Stack | None:
+        """The stack of this name, which must be the cluster's; raises ProviderRefused for somebody else's."""
+        found = self.find(name)
+        if found is not None:
+            owned.require_stack(found.name, found.tags, found.description, cluster)
+        return found
 
     def newest_event(self, name: str) -> str:
         """Id of the newest event, '' for a stack that is new: what happens later is progress."""
@@ -118,9 +130,9 @@ class Formation:
         """Begin to create or update a stack; False when there is nothing to do.
 
         ``body`` is {'TemplateBody': text} or {'TemplateURL': url}. Raises ProviderRefused for a stack that neither
-        stands nor can be updated.
+        stands nor can be updated, or is not of the cluster that ``tags`` names.
         """
-        known = self.find(name)
+        known = self.find_own(name, tags.get(names.CLUSTER, ""))
         given = {
             "StackName": name,
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
@@ -134,7 +146,8 @@ class Formation:
                 return True
             self.refuse_unless_updatable(known)
             try:
-                self._api.update_stack(**given)
+                # By its id: a stack that somebody made under this name since the look is another one.
+                self._api.update_stack(**{**given, "StackName": known.id})
             except Exception as error:
                 if "No updates are to be performed" in str(error):
                     return False
@@ -191,7 +204,7 @@ class Formation:
             )
 
     def delete(self, name: str) -> None:
-        """Begin to delete a stack; one that is gone is no error."""
+        """Begin to delete a stack by name, or by id the very one that was looked at; one that is gone is no error."""
         with clients.mapped(f"deleting stack '{name}'"):
             self._api.delete_stack(StackName=name)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from simpleflow.nodes import errors
 
-from . import clients
+from . import clients, owned
 
 
 class StackInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ def of_outputs(outputs: Mapping[str, str], zones: Mapping[str, str]) -> StackInf
 
 
 def read(made: clients.Clients, cluster: str) -> StackInfo:
-    """Read the stack of a cluster; raises ProviderRefused when it is not up."""
+    """Read the stack of a cluster; raises ProviderRefused when it is not up, or not the cluster's."""
     with clients.mapped(f"reading stack '{cluster}'"):
         try:
             stacks = made.get("cloudformation").describe_stacks(StackName=cluster)["Stacks"]
@@ -53,6 +53,12 @@ def read(made: clients.Clients, cluster: str) -> StackInfo:
                     f"cluster '{cluster}' has no stack in {made.region}; `sfnodes up` makes it"
                 ) from error
             raise
+        owned.require_stack(
+            cluster,
+            {each["Key"]: each["Value"] for each in stacks[0].get("Tags", [])},
+            stacks[0].get("Description") or "",
+            cluster,
+        )
         outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
         subnets = [each for each in outputs.get("Subnets", "").split(",") if each]
         found = made.get("ec2").describe_subnets(SubnetIds=subnets)["Subnets"] if subnets else []
