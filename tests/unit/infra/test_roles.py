@@ -39,6 +39,7 @@ def test_swfs_calls_exist() -> None:
 CALLERS = {
     "runtime/decider.py": "decider",
     "runtime/needs.py": "decider",
+    "runtime/retrying.py": "decider",
     "swf/registration.py": "decider",
     "nodes/service.py": "decider",
     "runtime/worker.py": "worker",
