@@ -6,11 +6,11 @@ from typing import Any
 
 from simpleflow import base
 from simpleflow.core import numbers
-from simpleflow.engine import calls, futures, submitting
+from simpleflow.engine import calls, signals, submitting
 
 
 class WaitForSignal(base.Submittable):
-    """Submitted, it gives the future of the next signal of that name, in turn.
+    """Submitted, it gives the future of the next signal of that name, in turn; ``future.value`` is what was sent.
 
     ``timeout``: seconds of a durable timer that cancels the wait and gives its turn back.
     """
@@ -27,7 +27,7 @@ class WaitForSignal(base.Submittable):
 
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
+    ) -> signals.SignalFuture:
         return submitting.wait_signal(executor, self.signal_name, self.timeout)
 
     def __repr__(self) -> str:

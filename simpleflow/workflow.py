@@ -20,6 +20,7 @@ from simpleflow import signal as signals
 from simpleflow.core import errors
 from simpleflow.engine import declared, evaluation, hooks, program, scopes, submitting
 from simpleflow.engine.futures import Future
+from simpleflow.engine.signals import SignalFuture
 
 T = TypeVar("T")
 _Activity = activity.Activity
@@ -71,6 +72,9 @@ class Workflow:
 
     @overload
     def submit(self, submittable: activity.Activity[..., T], *args: Any, **kwargs: Any) -> Future[T]: ...
+
+    @overload
+    def submit(self, submittable: signals.WaitForSignal, *args: Any, **kwargs: Any) -> SignalFuture: ...
 
     @overload
     def submit(self, submittable: Any, *args: Any, **kwargs: Any) -> Future[Any]: ...
@@ -132,7 +136,10 @@ class Workflow:
         return task.SignalTask(name, *args, workflow_id=workflow_id, run_id=run_id, propagate=propagate, **kwargs)
 
     def wait_signal(self, name: str, timeout: int | float | None = None) -> signals.WaitForSignal:
-        """Submit it: the future of the next signal of that name. ``timeout``: seconds until the wait is cancelled."""
+        """Submit it: the future of the next signal of that name; its ``value`` is what was sent, whoever sent it.
+
+        ``timeout``: seconds until the wait is cancelled.
+        """
         return signals.WaitForSignal(name, timeout)
 
     def record_marker(self, name: str, details: Any = None) -> task.MarkerTask:

@@ -16,10 +16,10 @@ import msgspec
 
 from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
-from simpleflow.core import errors, events, interceptors, limits
+from simpleflow.core import errors, events, interceptors
 from simpleflow.data import converter, jumbo
 
-from . import connect, executions, starting
+from . import connect, executions, inputs, starting
 
 
 def _as_answered(found: Sequence[events.Base]) -> tuple[tuple[events.Base, ...], int]:
@@ -101,16 +101,14 @@ class Client:
         return executions.find(self._connection, workflow_id, run_id)
 
     def signal(self, run: executions.Run | str, name: str, value: Any = None) -> None:
-        """Send a signal; its input is the value as JSON, none for None. Raises executions.NotOpen.
+        """Send a signal; its input is the value as JSON, none for None: what ``wait_signal(name)`` has as ``value``.
+
+        Raises executions.NotOpen.
 
         As SWF does, this and the next two speak to whatever run is open under the workflow id: of a run that continued
         as new that is its successor. A run that ``find`` was given with its run id is meant alone.
         """
-        more: dict[str, Any] = {"signalName": name}
-        if value is not None:
-            more["input"] = self._store.offload(
-                self._payloads.encode(value), field=f"input of signal {name!r}", limit=limits.DATA
-            )
+        more = inputs.signal(name, value, self._payloads, self._store)
         executions.act(self._connection, "SignalWorkflowExecution", self._open(run), **more)
 
     def cancel(self, run: executions.Run | str) -> None:

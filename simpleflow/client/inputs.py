@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from simpleflow.core import errors
+from simpleflow.core import errors, limits, payloads, text
 
 
-def read(text: str | None, *, source: str) -> dict[str, Any]:
+class Store(Protocol):
+    """Where values over SWF's limits go."""
+
+    def offload(self, text: str, *, field: str, limit: int) -> str: ...
+
+
+def signal(name: str, value: Any, coder: payloads.Payloads, store: Store) -> dict[str, str]:
+    """Return the part of SignalWorkflowExecution that says what is sent: the value as JSON, no input for None."""
+    name = text.safe(name)
+    if value is None:
+        return {"signalName": name}
+    encoded = store.offload(coder.encode(value), field=f"input of signal {name!r}", limit=limits.DATA)
+    return {"signalName": name, "input": encoded}
+
+
+def read(given: str | None, *, source: str) -> dict[str, Any]:
     """Turn JSON text into args and kwargs: an object is used as it is, a list is args, anything else the one argument.
 
     ``source`` names where it came from. Raises UsageError with the place of the mistake.
     """
-    if text is None or not text.strip():
+    if given is None or not given.strip():
         return {"args": [], "kwargs": {}}
     try:
-        value = msgspec.json.decode(text)
+        value = msgspec.json.decode(given)
     except msgspec.DecodeError as error:
-        shown = text if len(text) <= 60 else text[:60] + "…"
+        shown = given if len(given) <= 60 else given[:60] + "…"
         raise errors.UsageError(
             f"{source} is no JSON ({error}): {shown!r}. Write for example '[1, 2]' or "
             '\'{"args": [1], "kwargs": {"limit": 20}}\''

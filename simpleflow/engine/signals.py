@@ -16,6 +16,35 @@ if TYPE_CHECKING:
     from . import evaluation as evaluations
 
 
+class SignalFuture(futures.Future[Any]):
+    """Future of a wait: ``result`` is the input as it was sent, ``value`` the same whoever sent it."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:
+        """What was sent; blocks until it is there. In ``async def run`` await the future first.
+
+        Of ``Client.signal``, ``Environment.signal`` and ``workflow.signal`` the value itself, None without one. Of
+        ``Workflow.signal`` one positional argument is itself, several are a list, keyword arguments are a dictionary,
+        both are ``{"args": [...], "kwargs": {...}}``. Text that is not JSON, of other languages' clients, is itself.
+        Raises TaskCanceled as ``result`` does.
+        """
+        return value_of(self.result)
+
+
+def value_of(sent: Any) -> Any:
+    """Return what a signal's decoded input says, the same for every sender."""
+    if not isinstance(sent, dict) or sent.keys() != {"args", "kwargs", "__propagate"}:
+        return sent
+    args, kwargs = sent["args"], sent["kwargs"]
+    if args and kwargs:
+        return {"args": args, "kwargs": kwargs}
+    if kwargs:
+        return kwargs
+    return (args[0] if len(args) == 1 else args) if args else None
+
+
 class SignalWait:
     """One ``wait_signal``: settled by the next signal of that name, in turn."""
 
@@ -26,7 +55,7 @@ class SignalWait:
         self.name = name
         self.branch = branch
         self.ordinal = branch.count(f"signal {name}")
-        self.future: futures.Future[Any] = futures.Future(evaluation, self)
+        self.future = SignalFuture(evaluation, self)
         self.timer: timers.TimerCall | None = None
 
     def identity(self) -> str:
@@ -86,7 +115,7 @@ class Queue:
         if self._evaluation.children or self._evaluation.started.parent_workflow_execution is not None:
             self._evaluation.propagate(event)
 
-    def wait(self, name: str, branch: identity.Branch, timeout: Any = None) -> futures.Future[Any]:
+    def wait(self, name: str, branch: identity.Branch, timeout: Any = None) -> SignalFuture:
         evaluation = self._evaluation
         wait = SignalWait(evaluation, name, branch)
         kept = self._kept.get(name)

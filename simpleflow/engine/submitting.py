@@ -186,7 +186,7 @@ def cancel_timer(evaluation: evaluations.Evaluation, timer_id: str) -> futures.F
     return timers.cancel(evaluation, text.safe(timer_id))
 
 
-def wait_signal(evaluation: evaluations.Evaluation, name: str, timeout: Any = None) -> futures.Future[Any]:
+def wait_signal(evaluation: evaluations.Evaluation, name: str, timeout: Any = None) -> signals.SignalFuture:
     evaluation.check_alive()
     name = evaluation.check_name("the name of a signal", name)
     return evaluation.signals.wait(name, evaluation.branch, timeout)

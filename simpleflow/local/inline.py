@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from simpleflow import dispatch, utils
 from simpleflow import engine as engines
-from simpleflow.client import connect, starting
+from simpleflow.client import connect, inputs, starting
 from simpleflow.core import clock, errors, interceptors
 from simpleflow.data.blobs import memory
 from simpleflow.process import signals
@@ -233,10 +233,11 @@ class Inline:
         """Return 1, 2, 3, ...: ids that are the same in every run of a test."""
         return next(self._numbers)
 
-    def signal(self, workflow_id: str, run_id: str, name: str, value: Any) -> None:
-        """Send a signal whose input is this value."""
-        request = {"domain": DOMAIN, "workflowId": workflow_id, "runId": run_id, "signalName": name}
-        self._transport.call("SignalWorkflowExecution", {**request, "input": self._payloads.encode(value)})
+    def signal(self, workflow_id: str, name: str, value: Any) -> None:
+        """Send a signal to the open run of this id, as a client does."""
+        request = {"domain": DOMAIN, "workflowId": workflow_id}
+        sent = inputs.signal(name, value, self._payloads, self._store)
+        self._transport.call("SignalWorkflowExecution", {**request, **sent})
 
     def cancel(self, workflow_id: str, run_id: str) -> None:
         """Request the cancellation of a run."""

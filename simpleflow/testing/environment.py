@@ -136,9 +136,12 @@ class Environment:
         """Let so much time pass, doing everything that becomes possible at its moment."""
         self._place.run_for(seconds)
 
-    def signal(self, run: Run, name: str, *args: Any, **kwargs: Any) -> None:
-        """Send a signal with these arguments."""
-        self._place.signal(run.workflow_id, run.run_id, name, {"args": list(args), "kwargs": kwargs})
+    def signal(self, run: Run | str, name: str, value: Any = None) -> None:
+        """Send a signal, as ``Client.signal`` does: its input is the value as JSON, none for None.
+
+        It goes to the open run under the workflow id; ``run`` may be that id alone.
+        """
+        self._place.signal(run if isinstance(run, str) else run.workflow_id, name, value)
 
     def cancel(self, run: Run) -> None:
         """Request the cancellation of a run."""

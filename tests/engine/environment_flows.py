@@ -52,7 +52,7 @@ class Signalled(Base):
     def run(self) -> Any:
         first = self.submit(self.wait_signal("go", timeout=DAY))
         try:
-            return first.result["args"]
+            return [first.value]
         except exceptions.TaskCanceled:
             return "nobody came"
 
