@@ -1,7 +1,9 @@
 """Activities: functions and classes that workers run.
 
-@activity.with_attributes(task_list="render", retry=2, raises_on_failure=True)
-def render(scene: str, frame: int) -> str: ...
+    @activity.with_attributes(task_list="render", retry=2, raises_on_failure=True)
+    def render(scene: str, frame: int) -> str: ...
+
+Outside ``run()`` an activity is called like a function, for unit tests.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Workflows: a class whose ``run()`` says what to do; everything durable goes through its methods.
 
-class Render(Workflow):
-    name, version, task_list = "render", "1", "render-decisions"
+    class Render(Workflow):
+        name, version, task_list = "render", "1", "render-decisions"
 
-    def run(self, scene: str, frames: int) -> list[str]:
-        return futures.wait(*[self.submit(render, scene, n) for n in range(frames)])
+        def run(self, scene: str, frames: int) -> list[str]:
+            return futures.wait(*[self.submit(render, scene, n) for n in range(frames)])
+
+``submit`` returns a future at once; its ``result`` blocks the decision, not a thread.
 """
 
 from __future__ import annotations
