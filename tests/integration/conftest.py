@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Wait until a condition holds and return what it returned; fails the test when it does not in time."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -42,7 +42,7 @@ class Place:
         }
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def run(self, *argv: str | bytes, timeout: float = 60.0, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str | bytes, timeout: float = 300.0, **env: str) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "simpleflow", *argv],
@@ -53,7 +53,7 @@ class Place:
             cwd=self.folder,
         )
 
-    def ok(self, *argv: str, timeout: float = 60.0) -> str:
+    def ok(self, *argv: str, timeout: float = 300.0) -> str:
         """Run one command that must succeed; return its output without the last newline."""
         ended = self.run(*argv, timeout=timeout)
         assert ended.returncode == 0, (
@@ -64,7 +64,7 @@ class Place:
     def sfnodes(self, *argv: str) -> None:
         """Run one command of ``sfnodes`` that must succeed."""
         command = [sys.executable, "-m", "simpleflow.cli.sfnodes", *argv]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=self.env, cwd=self.folder)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=self.env, cwd=self.folder)
         assert ended.returncode == 0, f"{argv}: {ended.stdout}\n{ended.stderr}\n{self.logs()}"
 
     def spawn(self, *argv: str) -> subprocess.Popen[bytes]:

@@ -69,7 +69,7 @@ def test_and_on_a_cluster(place: Place) -> None:
     place.sfnodes("up")
     try:
         started = place.ok("workflow.start", f"{FLOWS}.Everything", "--cluster", "cluster.yaml", "-i", "[3]").split()
-        assert json.loads(place.ok("workflow.wait", "author", started[0], "--timeout", "90", timeout=120)) == EXPECTED
+        assert json.loads(place.ok("workflow.wait", "author", started[0], "--timeout", "300", timeout=300)) == EXPECTED
     finally:
         place.sfnodes("down")
 

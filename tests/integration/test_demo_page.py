@@ -65,7 +65,7 @@ def test_a_wrong_option_is_told_before_anything_runs(argv: list[str], code: int,
         [sys.executable, "-m", "examples.stdlib_report", *argv],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         cwd=ROOT,
         env=dict(os.environ),
     )

@@ -54,7 +54,7 @@ def kill_service(place: Place, decider: int, worker: int) -> None:
 @pytest.fixture(scope="module")
 def expected() -> str:
     argv = [sys.executable, "-m", "simpleflow", "workflow.start", REPORT, "--local", *ARGUMENTS]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=ROOT, check=True).stdout
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, cwd=ROOT, check=True).stdout
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,6 @@ def test_a_killed_process_changes_nothing(place: Place, kill: Callable[[Place, i
     with Client(endpoint_url=f"unix://{place.folder}/run/swf.sock") as client:
         decider = place.spawn("decider.start", REPORT)
         worker = place.spawn("worker.start", "-t", "light", "-N", "1")
-        place.spawn("worker.start", "-t", "heavy", "-N", "1")
         place.ok("workflow.start", REPORT, "--workflow-id", "r", *ARGUMENTS)
         run = client.find("r")
 
@@ -80,8 +79,7 @@ def test_a_killed_process_changes_nothing(place: Place, kill: Callable[[Place, i
 
         eventually(lambda: done() >= 3)
         kill(place, decider.pid, worker.pid)
-        assert client.describe(run).execution_info.execution_status == "OPEN", (
-            "the kill came too late: it shows nothing"
-        )
-    printed = place.ok("workflow.wait", "r", "--timeout", "60", timeout=90)
+        # Only now: without the heavy tasks the run was open when it was hit, however long that took.
+        place.spawn("worker.start", "-t", "heavy", "-N", "1")
+    printed = place.ok("workflow.wait", "r", "--timeout", "300", timeout=300)
     assert json.loads(printed) == json.loads(expected)

@@ -75,7 +75,7 @@ def test_the_same_example_gives_the_same_result_at_every_distance(place: Place) 
     for task_list in ("light", "heavy"):
         place.spawn("worker.start", "-t", task_list, "-N", "1", "--modules", "examples.stdlib_report")
     started(place, REPORT, "--workflow-id", "r", *argv)
-    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "60", timeout=90)) == local
+    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "300", timeout=300)) == local
 
 
 def test_virtual_time_lets_an_hour_pass_at_once(place: Place) -> None:

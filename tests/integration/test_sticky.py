@@ -79,11 +79,11 @@ def test_polls_bring_what_is_new_and_a_drain_gives_executions_back(place: Place,
     first = Decider(url)
     try:
         run = client.start(integration_flows.Chain, 30)
-        assert client.result(run, timeout=60) == 2**30
+        assert client.result(run, timeout=300) == 2**30
         waiting = client.start(integration_flows.Waits)
         other = client.start(integration_flows.Waits)
         client.signal(other, "go", 1)
-        assert client.result(other, timeout=30) == 1
+        assert client.result(other, timeout=300) == 1
     finally:
         first.close()
     assert first.transport.calls["GetWorkflowExecutionHistory"] == 0
@@ -92,7 +92,7 @@ def test_polls_bring_what_is_new_and_a_drain_gives_executions_back(place: Place,
     second = Decider(url)
     try:
         client.signal(waiting, "go", 2)
-        assert client.result(waiting, timeout=30) == 2
+        assert client.result(waiting, timeout=300) == 2
     finally:
         second.close()
     assert second.transport.brought["shared"]

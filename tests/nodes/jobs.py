@@ -1,8 +1,9 @@
-"""A workflow whose tasks take as long as a test wants."""
+"""Workflows whose tasks take as long as a test wants."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from simpleflow import Workflow, activity, futures
 
@@ -30,3 +31,35 @@ class Naps(Workflow):
         naps = [self.submit(light_nap, number, seconds) for number in range(light)]
         naps += [self.submit(heavy_nap, number, seconds) for number in range(heavy)]
         return futures.wait(*naps)
+
+
+def _hold(gate: str) -> None:
+    while not Path(gate).exists():
+        time.sleep(0.05)
+
+
+@activity.with_attributes(version="1", task_list="light", retry=10, raises_on_failure=True, heartbeat_timeout=10)
+def light_held(number: int, gate: str) -> int:
+    _hold(gate)
+    return number
+
+
+@activity.with_attributes(version="1", task_list="heavy", retry=10, raises_on_failure=True, heartbeat_timeout=10)
+def heavy_held(numbers: list[int], gate: str) -> int:
+    _hold(gate)
+    return sum(numbers)
+
+
+class Held(Workflow):
+    """``count`` light tasks and, after them, ``heavy`` heavy ones; all are held until the file ``gate`` is there."""
+
+    name = "held"
+    version = "1"
+    task_list = "report-decisions"
+    decision_tasks_timeout = 10
+    execution_timeout = 600
+
+    def run(self, count: int, heavy: int, gate: str) -> list[int]:
+        numbers = [self.submit(light_held, number, gate) for number in range(count)]
+        sums = [self.submit(heavy_held, [number, *numbers], gate) for number in range(heavy)]
+        return futures.wait(*sums, *numbers)

@@ -12,11 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
 
-from simpleflow.nodes import clusters
+from simpleflow.core import documents
+from simpleflow.nodes import clusters, stores
 
 ROOT = Path(__file__).resolve().parents[2]
+#: seconds that a wait may last; only a failing test reaches it
+WIDE = 180.0
 
 _COMMON = """\
 cluster: trial
@@ -35,8 +40,8 @@ profiles:
 deciders: {min: 1}
 """
 )
-#: leases, commitments and paid periods of seconds
-BRIEF = FLOORS.replace("metadata: 0.3}", "metadata: 0.3, lease: 2, lease_renew: 0.5, commit: 2, look: 0.3}").replace(
+#: leases and paid periods of seconds; machines end without a manager only when a commitment is over
+BRIEF = FLOORS.replace("metadata: 0.3}", "metadata: 0.3, lease: 2, lease_renew: 0.5, commit: 15, look: 0.3}").replace(
     "{period: 2, minimum: 2,", "{period: 1, minimum: 1,"
 )
 FROM_ZERO = (
@@ -48,6 +53,33 @@ profiles:
 deciders: {task_list: report-decisions, workflows: [examples.stdlib_report.workflow.StdlibReport]}
 """
 )
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal: it has come as far as setting it."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def dead(process: psutil.Process) -> bool:
+    """Whether a process has ended, reaped or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+class Gate:
+    """Tasks that are given its path are held until it is open (``jobs.Held``)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> None:
+        self.path.touch()
 
 
 class Rig:
@@ -67,7 +99,7 @@ class Rig:
 
     def close(self) -> None:
         """End everything at once; fail when a process is left."""
-        self.cluster.take_down(hurry=True, timeout=30)
+        self.cluster.take_down(hurry=True, timeout=WIDE)
         left = self.cluster.processes()
         for each in left:
             each.kill()
@@ -80,7 +112,7 @@ class Rig:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=WIDE,
         )
 
     def sfnodes(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -92,7 +124,7 @@ class Rig:
     def ended(self, name: str) -> bool:
         return any(node.node == name and node.ended for node in self.cluster.status().nodes)
 
-    def until(self, what: str, condition: Callable[[], object], seconds: float = 40.0) -> None:
+    def until(self, what: str, condition: Callable[[], object], seconds: float = WIDE) -> None:
         limit = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > limit:
@@ -116,6 +148,26 @@ class Rig:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def control(self) -> documents.Control:
+        """Return control.json as it is now."""
+        got = stores.open_store(self.cluster.paths.store).get(documents.CONTROL_KEY)
+        assert got is not None
+        return msgspec.json.decode(got[0], type=documents.Control)
+
+    def lease(self) -> documents.Lease:
+        lease = self.control().lease
+        assert lease is not None
+        return lease
+
+    def committed(self, seconds: float) -> None:
+        """Wait until every machine is committed for so long: until then it ends only if somebody tells it to."""
+
+        def far() -> bool:
+            rows = self.control().rows
+            return bool(rows) and min(row.until for row in rows) > time.time() + seconds
+
+        self.until(f"every machine is committed for {seconds} s", far)
 
     def works(self) -> None:
         """Wait until every machine of the floor works."""

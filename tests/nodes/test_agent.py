@@ -97,7 +97,7 @@ class Node:
     def document(self) -> documents.NodeDocument:
         return msgspec.json.decode(self.store.objects["nodes/n-1.json"][0], type=documents.NodeDocument)
 
-    def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
         limit = time.monotonic() + seconds
         self.agent.turn()
         while not condition():

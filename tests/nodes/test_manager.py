@@ -110,7 +110,7 @@ def test_a_deciders_document_begins_a_pass_before_its_time_and_ending_ends_the_m
         while not rig.passes:
             time.sleep(0.01)
         (rig.demand / "d.json").touch()
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 120
         while rig.passes < 2 and time.monotonic() < limit:
             time.sleep(0.01)
         seen.append(rig.passes)
@@ -148,7 +148,7 @@ def test_a_child_is_kept_with_growing_pauses_and_a_clean_end_is_noticed() -> Non
         while not child.keep():
             clock.advance(0.25)
         pauses.append(clock.monotonic() - began)
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 120
         while child.alive():
             assert time.monotonic() < limit
             time.sleep(0.01)
@@ -178,7 +178,7 @@ def test_a_child_that_is_asked_again_gets_one_signal(tmp_path: Path) -> None:
 
 
 def wait_for(path: Path) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while not path.exists():
         assert time.monotonic() < limit, path
         time.sleep(0.01)
@@ -194,7 +194,7 @@ def test_what_is_tethered_ends_with_the_process_that_began_it() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         below = psutil.Process(int(parent.stdout.readline()))
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 120
         while "tether.py" in " ".join(below.cmdline()):
             assert time.monotonic() < limit
             time.sleep(0.01)

@@ -104,7 +104,7 @@ def state(local: Local, node: str) -> str:
     return next(each.state for each in local.provider.list().instances if each.id == node)
 
 
-def wait_for(what: str, condition: object, seconds: float = 20.0) -> None:
+def wait_for(what: str, condition: object, seconds: float = 120.0) -> None:
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         if condition():  # type: ignore[operator]

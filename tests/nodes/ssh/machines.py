@@ -84,7 +84,7 @@ class Machine:
                 [str(SSHD), "-D", "-e", "-f", str(self.folder / "sshd_config")],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        last = time.monotonic() + 20
+        last = time.monotonic() + 120
         while time.monotonic() < last:
             try:
                 socket.create_connection((self.address, self.port), 1).close()

@@ -80,7 +80,7 @@ def states(provider: SshProvider) -> dict[str, str]:
 
 
 def wait_for(what: str, holds: Callable[[], bool]) -> None:
-    last = time.monotonic() + 30
+    last = time.monotonic() + 120
     while not holds():
         if time.monotonic() > last:
             pytest.fail(f"not within 30 s: {what}")

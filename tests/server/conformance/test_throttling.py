@@ -125,7 +125,7 @@ def test_a_thousand_pollers_of_one_list(own: kits.Kit, action: str) -> None:
     where = {"domain": own.domain, "taskList": {"name": kits.unique("crowded")}}
     call = own.swf.poll_for_decision_task if "Decision" in action else own.swf.poll_for_activity_task
     with _pollers(own.swf.meta.endpoint_url, action, where, 1_000):
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 120
         while _open_polls(own.swf.meta.endpoint_url) < 1_000:
             assert time.monotonic() < limit
             time.sleep(0.1)

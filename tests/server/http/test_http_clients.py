@@ -17,7 +17,7 @@ POLL = "SimpleWorkflowService.PollForActivityTask"
 BODY = b'{"domain":"d","taskList":{"name":"l"}}'
 
 
-def until(condition: object, seconds: float = 10.0) -> None:
+def until(condition: object, seconds: float = 120.0) -> None:
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():

@@ -135,7 +135,7 @@ def poll(home: home_rig.Home, action: str = "PollForDecisionTask") -> socket.soc
 
 
 def until_polls(number: int) -> None:
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 120
     while True:
         status = control.status()
         assert status is not None

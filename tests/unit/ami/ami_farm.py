@@ -151,7 +151,7 @@ def service(folder: Path) -> Iterator[Swf]:
             env={**os.environ, "PYTHONPATH": str(ROOT), **own_places},
         )  # fmt: skip
     try:
-        last = time.monotonic() + 30
+        last = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
                 break

@@ -38,7 +38,7 @@ class Cluster:
         """Run a command until AWS has carried out the ``count``-th call of this name from now, and kill it there."""
         before = self.calls(call)
         process = self.stage.start(command, "simpleflow.cli.sfnodes", command, self.file)
-        last = time.monotonic() + 90
+        last = time.monotonic() + 120
         while self.calls(call) - before < count:
             assert process.poll() is None, f"{command} ended before {call}:\n{self.stage.log(command)}"
             assert time.monotonic() < last, f"{command} did not come to {call}:\n{self.stage.log(command)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until a condition holds; fails the test when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -44,7 +44,7 @@ def test_a_child_whose_service_is_away_says_so_and_waits(tmp_path: Path) -> None
     place = standalone.Place(endpoint_url=f"unix://{tmp_path}/swf.sock", domain="default")
     with standalone.Group(place, log=log, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")}) as group:
         group.decider(task_list="t")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not log.exists() or "it is repeated until it is answered" not in log.read_text():
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
