@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import json as stdlib_json
 import logging
 import logging.config
 import logging.handlers
+import numbers
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from simpleflow import logging_context, settings
-from simpleflow.core import errors
+from simpleflow.core import errors, text
 
 logger = logging.getLogger("simpleflow")
 
@@ -29,17 +32,52 @@ def _moment(record: logging.LogRecord) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class _Shown:
+    """An argument of a log message as text that cannot pass for a line of the log."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        if isinstance(self._value, text.Lines):
+            return _below(self._value)
+        return text.visible(str(self._value))
+
+    def __repr__(self) -> str:
+        return text.visible(repr(self._value))
+
+
+def _argument(value: object) -> object:
+    return value if isinstance(value, numbers.Number) else _Shown(value)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The sentence; line feeds of its own words stay, others' texts are one line."""
+    given = record.args
+    if not given:
+        return text.visible(record.getMessage())
+    words = str(record.msg)
+    if isinstance(given, Mapping):
+        return text.visible(words % {key: _argument(value) for key, value in given.items()}, lines=True)
+    return text.visible(words % tuple(_argument(value) for value in given), lines=True)
+
+
+def _below(several: str) -> str:
+    """Lines below a record: indented, so that none of them looks like a record."""
+    return text.visible("\n".join(f"  {line}" for line in several.split("\n")), lines=True)
+
+
 class SimpleflowFormatter(logging.Formatter):
-    """Time (UTC), level, process, task, sentence."""
+    """Time (UTC), level, process, task, sentence. What others wrote is shown, not obeyed."""
 
     def format(self, record: logging.LogRecord) -> str:
         context = logging_context.items()
         where = " ".join(context[key] for key in ("workflow_id", "activity_id", "event_id") if key in context)
         prefix = f"{_moment(record)} {record.levelname} [{record.process}]"
-        text = f"{prefix} {where + ': ' if where else ''}{record.getMessage()}"
+        shown = f"{prefix} {text.visible(where) + ': ' if where else ''}{_message(record)}"
         if record.exc_info:
-            text = f"{text}\n{self.formatException(record.exc_info)}"
-        return text
+            shown = f"{shown}\n{_below(self.formatException(record.exc_info))}"
+        return shown
 
 
 class JsonFormatter(logging.Formatter):
@@ -57,7 +95,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=repr).decode()
+        try:
+            return text.visible_json(msgspec.json.encode(line, enc_hook=repr).decode())
+        except (UnicodeEncodeError, TypeError):  # lone surrogates, keys that are not text
+            return stdlib_json.dumps(line, default=repr, skipkeys=True)
 
 
 def configure(*, level: str | None = None, json: bool = False) -> None:

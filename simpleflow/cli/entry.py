@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from simpleflow.core import errors
+from simpleflow.core import text as texts
 
 USAGE = 64
 INTERRUPTED = 130
@@ -67,7 +68,7 @@ def _word(given: str) -> str:
 
 
 def _say(text: str) -> None:
-    click.echo(f"Error: {text}", err=True)
+    click.echo(texts.visible(f"Error: {text}", lines=True), err=True)
 
 
 def _let_go() -> None:

@@ -7,14 +7,12 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import click
-
 import simpleflow
 from simpleflow import settings, utils
 from simpleflow.client import executions
 from simpleflow.core import errors
 
-from . import context
+from . import context, output
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
@@ -35,7 +33,7 @@ def end(connection: connect.Connection, run: executions.Run, *, reason: str) -> 
     except executions.NotOpen:
         return
     except errors.SimpleflowError as error:
-        click.echo(f"{run.workflow_id} could not be terminated ({error}): use workflow.terminate", err=True)
+        output.say(f"{run.workflow_id} could not be terminated ({error}): use workflow.terminate", err=True)
 
 
 def report(
@@ -47,13 +45,13 @@ def report(
     """
     if closed.status == "COMPLETED":
         if closed.result is not None:
-            click.echo(load(closed.result) if load else _loaded(connection, closed.result))
+            output.data(load(closed.result) if load else _loaded(connection, closed.result))
         return 0
-    click.echo(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
+    output.say(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
     texts = [load(text) if load else _loaded(connection, text) for text in (closed.reason, closed.details) if text]
     for shown in dict.fromkeys(map(_readable, texts)):
         if shown:
-            click.echo(shown, err=True)
+            output.say(shown, err=True)
     return context.EXIT_CODES[closed.status]
 
 

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from simpleflow import utils
+from simpleflow.core import text
 
 from . import context
 
 
 def text_of(value: Any) -> str:
-    """Return one cell as text: nothing for None, JSON for lists and mappings."""
+    """Return one cell as text on one line: nothing for None, JSON for lists and mappings.
+
+    What would steer a terminal, or break the row, is written with backslashes.
+    """
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
     if isinstance(value, dict | list | tuple):
         return utils.json_dumps(value)
-    return str(value)
+    return text.visible(str(value))
+
+
+def say(words: str, *, err: bool = False) -> None:
+    """Print lines for people; what others wrote in them is shown, not obeyed."""
+    click.echo(text.visible(words, lines=True), err=err)
+
+
+def data(value: str) -> None:
+    """Print a value as it came: JSON stays JSON, and other text is escaped where a terminal would obey it."""
+    if utils.json_loads_or_raw(value) is not value:
+        click.echo(text.visible_json(value))
+    elif sys.stdout.isatty():
+        say(value)
+    else:
+        click.echo(value, color=True)
 
 
 def _separated(rows: Sequence[Sequence[str]], delimiter: str) -> str:
@@ -67,9 +85,9 @@ def table(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[
     if kind == "tabular" and state.colored and rows:
         _rich(columns, rows, header=state.header is not False)
         return
-    text = render(columns, rows, kind=kind, header=header)
-    if text:
-        click.echo(text)
+    shown = render(columns, rows, kind=kind, header=header)
+    if shown:
+        click.echo(shown)
 
 
 def _rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool) -> None:

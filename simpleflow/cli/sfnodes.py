@@ -15,7 +15,7 @@ from simpleflow import _version
 from simpleflow.core import errors as core_errors
 from simpleflow.nodes import clusters, config, template
 
-from . import entry, sfnodes_rehearse
+from . import entry, output, sfnodes_rehearse
 from . import sfnodes_show as show
 
 CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_okay=False))
@@ -52,10 +52,10 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except core_errors.UsageError as error:
-            click.echo(str(error), err=True)
+            output.say(str(error), err=True)
             ctx.exit(64)
         except core_errors.SimpleflowError as error:
-            click.echo(str(error), err=True)
+            output.say(str(error), err=True)
             ctx.exit(1)
 
 

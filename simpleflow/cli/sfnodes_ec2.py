@@ -34,7 +34,7 @@ from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import clients, stackinfo
 
-from . import sfnodes_connect
+from . import output, sfnodes_connect
 from . import sfnodes_show as show
 
 
@@ -68,7 +68,7 @@ def _follow(steps: Iterator[stack.Step], as_json: bool, limit: float | None = No
     done = []
     for step in steps:
         done.append(msgspec.to_builtins(step))
-        click.echo(f"{step.name}: {step.detail}", err=as_json)
+        output.say(f"{step.name}: {step.detail}", err=as_json)
         if limit is not None and time.monotonic() > limit:
             return done, False
     return done, True
@@ -123,17 +123,17 @@ def status(loaded: config.LoadedCluster, as_json: bool, *, since: float | None) 
         click.echo(show.as_json_text(found))
         return
     for name, said in found.stacks.items():
-        click.echo(f"stack '{name}': {said or 'none'}")
+        output.say(f"stack '{name}': {said or 'none'}")
     if found.cause:
-        click.echo(f"cause: {found.cause}")
+        output.say(f"cause: {found.cause}")
     guard = "" if found.launches else " (the boot guard stopped it: mend the code or image, then `sfnodes up`)"
-    click.echo(f"deciders: {found.desired} wanted{guard}; {', '.join(found.deciders) or 'none'}")
+    output.say(f"deciders: {found.desired} wanted{guard}; {', '.join(found.deciders) or 'none'}")
     for name, state in found.alarms.items():
-        click.echo(f"alarm '{name}': {state}")
+        output.say(f"alarm '{name}': {state}")
     rows = [[each.id, each.profile, each.state, each.instance_type, each.zone, each.market] for each in found.workers]
     if rows:
         show.table(["NODE", "PROFILE", "STATE", "TYPE", "ZONE", "MARKET"], rows)
-    click.echo(f"{len(rows)} workers")
+    output.say(f"{len(rows)} workers")
     show.work(found)
 
 

@@ -9,37 +9,41 @@ from typing import Any
 import click
 import msgspec
 
+from simpleflow.core import text
 from simpleflow.nodes import billing, clusters, config, guards, policy
 from simpleflow.nodes import work as works
+
+from . import output
 
 
 def as_json_text(value: Any) -> str:
     """Indented JSON of a value."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return text.visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def message(value: Mapping[str, Any], text: str, as_json: bool) -> None:
+def message(value: Mapping[str, Any], sentence: str, as_json: bool) -> None:
     """Print the value as JSON, or the sentence."""
     if as_json:
         click.echo(as_json_text(value))
-    elif text:
-        click.echo(text)
+    elif sentence:
+        output.say(sentence)
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on a terminal; tab-separated lines elsewhere."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
-            click.echo("\t".join(row))
+            click.echo("\t".join(text.visible(cell) for cell in row))
         return
     from rich.console import Console  # 50 ms that only a terminal pays
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(text.visible(cell)) for cell in row))  # Text: brackets are no markup
     Console().print(drawn)
 
 
@@ -58,13 +62,13 @@ def plan(
         return
     if stacks is not None:
         for name, changes in stacks["changes"].items():
-            click.echo(f"stack '{name}': {len(changes)} changes")
+            output.say(f"stack '{name}': {len(changes)} changes")
             for change in changes:
-                click.echo(f"  {change}")
+                output.say(f"  {change}")
         for resource, price in stacks["at_rest"].items():
-            click.echo(f"at rest: {resource} {price} USD per hour")
+            output.say(f"at rest: {resource} {price} USD per hour")
         for problem in stacks["problems"]:
-            click.echo(f"problem: {problem}")
+            output.say(f"problem: {problem}")
     rows = [["launch", f"{each.units} x {each.profile}", each.reason] for each in decided.launches]
     for name in ("unmarks", "drains", "terminates", "keeps"):
         rows += [[name[:-1], each.instance, each.reason] for each in getattr(decided, name)]
@@ -81,18 +85,18 @@ def status(found: clusters.Status, as_json: bool) -> None:
         click.echo(as_json_text(found))
         return
     where = f"supervisor {found.supervisor}, manager {found.manager}" if found.up else "not up"
-    click.echo(f"cluster '{found.cluster}' ({found.provider}): {where}; domain '{found.domain}'")
+    output.say(f"cluster '{found.cluster}' ({found.provider}): {where}; domain '{found.domain}'")
     work(found)
 
 
 def work(found: clusters.Status | works.Work) -> None:
     """What the documents show."""
     for name, counts in found.demand.items():
-        click.echo(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
+        output.say(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
     for failure in found.failures:
-        click.echo(f"profile '{failure.profile}': {guards.describe(failure)}\n{failure.last_log}")
+        output.say(f"profile '{failure.profile}': {guards.describe(failure)}\n{failure.last_log}")
     for note in found.notes:
-        click.echo(f"note: {note}")
+        output.say(f"note: {note}")
     rows = [
         [
             node.node,
@@ -107,7 +111,7 @@ def work(found: clusters.Status | works.Work) -> None:
     ]
     if rows:
         table(["NODE", "PROFILE", "STATE", "TASKS", "AGE", "COST", "WHY"], rows)
-    click.echo(f"{len(rows)} nodes, {money(found.cost, found.currency)}")
+    output.say(f"{len(rows)} nodes, {money(found.cost, found.currency)}")
 
 
 def logs(found: Mapping[str, str], as_json: bool) -> None:
@@ -115,6 +119,6 @@ def logs(found: Mapping[str, str], as_json: bool) -> None:
     if as_json:
         click.echo(as_json_text(found))
         return
-    for name, text in found.items():
-        click.echo(f"==> {name} <==")
-        click.echo(text)
+    for name, lines in found.items():
+        output.say(f"==> {name} <==")
+        output.say(lines)

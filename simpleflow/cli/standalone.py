@@ -16,7 +16,7 @@ from simpleflow.client import executions
 from simpleflow.process import titles
 from simpleflow.runtime import standalone as runtime
 
-from . import context, outcomes, workflow_start
+from . import context, outcomes, output, workflow_start
 
 
 @click.command("standalone")
@@ -78,7 +78,7 @@ def standalone(
     shown = _terminal() if display_status is None else display_status
     with runtime.Group(context.place(state, connection)) as group:
         try:
-            click.echo(f"{execution.workflow_id} {execution.run_id}", err=True)
+            output.say(f"{execution.workflow_id} {execution.run_id}", err=True)
             group.decider(task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders)
             group.worker(task_list=task_list, **worker)
             closed = executions.wait(connection, execution, progress=_progress if shown else None)

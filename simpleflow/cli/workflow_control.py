@@ -11,7 +11,7 @@ import msgspec
 from simpleflow.client import executions, starting
 from simpleflow.core import errors, limits
 
-from . import context, outcomes, workflow_read
+from . import context, outcomes, output, workflow_read
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
@@ -63,7 +63,7 @@ def _each(
     for run in list(runs):
         if not dry_run:
             executions.act(connection, action, run, **more)
-        click.echo(f"{run.workflow_id} {run.run_id}")
+        output.say(f"{run.workflow_id} {run.run_id}")
 
 
 @click.command("workflow.terminate")
@@ -114,7 +114,7 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
     if answer.execution_info.execution_status == "OPEN":
         outcomes.end(connection, run, reason="workflow.restart")
     fresh = starting.start_once(connection.transport, {key: value for key, value in asked.items() if value is not None})
-    click.echo(f"{run.workflow_id} {fresh}")
+    output.say(f"{run.workflow_id} {fresh}")
 
 
 @click.command("workflow.cancel")

@@ -13,7 +13,7 @@ from simpleflow.client import executions
 from simpleflow.core import errors
 from simpleflow.runtime import standalone
 
-from . import context, outcomes
+from . import context, outcomes, output
 
 
 @click.command("workflow.dump")
@@ -72,5 +72,5 @@ def replay(state: context.State, workflow: str, files: tuple[Path, ...]) -> int:
             click.echo(msgspec.json.encode(line).decode())
         if outcome.divergence is not None:
             diverged = True
-            click.echo(f"{path}: {outcome.divergence}", err=True)
+            output.say(f"{path}: {outcome.divergence}", err=True)
     return 1 if diverged else 0

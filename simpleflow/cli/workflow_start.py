@@ -14,7 +14,7 @@ from simpleflow.client import executions, inputs, starting
 from simpleflow.core import errors, interceptors
 from simpleflow.runtime import standalone as runtime
 
-from . import context, outcomes
+from . import context, outcomes, output
 
 if TYPE_CHECKING:
     from simpleflow.client import connect
@@ -106,7 +106,7 @@ def start(
     if task_list:
         asked["taskList"] = {"name": task_list}
     run = begin(state.connect(domain), asked, mounted=mounted)
-    click.echo(f"{run.workflow_id} {run.run_id}")
+    output.say(f"{run.workflow_id} {run.run_id}")
     return 0
 
 
@@ -115,7 +115,7 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
 
     with inline.Inline(virtual_time=virtual_time, pre=pre, post=post) as place:
         run = begin(place.connection, asked)
-        click.echo(f"{run.workflow_id} {run.run_id}", err=True)
+        output.say(f"{run.workflow_id} {run.run_id}", err=True)
         place.run_until_closed(run.workflow_id, run.run_id)
         return outcomes.report(place.connection, executions.wait(place.connection, run), load=place.store.load)
 

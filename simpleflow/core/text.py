@@ -7,6 +7,7 @@ execution open.
 
 from __future__ import annotations
 
+import re
 import traceback
 
 import msgspec
@@ -15,6 +16,12 @@ from . import limits
 
 #: what is cut out of the middle of a text that is too long
 _CUT = "\n… {} characters left out …\n"
+#: DEL and C1, marks of direction, separators, surrogates; JSON escapes the rest itself
+_BEYOND = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
+_STEERS = re.compile(f"[\x00-\x1f{_BEYOND}]")
+_STEERS_BUT_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_BEYOND}]")
+_STEERS_IN_JSON = re.compile(f"[{_BEYOND}]")
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 #: what user code that is asked for a text may raise; what ends the process from outside passes
 _RAISED = (Exception, SystemExit, GeneratorExit)
 
@@ -36,6 +43,34 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError:
         return str.encode(text, "utf-8", "backslashreplace").decode()
     return text if type(text) is str else str.__str__(text)
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return the text as terminals, logs and tables may show it: what would steer them is written with backslashes.
+
+    Control characters, escape sequences, line separators, marks that turn the direction of text, lone surrogates. With
+    ``lines`` line feeds and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return (_STEERS_BUT_LINES if lines else _STEERS).sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    letter = found[0]
+    number = ord(letter)
+    return _NAMED.get(letter) or (f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}")
+
+
+def visible_json(text: str) -> str:
+    """Return JSON text with the same in its strings as ``\\uXXXX``: it stays JSON of the same value."""
+    if text.isprintable():
+        return text
+    return _STEERS_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Lines(str):
+    """Text of several lines that a log shows as such, each below its record; others' text is one line there."""
 
 
 def cut(text: str, limit: int) -> str:

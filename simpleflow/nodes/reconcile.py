@@ -17,6 +17,7 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
+from simpleflow.core import text as texts
 from simpleflow.data.blobs import base as blobs
 
 from . import billing, config, control, errors, guards, observe, policy, tags
@@ -220,7 +221,9 @@ class Reconciler:
             sick, _ = self.observer.sightings.sick(row)
             if sick and not row.counted and row.drain is None:
                 log = self._diagnose(row.instance)
-                logger.error("machine %s is sick: %s\n%s", row.instance, sick, log, extra={"action": "sick"})
+                logger.error(
+                    "machine %s is sick: %s\n%s", row.instance, sick, texts.Lines(log), extra={"action": "sick"}
+                )
                 document = guards.failed(document, row.profile, image, f"{sick}\n{log}", order=row.order, stopped=True)
                 document = control.count(document, row.instance)
             elif not row.counted and self.observer.sightings.steady(row):
@@ -241,7 +244,9 @@ class Reconciler:
         if row.drain is not None or any(each.instance == row.instance for each in document.intents):
             return document
         log = self._diagnose(row.instance)
-        logger.error("machine %s booted and never worked:\n%s", row.instance, log, extra={"action": "boot_failure"})
+        logger.error(
+            "machine %s booted and never worked:\n%s", row.instance, texts.Lines(log), extra={"action": "boot_failure"}
+        )
         return guards.failed(document, row.profile, image, log, order=row.order)
 
     def _diagnose(self, instance: str) -> str:

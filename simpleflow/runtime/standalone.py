@@ -24,7 +24,7 @@ import msgspec
 from simpleflow import engine as engines
 from simpleflow import log, settings, utils
 from simpleflow.client import connect
-from simpleflow.core import errors, interceptors
+from simpleflow.core import errors, interceptors, text
 from simpleflow.dispatch import limits
 from simpleflow.process import Stop, Supervisor, lifeline, titles
 
@@ -299,7 +299,7 @@ class Group:
 
 def main(argv: Sequence[str]) -> int:
     """Run one spec in this process: the supervisor's child."""
-    kind, text = argv
+    kind, spec = argv
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure()
     stop = Stop()
@@ -307,14 +307,14 @@ def main(argv: Sequence[str]) -> int:
     lifeline.watch(lambda: stop.request(Stop.HURRY))
     try:
         if kind == "decider":
-            run_decider(msgspec.json.decode(text, type=DeciderSpec), stop=stop, mounted=cluster_interceptors())
+            run_decider(msgspec.json.decode(spec, type=DeciderSpec), stop=stop, mounted=cluster_interceptors())
         else:
-            run_worker(msgspec.json.decode(text, type=WorkerSpec), stop=stop)
+            run_worker(msgspec.json.decode(spec, type=WorkerSpec), stop=stop)
     except errors.UsageError as error:
-        sys.stderr.write(f"Error: {error}\n")
+        sys.stderr.write(f"Error: {text.visible(str(error), lines=True)}\n")
         return 64
     except errors.SimpleflowError as error:  # the service is away, say: the supervisor starts this process again
-        sys.stderr.write(f"Error: {error}\n")
+        sys.stderr.write(f"Error: {text.visible(str(error), lines=True)}\n")
         return 1
     return 0
 
