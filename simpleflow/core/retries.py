@@ -68,7 +68,7 @@ LONGEST = {Kind.UNREACHED: 1.0, Kind.UNCLEAR: 5.0, Kind.THROTTLED: 15.0, Kind.RE
 
 def kind_of_code(code: str, status: int) -> Kind | None:
     """Return what an error code of AWS says, None for a code that is in no list here."""
-    if code in THROTTLING or (not code and status == 429):
+    if code in THROTTLING:
         return Kind.THROTTLED
     if code in STALE or code in DENIED:
         return Kind.REFUSED

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from simpleflow.core import retries
 from simpleflow.core.errors import UsageError
+from simpleflow.data import aws
 from simpleflow.data.blobs import base, errors
 
 #: what S3 answers when a condition does not hold, and when another write of the key was under way
-_CONDITION = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_CONDITION = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_ABSENT = frozenset({"NoSuchKey"})
+#: seconds that an operation is repeated
+PATIENCE = retries.Patience(unclear=30.0, unreached=10.0, refused=2.0)
+T = TypeVar("T")
 
 
 class S3Store:
@@ -32,14 +37,16 @@ class S3Store:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> tuple[bytes, str] | None:
-        with self._mapped(f"read {key!r}"):
+        def read() -> tuple[bytes, str] | None:
             try:
                 found = self._api.get_object(Bucket=self._bucket, Key=self._prefix + key)
-                return found["Body"].read(), found["ETag"]
+                return found["Body"].read(), found["ETag"]  # a page of a proxy has no ETag
             except Exception as error:
-                if _code(error) in _ABSENT:
+                if aws.code_of(error) in _ABSENT:
                     return None
                 raise
+
+        return self._repeated(f"read {key!r}", read)
 
     def put(self, key: str, content: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
         conditions: dict[str, Any] = {}
@@ -47,61 +54,92 @@ class S3Store:
             conditions["IfMatch"] = if_match
         if if_absent:
             conditions["IfNoneMatch"] = "*"
-        with self._mapped(f"write {key!r}"):
+        tries = self._attempts(f"write {key!r}")
+
+        def write() -> str:
             try:
                 done = self._api.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=content, **conditions)
+                return str(done["ETag"])
             except Exception as error:
                 # If-Match on an object that is gone is answered as absent.
-                if _code(error) in _CONDITION or (if_match is not None and _code(error) in _ABSENT):
+                if aws.code_of(error) in _CONDITION or (if_match is not None and aws.code_of(error) in _ABSENT):
+                    etag = self._written(key, content) if tries.doubtful or aws.resent(error) else None
+                    if etag is not None:
+                        return etag
                     raise errors.PreconditionFailed(
                         f"{key!r} of {self.url} was changed by another; read it and decide again"
                     ) from error
                 raise
-            etag: str = done["ETag"]
-            return etag
+
+        return self._repeated(f"write {key!r}", write, tries)
+
+    def _written(self, key: str, content: bytes) -> str | None:
+        """Return the etag of what lies there when it is this content: an attempt without an answer wrote it."""
+        found = self.get(key)
+        return found[1] if found is not None and found[0] == content else None
 
     def delete(self, key: str) -> None:
-        with self._mapped(f"delete {key!r}"):
-            self._api.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+        def remove() -> None:
+            done = self._api.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+            _expect(done, 204)
+
+        self._repeated(f"delete {key!r}", remove)
 
     def list(self, prefix: str = "") -> Iterator[base.Blob]:
-        with self._mapped("list"):
-            pages = self._api.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    yield base.Blob(
-                        key=found["Key"].removeprefix(self._prefix),
-                        size=found["Size"],
-                        etag=found["ETag"],
-                        modified=found["LastModified"].timestamp(),
-                    )
+        token: dict[str, str] = {}
+        while True:
+            page = self._repeated("list", functools.partial(self._page, prefix, token))
+            for found in page.get("Contents", ()):
+                yield base.Blob(
+                    key=found["Key"].removeprefix(self._prefix),
+                    size=found["Size"],
+                    etag=found["ETag"],
+                    modified=found["LastModified"].timestamp(),
+                )
+            if not page["IsTruncated"]:
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _page(self, prefix: str, token: dict[str, str]) -> dict[str, Any]:
+        page: dict[str, Any] = self._api.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
+        if "IsTruncated" not in page:
+            raise ValueError("the answer is no list of objects")
+        return page
 
     @property
     def _api(self) -> Any:
         with self._lock:
             if self._client is None:
                 import boto3
+                import botocore.config
 
                 # A session of our own: boto3's default one is not thread safe while clients are made.
-                self._client = boto3.session.Session().client("s3")
+                session = boto3.session.Session()
+                tries: Any = {"total_max_attempts": 1}  # this class repeats
+                settings = botocore.config.Config(retries=tries, connect_timeout=10, read_timeout=30)
+                self._client = session.client("s3", config=settings)
+                aws.attend(self._client, lambda: boto3.session.Session().get_credentials())
             return self._client
 
-    @contextlib.contextmanager
-    def _mapped(self, what: str) -> Iterator[None]:
+    def _attempts(self, what: str) -> retries.Attempts:
+        return retries.Attempts(f"to {what} of {self.url}", PATIENCE, kind=aws.kind_of)
+
+    def _repeated(self, what: str, attempt: Callable[[], T], tries: retries.Attempts | None = None) -> T:
         try:
-            yield
+            return (tries or self._attempts(what)).run(attempt)
         except errors.BlobStoreError:
             raise
         except Exception as error:
-            import botocore.exceptions
-
-            if not isinstance(error, botocore.exceptions.BotoCoreError | botocore.exceptions.ClientError):
+            if aws.kind_of(error) is retries.Kind.VERDICT and not _theirs(error):
                 raise
             raise errors.BlobStoreError(f"cannot {what} of {self.url}: {error}") from error
 
 
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+def _expect(done: dict[str, Any], status: int) -> None:
+    found = done.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if found != status:
+        raise ValueError(f"the answer is none of S3's: status {found} in place of {status}")
+
+
+def _theirs(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] in ("botocore", "boto3")

@@ -19,6 +19,7 @@ import msgspec
 
 from simpleflow.core import errors as core_errors
 from simpleflow.core import limits, retries
+from simpleflow.data import aws
 from simpleflow.swf import errors, shapes
 
 from . import base, sockets
@@ -39,8 +40,6 @@ _TIMEOUTS = {
 _IDENTIFIED = b"\r\nx-amzn-requestid:"
 #: answers without it that are refused before they are believed, where no answer of the service is known yet
 _DOUBTS = 2
-#: seconds between two looks for fresh credentials; seconds by which a clock may differ before it is corrected
-RENEWAL, SKEW = 5.0, 30.0
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"
 _CONTENT_TYPE = "application/x-amz-json-1.0"
@@ -253,7 +252,7 @@ class Signer:
         self._credentials = credentials
         self._local = local
         self._request = awsrequest.AWSRequest
-        self._auth = _shifted(auth.SigV4Auth, lambda: self._offset)
+        self._auth = auth.SigV4Auth
         #: seconds that the service's clock is ahead of ours
         self._offset = 0.0
         self._renewed = float("-inf")
@@ -263,7 +262,8 @@ class Signer:
         """Return the headers with those that sign them and the body. Raises NotSent without credentials."""
         request = self._request(method="POST", url=self.url, data=body, headers=headers)
         try:
-            self._auth(self._credentials.get_frozen_credentials(), "swf", self.region).add_auth(request)
+            made = self._auth(self._credentials.get_frozen_credentials(), "swf", self.region)
+            (aws.shifted(made, lambda: self._offset) if self._offset else made).add_auth(request)
         except Exception as error:  # those of a role, a login or a process could not be renewed, for whatever reason
             raise errors.NotSent(f"the request could not be signed ({error}); nothing was sent") from error
         return dict(request.headers.items())
@@ -273,10 +273,10 @@ class Signer:
         anew."""
         if moment is not None:
             offset = moment - time.time()
-            if abs(offset - self._offset) > SKEW:
-                self._offset = offset if abs(offset) > SKEW else 0.0
+            if abs(offset - self._offset) > aws.SKEW:
+                self._offset = offset if abs(offset) > aws.SKEW else 0.0
         with self._lock:
-            if time.monotonic() - self._renewed < RENEWAL:
+            if time.monotonic() - self._renewed < aws.RENEWAL:
                 return
             self._renewed = time.monotonic()
         with contextlib.suppress(Exception):  # the old ones are tried again then, and the refusal says what is wrong
@@ -335,16 +335,3 @@ def _credentials(session: Any, *, local: bool) -> Any:
         resolver.remove("iam-role")
         resolver.remove("container-role")
     return session.get_credentials()
-
-
-def _shifted(auth: type[Any], offset: Callable[[], float]) -> type[Any]:
-    """Return botocore's signer with its clock moved by so many seconds: it takes no time from its caller."""
-
-    class Shifted(auth):  # type: ignore[misc]  # botocore has no types
-        def _modify_request_before_signing(self, request: Any) -> None:
-            ahead = offset()
-            if ahead:
-                request.context["timestamp"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + ahead))
-            super()._modify_request_before_signing(request)
-
-    return Shifted

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from simpleflow.core import retries as policy
+from simpleflow.data import aws
 from simpleflow.nodes import errors
 
 
@@ -36,22 +38,24 @@ class BotoClients:
         import boto3
         import botocore.config
 
-        # ``max_attempts: 1`` would mean two tries; ``total_max_attempts`` counts tries.
-        tries = {"mode": "standard", "total_max_attempts": 5 if retries else 1}
+        # ``max_attempts: 1`` would mean two tries; ``total_max_attempts`` counts tries. Repetitions are ours.
+        tries = {"total_max_attempts": 1}
         settings = botocore.config.Config(retries=tries, connect_timeout=10, read_timeout=60)  # type: ignore[arg-type]  # boto3-stubs lack total_max_attempts
         with self._lock, mapped(f"making a client of {service}"):
             if (service, retries) not in self._made:
                 # Of our own: boto3's default one is not thread safe while clients are made.
                 self._session = self._session or boto3.session.Session()
                 made = self._session.client(service, region_name=self.region, config=settings)
+                # A launch is sent once, and its last moment is of this machine's clock.
+                aws.attend(made, lambda: boto3.session.Session().get_credentials(), clock=retries)
+                if retries:
+                    aws.repeat(made, PATIENCE, final=CAPACITY | DENIED | TOKEN_USED | QUOTAS)
                 self._made[service, retries] = made
             return self._made[service, retries]
 
 
-THROTTLED = frozenset(
-    {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "SlowDown",
-     "TooManyRequestsException", "EC2ThrottledException", "ResourceContention"}
-)  # fmt: skip
+#: seconds that a call is repeated: a pass of the manager must not take longer than its lease
+PATIENCE = policy.Patience(unclear=15.0, unreached=5.0, refused=2.0)
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 UNKNOWN_KEYS = frozenset(
     {"AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId",
@@ -65,6 +69,9 @@ CAPACITY = frozenset(
     {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity",
      "InsufficientCapacity", "UnfulfillableCapacity", "Unsupported"}
 )  # fmt: skip
+
+#: what botocore lists as throttling is a number of things that an account may have elsewhere
+QUOTAS = frozenset({"LimitExceededException"})
 
 
 @functools.cache
@@ -91,10 +98,7 @@ class TooLate(Exception):
     """Raised at the last hook before the wire, when a signed request is older than its last moment."""
 
 
-def code_of(error: BaseException) -> str:
-    """The error code of a ClientError, '' for anything else."""
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+code_of = aws.code_of
 
 
 @contextmanager
@@ -125,14 +129,17 @@ def mapped(what: str) -> Iterator[None]:
         raise errors.ProviderUnclear(f"{what}: {error}; is the region's name right, and the network up?") from error
     except (theirs.BotoCoreError, theirs.HTTPClientError) as error:
         raise errors.ProviderUnclear(f"{what}: no answer came ({error})") from error
+    except Exception as error:  # what parsers say of bytes that are no answer
+        if isinstance(error, TypeError) or aws.kind_of(error) is policy.Kind.VERDICT:
+            raise
+        raise errors.ProviderUnclear(f"{what}: an answer came that is none of AWS's ({error!r})") from error
 
 
 def _of_answer(what: str, error: Any) -> errors.NodesError:
     code = code_of(error)
-    message = error.response["Error"].get("Message", "")
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+    message = error.response.get("Error", {}).get("Message", "")
     said = f"{what}: {message or 'refused'} ({code})"
-    if code in THROTTLED:
+    if code in policy.THROTTLING - QUOTAS:
         return errors.ProviderThrottled(said)
     if code in TOKEN_USED:
         return errors.ProviderUnclear(said)
@@ -144,6 +151,6 @@ def _of_answer(what: str, error: Any) -> errors.NodesError:
         )
     if code in DENIED:
         return errors.ProviderRefused(f"{said}; your credentials lack this right, see docs/how-to/aws.md")
-    if code not in CAPACITY and status >= 500:
+    if aws.kind_of(error, final=CAPACITY) is policy.Kind.UNCLEAR:  # 5xx, or a page of somebody between
         return errors.ProviderUnclear(said)
     return errors.ProviderRefused(said)
