@@ -142,7 +142,6 @@ def manager(cluster: values.Cluster, roles: Iterable[Any]) -> list[dict[str, Any
         allow(
             [
                 "autoscaling:DescribeAutoScalingGroups",
-                "autoscaling:DescribeScalingActivities",
                 "ec2:DescribeInstanceTypes",
                 "ec2:DescribeInstances",
                 "ec2:DescribeSpotPriceHistory",

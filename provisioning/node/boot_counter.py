@@ -1,8 +1,9 @@
-"""Stop a decider group that boots in vain: where no manager lives, the boots count themselves in the bucket.
+"""Stop a decider group that boots in vain, or whose deciders crash in a loop: no manager may live to see it.
 
 ``count`` adds one before anything that may fail; the third failed boot in a row suspends the group's Launch process
-and raises the user's alarm (``failed``, or the next ``count``). ``settle`` resets once the agent has run for a while.
-(Setting the group to 0 instead would flap with the wake-up alarm.) The standard library only.
+and raises the user's alarm (``failed``, or the next ``count``). ``settle`` watches the agent for as long as the machine
+lives: it resets the counter once the agent has run for a while, and powers off a machine whose agent ends again and
+again. (Setting the group to 0 instead would flap with the wake-up alarm.) The standard library only.
 """
 
 from __future__ import annotations
@@ -11,92 +12,89 @@ import json
 import subprocess
 import sys
 import time
-import urllib.parse
 from pathlib import Path
 
 import fetch  # type: ignore[import-not-found, unused-ignore]  # beside this file in the unpacked bundle
 
-LIMIT = 3
 #: seconds that the agent must have run, without a restart, for its boot to count as good
 STEADY = 60.0
+#: starts in a row, none of which was steady, after which the machine counts as failed
+STARTS = 4
+#: seconds after which an agent that never became steady counts as failed, whatever it does
+PATIENCE = 30 * 60.0
+LOOK = 5.0
 UNIT = "simpleflow-agent.service"
+LOG_LINES = 20
+
+count, failed, read, write = fetch.count_boot, fetch.failed_boot, fetch.boots, fetch.set_boots
 
 
-def read(settings: dict[str, str]) -> int:
-    """Return the boots in a row that did not reset the counter; an absent object counts as none."""
-    url = fetch.object_url(settings["boot_counter"], settings["region"], settings.get("endpoint", ""))
-    try:
-        return int(json.loads(fetch.call("GET", url, settings["region"], "s3"))["boots"])
-    except fetch.DeliveryFailed as problem:
-        # Without s3:ListBucket an absent object is answered with 403.
-        if "HTTP 404" in str(problem) or "HTTP 403" in str(problem):
-            return 0
-        raise
+class Watch:
+    """Judges successive looks at the agent's unit."""
+
+    def __init__(self, now: float) -> None:
+        self.run = ""
+        self.since = now
+        self.starts = 0
+        self.began = now
+        self.steady = False
+
+    def look(self, active: bool, run: str, now: float) -> str:
+        """Judge one look: 'steady' once for a run that became so, 'failed', or '' for neither."""
+        if run != self.run:
+            # Starts in a row: a steady run begins the count anew.
+            self.starts = 1 if self.steady else self.starts + 1
+            if self.steady:
+                self.began = now
+            self.run, self.since, self.steady = run, now, False
+        if not active:
+            self.since = now
+        elif not self.steady and now - self.since >= STEADY:
+            self.steady = True
+            return "steady"
+        if self.steady:
+            return ""
+        return "failed" if self.starts > STARTS or now - self.began >= PATIENCE else ""
 
 
-def write(settings: dict[str, str], boots: int) -> None:
-    """Replace the counter."""
-    url = fetch.object_url(settings["boot_counter"], settings["region"], settings.get("endpoint", ""))
-    body = json.dumps({"boots": boots, "written": time.time()}).encode()
-    fetch.call("PUT", url, settings["region"], "s3", body, {"content-type": "application/json"})
+def shown() -> tuple[bool, str]:
+    """Whether the agent runs, and which run of it this is."""
+    argv = ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT]
+    said = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+    values = dict(line.partition("=")[::2] for line in said.splitlines())
+    return values.get("ActiveState") == "active", values.get("InvocationID", "")
 
 
-def query(settings: dict[str, str], service: str, version: str, action: str, parameters: dict[str, str]) -> None:
-    """Make one call of a service that speaks AWS's query protocol."""
-    default = f"https://{service}.{settings['region']}.amazonaws.com/"
-    host = {"monitoring": "cloudwatch"}.get(service, service)
-    url = settings.get(f"{host}_endpoint") or default
-    body = urllib.parse.urlencode({"Action": action, "Version": version, **parameters}).encode()
-    form = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
-    fetch.call("POST", url, settings["region"], service, body, form)
+def last_lines() -> str:
+    """The end of the agent's log."""
+    argv = ["journalctl", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", f"--unit={UNIT}"]
+    return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
 
 
-def trip(settings: dict[str, str], boots: int) -> None:
-    """Suspend the group's launches and raise the alarm."""
-    reason = f"{boots} boots in a row failed; 'sfnodes up' resumes after the cause is mended"
-    print(f"simpleflow: {reason}", file=sys.stderr)
-    group = {"AutoScalingGroupName": settings["group"], "ScalingProcesses.member.1": "Launch"}
-    query(settings, "autoscaling", "2011-01-01", "SuspendProcesses", group)
-    if settings.get("alarm"):
-        state = {"AlarmName": settings["alarm"], "StateValue": "ALARM", "StateReason": reason}
-        query(settings, "monitoring", "2010-08-01", "SetAlarmState", state)
-
-
-def count(settings: dict[str, str]) -> None:
-    """Count this boot; trips when the three before it died without a word."""
-    boots = read(settings) + 1
-    write(settings, boots)
-    if boots > LIMIT:
-        trip(settings, boots - 1)
-
-
-def failed(settings: dict[str, str]) -> None:
-    """This boot failed: trips when it is the third in a row."""
-    boots = read(settings)
-    if boots >= LIMIT:
-        trip(settings, boots)
-
-
-def settle(settings: dict[str, str]) -> None:
-    """Reset the counter once the agent runs steadily; returns without a reset when it ends first."""
-    last = time.monotonic() + 30 * 60
-    since: float | None = None
-    run = ""
-    while time.monotonic() < last:
-        argv = ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT]
-        shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        if "ActiveState=active" not in shown or shown != run:
-            since, run = time.monotonic(), shown
-        elif since is not None and time.monotonic() - since >= STEADY:
+def settle(path: Path, settings: dict[str, str]) -> None:
+    """Watch the agent; the unit starts this again when a call fails."""
+    watch, fresh = Watch(time.monotonic()), True
+    while True:
+        active, run = shown()
+        verdict = watch.look(active, run, time.monotonic())
+        if verdict == "steady":
             write(settings, 0)
-            return
-        time.sleep(5)
+            fresh = False
+        elif verdict == "failed":
+            if not fresh:
+                count(settings)  # its boot was good, and reset: what fails now is counted anew
+            fetch.give_up(path, settings, fetch.DeliveryFailed(f"its agent ends again and again:\n{last_lines()}"))
+        time.sleep(LOOK)
 
 
 def main(arguments: list[str]) -> None:
     """Run one of the three commands."""
-    settings = json.loads(Path(arguments[1]).read_text())
-    {"count": count, "failed": failed, "settle": settle}[arguments[0]](settings)
+    path = Path(arguments[1])
+    settings = json.loads(path.read_text())
+    if arguments[0] == "settle":
+        settle(path, settings)
+    else:
+        {"count": count, "failed": failed}[arguments[0]](settings)
 
 
 if __name__ == "__main__":

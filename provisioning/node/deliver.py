@@ -154,17 +154,14 @@ def main(arguments: list[str]) -> None:
     if "--code-only" in arguments:
         install_code(settings, Path(settings["root"]))
         return
-    counter = [sys.executable, str(HERE / "boot_counter.py")] if settings.get("boot_counter") else []
-    if counter:
-        run(*counter, "count", str(path))
     try:
+        if settings.get("boot_counter") and not os.environ.get(fetch.COUNTED):
+            fetch.count_first(settings)
         bootstrap()
         install_code(settings, Path(settings["root"]))
         install_units(settings)
-    except Exception:
-        if counter:
-            run(*counter, "failed", str(path))
-        raise
+    except Exception as problem:  # whatever it is: a machine that is no node must not stay
+        fetch.give_up(path, settings, problem)
 
 
 if __name__ == "__main__":

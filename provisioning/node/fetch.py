@@ -26,6 +26,16 @@ from pathlib import Path
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 #: tries of one request; the waits between them double from half a second
 TRIES = 6
+#: looks for the role's keys, which metadata may have minutes after the boot
+KEY_TRIES = 24
+#: tries to count a boot: what cannot be counted must not be replaced at once, for ever
+COUNT_TRIES = 10
+#: failed boots of deciders in a row after which the group launches no more
+LIMIT = 3
+#: the delivery of a real machine; any other belongs to a rehearsal, whose machine is off when its process ends
+OWN = "/etc/simpleflow/delivery.json"
+#: set for ``deliver.py``: the boot was counted before anything was fetched
+COUNTED = "SIMPLEFLOW_BOOT_COUNTED"
 
 
 class DeliveryFailed(Exception):
@@ -46,12 +56,30 @@ def metadata(path: str, token: str) -> str:
 
 
 def credentials() -> dict[str, str]:
-    """Return AccessKeyId, SecretAccessKey and Token of the machine's role."""
+    """Return AccessKeyId, SecretAccessKey and Token of the machine's role; raises DeliveryFailed.
+
+    They come late at times: no role yet (404, empty), or an answer whose Code is not Success. All of it is waited for.
+    """
+    problem = ""
+    for attempt in range(KEY_TRIES):
+        if attempt:
+            time.sleep(min(0.5 * 2 ** (attempt - 1), 5))
+        try:
+            return role_keys()
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            problem = f"{type(error).__name__}: {error}"
+    raise DeliveryFailed(f"instance metadata shows no keys of a role: {problem}; has the machine an instance profile?")
+
+
+def role_keys() -> dict[str, str]:
+    """Ask metadata once for the role's keys."""
     headers = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
     request = urllib.request.Request(f"{METADATA}/latest/api/token", method="PUT", headers=headers)  # noqa: S310
     token = _open(request, 5).decode()
     role = metadata("meta-data/iam/security-credentials/", token).split()[0]
     found = json.loads(metadata(f"meta-data/iam/security-credentials/{role}", token))
+    if found.get("Code", "Success") != "Success":
+        raise ValueError(f"{found['Code']}: {found.get('Message', '')}")
     return {name: str(found[name]) for name in ("AccessKeyId", "SecretAccessKey", "Token")}
 
 
@@ -166,10 +194,118 @@ def unpack(data: bytes, folder: Path) -> None:
         archive.extractall(folder)  # noqa: S202 (checked above)
 
 
+# --- boots of deciders that fail --------------------------------------------------------------------------------------
+
+
+def boots(settings: dict[str, str]) -> int:
+    """Return the boots in a row that did not reset the counter; an absent object counts as none."""
+    url = object_url(settings["boot_counter"], settings["region"], settings.get("endpoint", ""))
+    try:
+        return int(json.loads(call("GET", url, settings["region"], "s3"))["boots"])
+    except DeliveryFailed as problem:
+        # Without s3:ListBucket an absent object is answered with 403.
+        if "HTTP 404" in str(problem) or "HTTP 403" in str(problem):
+            return 0
+        raise
+
+
+def set_boots(settings: dict[str, str], number: int, reason: str = "") -> None:
+    """Replace the counter; ``reason`` is what status shows of the last failure."""
+    url = object_url(settings["boot_counter"], settings["region"], settings.get("endpoint", ""))
+    body = json.dumps({"boots": number, "written": time.time(), "reason": reason}).encode()
+    call("PUT", url, settings["region"], "s3", body, {"content-type": "application/json"})
+
+
+def query(settings: dict[str, str], service: str, version: str, action: str, parameters: dict[str, str]) -> None:
+    """Make one call of a service that speaks AWS's query protocol."""
+    default = f"https://{service}.{settings['region']}.amazonaws.com/"
+    host = {"monitoring": "cloudwatch"}.get(service, service)
+    url = settings.get(f"{host}_endpoint") or default
+    body = urllib.parse.urlencode({"Action": action, "Version": version, **parameters}).encode()
+    form = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    call("POST", url, settings["region"], service, body, form)
+
+
+def trip(settings: dict[str, str], number: int) -> None:
+    """Suspend the group's launches and raise the user's alarm, each whether or not the other is refused."""
+    reason = f"{number} boots in a row failed; 'sfnodes up' resumes after the cause is mended"
+    print(f"simpleflow: {reason}", file=sys.stderr, flush=True)
+    group = {"AutoScalingGroupName": settings["group"], "ScalingProcesses.member.1": "Launch"}
+    state = {"AlarmName": settings.get("alarm", ""), "StateValue": "ALARM", "StateReason": reason}
+    calls = [("autoscaling", "2011-01-01", "SuspendProcesses", group)]
+    if settings.get("alarm"):
+        calls.append(("monitoring", "2010-08-01", "SetAlarmState", state))
+    for service, version, action, parameters in calls:
+        try:
+            query(settings, service, version, action, parameters)
+        except DeliveryFailed as problem:
+            print(f"simpleflow: {problem}", file=sys.stderr, flush=True)
+
+
+def count_boot(settings: dict[str, str]) -> None:
+    """Count this boot; trips when the three before it died without a word."""
+    number = boots(settings) + 1
+    set_boots(settings, number)
+    if number > LIMIT:
+        trip(settings, number - 1)
+
+
+def failed_boot(settings: dict[str, str], reason: str = "") -> None:
+    """This boot failed: leaves its reason, and trips when it is the third in a row."""
+    number = boots(settings)
+    set_boots(settings, number, reason[-2000:])
+    if number >= LIMIT:
+        trip(settings, number)
+
+
+def count_first(settings: dict[str, str]) -> None:
+    """Count the boot of a decider, with patience, before anything that may fail."""
+    for attempt in range(COUNT_TRIES):
+        try:
+            count_boot(settings)
+            return
+        except DeliveryFailed as problem:
+            print(f"simpleflow: this boot cannot be counted: {problem}", file=sys.stderr, flush=True)
+            if attempt == COUNT_TRIES - 1:
+                raise
+            time.sleep(60)
+
+
+def give_up(path: Path, settings: dict[str, str], problem: BaseException) -> None:
+    """Tell why this machine cannot become a node, and power it off: EC2 terminates it, and what wants it sees so."""
+    said = f"this machine cannot become a node: {problem}"
+    print(f"simpleflow: {said}", file=sys.stderr, flush=True)
+    if settings.get("boot_counter"):
+        try:
+            failed_boot(settings, said)
+        except DeliveryFailed as second:
+            print(f"simpleflow: nor can that be counted: {second}", file=sys.stderr, flush=True)
+    power_off(path)
+
+
+def power_off(path: Path) -> None:
+    """End this machine."""
+    print("simpleflow: powering off", file=sys.stderr, flush=True)
+    if str(path) == OWN:
+        subprocess.run(["systemctl", "poweroff"], check=False)
+    sys.exit(0)
+
+
 def main(arguments: list[str]) -> None:
     """Fetch the node bundle and run it."""
     path = Path(arguments[0])
     settings = json.loads(path.read_text())
+    try:
+        if settings.get("boot_counter"):
+            count_first(settings)
+            os.environ[COUNTED] = "1"
+        fetched(path, settings)
+    except (DeliveryFailed, OSError, subprocess.CalledProcessError, tarfile.TarError, ValueError) as problem:
+        give_up(path, settings, problem)
+
+
+def fetched(path: Path, settings: dict[str, str]) -> None:
+    """Fetch the node bundle and run its ``deliver.py``."""
     folder = Path(settings["root"]) / "node"
     folder.mkdir(parents=True, exist_ok=True)
     unpack(part(settings, "node"), folder)
@@ -179,8 +315,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (DeliveryFailed, OSError, subprocess.CalledProcessError) as failure:
-        print(f"simpleflow: this machine cannot become a node: {failure}", file=sys.stderr)
-        sys.exit(1)
+    main(sys.argv[1:])

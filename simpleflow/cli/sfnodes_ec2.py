@@ -152,8 +152,16 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
         raise core_errors.UsageError(
             f"cluster '{cluster.cluster}' has no machine '{node}'; known: {', '.join(known) or 'none'}"
         )
-    found = {each: provider.diagnose(each) for each in known if node in (None, each)}
+    found = {each: _console(provider, each) for each in known if node in (None, each)}
     return {name: "\n".join(text.splitlines()[-lines:]) for name, text in found.items()}
+
+
+def _console(provider: providers.NodeProvider, machine: str) -> str:
+    """One console alone: one that is refused hides no other."""
+    try:
+        return provider.diagnose(machine)
+    except errors.NodesError as error:
+        return f"its console cannot be read: {error}"
 
 
 def plan(loaded: config.LoadedCluster, folder: str | None) -> Mapping[str, Any]:

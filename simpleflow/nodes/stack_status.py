@@ -9,13 +9,13 @@ import msgspec
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
+from . import bundle, config, errors, published, work
 from . import code as codes
-from . import config, errors, published, work
 from .providers import base as providers
 from .providers import ec2
 from .providers.ec2 import account as accounts
 from .providers.ec2 import formation, stackinfo
-from .stack import base_name, store_url
+from .stack import BOOTS_KEY, base_name, store_url
 
 
 class StackStatus(work.Work, frozen=True, kw_only=True):
@@ -48,6 +48,45 @@ def _own(
         except errors.ProviderRefused as error:
             notes.append(str(error))
     return found, tuple(notes)
+
+
+def _alarm(account: accounts.Account, name: str) -> str:
+    try:
+        return account.alarm_state(name)
+    except errors.NodesError as error:
+        return f"unknown: {error}"
+
+
+def _group_notes(
+    cluster: config.ClusterConfig, account: accounts.Account, info: stackinfo.StackInfo, size: ec2.Size
+) -> tuple[str, ...]:
+    """What is wrong with the deciders: launches that were refused, boots that failed, a group that was stopped."""
+    notes = []
+    try:
+        refused = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).refusals()
+        notes += [f"the decider group could not launch a machine: {each}" for each in refused]
+    except errors.NodesError as error:
+        notes.append(f"the decider group's activities cannot be read: {error}")
+    try:
+        boots = account.bucket(info.bucket).read(bundle.prefix_of(cluster) + BOOTS_KEY)
+    except errors.NodesError as error:
+        notes.append(f"the deciders' boot counter cannot be read: {error}")
+        boots = None
+    counted = _Boots() if boots is None else msgspec.json.decode(boots, type=_Boots)
+    if counted.reason and counted.boots:
+        notes.append(
+            f"{counted.boots} boots of deciders in a row did not become steady; the last said: {counted.reason}"
+        )
+    if not size.launches:
+        notes.append("the decider group launches no more: mend the code or image, then `sfnodes up` resumes it")
+    return tuple(notes)
+
+
+class _Boots(msgspec.Struct, frozen=True):
+    """The boot counter (provisioning/node/fetch.py)."""
+
+    boots: int = 0
+    reason: str = ""
 
 
 def status(
@@ -95,14 +134,13 @@ def status(
         except core_errors.SimpleflowError as error:
             seen = work.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
         shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in work.Work.__struct_fields__})
+    group_notes = _group_notes(cluster, account, info, size)
     return msgspec.structs.replace(
         shown,
+        notes=(*group_notes, *shown.notes),
         desired=size.desired,
         deciders=tuple(f"{each.instance} {each.state}" for each in size.members),
         launches=size.launches,
-        alarms={
-            "wake-up": account.alarm_state(info.wake_alarm),
-            "boot": account.alarm_state(info.boot_alarm),
-        },
+        alarms={"wake-up": _alarm(account, info.wake_alarm), "boot": _alarm(account, info.boot_alarm)},
         bucket=info.bucket,
     )

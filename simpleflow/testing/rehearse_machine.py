@@ -18,7 +18,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import urllib3
 import yaml
@@ -77,12 +77,12 @@ def deliver(commands: list[list[str]], written: dict[str, Path], root: Path) -> 
         settings |= {"autoscaling_endpoint": endpoint, "cloudwatch_endpoint": endpoint}
     settings_path.write_text(json.dumps(settings))
     fetch = runpy.run_path(str(fetch_path))
+    if settings.get("boot_counter"):
+        # First of all, as the machine does.
+        fetch["count_first"](settings)
     folder = Path(settings["root"]) / "node"
     folder.mkdir(parents=True, exist_ok=True)
     fetch["unpack"](fetch["part"](settings, "node"), folder)
-    if settings.get("boot_counter"):
-        counter = [sys.executable, str(folder / "boot_counter.py"), "count", str(settings_path)]
-        subprocess.run(counter, check=True)
     return folder, settings
 
 
@@ -120,13 +120,26 @@ def unit(folder: Path, written: dict[str, Path], root: Path) -> tuple[list[str],
     return [str(root / command[0].lstrip("/")), *real], environment
 
 
+def give_up(commands: list[list[str]], written: dict[str, Path], failure: Exception) -> NoReturn:
+    """Do what a machine does whose delivery fails: count it, tell why, power off (exit code 0)."""
+    path = next((written[part] for one in commands for part in one if part.endswith("delivery.json")), None)
+    if path is None:
+        raise failure
+    fetch_path = next(written[part] for one in commands for part in one if part.endswith("fetch.py"))
+    runpy.run_path(str(fetch_path))["give_up"](path, json.loads(path.read_text()), failure)
+    raise AssertionError("a machine that gave up is off")
+
+
 def main(arguments: list[str]) -> None:
     """Boot; on success this process becomes the agent."""
     root = Path(arguments[0])
     root.mkdir(parents=True, exist_ok=True)
     written, commands = write_files(user_data(os.environ[_METADATA]), root)
-    folder, settings = deliver(commands, written, root)
-    install(folder, settings, root.parent / "installed")
+    try:
+        folder, settings = deliver(commands, written, root)
+        install(folder, settings, root.parent / "installed")
+    except Exception as failure:
+        give_up(commands, written, failure)
     command, environment = unit(folder, written, root)
     print(f"rehearsal: the bundle {settings['code_sha256'][:12]} is installed, the agent starts", flush=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -23,6 +23,9 @@ from simpleflow.nodes.providers.ec2 import keeper
 logger = logging.getLogger(__name__)
 
 _TURN = 0.5
+#: deaths of one child in a row, each sooner than so many seconds after the one before, that end the agent
+_CRASHES = 5
+_STEADY = 60.0
 #: seconds that a decider gets to answer what it works on
 _FAREWELL = 60.0
 
@@ -42,6 +45,8 @@ class DeciderAgent:
         self._between = cluster.settings.loop
         self._clock = clock
         self._next_look = 0.0
+        #: child -> (deaths seen, of them in a row, when the last one was seen)
+        self._seen: dict[str, tuple[int, int, float]] = {}
         self._folder = Path(tempfile.mkdtemp(prefix="sfn-"))
         file = self._folder / "cluster.yaml"
         files.replace(file, msgspec.json.encode(cluster))
@@ -64,6 +69,19 @@ class DeciderAgent:
     def end_soon(self, *_: object) -> None:
         """Signal handler: the machine goes down."""
         self._ending.set()
+
+    def _crashing(self) -> str:
+        """Which child ends again and again, '' for none: the unit's watch counts the machine, and ends it."""
+        now = self._clock.monotonic()
+        for child in self._children:
+            deaths, row, moment = self._seen.get(child.name, (0, 0, now))
+            if child.deaths != deaths:
+                row = child.deaths - deaths + (0 if now - moment > _STEADY else row)
+                moment = now
+            self._seen[child.name] = (child.deaths, row, moment)
+            if row >= _CRASHES:
+                return f"its {child.name} ended {row} times in a row"
+        return ""
 
     def _outdated(self) -> bool:
         """Whether `up` published that deciders are made of something else: the group replaces a machine that ends."""
@@ -89,6 +107,9 @@ class DeciderAgent:
             while not self._ending.is_set() and not self._outdated():
                 for child in self._children:
                     child.keep()
+                if crashing := self._crashing():
+                    logger.error("%s: this agent gives up", crashing, extra={"action": "crash"})
+                    return 1
                 # It set the group to 0 and left; any other end is a failure, and it is started again.
                 if self._manager.last_code == 0 and not self._manager.alive():
                     break

@@ -33,6 +33,16 @@ class Bucket:
             self._api.put_object(Bucket=self.name, Key=key, Body=content)
             return True
 
+    def read(self, key: str) -> bytes | None:
+        """Content of one object; None when it is absent."""
+        with clients.mapped(f"reading s3://{self.name}/{key}"):
+            try:
+                return bytes(self._api.get_object(Bucket=self.name, Key=key)["Body"].read())
+            except Exception as error:
+                if clients.code_of(error) in {"NoSuchKey", "NoSuchBucket", "404"}:
+                    return None
+                raise
+
     def delete_object(self, key: str) -> None:
         """Remove one object; absent is no error."""
         with clients.mapped(f"removing s3://{self.name}/{key}"):

@@ -14,6 +14,9 @@ from simpleflow.nodes import errors
 
 from . import clients, stackinfo
 
+#: newest activities of the group that are looked at
+_ACTIVITIES = 20
+
 logger = logging.getLogger(__name__)
 
 
@@ -78,6 +81,19 @@ class Ec2DeciderGroup:
             ),
             launches=all(each["ProcessName"] != "Launch" for each in group.get("SuspendedProcesses", [])),
         )
+
+    def refusals(self) -> tuple[str, ...]:
+        """Why the group's newest launches failed, in Auto Scaling's words; () once one succeeded after them."""
+        activities = self._call("describe_scaling_activities", "reading the activities", MaxRecords=_ACTIVITIES)
+        found: list[str] = []
+        for each in activities["Activities"]:
+            if not str(each.get("Description", "")).startswith("Launching"):
+                continue
+            if each["StatusCode"] == "Successful":
+                break
+            if each["StatusCode"] in ("Failed", "Cancelled"):
+                found.append(str(each.get("StatusMessage") or each.get("Cause") or each["StatusCode"]))
+        return tuple(dict.fromkeys(found))
 
     def ensure_one(self) -> None:
         """Raise the group from 0 to 1; any other size is left alone.
