@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from simpleflow.nodes import tether
+from simpleflow.process import tether
 
 HERE = Path(__file__).resolve()
 

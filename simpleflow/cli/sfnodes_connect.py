@@ -8,7 +8,8 @@ from typing import Any
 
 from simpleflow.client import connect
 from simpleflow.core import retries
-from simpleflow.nodes import config, lifeline, paths, service
+from simpleflow.nodes import config, paths, service
+from simpleflow.process import lock_lifeline
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
 
@@ -65,7 +66,7 @@ class Silence:
 def transport_or_silence(cluster: config.ClusterConfig) -> transports.Transport:
     """For what only looks: a coordinator that is away, as before the first `up`, is a warning and no error."""
     where = paths.ClusterPaths(cluster, os.environ)
-    if where.embedded and not lifeline.held(where.lifeline):
+    if where.embedded and not lock_lifeline.held(where.lifeline):
         return Silence(f"cluster '{cluster.cluster}' is not up; the plan is made from its documents alone")
     try:
         return transport(cluster)

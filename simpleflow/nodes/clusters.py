@@ -23,9 +23,10 @@ import psutil
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
+from simpleflow.process import lock_lifeline
 
 from . import code as codes
-from . import config, errors, lifeline, paths, published, stores, supervisor, work
+from . import config, errors, paths, published, stores, supervisor, work
 from .providers.process import provider as process_module
 from .providers.process import records
 from .work import NodeStatus
@@ -75,7 +76,7 @@ class Cluster:
     @property
     def is_up(self) -> bool:
         """Whether its supervisor lives."""
-        return lifeline.held(self.paths.lifeline)
+        return lock_lifeline.held(self.paths.lifeline)
 
     @property
     def up(self) -> supervisor.Up:

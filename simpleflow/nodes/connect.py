@@ -12,8 +12,9 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
+from simpleflow.process import lock_lifeline
 
-from . import config, demand, ensure, lifeline, paths, stores
+from . import config, demand, ensure, paths, stores
 
 SETUP_VARIABLE = "SIMPLEFLOW_CLUSTER_SETUP"
 
@@ -40,7 +41,7 @@ def client(
     """
     cluster = config.load(path).config
     where = paths.ClusterPaths(cluster, os.environ if environment is None else environment)
-    if where.embedded and not lifeline.held(where.lifeline):
+    if where.embedded and not lock_lifeline.held(where.lifeline):
         raise core_errors.UsageError(f"cluster '{cluster.cluster}' is not up; bring it up first: `sfnodes up {path}`")
     if where.embedded and where.ending.exists():
         raise core_errors.UsageError(

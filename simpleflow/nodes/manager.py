@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -15,8 +16,9 @@ from typing import NamedTuple, Protocol
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
+from simpleflow.process import kept
 
-from . import children, config, control, errors, observe, reconcile
+from . import config, control, errors, observe, reconcile
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +65,14 @@ class Deciders:
         self._wanted = 0
         self._busy = -float("inf")
 
-    def _child(self, number: int) -> children.Child:
-        return children.Child(
+    def _child(self, number: int) -> kept.Tethered:
+        return kept.Tethered(
             f"decider {number}",
             self._command,
             self._environment,
-            self._clock,
+            self._clock.monotonic,
             directory=self._directory,
-            log=self._log,
+            log=functools.partial(files.log, self._log),
         )
 
     def change(self, cluster: config.ClusterConfig) -> None:

@@ -8,6 +8,7 @@ to, do not wait.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -24,9 +25,10 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data import files
+from simpleflow.process import kept, lock_lifeline
 
-from . import children, config, lifeline, paths
 from . import code as codes
+from . import config, paths
 from .providers import process as process_provider
 from .providers.process import provider as process_module
 from .providers.process import records
@@ -74,7 +76,8 @@ class Supervisor:
         self._folder = self._paths.folder
         self._tie = tie
         self._signals: list[int] = []
-        self._lifeline = lifeline.Lifeline(self._paths.lifeline)
+        files.folder(self._folder)
+        self._lifeline = lock_lifeline.Lifeline(self._paths.lifeline)
         self._clock = clocks.RealClock()
         self._metadata = process_provider.MetadataServer(str(self._folder))
         # A process title overwrites the environment that others see, and by that the cluster finds what is its own.
@@ -88,22 +91,22 @@ class Supervisor:
         # A manager that is started again must not depend on what became of the user's file meanwhile.
         own = codes.resolved_file(loaded.config, Path(loaded.path).parent)
         records.write(self._paths.file, msgspec.json.encode(own))
-        self._manager = children.Child(
+        self._manager = kept.Tethered(
             "manager",
             [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(self._paths.file)],
             below,
-            self._clock,
+            self._clock.monotonic,
             directory=directory,
-            log=self._paths.logs / "manager.log",
+            log=functools.partial(files.log, self._paths.logs / "manager.log"),
             orphaned=signal.SIGKILL,
         )
-        self._service = children.Child(
+        self._service = kept.Tethered(
             "service",
             [sys.executable, "-m", "simpleflow.cli.main", "server", "start"],
             below,
-            self._clock,
+            self._clock.monotonic,
             directory=directory,
-            log=self._paths.logs / "service.log",
+            log=functools.partial(files.log, self._paths.logs / "service.log"),
         )
         self._up = Up(
             pid=os.getpid(),

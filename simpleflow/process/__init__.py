@@ -1,10 +1,13 @@
 """Processes of this machine: children that are restarted, whole trees that are ended, titles, signals.
 
-children.py    one child that notices the death of its parent
+child.py       one child process that notices the death of its parent, and is ended with all that it started
 lifeline.py    the child's side of that
+kept.py        one process that is kept alive: restarts with back-off, starts that the system refuses
+tether.py      a command that ends when the process that began it dies
+lock_lifeline.py  a file lock whose holder's death ends whoever waits for it
 descriptors.py  those that a process keeps apart from the code that it runs
 forks.py       what a forked child must not share with its parent
-supervisor.py  keep so many children alive: staggered starts, restarts with back-off, drain and hurry
+supervisor.py  keep so many children alive: staggered starts, drain and hurry
 tree.py        find and end a process with everything that it started
 signals.py     SIGTERM drains, a second one hurries; what an exit status says
 titles.py      what ps shows
@@ -12,7 +15,7 @@ titles.py      what ps shows
 
 from __future__ import annotations
 
-from .children import Child
+from .child import Child
 from .signals import LOOK, Stop, describe_exit, reset_signal_handlers
 from .supervisor import Supervisor
 from .titles import NamedMixin, with_state

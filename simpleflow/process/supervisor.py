@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from .children import Child
-from .signals import Stop, describe_exit
+from .child import Child
+from .kept import Kept
+from .signals import Stop
 from .titles import NamedMixin
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,6 @@ logger = logging.getLogger(__name__)
 SETTLED = 60.0
 #: seconds before the first restart, and at most
 FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
-#: so many short lives in a row are told as a crash loop
-LOOP = 5
 
 
 def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[Any]) -> list[str]:
@@ -37,25 +36,18 @@ def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[
     return [sys.executable, "-m", __package__, name, msgspec.json.encode(list(arguments)).decode()]
 
 
-class _Place:
-    """One child that shall live: when it was started, and when it may be started again."""
+class _Place(Kept[Child]):
+    """One child that shall live, and when it may be started for the first time."""
 
-    def __init__(self, ready: float) -> None:
-        self.child: Child | None = None
-        self.started = 0.0
+    def __init__(self, start: Callable[[], Child], ready: float, final: frozenset[int], words: str) -> None:
+        super().__init__(
+            "a child", start, first=FIRST_DELAY, longest=LONGEST_DELAY, steady=SETTLED, final=final, words=words
+        )
         self.ready = ready
-        self.delay = FIRST_DELAY
-        #: starts in a row that failed, or whose child soon ended
-        self.short = 0
 
-    def put_off(self, now: float) -> None:
-        """Wait before the next start, and longer before the one after it."""
-        self.ready = now + self.delay
-        self.delay = min(self.delay * 2, LONGEST_DELAY)
-        self.short += 1
-
-    def settle(self) -> None:
-        self.delay, self.short = FIRST_DELAY, 0
+    def ended(self, process: Child) -> None:
+        """What it left behind ends too."""
+        process.end(wait=0)
 
 
 class Supervisor(NamedMixin):
@@ -101,7 +93,7 @@ class Supervisor(NamedMixin):
     @property
     def pids(self) -> list[int]:
         """Pids of the children that live now."""
-        return [place.child.pid for place in self._places if place.child is not None]
+        return [place.pid for place in self._places if place.pid is not None]
 
     def start(self) -> None:
         if self._background:
@@ -138,7 +130,10 @@ class Supervisor(NamedMixin):
 
     def _run(self) -> None:
         now = time.monotonic()
-        self._places = [_Place(now + self._stagger * number) for number in range(self.nb_children)]
+        self._places = [
+            _Place(self._child, now + self._stagger * number, self._final, self._log or "the lines above")
+            for number in range(self.nb_children)
+        ]
         try:
             while self._places and not self._stop.draining:
                 self._pass()
@@ -146,32 +141,19 @@ class Supervisor(NamedMixin):
             self._drain()
         finally:
             for place in self._places:
-                if place.child is not None:
-                    place.child.end(wait=1.0)
+                if place.process is not None:
+                    place.process.end(wait=1.0)
 
     def _pass(self) -> None:
         now = time.monotonic()
         for place in list(self._places):
-            if place.child is None:
-                if now >= place.ready and now >= self._last_start + self._stagger and not self._stop.draining:
-                    self._start(place, now)
-            elif (status := place.child.poll()) is not None:
-                self._ended(place, status, now)
-
-    def _start(self, place: _Place, now: float) -> None:
-        place.started = self._last_start = now
-        try:
-            place.child = self._child()
-        except Exception as error:  # no process, memory or descriptor to be had, a folder that is away
-            place.child = None
-            logger.error(
-                "A child cannot be started (%s); next attempt after %.1f s. %d others go on.",
-                error,
-                place.delay,
-                len(self.pids),
-                extra={"action": "start_failed"},
-            )
-            place.put_off(now)
+            if place.alive():
+                continue
+            if place.done:
+                self.status = self.status or place.last_code or 0
+                self._places.remove(place)
+            elif now >= max(place.ready, self._last_start + self._stagger) and not self._stop.draining and place.keep():
+                self._last_start = now
 
     def _child(self) -> Child:
         if self._log is None:
@@ -179,50 +161,19 @@ class Supervisor(NamedMixin):
         with open(self._log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
             return Child(self._command, env=self._env, stdout=log, stderr=log)
 
-    def _ended(self, place: _Place, status: int, now: float) -> None:
-        assert place.child is not None
-        pid = place.child.pid
-        place.child.end(wait=0)
-        place.child = None
-        if status in self._final:
-            self.status = self.status or status
-            self._places.remove(place)
-            return
-        if now - place.started >= SETTLED:
-            place.settle()
-        logger.warning(
-            "Child %d %s; it is started again in %.1f s.",
-            pid,
-            describe_exit(status),
-            place.delay,
-            extra={"action": "restart", "child": pid, "status": status},
-        )
-        place.put_off(now)
-        if place.short % LOOP == 0:
-            logger.error(
-                "Crash loop: %d children in a row did not live for %.0f s, the last one %s. Its own words are in %s. "
-                "It is started again every %.0f s at most.",
-                place.short,
-                SETTLED,
-                describe_exit(status),
-                self._log or "the lines above",
-                LONGEST_DELAY,
-                extra={"action": "crash_loop", "status": status},
-            )
-
     def _drain(self) -> None:
         self._signal(signal.SIGTERM)
-        while any(place.child is not None and place.child.poll() is None for place in self._places):
+        while any(place.process is not None and place.process.poll() is None for place in self._places):
             if self._stop.hurried:
                 self._signal(signal.SIGINT)  # a second SIGTERM may come to them together with the first, as one
                 deadline = time.monotonic() + 5.0
                 for place in self._places:
-                    if place.child is not None:
-                        place.child.wait(max(0.0, deadline - time.monotonic()))
+                    if place.process is not None:
+                        place.process.wait(max(0.0, deadline - time.monotonic()))
                 return
             self._stop.wait(0.05)
 
     def _signal(self, number: signal.Signals) -> None:
         for place in self._places:
-            if place.child is not None:
-                place.child.signal(number)
+            if place.process is not None:
+                place.process.signal(number)

@@ -22,7 +22,8 @@ import botocore.exceptions
 import psutil
 
 from simpleflow.core import errors
-from simpleflow.nodes import config, tether
+from simpleflow.nodes import config
+from simpleflow.process import tether
 from simpleflow.testing import cloud as emulated
 
 #: seconds that the service may take to listen

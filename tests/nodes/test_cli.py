@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from simpleflow.cli import sfnodes
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, lifeline, policy, stores, supervisor
+from simpleflow.nodes import clusters, policy, stores, supervisor
+from simpleflow.process import lock_lifeline
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_down_without_up_and_up_of_a_cluster_that_is_up(home: Path) -> None:
     run("init")
     down = run("down")
     assert (down.exit_code, down.stderr) == (64, "cluster 'my-project' is not up: there is nothing to take down\n")
-    line = lifeline.Lifeline(clusters.load("cluster.yaml").paths.lifeline)
+    line = lock_lifeline.Lifeline(clusters.load("cluster.yaml").paths.lifeline)
     try:
         up = run("up")
         assert up.exit_code == 64
@@ -132,7 +133,7 @@ def test_the_data_of_a_cluster_that_is_down_can_still_be_purged(home: Path) -> N
 def test_up_of_a_cluster_whose_breaker_is_open_resumes_it(home: Path) -> None:
     run("init")
     target = clusters.load("cluster.yaml")
-    line = lifeline.Lifeline(target.paths.lifeline)
+    line = lock_lifeline.Lifeline(target.paths.lifeline)
     failure = documents.Failures(profile="small", image="", count=3, last_log="no such module")
     store = stores.open_store(target.paths.store)
     control = documents.Control(cluster="my-project", failures=(failure,))

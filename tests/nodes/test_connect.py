@@ -11,8 +11,9 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, connect, ensure, lifeline, run, setups, stores
+from simpleflow.nodes import clusters, connect, ensure, run, setups, stores
 from simpleflow.nodes.providers import base, fake
+from simpleflow.process import lock_lifeline
 
 from . import doubles
 
@@ -38,7 +39,7 @@ def test_a_client_of_a_cluster_that_is_not_up_is_told_how_to_bring_it_up(
 
 
 def test_a_client_learns_where_to_start(tmp_path: Path, environment: dict[str, str]) -> None:
-    line = lifeline.Lifeline(clusters.load(tmp_path / "c.yaml", environment).paths.lifeline)
+    line = lock_lifeline.Lifeline(clusters.load(tmp_path / "c.yaml", environment).paths.lifeline)
     try:
         joined = connect.client(tmp_path / "c.yaml", environment)
     finally:

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import children, config, control, manager, reconcile, tether
+from simpleflow.nodes import config, control, manager, reconcile
+from simpleflow.process import kept, tether
 
 from . import doubles
 
@@ -32,15 +33,15 @@ def deciders(least: int, most: int, clock: clocks.Clock, folder: Path) -> manage
 
 def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_nothing_is_open(tmp_path: Path) -> None:
     clock = doubles.virtual()
-    kept = deciders(0, 2, clock, tmp_path)
-    assert kept.wanted(0, open_runs=False) == 0
-    assert kept.wanted(1, open_runs=False) == 1
+    made = deciders(0, 2, clock, tmp_path)
+    assert made.wanted(0, open_runs=False) == 0
+    assert made.wanted(1, open_runs=False) == 1
     clock.advance(9)
-    assert kept.wanted(0, open_runs=False) == 1, "it lingers"
+    assert made.wanted(0, open_runs=False) == 1, "it lingers"
     clock.advance(1000)
-    assert kept.wanted(0, open_runs=True) == 1, "an open run keeps it, however long it waits"
+    assert made.wanted(0, open_runs=True) == 1, "an open run keeps it, however long it waits"
     clock.advance(1000)
-    assert kept.wanted(0, open_runs=False) == 0
+    assert made.wanted(0, open_runs=False) == 0
 
 
 def test_a_growing_queue_brings_more_up_to_the_maximum_and_min_stays_without_work(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_manager_that_does_not_lead_keeps_no_decider(tmp_path: Path) -> None:
 @pytest.mark.needs_processes
 def test_a_child_is_kept_with_growing_pauses_and_a_clean_end_is_noticed() -> None:
     clock = doubles.virtual()
-    child = children.Child("short", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), clock)
+    child = kept.Tethered("short", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), clock.monotonic)
     pauses = []
     for _ in range(3):
         began = clock.monotonic()
@@ -166,7 +167,7 @@ def test_a_child_that_is_asked_again_gets_one_signal(tmp_path: Path) -> None:
         "signal.signal(signal.SIGTERM, note); (here / 'ready').touch()\n"
         "while not (here / 'go').exists(): time.sleep(0.01)\n"
     )
-    child = children.Child("d", [sys.executable, "-c", program, str(tmp_path)], dict(os.environ), clocks.RealClock())
+    child = kept.Tethered("d", [sys.executable, "-c", program, str(tmp_path)], dict(os.environ))
     child.keep()
     wait_for(tmp_path / "ready")
     child.ask()
@@ -187,7 +188,7 @@ def wait_for(path: Path) -> None:
 @pytest.mark.needs_processes
 def test_what_is_tethered_ends_with_the_process_that_began_it() -> None:
     program = (
-        "import subprocess, sys, time; from simpleflow.nodes import tether\n"
+        "import subprocess, sys, time; from simpleflow.process import tether\n"
         f"child = subprocess.Popen(tether.command(*{SLEEPER!r}))\n"
         "print(child.pid, flush=True); time.sleep(60)\n"
     )

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import errors, lifeline, metadata, setups
+from simpleflow.nodes import errors, metadata, setups
 from simpleflow.nodes.providers import fake
 from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider, records
 from simpleflow.nodes.providers.process import provider as process_module
+from simpleflow.process import lock_lifeline
 
 from . import doubles
 from .conformance import suite
@@ -49,7 +50,7 @@ class Local:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.line = lifeline.Lifeline(folder / "lifeline.lock")
+        self.line = lock_lifeline.Lifeline(folder / "lifeline.lock")
         self.metadata = MetadataServer(str(folder))
         self.metadata.start()
         cluster = doubles.cluster()
@@ -132,7 +133,7 @@ def test_nodes_end_when_the_lifeline_is_let_go(local: Local) -> None:
     local.line.release()
     wait_for("both are gone", lambda: all(state(local, node) == "terminated" for node in nodes))
     assert process_module.node_processes(str(local.folder)) == []
-    local.line = lifeline.Lifeline(local.folder / "lifeline.lock")
+    local.line = lock_lifeline.Lifeline(local.folder / "lifeline.lock")
 
 
 @pytest.mark.needs_processes
@@ -185,13 +186,13 @@ def test_an_expired_token_is_renewed(local: Local) -> None:
 
 def test_lifelines_exclude_each_other(tmp_path: Path) -> None:
     path = tmp_path / "line"
-    assert not lifeline.held(path)
-    line = lifeline.Lifeline(path)
-    assert lifeline.held(path)
+    assert not lock_lifeline.held(path)
+    line = lock_lifeline.Lifeline(path)
+    assert lock_lifeline.held(path)
     with pytest.raises(BlockingIOError):
-        lifeline.Lifeline(path)
+        lock_lifeline.Lifeline(path)
     line.release()
-    assert not lifeline.held(path)
+    assert not lock_lifeline.held(path)
 
 
 def test_no_thread_of_the_metadata_server_stays(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from .test_policy import CLUSTER, node, snapshot
 from .test_reconcile import run_until_empty
 from .world import World
 
-FAULT = "worker of 'light' ended 5 times, with exit code 1 at last"
+FAULT = "worker of 'light' ended 5 times; the last one exited with status 1"
 
 
 def fresh(world: World, fault: str, ticks: int, *, task_time: float = 3.0, after: float = 2.0) -> None:
@@ -237,7 +237,7 @@ def test_a_dead_worker_is_not_shown_as_polling(agent: Node) -> None:
     (worker,) = agent.agent._workers
     assert worker.child.pid
     os.kill(worker.child.pid, signal.SIGKILL)
-    agent.until(lambda: "with exit code 1 at last" in agent.document().health)
+    agent.until(lambda: "the last one exited with status 1" in agent.document().health)
     assert not agent.document().task_lists[0].polling
 
 

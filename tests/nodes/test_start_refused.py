@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from simpleflow.nodes import children, errors, setups, status
+from simpleflow.nodes import errors, setups, status
 from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider
-from simpleflow.process import Supervisor
+from simpleflow.process import Supervisor, kept
 
 from . import doubles
 from .conformance import suite
@@ -41,7 +41,7 @@ def test_a_child_whose_folder_is_gone_is_told_and_tried_again(tmp_path: Path, ca
     clock = doubles.virtual()
     folder = tmp_path / "code"
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    child = children.Child("worker of 'light'", command, dict(os.environ), clock, directory=str(folder))
+    child = kept.Tethered("worker of 'light'", command, dict(os.environ), clock.monotonic, directory=str(folder))
     with caplog.at_level(logging.ERROR):
         assert not child.keep()
     assert "worker of 'light' cannot be started" in caplog.text

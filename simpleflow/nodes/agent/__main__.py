@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock, documents
-from simpleflow.nodes import lifeline, metadata, stores
+from simpleflow.nodes import metadata, stores
 from simpleflow.nodes.agent import Agent
+from simpleflow.process import lock_lifeline
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     setup = msgspec.json.decode(options.setup.read_bytes(), type=documents.NodeSetup)
     if setup.lifeline:
-        lifeline.watch(setup.lifeline)
+        lock_lifeline.watch(setup.lifeline)
     if setup.cluster_file:
         from simpleflow.nodes.agent import deciders  # the manager's half, which workers' machines need not load
 

@@ -18,8 +18,9 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import children, config, drain, status, tags
+from simpleflow.nodes import config, drain, status, tags
 from simpleflow.nodes import metadata as metadata_module
+from simpleflow.process import kept
 
 from . import orphan, report
 
@@ -36,7 +37,7 @@ _FAREWELL = 5.0
 class _Worker:
     """One (profile, task list) pair: the worker process and its channel."""
 
-    def __init__(self, task_list: str, slots: int, child: children.Child, channel: status.Channel) -> None:
+    def __init__(self, task_list: str, slots: int, child: kept.Tethered, channel: status.Channel) -> None:
         self.task_list = task_list
         self.slots = slots
         self.child = child
@@ -66,7 +67,7 @@ class _Worker:
                 return f"{name} lives and has not said anything for {_SILENT:.0f} s and more"
         if not self.child.deaths:
             return ""
-        return f"{name} ended {self.child.deaths} times, with {self.child.outcome()} at last"
+        return f"{name} ended {self.child.deaths} times; the last one {self.child.outcome()}"
 
 
 class Agent:
@@ -126,11 +127,11 @@ class Agent:
     def _worker(self, task_list: str, slots: int, number: int, environment: Mapping[str, str]) -> _Worker:
         path = self._sockets / f"{number}.sock"
         channel = status.Channel(path, self._selector)
-        child = children.Child(
+        child = kept.Tethered(
             f"worker of '{task_list}'",
             self._command(self._setup, task_list, slots),
             {**environment, **self._setup.environment, **worker_environment(self.node, path)},
-            self._clock,
+            self._clock.monotonic,
             directory=self._setup.directory,
         )
         return _Worker(task_list, slots, child, channel)

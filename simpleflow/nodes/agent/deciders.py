@@ -17,8 +17,9 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import children, config, connect, manager, published, stores
+from simpleflow.nodes import config, connect, manager, published, stores
 from simpleflow.nodes.providers.ec2 import keeper
+from simpleflow.process import kept
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class DeciderAgent:
             keeper.FOLDER_VARIABLE: str(self._folder),
         }
         self._children = [
-            children.Child(name, command, below, clock, directory=setup.directory)
+            kept.Tethered(name, command, below, clock.monotonic, directory=setup.directory)
             for name, command in (
                 ("decider", manager.decider_command(cluster, setup.endpoint)),
                 ("manager", [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(file)]),

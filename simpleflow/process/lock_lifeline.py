@@ -15,8 +15,6 @@ from pathlib import Path
 
 import psutil
 
-from simpleflow.data import files
-
 #: seconds between TERM and KILL
 _PATIENCE = 1.0
 
@@ -25,7 +23,7 @@ class Lifeline:
     """The supervisor's side: hold the lock. Raises BlockingIOError when a supervisor lives already."""
 
     def __init__(self, path: str | Path) -> None:
-        files.folder(Path(path).parent)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
