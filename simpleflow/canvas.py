@@ -67,7 +67,7 @@ class Group(base.SubmittableContainer):
     """Members side by side. Its future's result is the list of theirs, in order, None for unfinished ones.
 
     ``raises_on_failure`` applies to the members inside this group only. ``max_parallel`` caps those that are pending
-    or running; None and 0 are no limit. A failed member makes the group raise AggregateException unless
+    or running; None and 0 mean no limit. A failed member makes the group raise AggregateException unless
     ``bubbles_exception_on_failure`` is False; with ``raises_on_failure=True`` it also cancels its open siblings.
     """
 

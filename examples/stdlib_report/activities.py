@@ -27,7 +27,7 @@ class Totals(TypedDict):
     imported: dict[str, int]
     #: [complexity, lines, module, worst function, its complexity], most complex first
     complex: list[tuple[int, int, str, str, int]]
-    #: files that are no valid Python
+    #: files that are not valid Python
     skipped: list[str]
 
 
@@ -38,7 +38,7 @@ def list_modules(limit: int | None = None) -> list[str]:
 
 @activity.with_attributes(version="1", task_list=LIGHT, retry=2, raises_on_failure=True, heartbeat_timeout=10)
 def measure(path: str) -> source.Measure | str:
-    """Measure one module; a file that is no Python comes back as its path."""
+    """Measure one module; a file that is not Python comes back as its path."""
     try:
         return source.measure(path)
     except SyntaxError:

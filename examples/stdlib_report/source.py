@@ -60,7 +60,7 @@ def modules(limit: int | None = None) -> list[str]:
 
 
 def parse(path: str) -> ast.Module:
-    """Raises SyntaxError when the file is no Python, as a few templates in the library are not."""
+    """Raises SyntaxError when the file is not Python, as a few templates in the library are not."""
     return ast.parse((root() / path).read_text(encoding="utf-8", errors="replace"), path)
 
 

@@ -22,12 +22,12 @@ _OURS = f"{next(iter(simpleflow.__path__))}{os.sep}"
 
 
 def find(connection: connect.Connection, target: context.Target) -> executions.Run:
-    """Return the run that a command's words mean. Raises SimpleflowError when there is none."""
+    """Return the run that a command's arguments name. Raises SimpleflowError when there is none."""
     return executions.find(connection, target.workflow_id, target.run_id, target.domain)
 
 
 def end(connection: connect.Connection, run: executions.Run, *, reason: str) -> None:
-    """Terminate a run on the way out; one that is closed already is left alone, and a failure is only told."""
+    """Terminate a run on the way out; a run that is closed already is left alone, and a failure is only logged."""
     try:
         executions.terminate(connection, run, reason=reason)
     except executions.NotOpen:

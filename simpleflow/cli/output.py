@@ -79,7 +79,7 @@ def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, kind: str, 
 
 
 def table(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in the format that was asked for; a table on a terminal has a header unless it was refused."""
+    """Print rows in the chosen format; a table on a terminal has a header unless ``--no-header`` is given."""
     kind = state.output_format
     header = state.header if state.header is not None else False
     if kind == "tabular" and state.colored and rows:

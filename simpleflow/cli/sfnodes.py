@@ -28,7 +28,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Command(click.Command):
-    """Says what the argument is, which click leaves out."""
+    """Gives the help of the argument, which click leaves out."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if any(each.name == "cluster" for each in self.params):
@@ -149,9 +149,9 @@ def plan(cluster: str, folder: str | None, as_json: bool) -> None:
 @cli.command(name="template")
 @CLUSTER
 @BUNDLE
-@click.option("--base", is_flag=True, help="The retained stack's instead.")
+@click.option("--base", is_flag=True, help="Print the template of the retained stack (bucket, log groups).")
 def template_(cluster: str, folder: str | None, base: bool) -> None:
-    """Print the CloudFormation template of a cluster (ec2); calls nobody."""
+    """Print the CloudFormation template of a cluster (ec2); makes no call to AWS."""
     loaded = config.load(cluster)
     if loaded.config.provider != "ec2":
         raise core_errors.UsageError(
@@ -167,7 +167,7 @@ def template_(cluster: str, folder: str | None, base: bool) -> None:
 @BUNDLE
 @JSON
 def up(cluster: str, folder: str | None, as_json: bool) -> None:
-    """Start the cluster, or have a living one work by the file and the code of now.
+    """Start the cluster, or let a running one take over the present file and code.
 
     Locally a supervisor keeps the manager in the background; on ec2 the stacks are made or updated. Managers take up
     a changed file at their next pass; machines that it touches finish their tasks and are replaced.
@@ -205,7 +205,7 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
 @cli.command()
 @CLUSTER
 @click.option("--watch", is_flag=True, help="Show it again every second (5 on ec2) until Ctrl-C.")
-@click.option("--all", "every", is_flag=True, help="Machines too that ended more than an hour ago.")
+@click.option("--all", "every", is_flag=True, help="Show machines that ended more than an hour ago too.")
 @JSON
 def status(cluster: str, watch: bool, every: bool, as_json: bool) -> None:
     """Show nodes, tasks and money."""

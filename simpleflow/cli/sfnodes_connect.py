@@ -15,7 +15,7 @@ from simpleflow.swf.transport import base as transports
 
 
 def use_region(region: str) -> None:
-    """Have SWF and the bucket looked for where the file says: the shell's region may be another cluster's."""
+    """Look for SWF and the bucket in the region of the file: the region of the shell may be another cluster's."""
     if region:
         os.environ["AWS_DEFAULT_REGION"] = region
 
@@ -40,7 +40,7 @@ def require(cluster: config.ClusterConfig) -> None:
 
 
 class Silent(swf_errors.TransportError):
-    """A coordinator that is known to be away is not asked again."""
+    """Do not ask a coordinator again that is known to be away."""
 
     kind = retries.Kind.VERDICT
 
@@ -64,7 +64,7 @@ class Silence:
 
 
 def transport_or_silence(cluster: config.ClusterConfig) -> transports.Transport:
-    """For what only looks: a coordinator that is away, as before the first `up`, is a warning and no error."""
+    """For commands that only read: warn of a coordinator that is away (before the first `up` it is), and go on."""
     where = paths.ClusterPaths(cluster, os.environ)
     if where.embedded and not lock_lifeline.held(where.lifeline):
         return Silence(f"cluster '{cluster.cluster}' is not up; the plan is made from its documents alone")

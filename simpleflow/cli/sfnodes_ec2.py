@@ -39,7 +39,7 @@ from . import sfnodes_show as show
 
 
 def _account(cluster: config.ClusterConfig) -> accounts.Account:
-    """The account; raises UsageError for a region that does not exist, before anybody is called."""
+    """The account. Raises UsageError for a region that does not exist, before any call."""
     if problem := clients.region_problem(cluster.region):
         raise core_errors.UsageError(problem)
     sfnodes_connect.use_region(cluster.region)

@@ -16,12 +16,14 @@ from simpleflow.core import errors
 @click.command()
 @click.argument("cluster", default="cluster.yaml", type=click.Path(dir_okay=False))
 @click.option("--workflow", required=True, help="Name of the workflow type to run, as deciders register it.")
-@click.option("--version", "version", default="1", show_default=True, help="Its version.")
-@click.option("--input", "given", default="[]", help="Its arguments: a JSON list, or an object of keywords.")
+@click.option("--version", "version", default="1", show_default=True, help="Version of the workflow type.")
+@click.option(
+    "--input", "given", default="[]", help="Arguments of the workflow: a JSON list, or an object of keywords."
+)
 @click.option("--plain", is_flag=True, help="Without a sold-out type, a failed boot and a spot notice.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def rehearse(cluster: str, workflow: str, version: str, given: str, plain: bool, as_json: bool) -> None:
-    """Play up, work, drain and down here: real template and code, machines as local processes, no AWS."""
+    """Run a cluster's whole life here: the real template and code, machines as local processes, no AWS."""
     try:
         from simpleflow.testing import rehearse as rehearsals
     except ModuleNotFoundError as error:
@@ -47,7 +49,7 @@ def _input(given: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     try:
         value = json.loads(given)
     except ValueError as error:
-        raise errors.UsageError(f"--input {given!r} is no JSON ({error}); write a list or an object") from error
+        raise errors.UsageError(f"--input {given!r} is not JSON ({error}); write a list or an object") from error
     if isinstance(value, list):
         return tuple(value), {}
     if isinstance(value, dict):

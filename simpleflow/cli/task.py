@@ -16,7 +16,7 @@ from . import context, outcomes, output, workflow_read
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID TASK_ID")
 @context.domain_option
 @click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
-@click.option("--details/--no-details", default=False, help="With input, result and details.")
+@click.option("--details/--no-details", default=False, help="Show input, result and details too.")
 @context.command_options
 @click.pass_obj
 def info(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None, details: bool) -> None:

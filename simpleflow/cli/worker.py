@@ -89,4 +89,4 @@ def _answer(text: str) -> object:
     try:
         return msgspec.json.decode(base64.b64decode(text, validate=True), type=shapes.RESPONSES["PollForActivityTask"])
     except (binascii.Error, msgspec.DecodeError) as error:
-        raise errors.UsageError(f"--poll-data is no base64 of an answer of PollForActivityTask: {error}") from None
+        raise errors.UsageError(f"--poll-data is not base64 of an answer of PollForActivityTask: {error}") from None

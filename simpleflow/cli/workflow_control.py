@@ -167,7 +167,7 @@ def signal(
         try:
             msgspec.json.decode(input_)
         except msgspec.DecodeError as error:
-            raise errors.UsageError(f"--input is no JSON ({error}): write text as '\"text\"'") from None
+            raise errors.UsageError(f"--input is not JSON ({error}): write text as '\"text\"'") from None
         more["input"] = input_
     connection = state.connect(domain)
     runs = _meant(connection, words, domain, run_id, tag, type_name)

@@ -120,7 +120,7 @@ def _day(text: str, option: str, *, end: bool) -> int:
         day = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise errors.UsageError(
-            f"{option} {text!r} is no date: write YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SS+00:00"
+            f"{option} {text!r} is not a date: write YYYY-MM-DD, or YYYY-MM-DDTHH:MM:SS+00:00"
         ) from None
     if day.tzinfo is None:
         day = day.replace(tzinfo=datetime.UTC)
@@ -129,7 +129,7 @@ def _day(text: str, option: str, *, end: bool) -> int:
 
 
 def _times(started_since: int, from_date: str | None, to_date: str | None) -> dict[str, int]:
-    """Return the startTimeFilter of these options. Raises UsageError for what is no date, or matches nothing."""
+    """Return the startTimeFilter of these options. Raises UsageError for what is not a date, or matches nothing."""
     oldest = int(time.time()) - started_since * 86_400
     times = {"oldestDate": oldest if from_date is None else _day(from_date, "--from-date", end=False)}
     if to_date is not None:

@@ -37,14 +37,14 @@ def read(given: str | None, *, source: str) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         shown = given if len(given) <= 60 else given[:60] + "…"
         raise errors.UsageError(
-            f"{source} is no JSON ({error}): {shown!r}. Write for example '[1, 2]' or "
+            f"{source} is not JSON ({error}): {shown!r}. Write for example '[1, 2]' or "
             '\'{"args": [1], "kwargs": {"limit": 20}}\''
         ) from None
     return envelope(value, source=source)
 
 
 def envelope(value: Any, *, source: str) -> dict[str, Any]:
-    """Return args and kwargs of a decoded input; raises UsageError when they are no list and no object."""
+    """Return args and kwargs of a decoded input; raises UsageError when they are neither a list nor an object."""
     if not isinstance(value, Mapping):
         return {"args": list(value) if isinstance(value, list) else [value], "kwargs": {}}
     if not set(value) <= {"args", "kwargs", "meta", "__extra"}:

@@ -26,7 +26,7 @@ def parse_bool(name: str, text: str) -> bool:
         return True
     if value in FALSE:
         return False
-    raise errors.UsageError(f"{name}={text!r} is no boolean: write 1, true, yes or on, or 0, false, no or off")
+    raise errors.UsageError(f"{name}={text!r} is not a boolean: write 1, true, yes or on, or 0, false, no or off")
 
 
 def parse(name: str, text: str, example: Any) -> Any:
@@ -37,12 +37,12 @@ def parse(name: str, text: str, example: Any) -> Any:
         try:
             return int(text)
         except ValueError:
-            raise errors.UsageError(f"{name}={text!r} is no whole number: write one, such as {example}") from None
+            raise errors.UsageError(f"{name}={text!r} is not a whole number: write one, such as {example}") from None
     if name == "LOGGING":
         try:
             return msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.DecodeError as error:
-            raise errors.UsageError(f"{name} is no JSON object for logging.config.dictConfig: {error}") from None
+            raise errors.UsageError(f"{name} is not a JSON object for logging.config.dictConfig: {error}") from None
     return text
 
 

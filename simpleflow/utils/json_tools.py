@@ -1,4 +1,4 @@
-"""JSON for people and for older callers: values that plain json refuses, and text that is no JSON."""
+"""JSON for people and for older callers: values that plain json refuses, and text that is not JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def serialize_complex_object(obj: Any) -> Any:
     """Return a JSON value for what ``json`` refuses.
 
     Datetimes become ISO 8601 with ``Z`` (naive ones are taken as UTC), sets and generators lists, bytes text (latin-1
-    where they are no UTF-8), futures their result, proxies what they stand for. Raises TypeError for anything else.
+    where they are not UTF-8), futures their result, proxies what they stand for. Raises TypeError for anything else.
     """
     if isinstance(obj, datetime.datetime):
         aware = obj if obj.tzinfo else obj.replace(tzinfo=datetime.UTC)

@@ -15,7 +15,7 @@ def import_from_module(path: str) -> Any:
     """
     parts = path.split(".")
     if len(parts) < 2 or not all(parts):
-        raise ImportError(f"{path!r} is no dotted name: write package.module.name")
+        raise ImportError(f"{path!r} is not a dotted name: write package.module.name")
     for cut in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:cut])
         try:
@@ -43,5 +43,5 @@ def full_object_name(obj: Any) -> str:
 
 
 def issubclass_(arg: Any, cls: type | tuple[type, ...]) -> bool:
-    """Return whether ``arg`` is a subclass; False, not TypeError, for what is no class."""
+    """Return whether ``arg`` is a subclass; False, not TypeError, for what is not a class."""
     return isinstance(arg, type) and issubclass(arg, cls)

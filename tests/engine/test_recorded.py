@@ -71,7 +71,7 @@ def test_replay_all_raises_with_every_diff_after_all_were_replayed(tmp_path: Pat
 
 def test_what_is_no_history_is_said_with_the_file(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"no": 1}')
-    with pytest.raises(errors.UsageError, match=r"bad.json is no history"):
+    with pytest.raises(errors.UsageError, match=r"bad.json is not a history"):
         replay.read(tmp_path / "bad.json")
     with pytest.raises(errors.UsageError, match="holds no history"):
         replay.replay_all(tmp_path / "nothing")

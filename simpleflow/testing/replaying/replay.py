@@ -75,8 +75,8 @@ def read(path: str | Path) -> Saved:
         decoded = events.decode(bytes(found.events))
     except msgspec.DecodeError as error:
         raise errors.UsageError(
-            f'{path} is no history ({error}): it must hold {{"events": [...]}} as GetWorkflowExecutionHistory answers; '
-            "workflow.dump writes it"
+            f'{path} is not a history ({error}): it must hold {{"events": [...]}}, as GetWorkflowExecutionHistory '
+            "answers and workflow.dump writes"
         ) from error
     if found.workflow_execution is None:
         return Saved(events=tuple(decoded))
