@@ -45,8 +45,8 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.database = folder / "swf.db"
         places = {"SIMPLEFLOW_RUNTIME_DIR": str(folder), "SIMPLEFLOW_DATA_DIR": str(folder)}
-        self._zygote = subprocess.Popen(
-            [sys.executable, str(_HERE / "kill_zygote.py")],
+        self._forks = subprocess.Popen(
+            [sys.executable, str(_HERE / "kill_forks.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **places, "PYTHONPATH": str(_HERE.parents[1])},
@@ -56,13 +56,13 @@ class Server:
         self.where = ""
 
     def start(self) -> None:
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.write(f"{self.database}\n")
-        self._zygote.stdin.flush()
+        assert self._forks.stdin is not None
+        assert self._forks.stdout is not None
+        self._forks.stdin.write(f"{self.database}\n")
+        self._forks.stdin.flush()
         self._pid, self.where = 0, ""
         while not (self._pid and self.where):
-            line = self._zygote.stdout.readline()
+            line = self._forks.stdout.readline()
             assert line, "the server did not start"
             if line.startswith("pid "):
                 self._pid = int(line.split()[1])
@@ -79,11 +79,11 @@ class Server:
 
     def close(self) -> None:
         self.kill()
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.close()
-        self._zygote.wait(10)
-        self._zygote.stdout.close()
+        assert self._forks.stdin is not None
+        assert self._forks.stdout is not None
+        self._forks.stdin.close()
+        self._forks.wait(10)
+        self._forks.stdout.close()
 
 
 class Client:

@@ -15,7 +15,7 @@ import boto3
 import botocore.config
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 from . import process, seen
 
 GIVEN = os.environ.get("SIMPLEFLOW_CONFORMANCE_ENDPOINT", "")
@@ -84,40 +84,40 @@ def loose(connect: Connect, endpoint: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def kit(swf: Any) -> Iterator[kits.Kit]:
+def driver(swf: Any) -> Iterator[drivers.Driver]:
     """The domain of this run."""
-    name = kits.unique("conformance")
+    name = drivers.unique("conformance")
     swf.register_domain(name=name, workflowExecutionRetentionPeriodInDays="1")
-    yield kits.Kit(swf, name)
+    yield drivers.Driver(swf, name)
     swf.deprecate_domain(name=name)
 
 
 @pytest.fixture
-def fresh(swf: Any) -> Iterator[kits.Kit]:
+def fresh(swf: Any) -> Iterator[drivers.Driver]:
     """A domain with nothing in it."""
-    name = kits.unique("fresh")
+    name = drivers.unique("fresh")
     swf.register_domain(name=name, workflowExecutionRetentionPeriodInDays="1")
-    yield kits.Kit(swf, name)
+    yield drivers.Driver(swf, name)
     if swf.describe_domain(name=name)["domainInfo"]["status"] == "REGISTERED":
         swf.deprecate_domain(name=name)
 
 
-def _own(connect: Connect, *options: str) -> Iterator[kits.Kit]:
+def _own(connect: Connect, *options: str) -> Iterator[drivers.Driver]:
     if GIVEN:
         pytest.skip("fills the quotas of an account: only on a server of this checkout")
     with process.running(*options) as server:
         client = connect(server.url)
         client.register_domain(name="own", workflowExecutionRetentionPeriodInDays="1")
-        yield kits.Kit(client, "own")
+        yield drivers.Driver(client, "own")
 
 
 @pytest.fixture(scope="session")
-def own(connect: Connect) -> Iterator[kits.Kit]:
+def own(connect: Connect) -> Iterator[drivers.Driver]:
     """A server whose quotas may be filled."""
     yield from _own(connect)
 
 
 @pytest.fixture(scope="session")
-def limited(connect: Connect) -> Iterator[kits.Kit]:
+def limited(connect: Connect) -> Iterator[drivers.Driver]:
     """A server with the request rates of AWS."""
     yield from _own(connect, "--limits", "aws")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
-_ENDS: list[tuple[str, kits.Attributes, str, kits.Attributes]] = [
+_ENDS: list[tuple[str, drivers.Attributes, str, drivers.Attributes]] = [
     ("CompleteWorkflowExecution", {"result": "r"}, "ChildWorkflowExecutionCompleted", {"result": "r"}),
     (
         "FailWorkflowExecution",
@@ -20,22 +20,22 @@ _ENDS: list[tuple[str, kits.Attributes, str, kits.Attributes]] = [
 ]
 
 
-def test_start_with_everything(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_start_with_everything(driver: drivers.Driver) -> None:
+    run = driver.start()
     wanted = {
-        "workflowType": kit.workflow,
-        "workflowId": kits.unique("child"),
+        "workflowType": driver.workflow,
+        "workflowId": drivers.unique("child"),
         "control": "c",
         "input": "i",
         "executionStartToCloseTimeout": "100",
-        "taskList": {"name": kits.unique("decisions")},
+        "taskList": {"name": drivers.unique("decisions")},
         "taskPriority": "2",
         "taskStartToCloseTimeout": "10",
         "childPolicy": "ABANDON",
         "tagList": ["t"],
         "lambdaRole": "arn:aws:iam::123456789012:role/lambda",
     }
-    run.decide(kits.decision("StartChildWorkflowExecution", **wanted))
+    run.decide(drivers.decision("StartChildWorkflowExecution", **wanted))
     assert run.types()[3:] == [
         "DecisionTaskCompleted",
         "StartChildWorkflowExecutionInitiated",
@@ -45,8 +45,8 @@ def test_start_with_everything(kit: kits.Kit) -> None:
     assert run.one("StartChildWorkflowExecutionInitiated") == {**wanted, "decisionTaskCompletedEventId": 4}
     started = run.one("ChildWorkflowExecutionStarted")
     assert started["initiatedEventId"] == 5
-    assert started["workflowType"] == kit.workflow
-    child = kit.run(started["workflowExecution"], wanted["taskList"]["name"])
+    assert started["workflowType"] == driver.workflow
+    child = driver.run(started["workflowExecution"], wanted["taskList"]["name"])
     assert child.workflow_id == wanted["workflowId"]
     found = child.one("WorkflowExecutionStarted")
     expected = {name: value for name, value in wanted.items() if name not in ("control", "workflowId")}
@@ -57,14 +57,16 @@ def test_start_with_everything(kit: kits.Kit) -> None:
 
 
 @pytest.mark.parametrize(("kind", "given", "event", "told"), _ENDS)
-def test_how_a_child_ends(kit: kits.Kit, kind: str, given: kits.Attributes, event: str, told: kits.Attributes) -> None:
-    parent, child = kit.parent_and_child()
+def test_how_a_child_ends(
+    driver: drivers.Driver, kind: str, given: drivers.Attributes, event: str, told: drivers.Attributes
+) -> None:
+    parent, child = driver.parent_and_child()
     parent.decide()
-    child.decide(kits.decision(kind, **given))
+    child.decide(drivers.decision(kind, **given))
     assert parent.one(event) == {
         **told,
         "workflowExecution": child.execution,
-        "workflowType": kit.workflow,
+        "workflowType": driver.workflow,
         "initiatedEventId": 5,
         "startedEventId": 6,
     }
@@ -73,35 +75,35 @@ def test_how_a_child_ends(kit: kits.Kit, kind: str, given: kits.Attributes, even
     parent.terminate()
 
 
-def test_child_is_terminated(kit: kits.Kit) -> None:
-    parent, child = kit.parent_and_child()
+def test_child_is_terminated(driver: drivers.Driver) -> None:
+    parent, child = driver.parent_and_child()
     child.terminate(reason="r")
     assert parent.one("ChildWorkflowExecutionTerminated") == {
         "workflowExecution": child.execution,
-        "workflowType": kit.workflow,
+        "workflowType": driver.workflow,
         "initiatedEventId": 5,
         "startedEventId": 6,
     }
     parent.terminate()
 
 
-def test_child_that_continues_as_new_stays_a_child(kit: kits.Kit) -> None:
-    parent, child = kit.parent_and_child()
+def test_child_that_continues_as_new_stays_a_child(driver: drivers.Driver) -> None:
+    parent, child = driver.parent_and_child()
     child.decide(
-        kits.decision("ContinueAsNewWorkflowExecution", taskList={"name": child.task_list}, workflowTypeVersion="1")
+        drivers.decision("ContinueAsNewWorkflowExecution", taskList={"name": child.task_list}, workflowTypeVersion="1")
     )
     second = child.one("WorkflowExecutionContinuedAsNew")["newExecutionRunId"]
-    again = kit.run({"workflowId": child.workflow_id, "runId": second}, child.task_list)
+    again = driver.run({"workflowId": child.workflow_id, "runId": second}, child.task_list)
     assert again.one("WorkflowExecutionStarted")["parentWorkflowExecution"] == parent.execution
-    again.decide(kits.decision("CompleteWorkflowExecution", result="at last"))
+    again.decide(drivers.decision("CompleteWorkflowExecution", result="at last"))
     assert parent.one("ChildWorkflowExecutionCompleted")["result"] == "at last"
     parent.terminate()
 
 
-def test_start_fails(kit: kits.Kit) -> None:
-    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS)
-    run = kit.start()
-    unknown = kit.child({**kind, "version": "unknown"}, control="c", workflowId="never")
+def test_start_fails(driver: drivers.Driver) -> None:
+    kind = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS)
+    run = driver.start()
+    unknown = driver.child({**kind, "version": "unknown"}, control="c", workflowId="never")
     run.decide(unknown)
     assert run.one("StartChildWorkflowExecutionFailed") == {
         "workflowType": {**kind, "version": "unknown"},
@@ -112,17 +114,17 @@ def test_start_fails(kit: kits.Kit) -> None:
         "decisionTaskCompletedEventId": 4,
     }
     assert "StartChildWorkflowExecutionInitiated" not in run.types()
-    kit.swf.deprecate_workflow_type(domain=kit.domain, workflowType=kind)
-    run.decide(kit.child(kind))
+    driver.swf.deprecate_workflow_type(domain=driver.domain, workflowType=kind)
+    run.decide(driver.child(kind))
     assert run.all("StartChildWorkflowExecutionFailed")[-1]["cause"] == "WORKFLOW_TYPE_DEPRECATED"
     # An id of an open execution: initiated, then failed.
-    other = kit.start()
-    run.decide(kit.child(workflowId=other.workflow_id))
+    other = driver.start()
+    run.decide(driver.child(workflowId=other.workflow_id))
     initiated = next(each for each in run.events() if each["eventType"] == "StartChildWorkflowExecutionInitiated")
     found = run.all("StartChildWorkflowExecutionFailed")[-1]
     assert found["cause"] == "WORKFLOW_ALREADY_RUNNING"
     assert found["initiatedEventId"] == initiated["eventId"]
-    assert kit.waiting(run.task_list) == 1
+    assert driver.waiting(run.task_list) == 1
     run.terminate()
     other.terminate()
 
@@ -136,37 +138,39 @@ def test_start_fails(kit: kits.Kit) -> None:
         ("defaultChildPolicy", "DEFAULT_CHILD_POLICY_UNDEFINED"),
     ],
 )
-def test_without_a_default(kit: kits.Kit, default: str, cause: str) -> None:
-    defaults = {**kits.WORKFLOW_DEFAULTS, "defaultTaskList": {"name": "list"}}
+def test_without_a_default(driver: drivers.Driver, default: str, cause: str) -> None:
+    defaults = {**drivers.WORKFLOW_DEFAULTS, "defaultTaskList": {"name": "list"}}
     del defaults[default]
-    run = kit.start()
+    run = driver.start()
     run.decide(
-        kits.decision("StartChildWorkflowExecution", workflowType=kit.workflow_type(**defaults), workflowId="child")
+        drivers.decision(
+            "StartChildWorkflowExecution", workflowType=driver.workflow_type(**defaults), workflowId="child"
+        )
     )
     assert run.one("StartChildWorkflowExecutionFailed")["cause"] == cause
     run.terminate()
 
 
-def _three(kit: kits.Kit, policy: str) -> tuple[kits.Run, kits.Run, kits.Run]:
+def _three(driver: drivers.Driver, policy: str) -> tuple[drivers.Run, drivers.Run, drivers.Run]:
     """Start an execution, its child and its grandchild, each with the same child policy."""
-    top = kit.start(childPolicy=policy)
-    made = kit.child(childPolicy=policy)
+    top = driver.start(childPolicy=policy)
+    made = driver.child(childPolicy=policy)
     top.decide(made)
-    middle = kit.run(
+    middle = driver.run(
         top.one("ChildWorkflowExecutionStarted")["workflowExecution"],
         made["startChildWorkflowExecutionDecisionAttributes"]["taskList"]["name"],
     )
-    made = kit.child(childPolicy=policy)
+    made = driver.child(childPolicy=policy)
     middle.decide(made)
-    bottom = kit.run(
+    bottom = driver.run(
         middle.one("ChildWorkflowExecutionStarted")["workflowExecution"],
         made["startChildWorkflowExecutionDecisionAttributes"]["taskList"]["name"],
     )
     return top, middle, bottom
 
 
-def test_policy_terminate_goes_all_the_way_down(kit: kits.Kit) -> None:
-    top, middle, bottom = _three(kit, "TERMINATE")
+def test_policy_terminate_goes_all_the_way_down(driver: drivers.Driver) -> None:
+    top, middle, bottom = _three(driver, "TERMINATE")
     top.terminate()
     for run in (middle, bottom):
         assert run.info()["closeStatus"] == "TERMINATED"
@@ -176,8 +180,8 @@ def test_policy_terminate_goes_all_the_way_down(kit: kits.Kit) -> None:
     assert top.types()[-1] == "WorkflowExecutionTerminated"
 
 
-def test_policy_request_cancel_stops_at_the_children(kit: kits.Kit) -> None:
-    top, middle, bottom = _three(kit, "REQUEST_CANCEL")
+def test_policy_request_cancel_stops_at_the_children(driver: drivers.Driver) -> None:
+    top, middle, bottom = _three(driver, "REQUEST_CANCEL")
     top.terminate()
     found = middle.one("WorkflowExecutionCancelRequested")
     assert found["cause"] == "CHILD_POLICY_APPLIED"
@@ -189,35 +193,35 @@ def test_policy_request_cancel_stops_at_the_children(kit: kits.Kit) -> None:
     bottom.terminate()
 
 
-def test_policy_abandon_leaves_them_alone(kit: kits.Kit) -> None:
-    top, middle, bottom = _three(kit, "ABANDON")
+def test_policy_abandon_leaves_them_alone(driver: drivers.Driver) -> None:
+    top, middle, bottom = _three(driver, "ABANDON")
     top.terminate()
     assert middle.info()["executionStatus"] == bottom.info()["executionStatus"] == "OPEN"
-    middle.decide(kits.decision("CompleteWorkflowExecution"))
+    middle.decide(drivers.decision("CompleteWorkflowExecution"))
     bottom.terminate()
 
 
-def test_the_policy_of_the_termination_comes_first(kit: kits.Kit) -> None:
-    parent, child = kit.parent_and_child()
+def test_the_policy_of_the_termination_comes_first(driver: drivers.Driver) -> None:
+    parent, child = driver.parent_and_child()
     parent.terminate(childPolicy="ABANDON")
     assert child.info()["executionStatus"] == "OPEN"
     child.terminate()
 
 
 @pytest.mark.parametrize("kind", ["CompleteWorkflowExecution", "FailWorkflowExecution", "CancelWorkflowExecution"])
-def test_no_policy_applies_when_a_parent_decides_to_close(kit: kits.Kit, kind: str) -> None:
-    parent, child = kit.parent_and_child()
-    parent.decide(kits.decision(kind))
+def test_no_policy_applies_when_a_parent_decides_to_close(driver: drivers.Driver, kind: str) -> None:
+    parent, child = driver.parent_and_child()
+    parent.decide(drivers.decision(kind))
     assert child.info()["executionStatus"] == "OPEN"
-    child.decide(kits.decision("CompleteWorkflowExecution"))
+    child.decide(drivers.decision("CompleteWorkflowExecution"))
     assert parent.types()[-1] != "ChildWorkflowExecutionCompleted"
 
 
-def test_signal_and_cancel_from_another_execution(kit: kits.Kit) -> None:
-    sender, target = kit.start(), kit.start()
+def test_signal_and_cancel_from_another_execution(driver: drivers.Driver) -> None:
+    sender, target = driver.start(), driver.start()
     target.decide()
     sender.decide(
-        kits.decision(
+        drivers.decision(
             "SignalExternalWorkflowExecution",
             workflowId=target.workflow_id,
             runId=target.run_id,
@@ -225,7 +229,7 @@ def test_signal_and_cancel_from_another_execution(kit: kits.Kit) -> None:
             input="i",
             control="c",
         ),
-        kits.decision("RequestCancelExternalWorkflowExecution", workflowId=target.workflow_id, control="c"),
+        drivers.decision("RequestCancelExternalWorkflowExecution", workflowId=target.workflow_id, control="c"),
     )
     assert sender.one("SignalExternalWorkflowExecutionInitiated") == {
         "workflowId": target.workflow_id,
@@ -245,7 +249,7 @@ def test_signal_and_cancel_from_another_execution(kit: kits.Kit) -> None:
         "workflowExecution": target.execution,
         "initiatedEventId": 6,
     }
-    assert kit.waiting(sender.task_list) == kit.waiting(target.task_list) == 1
+    assert driver.waiting(sender.task_list) == driver.waiting(target.task_list) == 1
     signaled, canceled = target.one("WorkflowExecutionSignaled"), target.one("WorkflowExecutionCancelRequested")
     assert signaled == {
         "signalName": "s",
@@ -259,18 +263,18 @@ def test_signal_and_cancel_from_another_execution(kit: kits.Kit) -> None:
 
 
 @pytest.mark.parametrize("gone", ["closed", "never there", "another run"])
-def test_signal_and_cancel_to_nobody(kit: kits.Kit, gone: str) -> None:
-    sender, target = kit.start(), kit.start()
+def test_signal_and_cancel_to_nobody(driver: drivers.Driver, gone: str) -> None:
+    sender, target = driver.start(), driver.start()
     where: dict[str, Any] = {"workflowId": target.workflow_id}
     if gone == "closed":
         target.terminate()
     elif gone == "never there":
-        where = {"workflowId": kits.unique("nobody")}
+        where = {"workflowId": drivers.unique("nobody")}
     else:
         where["runId"] = sender.run_id
     sender.decide(
-        kits.decision("SignalExternalWorkflowExecution", **where, signalName="s", control="c"),
-        kits.decision("RequestCancelExternalWorkflowExecution", **where, control="c"),
+        drivers.decision("SignalExternalWorkflowExecution", **where, signalName="s", control="c"),
+        drivers.decision("RequestCancelExternalWorkflowExecution", **where, control="c"),
     )
     for event in ("SignalExternalWorkflowExecution", "RequestCancelExternalWorkflowExecution"):
         initiated = next(each for each in sender.events() if each["eventType"] == f"{event}Initiated")
@@ -281,5 +285,5 @@ def test_signal_and_cancel_to_nobody(kit: kits.Kit, gone: str) -> None:
             "initiatedEventId": initiated["eventId"],
             "decisionTaskCompletedEventId": 4,
         }
-    assert kit.waiting(sender.task_list) == 1
+    assert driver.waiting(sender.task_list) == 1
     sender.terminate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 _CLOSING = [
     ("CompleteWorkflowExecution", "CompleteWorkflowExecutionFailed", "WorkflowExecutionCompleted", "COMPLETED"),
@@ -20,29 +20,29 @@ _CLOSING = [
 
 
 @pytest.mark.parametrize(("kind", "failed", "event", "status"), _CLOSING)
-def test_closing_decisions(kit: kits.Kit, kind: str, failed: str, event: str, status: str) -> None:
-    run = kit.start(kit.workflow_type(**kits.WORKFLOW_DEFAULTS, defaultTaskList={"name": "continued"}))
+def test_closing_decisions(driver: drivers.Driver, kind: str, failed: str, event: str, status: str) -> None:
+    run = driver.start(driver.workflow_type(**drivers.WORKFLOW_DEFAULTS, defaultTaskList={"name": "continued"}))
     task = run.poll()
     # An event that the decider has not seen: closing fails, and the next task is there already.
     run.signal()
-    run.respond(task, kits.decision(kind))
+    run.respond(task, drivers.decision(kind))
     assert run.one(failed) == {"cause": "UNHANDLED_DECISION", "decisionTaskCompletedEventId": 6}
     assert run.info()["executionStatus"] == "OPEN"
-    assert kit.waiting(run.task_list) == 1
-    run.decide(kits.decision(kind))
+    assert driver.waiting(run.task_list) == 1
+    run.decide(drivers.decision(kind))
     assert run.types()[-1] == event
     assert run.info()["closeStatus"] == status
     assert run.describe()["openCounts"]["openDecisionTasks"] == 0
 
 
-def test_an_activity_event_meanwhile_is_unhandled_too(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_an_activity_event_meanwhile_is_unhandled_too(driver: drivers.Driver) -> None:
+    run = driver.start()
     wanted = run.scheduled()
     run.signal()
     task = run.poll()
-    done = kit.poll_activity(wanted["taskList"]["name"])
-    kit.swf.respond_activity_task_completed(taskToken=done["taskToken"], result="1")
-    run.respond(task, kits.decision("CompleteWorkflowExecution", result="early"))
+    done = driver.poll_activity(wanted["taskList"]["name"])
+    driver.swf.respond_activity_task_completed(taskToken=done["taskToken"], result="1")
+    run.respond(task, drivers.decision("CompleteWorkflowExecution", result="early"))
     assert run.one("CompleteWorkflowExecutionFailed")["cause"] == "UNHANDLED_DECISION"
     # As Amazon SWF was seen to write it: the event, the next task, the completion, what came of it.
     assert run.types()[-6:] == [
@@ -56,30 +56,30 @@ def test_an_activity_event_meanwhile_is_unhandled_too(kit: kits.Kit) -> None:
     run.terminate()
 
 
-def test_results_and_reasons(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(kits.decision("CompleteWorkflowExecution", result="r"))
+def test_results_and_reasons(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(drivers.decision("CompleteWorkflowExecution", result="r"))
     assert run.one("WorkflowExecutionCompleted") == {"result": "r", "decisionTaskCompletedEventId": 4}
-    run = kit.start()
-    run.decide(kits.decision("FailWorkflowExecution", reason="why", details="how"))
+    run = driver.start()
+    run.decide(drivers.decision("FailWorkflowExecution", reason="why", details="how"))
     assert run.one("WorkflowExecutionFailed") == {"reason": "why", "details": "how", "decisionTaskCompletedEventId": 4}
 
 
-def test_close_must_come_last(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_close_must_come_last(driver: drivers.Driver) -> None:
+    run = driver.start()
     task = run.poll()
-    kits.fault(
+    drivers.fault(
         "ValidationException",
-        kit.swf.respond_decision_task_completed,
+        driver.swf.respond_decision_task_completed,
         taskToken=task["taskToken"],
-        decisions=[kits.decision("CompleteWorkflowExecution"), kits.decision("RecordMarker", markerName="m")],
+        decisions=[drivers.decision("CompleteWorkflowExecution"), drivers.decision("RecordMarker", markerName="m")],
     )
-    run.respond(task, kits.decision("RecordMarker", markerName="m"), kits.decision("CompleteWorkflowExecution"))
+    run.respond(task, drivers.decision("RecordMarker", markerName="m"), drivers.decision("CompleteWorkflowExecution"))
     assert run.types()[-3:] == ["DecisionTaskCompleted", "MarkerRecorded", "WorkflowExecutionCompleted"]
 
 
-def test_decision_task_completed_event(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_decision_task_completed_event(driver: drivers.Driver) -> None:
+    run = driver.start()
     run.decide(executionContext="context")
     assert run.one("DecisionTaskCompleted") == {
         "executionContext": "context",
@@ -88,17 +88,17 @@ def test_decision_task_completed_event(kit: kits.Kit) -> None:
     }
 
 
-def test_marker(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(kits.decision("RecordMarker", markerName="m", details="d"))
+def test_marker(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(drivers.decision("RecordMarker", markerName="m", details="d"))
     assert run.one("MarkerRecorded") == {"markerName": "m", "details": "d", "decisionTaskCompletedEventId": 4}
     # A marker is no news: no decision task.
-    assert kit.waiting(run.task_list) == 0
+    assert driver.waiting(run.task_list) == 0
 
 
-def test_timer(kit: kits.Kit) -> None:
-    run = kit.start()
-    start = kits.decision("StartTimer", timerId="t", startToFireTimeout="600", control="c")
+def test_timer(driver: drivers.Driver) -> None:
+    run = driver.start()
+    start = drivers.decision("StartTimer", timerId="t", startToFireTimeout="600", control="c")
     run.decide(start, start)
     assert run.one("TimerStarted") == {
         "timerId": "t",
@@ -112,7 +112,7 @@ def test_timer(kit: kits.Kit) -> None:
         "decisionTaskCompletedEventId": 4,
     }
     # A decision that failed schedules a new decision task.
-    cancel = kits.decision("CancelTimer", timerId="t")
+    cancel = drivers.decision("CancelTimer", timerId="t")
     run.decide(cancel, cancel)
     assert run.one("TimerCanceled") == {"timerId": "t", "startedEventId": 5, "decisionTaskCompletedEventId": 9}
     assert run.one("CancelTimerFailed") == {
@@ -126,9 +126,9 @@ def test_timer(kit: kits.Kit) -> None:
     run.terminate()
 
 
-def test_timer_of_no_seconds_fires_at_once(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(kits.decision("StartTimer", timerId="now", startToFireTimeout="0"))
+def test_timer_of_no_seconds_fires_at_once(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(drivers.decision("StartTimer", timerId="now", startToFireTimeout="0"))
     task = run.poll()
     assert [event["eventType"] for event in task["events"]][-4:] == [
         "TimerStarted",
@@ -137,12 +137,12 @@ def test_timer_of_no_seconds_fires_at_once(kit: kits.Kit) -> None:
         "DecisionTaskStarted",
     ]
     assert run.one("TimerFired") == {"timerId": "now", "startedEventId": 5}
-    run.respond(task, kits.decision("CompleteWorkflowExecution"))
+    run.respond(task, drivers.decision("CompleteWorkflowExecution"))
 
 
-def test_lambda_is_refused(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(kits.decision("ScheduleLambdaFunction", id="l", name="function", input="{}", control="c"))
+def test_lambda_is_refused(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(drivers.decision("ScheduleLambdaFunction", id="l", name="function", input="{}", control="c"))
     found = run.one("ScheduleLambdaFunctionFailed")
     assert found == {
         "id": "l",
@@ -153,12 +153,12 @@ def test_lambda_is_refused(kit: kits.Kit) -> None:
     run.terminate()
 
 
-def test_continue_as_new(kit: kits.Kit) -> None:
-    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS)
-    run = kit.start(kind, tagList=["old"], taskPriority="1")
-    kit.swf.register_workflow_type(domain=kit.domain, name=kind["name"], version="2")
+def test_continue_as_new(driver: drivers.Driver) -> None:
+    kind = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS)
+    run = driver.start(kind, tagList=["old"], taskPriority="1")
+    driver.swf.register_workflow_type(domain=driver.domain, name=kind["name"], version="2")
     run.decide(
-        kits.decision(
+        drivers.decision(
             "ContinueAsNewWorkflowExecution",
             input="more",
             executionStartToCloseTimeout="50",
@@ -172,7 +172,7 @@ def test_continue_as_new(kit: kits.Kit) -> None:
         )
     )
     found = run.one("WorkflowExecutionContinuedAsNew")
-    again = kit.run({"workflowId": run.workflow_id, "runId": found.pop("newExecutionRunId")}, "continued")
+    again = driver.run({"workflowId": run.workflow_id, "runId": found.pop("newExecutionRunId")}, "continued")
     wanted = {
         "input": "more",
         "executionStartToCloseTimeout": "50",
@@ -192,11 +192,11 @@ def test_continue_as_new(kit: kits.Kit) -> None:
     again.terminate()
 
 
-def test_continue_as_new_without_attributes_has_the_defaults_of_its_type(kit: kits.Kit) -> None:
-    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS, defaultTaskList={"name": kits.unique("default")})
-    run = kit.start(kind, taskStartToCloseTimeout="77", childPolicy="ABANDON", executionStartToCloseTimeout="99")
-    run.decide(kits.decision("ContinueAsNewWorkflowExecution"))
-    again = kit.run(
+def test_continue_as_new_without_attributes_has_the_defaults_of_its_type(driver: drivers.Driver) -> None:
+    kind = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS, defaultTaskList={"name": drivers.unique("default")})
+    run = driver.start(kind, taskStartToCloseTimeout="77", childPolicy="ABANDON", executionStartToCloseTimeout="99")
+    run.decide(drivers.decision("ContinueAsNewWorkflowExecution"))
+    again = driver.run(
         {"workflowId": run.workflow_id, "runId": run.one("WorkflowExecutionContinuedAsNew")["newExecutionRunId"]}, ""
     )
     started = again.one("WorkflowExecutionStarted")
@@ -208,21 +208,21 @@ def test_continue_as_new_without_attributes_has_the_defaults_of_its_type(kit: ki
     again.terminate()
 
 
-def _cause(kit: kits.Kit, kind: kits.Attributes, **more: str) -> str:
-    run = kit.start(kind, **kits.EXECUTION)
-    run.decide(kits.decision("ContinueAsNewWorkflowExecution", **more))
+def _cause(driver: drivers.Driver, kind: drivers.Attributes, **more: str) -> str:
+    run = driver.start(kind, **drivers.EXECUTION)
+    run.decide(drivers.decision("ContinueAsNewWorkflowExecution", **more))
     found: str = run.one("ContinueAsNewWorkflowExecutionFailed")["cause"]
-    assert kit.waiting(run.task_list) == 1
+    assert driver.waiting(run.task_list) == 1
     run.terminate()
     return found
 
 
-def test_continue_as_new_with_a_type_that_is_not_there(kit: kits.Kit) -> None:
-    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS, defaultTaskList={"name": "list"})
-    assert _cause(kit, kind, workflowTypeVersion="unknown") == "WORKFLOW_TYPE_DOES_NOT_EXIST"
-    kit.swf.register_workflow_type(domain=kit.domain, name=kind["name"], version="old")
-    kit.swf.deprecate_workflow_type(domain=kit.domain, workflowType={"name": kind["name"], "version": "old"})
-    assert _cause(kit, kind, workflowTypeVersion="old") == "WORKFLOW_TYPE_DEPRECATED"
+def test_continue_as_new_with_a_type_that_is_not_there(driver: drivers.Driver) -> None:
+    kind = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS, defaultTaskList={"name": "list"})
+    assert _cause(driver, kind, workflowTypeVersion="unknown") == "WORKFLOW_TYPE_DOES_NOT_EXIST"
+    driver.swf.register_workflow_type(domain=driver.domain, name=kind["name"], version="old")
+    driver.swf.deprecate_workflow_type(domain=driver.domain, workflowType={"name": kind["name"], "version": "old"})
+    assert _cause(driver, kind, workflowTypeVersion="old") == "WORKFLOW_TYPE_DEPRECATED"
 
 
 @pytest.mark.parametrize(
@@ -234,18 +234,18 @@ def test_continue_as_new_with_a_type_that_is_not_there(kit: kits.Kit) -> None:
         ("defaultChildPolicy", "DEFAULT_CHILD_POLICY_UNDEFINED"),
     ],
 )
-def test_continue_as_new_without_a_default(kit: kits.Kit, default: str, cause: str) -> None:
-    defaults = {**kits.WORKFLOW_DEFAULTS, "defaultTaskList": {"name": "list"}}
+def test_continue_as_new_without_a_default(driver: drivers.Driver, default: str, cause: str) -> None:
+    defaults = {**drivers.WORKFLOW_DEFAULTS, "defaultTaskList": {"name": "list"}}
     del defaults[default]
-    assert _cause(kit, kit.workflow_type(**defaults)) == cause
+    assert _cause(driver, driver.workflow_type(**defaults)) == cause
 
 
-def test_decider_that_repeats_itself_is_told(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_decider_that_repeats_itself_is_told(driver: drivers.Driver) -> None:
+    run = driver.start()
     task = run.poll()
     run.respond(task)
-    message = kits.fault(
-        "UnknownResourceFault", kit.swf.respond_decision_task_completed, taskToken=task["taskToken"], decisions=[]
+    message = drivers.fault(
+        "UnknownResourceFault", driver.swf.respond_decision_task_completed, taskToken=task["taskToken"], decisions=[]
     )
     assert message
     run.terminate()

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 _DAYS = "workflowExecutionRetentionPeriodInDays"
 
 
 def test_register_and_describe(swf: Any) -> None:
-    name = kits.unique("domain")
+    name = drivers.unique("domain")
     swf.register_domain(
         name=name, description="of a test", **{_DAYS: "7"}, tags=[{"key": "team", "value": "a"}, {"key": "bare"}]
     )
@@ -22,20 +22,20 @@ def test_register_and_describe(swf: Any) -> None:
     assert info["arn"].startswith("arn:aws")
     assert info["arn"].endswith(f":/domain/{name}")
     assert answer["configuration"] == {_DAYS: "7"}
-    kits.fault("DomainAlreadyExistsFault", swf.register_domain, name=name, **{_DAYS: "7"})
+    drivers.fault("DomainAlreadyExistsFault", swf.register_domain, name=name, **{_DAYS: "7"})
 
 
 def test_deprecation_and_back(swf: Any) -> None:
-    name = kits.unique("domain")
+    name = drivers.unique("domain")
     swf.register_domain(name=name, **{_DAYS: "1"})
-    kit = kits.Kit(swf, name)
-    activity, workflow = kit.activity, kit.workflow
-    run = kit.start()
-    kits.fault("DomainAlreadyExistsFault", swf.undeprecate_domain, name=name)
+    driver = drivers.Driver(swf, name)
+    activity, workflow = driver.activity, driver.workflow
+    run = driver.start()
+    drivers.fault("DomainAlreadyExistsFault", swf.undeprecate_domain, name=name)
     swf.deprecate_domain(name=name)
     assert swf.describe_domain(name=name)["domainInfo"]["status"] == "DEPRECATED"
-    kits.fault("DomainDeprecatedFault", swf.deprecate_domain, name=name)
-    kits.fault("DomainAlreadyExistsFault", swf.register_domain, name=name, **{_DAYS: "1"})
+    drivers.fault("DomainDeprecatedFault", swf.deprecate_domain, name=name)
+    drivers.fault("DomainAlreadyExistsFault", swf.register_domain, name=name, **{_DAYS: "1"})
     listed = swf.list_domains(registrationStatus="DEPRECATED")["domainInfos"]
     assert name in [each["name"] for each in listed]
     # Its types are deprecated with it; what runs goes on.
@@ -43,19 +43,19 @@ def test_deprecation_and_back(swf: Any) -> None:
     assert described["typeInfo"]["status"] == "DEPRECATED"
     described = swf.describe_workflow_type(domain=name, workflowType=workflow)
     assert described["typeInfo"]["status"] == "DEPRECATED"
-    run.decide(kits.decision("CompleteWorkflowExecution"))
+    run.decide(drivers.decision("CompleteWorkflowExecution"))
     assert run.info()["closeStatus"] == "COMPLETED"
     swf.undeprecate_domain(name=name)
     assert swf.describe_domain(name=name)["domainInfo"]["status"] == "REGISTERED"
 
 
-def test_nothing_new_begins_in_a_deprecated_domain(fresh: kits.Kit) -> None:
+def test_nothing_new_begins_in_a_deprecated_domain(fresh: drivers.Driver) -> None:
     workflow = fresh.workflow
     fresh.swf.deprecate_domain(name=fresh.domain)
     request = {"domain": fresh.domain, "name": "late", "version": "1"}
-    kits.fault("UnknownResourceFault", fresh.swf.register_activity_type, **request)
-    kits.fault("UnknownResourceFault", fresh.swf.register_workflow_type, **request)
-    kits.fault(
+    drivers.fault("UnknownResourceFault", fresh.swf.register_activity_type, **request)
+    drivers.fault("UnknownResourceFault", fresh.swf.register_workflow_type, **request)
+    drivers.fault(
         "TypeDeprecatedFault",
         fresh.swf.start_workflow_execution,
         domain=fresh.domain,
@@ -65,8 +65,8 @@ def test_nothing_new_begins_in_a_deprecated_domain(fresh: kits.Kit) -> None:
     )
 
 
-def test_lists_are_sorted_and_paged(own: kits.Kit) -> None:
-    made = [kits.unique("page") for _ in range(5)]
+def test_lists_are_sorted_and_paged(own: drivers.Driver) -> None:
+    made = [drivers.unique("page") for _ in range(5)]
     for name in made:
         own.swf.register_domain(name=name, **{_DAYS: "1"})
     every = [each["name"] for each in own.swf.list_domains(registrationStatus="REGISTERED")["domainInfos"]]
@@ -87,7 +87,7 @@ def test_lists_are_sorted_and_paged(own: kits.Kit) -> None:
 
 
 def test_tags_of_a_domain(swf: Any) -> None:
-    name = kits.unique("domain")
+    name = drivers.unique("domain")
     swf.register_domain(name=name, **{_DAYS: "1"}, tags=[{"key": "a", "value": "1"}])
     arn = swf.describe_domain(name=name)["domainInfo"]["arn"]
     swf.tag_resource(resourceArn=arn, tags=[{"key": "a", "value": "2"}, {"key": "b", "value": "3"}])
@@ -97,44 +97,44 @@ def test_tags_of_a_domain(swf: Any) -> None:
     found = swf.list_tags_for_resource(resourceArn=arn)["tags"]
     assert found == [{"key": "b", "value": "3"}]
     many = [{"key": f"k{number}", "value": ""} for number in range(50)]
-    kits.fault("TooManyTagsFault", swf.tag_resource, resourceArn=arn, tags=many)
-    kits.fault(
+    drivers.fault("TooManyTagsFault", swf.tag_resource, resourceArn=arn, tags=many)
+    drivers.fault(
         "TooManyTagsFault",
         swf.register_domain,
-        name=kits.unique("d"),
+        name=drivers.unique("d"),
         **{_DAYS: "1"},
         tags=[*many, many[0] | {"key": "z"}],
     )
     assert swf.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "b", "value": "3"}]
 
 
-def test_a_hundred_domains_are_the_limit(own: kits.Kit) -> None:
+def test_a_hundred_domains_are_the_limit(own: drivers.Driver) -> None:
     there = len(own.swf.list_domains(registrationStatus="REGISTERED")["domainInfos"])
     for _ in range(there, 100):
-        own.swf.register_domain(name=kits.unique("many"), **{_DAYS: "1"})
-    kits.fault("LimitExceededFault", own.swf.register_domain, name=kits.unique("over"), **{_DAYS: "1"})
+        own.swf.register_domain(name=drivers.unique("many"), **{_DAYS: "1"})
+    drivers.fault("LimitExceededFault", own.swf.register_domain, name=drivers.unique("over"), **{_DAYS: "1"})
 
 
 @pytest.mark.parametrize("days", ["NONE", "0"])
 def test_a_domain_that_keeps_nothing(swf: Any, days: str) -> None:
-    name = kits.unique("forgets")
+    name = drivers.unique("forgets")
     swf.register_domain(name=name, **{_DAYS: days})
-    kit = kits.Kit(swf, name)
-    run = kit.start()
+    driver = drivers.Driver(swf, name)
+    run = driver.start()
     assert run.info()["executionStatus"] == "OPEN"
-    parent, child = kit.parent_and_child()
-    child.decide(kits.decision("CompleteWorkflowExecution", result="kept by its parent"))
-    run.decide(kits.decision("CompleteWorkflowExecution"))
+    parent, child = driver.parent_and_child()
+    child.decide(drivers.decision("CompleteWorkflowExecution", result="kept by its parent"))
+    run.decide(drivers.decision("CompleteWorkflowExecution"))
     assert parent.one("ChildWorkflowExecutionCompleted")["result"] == "kept by its parent"
     for gone in (run, child):
         for call in (swf.describe_workflow_execution, swf.get_workflow_execution_history):
-            kits.fault("UnknownResourceFault", call, domain=name, execution=gone.execution)
+            drivers.fault("UnknownResourceFault", call, domain=name, execution=gone.execution)
     times = {"oldestDate": 0}
     for given in ({"startTimeFilter": times}, {"closeTimeFilter": times}):
         assert swf.list_closed_workflow_executions(domain=name, **given)["executionInfos"] == []
         assert swf.count_closed_workflow_executions(domain=name, **given)["count"] == 0
     assert swf.count_open_workflow_executions(domain=name, startTimeFilter=times)["count"] == 1
-    again = kit.start(workflowId=run.workflow_id)
+    again = driver.start(workflowId=run.workflow_id)
     again.terminate()
     parent.terminate()
     swf.deprecate_domain(name=name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 
-def test_start_writes_everything_down(kit: kits.Kit) -> None:
-    run = kit.start(
+def test_start_writes_everything_down(driver: drivers.Driver) -> None:
+    run = driver.start(
         input="in",
         taskPriority="3",
         tagList=["a", "b"],
@@ -19,7 +19,7 @@ def test_start_writes_everything_down(kit: kits.Kit) -> None:
     )
     started, scheduled = run.events()
     assert (started["eventId"], started["eventType"]) == (1, "WorkflowExecutionStarted")
-    found = kits.attributes(started)
+    found = drivers.attributes(started)
     assert found == {
         "input": "in",
         "taskPriority": "3",
@@ -29,11 +29,11 @@ def test_start_writes_everything_down(kit: kits.Kit) -> None:
         "childPolicy": "ABANDON",
         "lambdaRole": "arn:aws:iam::123456789012:role/lambda",
         "taskList": {"name": run.task_list},
-        "workflowType": kit.workflow,
+        "workflowType": driver.workflow,
         "parentInitiatedEventId": 0,
     }
     assert (scheduled["eventId"], scheduled["eventType"]) == (2, "DecisionTaskScheduled")
-    found = kits.attributes(scheduled)
+    found = drivers.attributes(scheduled)
     assert found["taskList"] == {"name": run.task_list}
     assert (found["taskPriority"], found["startToCloseTimeout"]) == ("3", "10")
     described = run.describe()
@@ -48,7 +48,7 @@ def test_start_writes_everything_down(kit: kits.Kit) -> None:
     info = described["executionInfo"]
     assert info["execution"] == run.execution
     assert (info["executionStatus"], info["cancelRequested"], info["tagList"]) == ("OPEN", False, ["a", "b"])
-    assert info["workflowType"] == kit.workflow
+    assert info["workflowType"] == driver.workflow
     assert not {"closeStatus", "closeTimestamp", "parent"} & set(info)
     assert described["openCounts"] == {
         "openActivityTasks": 0,
@@ -59,11 +59,15 @@ def test_start_writes_everything_down(kit: kits.Kit) -> None:
     }
 
 
-def test_defaults_come_from_the_type(kit: kits.Kit) -> None:
-    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS, defaultTaskList={"name": "by-default"}, defaultTaskPriority="12")
-    answer = kit.swf.start_workflow_execution(domain=kit.domain, workflowId=kits.unique("id"), workflowType=kind)
-    run = kit.run({"workflowId": "", "runId": answer["runId"]}, "by-default")
-    run = kit.run({**kit.poll_decision("by-default")["workflowExecution"]}, "by-default")
+def test_defaults_come_from_the_type(driver: drivers.Driver) -> None:
+    kind = driver.workflow_type(
+        **drivers.WORKFLOW_DEFAULTS, defaultTaskList={"name": "by-default"}, defaultTaskPriority="12"
+    )
+    answer = driver.swf.start_workflow_execution(
+        domain=driver.domain, workflowId=drivers.unique("id"), workflowType=kind
+    )
+    run = driver.run({"workflowId": "", "runId": answer["runId"]}, "by-default")
+    run = driver.run({**driver.poll_decision("by-default")["workflowExecution"]}, "by-default")
     started = run.one("WorkflowExecutionStarted")
     assert started["taskList"] == {"name": "by-default"}
     assert started["taskPriority"] == "12"
@@ -81,38 +85,40 @@ def test_defaults_come_from_the_type(kit: kits.Kit) -> None:
         ("defaultTaskList", "taskList"),
     ],
 )
-def test_without_a_default_the_member_is_required(kit: kits.Kit, given: str, missing: str) -> None:
-    defaults = {**kits.WORKFLOW_DEFAULTS, "defaultTaskList": {"name": "list"}}
-    kind = kit.workflow_type(**{name: value for name, value in defaults.items() if name != given})
-    request = {"domain": kit.domain, "workflowId": kits.unique("id"), "workflowType": kind}
-    kits.fault("DefaultUndefinedFault", kit.swf.start_workflow_execution, **request)
+def test_without_a_default_the_member_is_required(driver: drivers.Driver, given: str, missing: str) -> None:
+    defaults = {**drivers.WORKFLOW_DEFAULTS, "defaultTaskList": {"name": "list"}}
+    kind = driver.workflow_type(**{name: value for name, value in defaults.items() if name != given})
+    request = {"domain": driver.domain, "workflowId": drivers.unique("id"), "workflowType": kind}
+    drivers.fault("DefaultUndefinedFault", driver.swf.start_workflow_execution, **request)
     value = {"name": "list"} if missing == "taskList" else defaults[given]
-    answer = kit.swf.start_workflow_execution(**request, **{missing: value})
-    kit.swf.terminate_workflow_execution(domain=kit.domain, workflowId=request["workflowId"], runId=answer["runId"])
+    answer = driver.swf.start_workflow_execution(**request, **{missing: value})
+    driver.swf.terminate_workflow_execution(
+        domain=driver.domain, workflowId=request["workflowId"], runId=answer["runId"]
+    )
 
 
-def test_start_is_refused(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_start_is_refused(driver: drivers.Driver) -> None:
+    run = driver.start()
     request = {
-        "domain": kit.domain,
+        "domain": driver.domain,
         "workflowId": run.workflow_id,
-        "workflowType": kit.workflow,
+        "workflowType": driver.workflow,
         "taskList": {"name": "list"},
     }
-    kits.fault("WorkflowExecutionAlreadyStartedFault", kit.swf.start_workflow_execution, **request)
+    drivers.fault("WorkflowExecutionAlreadyStartedFault", driver.swf.start_workflow_execution, **request)
     run.terminate()
-    second = kit.swf.start_workflow_execution(**request)["runId"]
+    second = driver.swf.start_workflow_execution(**request)["runId"]
     assert second != run.run_id
-    kind = kit.workflow_type(**kits.WORKFLOW_DEFAULTS)
-    request |= {"workflowId": kits.unique("id"), "workflowType": {**kind, "version": "unknown"}}
-    kits.fault("UnknownResourceFault", kit.swf.start_workflow_execution, **request)
-    kit.swf.deprecate_workflow_type(domain=kit.domain, workflowType=kind)
+    kind = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS)
+    request |= {"workflowId": drivers.unique("id"), "workflowType": {**kind, "version": "unknown"}}
+    drivers.fault("UnknownResourceFault", driver.swf.start_workflow_execution, **request)
+    driver.swf.deprecate_workflow_type(domain=driver.domain, workflowType=kind)
     request |= {"workflowType": kind}
-    kits.fault("TypeDeprecatedFault", kit.swf.start_workflow_execution, **request)
+    drivers.fault("TypeDeprecatedFault", driver.swf.start_workflow_execution, **request)
 
 
-def test_signal(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_signal(driver: drivers.Driver) -> None:
+    run = driver.start()
     task = run.poll()
     run.signal("first", input="one")
     run.signal("second")
@@ -131,35 +137,35 @@ def test_signal(kit: kits.Kit) -> None:
     run.respond(task)
     assert run.poll()["startedEventId"] == 8
     run.terminate()
-    kits.fault(
+    drivers.fault(
         "UnknownResourceFault",
-        kit.swf.signal_workflow_execution,
-        domain=kit.domain,
+        driver.swf.signal_workflow_execution,
+        domain=driver.domain,
         workflowId=run.workflow_id,
         signalName="late",
     )
 
 
-def test_signal_without_run_id_reaches_the_open_run(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_signal_without_run_id_reaches_the_open_run(driver: drivers.Driver) -> None:
+    run = driver.start()
     run.terminate()
-    again = kit.start(workflowId=run.workflow_id)
-    kit.swf.signal_workflow_execution(domain=kit.domain, workflowId=run.workflow_id, signalName="here")
+    again = driver.start(workflowId=run.workflow_id)
+    driver.swf.signal_workflow_execution(domain=driver.domain, workflowId=run.workflow_id, signalName="here")
     assert again.one("WorkflowExecutionSignaled")["signalName"] == "here"
-    kit.swf.request_cancel_workflow_execution(domain=kit.domain, workflowId=run.workflow_id)
+    driver.swf.request_cancel_workflow_execution(domain=driver.domain, workflowId=run.workflow_id)
     assert again.one("WorkflowExecutionCancelRequested") == {"externalInitiatedEventId": 0}
-    kit.swf.terminate_workflow_execution(domain=kit.domain, workflowId=run.workflow_id)
+    driver.swf.terminate_workflow_execution(domain=driver.domain, workflowId=run.workflow_id)
     assert again.info()["closeStatus"] == "TERMINATED"
     assert "WorkflowExecutionSignaled" not in run.types()
 
 
-def test_cancel_request(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_cancel_request(driver: drivers.Driver) -> None:
+    run = driver.start()
     run.decide()
     run.request_cancel()
     assert run.info()["cancelRequested"] is True
     assert run.types()[-2:] == ["WorkflowExecutionCancelRequested", "DecisionTaskScheduled"]
-    run.decide(kits.decision("CancelWorkflowExecution", details="gone"))
+    run.decide(drivers.decision("CancelWorkflowExecution", details="gone"))
     assert run.one("WorkflowExecutionCanceled")["details"] == "gone"
     info = run.info()
     assert (info["executionStatus"], info["closeStatus"]) == ("CLOSED", "CANCELED")
@@ -168,8 +174,8 @@ def test_cancel_request(kit: kits.Kit) -> None:
     assert info["cancelRequested"] is False
 
 
-def test_terminate(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_terminate(driver: drivers.Driver) -> None:
+    run = driver.start()
     run.terminate(reason="because", details="of this", childPolicy="REQUEST_CANCEL")
     found = run.one("WorkflowExecutionTerminated")
     assert found == {
@@ -179,22 +185,22 @@ def test_terminate(kit: kits.Kit) -> None:
         "cause": "OPERATOR_INITIATED",
     }
     assert run.types()[-1] == "WorkflowExecutionTerminated"
-    kits.fault(
+    drivers.fault(
         "UnknownResourceFault",
-        kit.swf.terminate_workflow_execution,
-        domain=kit.domain,
+        driver.swf.terminate_workflow_execution,
+        domain=driver.domain,
         workflowId=run.workflow_id,
         runId=run.run_id,
     )
 
 
-def test_open_counts(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_open_counts(driver: drivers.Driver) -> None:
+    run = driver.start()
     run.decide(
-        kit.schedule(),
-        kit.schedule(),
-        kits.decision("StartTimer", timerId="t", startToFireTimeout="600"),
-        kit.child(),
+        driver.schedule(),
+        driver.schedule(),
+        drivers.decision("StartTimer", timerId="t", startToFireTimeout="600"),
+        driver.child(),
         executionContext="where it stands",
     )
     described = run.describe()
@@ -210,21 +216,21 @@ def test_open_counts(kit: kits.Kit) -> None:
     run.terminate()
 
 
-def test_history_pages_both_ways(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(*(kits.decision("RecordMarker", markerName=str(number)) for number in range(20)))
+def test_history_pages_both_ways(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(*(drivers.decision("RecordMarker", markerName=str(number)) for number in range(20)))
     every = run.events()
     assert [event["eventId"] for event in every] == list(range(1, len(every) + 1))
-    assert kit.history(run.execution, maximumPageSize=7) == every
-    assert kit.history(run.execution, reverseOrder=True) == every[::-1]
-    assert kit.history(run.execution, reverseOrder=True, maximumPageSize=3) == every[::-1]
-    page = kit.swf.get_workflow_execution_history(domain=kit.domain, execution=run.execution, maximumPageSize=7)
+    assert driver.history(run.execution, maximumPageSize=7) == every
+    assert driver.history(run.execution, reverseOrder=True) == every[::-1]
+    assert driver.history(run.execution, reverseOrder=True, maximumPageSize=3) == every[::-1]
+    page = driver.swf.get_workflow_execution_history(domain=driver.domain, execution=run.execution, maximumPageSize=7)
     assert len(page["events"]) == 7
 
 
-def test_timestamps_are_milliseconds_and_do_not_go_back(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(kits.decision("CompleteWorkflowExecution"))
+def test_timestamps_are_milliseconds_and_do_not_go_back(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(drivers.decision("CompleteWorkflowExecution"))
     stamps = [event["eventTimestamp"] for event in run.events()]
     assert stamps == sorted(stamps)
     assert all(stamp.microsecond % 1000 == 0 for stamp in stamps)

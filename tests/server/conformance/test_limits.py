@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from . import coverage
-from . import kit as kits
+from . import driver as drivers
 
 _MODEL = coverage.model()
 _SAMPLES = {
@@ -114,7 +114,7 @@ def test_every_text_of_every_request(loose: Any, kind: str, code: str) -> None:
         count += 1
         request = _with(_request(action, path), path, _MODEL.operation_model(action).input_shape, value)
         try:
-            kits.fault(code, _call(loose, action), **request)
+            drivers.fault(code, _call(loose, action), **request)
         except BaseException as error:
             wrong.append(f"{case.id}: {error}")
     assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong)
@@ -127,108 +127,108 @@ def test_every_required_member(loose: Any, action: str) -> None:
     for name in shape.required_members:
         request = _request(action, ("",))
         del request[name]
-        message = kits.fault("ValidationException", _call(loose, action), **request)
+        message = drivers.fault("ValidationException", _call(loose, action), **request)
         assert name in message
 
 
 @pytest.mark.parametrize("bad", ["a:b", "a/b", "a|b", "a\u0001b", "a\u007fb", "a\u009fb", "arn"])
-def test_names_with_characters_that_are_not_allowed(kit: kits.Kit, bad: str) -> None:
-    swf, where = kit.swf, {"domain": kit.domain}
-    kits.fault("ValidationException", swf.register_domain, name=bad, workflowExecutionRetentionPeriodInDays="1")
+def test_names_with_characters_that_are_not_allowed(driver: drivers.Driver, bad: str) -> None:
+    swf, where = driver.swf, {"domain": driver.domain}
+    drivers.fault("ValidationException", swf.register_domain, name=bad, workflowExecutionRetentionPeriodInDays="1")
     for call in (swf.register_activity_type, swf.register_workflow_type):
-        kits.fault("ValidationException", call, **where, name=bad, version="1")
-        kits.fault("ValidationException", call, **where, name="n", version=bad)
-    start = {**where, "workflowType": kit.workflow}
-    kits.fault("ValidationException", swf.start_workflow_execution, **start, workflowId=bad, taskList={"name": "l"})
-    kits.fault("ValidationException", swf.start_workflow_execution, **start, workflowId="w", taskList={"name": bad})
-    run = kit.start()
+        drivers.fault("ValidationException", call, **where, name=bad, version="1")
+        drivers.fault("ValidationException", call, **where, name="n", version=bad)
+    start = {**where, "workflowType": driver.workflow}
+    drivers.fault("ValidationException", swf.start_workflow_execution, **start, workflowId=bad, taskList={"name": "l"})
+    drivers.fault("ValidationException", swf.start_workflow_execution, **start, workflowId="w", taskList={"name": bad})
+    run = driver.start()
     token = run.poll()["taskToken"]
     for refused in (
-        kit.schedule(activityId=bad),
-        kit.schedule(taskList={"name": bad}),
-        kits.decision("StartTimer", timerId=bad, startToFireTimeout="1"),
-        kit.child(workflowId=bad),
+        driver.schedule(activityId=bad),
+        driver.schedule(taskList={"name": bad}),
+        drivers.decision("StartTimer", timerId=bad, startToFireTimeout="1"),
+        driver.child(workflowId=bad),
     ):
-        kits.fault("ValidationException", swf.respond_decision_task_completed, taskToken=token, decisions=[refused])
+        drivers.fault("ValidationException", swf.respond_decision_task_completed, taskToken=token, decisions=[refused])
     assert run.types()[-1] == "DecisionTaskStarted"
     run.terminate()
 
 
 @pytest.mark.parametrize("bad", ["-1", "1.5", "ten", "31536001", "none", " 1"])
-def test_durations_that_are_none(kit: kits.Kit, bad: str) -> None:
-    swf = kit.swf
-    request = {"domain": kit.domain, "workflowId": "w", "workflowType": kit.workflow, "taskList": {"name": "l"}}
+def test_durations_that_are_none(driver: drivers.Driver, bad: str) -> None:
+    swf = driver.swf
+    request = {"domain": driver.domain, "workflowId": "w", "workflowType": driver.workflow, "taskList": {"name": "l"}}
     for name in ("taskStartToCloseTimeout", "executionStartToCloseTimeout"):
-        kits.fault("ValidationException", swf.start_workflow_execution, **request, **{name: bad})
-    run = kit.start()
+        drivers.fault("ValidationException", swf.start_workflow_execution, **request, **{name: bad})
+    run = driver.start()
     token = run.poll()["taskToken"]
-    refused = kits.decision("StartTimer", timerId="t", startToFireTimeout=bad)
-    kits.fault("ValidationException", swf.respond_decision_task_completed, taskToken=token, decisions=[refused])
+    refused = drivers.decision("StartTimer", timerId="t", startToFireTimeout=bad)
+    drivers.fault("ValidationException", swf.respond_decision_task_completed, taskToken=token, decisions=[refused])
     run.terminate()
 
 
-def test_none_where_it_may_be_and_where_not(kit: kits.Kit) -> None:
-    swf = kit.swf
-    request = {"domain": kit.domain, "workflowId": "w", "workflowType": kit.workflow, "taskList": {"name": "l"}}
-    kits.fault("ValidationException", swf.start_workflow_execution, **request, executionStartToCloseTimeout="NONE")
-    run = kit.start(taskStartToCloseTimeout="NONE")
+def test_none_where_it_may_be_and_where_not(driver: drivers.Driver) -> None:
+    swf = driver.swf
+    request = {"domain": driver.domain, "workflowId": "w", "workflowType": driver.workflow, "taskList": {"name": "l"}}
+    drivers.fault("ValidationException", swf.start_workflow_execution, **request, executionStartToCloseTimeout="NONE")
+    run = driver.start(taskStartToCloseTimeout="NONE")
     assert run.one("WorkflowExecutionStarted")["taskStartToCloseTimeout"] == "NONE"
     task = run.poll()
-    refused = kits.decision("StartTimer", timerId="t", startToFireTimeout="NONE")
-    kits.fault(
+    refused = drivers.decision("StartTimer", timerId="t", startToFireTimeout="NONE")
+    drivers.fault(
         "ValidationException",
         swf.respond_decision_task_completed,
         taskToken=task["taskToken"],
         decisions=[refused],
     )
     names = ("scheduleToCloseTimeout", "scheduleToStartTimeout", "startToCloseTimeout", "heartbeatTimeout")
-    run.respond(task, kit.schedule(**dict.fromkeys(names, "NONE")))
+    run.respond(task, driver.schedule(**dict.fromkeys(names, "NONE")))
     found = run.one("ActivityTaskScheduled")
     assert {found[name] for name in names} == {"NONE"}
     run.terminate()
 
 
 @pytest.mark.parametrize("bad", ["1.0", "high", "2147483648", "-2147483649"])
-def test_priorities_that_are_none(kit: kits.Kit, bad: str) -> None:
-    request = {"domain": kit.domain, "workflowId": "w", "workflowType": kit.workflow, "taskList": {"name": "l"}}
-    kits.fault("ValidationException", kit.swf.start_workflow_execution, **request, taskPriority=bad)
+def test_priorities_that_are_none(driver: drivers.Driver, bad: str) -> None:
+    request = {"domain": driver.domain, "workflowId": "w", "workflowType": driver.workflow, "taskList": {"name": "l"}}
+    drivers.fault("ValidationException", driver.swf.start_workflow_execution, **request, taskPriority=bad)
 
 
 @pytest.mark.parametrize("days", ["91", "-1", "a", "1.5"])
 def test_retentions_that_are_none(swf: Any, days: str) -> None:
-    kits.fault("ValidationException", swf.register_domain, name="d", workflowExecutionRetentionPeriodInDays=days)
+    drivers.fault("ValidationException", swf.register_domain, name="d", workflowExecutionRetentionPeriodInDays=days)
 
 
-def test_texts_as_long_as_they_may_be(kit: kits.Kit) -> None:
-    run = kit.start(input="i" * 32_768, tagList=["t" * 256, "2", "3", "4", "5"])
+def test_texts_as_long_as_they_may_be(driver: drivers.Driver) -> None:
+    run = driver.start(input="i" * 32_768, tagList=["t" * 256, "2", "3", "4", "5"])
     run.signal("s" * 256, input="ü" * 32_768)
     run.decide(
-        kits.decision("RecordMarker", markerName="m" * 256, details="d" * 32_768),
-        kits.decision("FailWorkflowExecution", reason="r" * 256, details="d" * 32_768),
+        drivers.decision("RecordMarker", markerName="m" * 256, details="d" * 32_768),
+        drivers.decision("FailWorkflowExecution", reason="r" * 256, details="d" * 32_768),
         executionContext="c" * 32_768,
     )
     assert len(run.one("WorkflowExecutionSignaled")["input"]) == 32_768
     assert len(run.one("WorkflowExecutionFailed")["details"]) == 32_768
-    kits.fault(
+    drivers.fault(
         "ValidationException",
-        kit.swf.start_workflow_execution,
-        domain=kit.domain,
+        driver.swf.start_workflow_execution,
+        domain=driver.domain,
         workflowId="w",
-        workflowType=kit.workflow,
+        workflowType=driver.workflow,
         tagList=["1", "2", "3", "4", "5", "6"],
     )
 
 
 @pytest.mark.parametrize("size", [-1, 1001])
 def test_page_sizes(loose: Any, size: int) -> None:
-    kits.fault("ValidationException", loose.list_domains, registrationStatus="REGISTERED", maximumPageSize=size)
+    drivers.fault("ValidationException", loose.list_domains, registrationStatus="REGISTERED", maximumPageSize=size)
 
 
-def test_a_request_of_more_than_a_megabyte(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_a_request_of_more_than_a_megabyte(driver: drivers.Driver) -> None:
+    run = driver.start()
     task = run.poll()
-    markers = [kits.decision("RecordMarker", markerName="m", details="d" * 32_768) for _ in range(33)]
-    with pytest.raises(kit.swf.exceptions.ClientError) as caught:
+    markers = [drivers.decision("RecordMarker", markerName="m", details="d" * 32_768) for _ in range(33)]
+    with pytest.raises(driver.swf.exceptions.ClientError) as caught:
         run.respond(task, *markers)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 413)
     assert run.types()[-1] == "DecisionTaskStarted"
@@ -241,38 +241,38 @@ def _numbered(prefix: str) -> Iterator[str]:
     return (f"{prefix}{number}" for number in itertools.count())
 
 
-def test_open_activities(kit: kits.Kit) -> None:
-    run = kit.start()
-    run.decide(*(kit.schedule(activityId=name) for name, _ in zip(_numbered("a"), range(1002), strict=False)))
+def test_open_activities(driver: drivers.Driver) -> None:
+    run = driver.start()
+    run.decide(*(driver.schedule(activityId=name) for name, _ in zip(_numbered("a"), range(1002), strict=False)))
     assert len(run.all("ActivityTaskScheduled")) == 1000
     assert [each["cause"] for each in run.all("ScheduleActivityTaskFailed")] == ["OPEN_ACTIVITIES_LIMIT_EXCEEDED"] * 2
     run.terminate()
 
 
-def test_open_timers(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_open_timers(driver: drivers.Driver) -> None:
+    run = driver.start()
     ids = [name for name, _ in zip(_numbered("t"), range(1002), strict=False)]
-    run.decide(*(kits.decision("StartTimer", timerId=name, startToFireTimeout="900") for name in ids))
+    run.decide(*(drivers.decision("StartTimer", timerId=name, startToFireTimeout="900") for name in ids))
     assert len(run.all("TimerStarted")) == 1000
     assert [each["cause"] for each in run.all("StartTimerFailed")] == ["OPEN_TIMERS_LIMIT_EXCEEDED"] * 2
     run.terminate()
 
 
-def test_open_children(kit: kits.Kit) -> None:
-    run = kit.start()
-    where = {"name": kits.unique("children")}
-    run.decide(*(kit.child(taskList=where) for _ in range(1002)))
+def test_open_children(driver: drivers.Driver) -> None:
+    run = driver.start()
+    where = {"name": drivers.unique("children")}
+    run.decide(*(driver.child(taskList=where) for _ in range(1002)))
     assert len(run.all("ChildWorkflowExecutionStarted")) == 1000
     failed = run.all("StartChildWorkflowExecutionFailed")
     assert [each["cause"] for each in failed] == ["OPEN_CHILDREN_LIMIT_EXCEEDED"] * 2
-    assert kit.waiting(where["name"]) == 1000
+    assert driver.waiting(where["name"]) == 1000
     run.terminate(childPolicy="TERMINATE")
-    assert kit.waiting(where["name"]) == 0
+    assert driver.waiting(where["name"]) == 0
 
 
-def test_an_execution_of_25_000_events_is_terminated(kit: kits.Kit) -> None:
-    run = kit.start()
-    marker = kits.decision("RecordMarker", markerName="m")
+def test_an_execution_of_25_000_events_is_terminated(driver: drivers.Driver) -> None:
+    run = driver.start()
+    marker = drivers.decision("RecordMarker", markerName="m")
     for _ in range(4):
         run.decide(*[marker] * 6_000)
         run.signal()
@@ -280,16 +280,16 @@ def test_an_execution_of_25_000_events_is_terminated(kit: kits.Kit) -> None:
     run.respond(task, *[marker] * 1_500)
     info = run.info()
     assert (info["executionStatus"], info["closeStatus"]) == ("CLOSED", "TERMINATED")
-    last = kit.swf.get_workflow_execution_history(
-        domain=kit.domain, execution=run.execution, reverseOrder=True, maximumPageSize=1
+    last = driver.swf.get_workflow_execution_history(
+        domain=driver.domain, execution=run.execution, reverseOrder=True, maximumPageSize=1
     )["events"][0]
     assert last["eventType"] == "WorkflowExecutionTerminated"
-    assert kits.attributes(last)["cause"] == "EVENT_LIMIT_EXCEEDED"
+    assert drivers.attributes(last)["cause"] == "EVENT_LIMIT_EXCEEDED"
     assert last["eventId"] <= 25_001
-    kits.fault(
+    drivers.fault(
         "UnknownResourceFault",
-        kit.swf.signal_workflow_execution,
-        domain=kit.domain,
+        driver.swf.signal_workflow_execution,
+        domain=driver.domain,
         workflowId=run.workflow_id,
         signalName="late",
     )

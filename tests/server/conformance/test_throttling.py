@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from . import kit as kits
         (200, 48, "list_open_workflow_executions"),
     ],
 )
-def test_buckets(limited: kits.Kit, size: int, refill: int, action: str) -> None:
+def test_buckets(limited: drivers.Driver, size: int, refill: int, action: str) -> None:
     swf = limited.swf
     calls: dict[str, Callable[[], Any]] = {
         "list_domains": lambda: swf.list_domains(registrationStatus="REGISTERED"),
@@ -58,11 +58,11 @@ def test_buckets(limited: kits.Kit, size: int, refill: int, action: str) -> None
     calls[action]()
 
 
-def _causes(run: kits.Run, kind: str) -> set[str]:
+def _causes(run: drivers.Run, kind: str) -> set[str]:
     return {each["cause"] for each in run.all(kind)}
 
 
-def test_rates_of_activities_and_timers(limited: kits.Kit) -> None:
+def test_rates_of_activities_and_timers(limited: drivers.Driver) -> None:
     runs = [limited.start() for _ in range(3)]
     for run in runs[:2]:
         run.decide(*(limited.schedule() for _ in range(900)))
@@ -71,17 +71,19 @@ def test_rates_of_activities_and_timers(limited: kits.Kit) -> None:
         if number < 2:
             run.terminate()
             runs[number] = run = limited.start()
-        run.decide(*(kits.decision("StartTimer", timerId=str(each), startToFireTimeout="900") for each in range(950)))
+        run.decide(
+            *(drivers.decision("StartTimer", timerId=str(each), startToFireTimeout="900") for each in range(950))
+        )
     assert _causes(runs[2], "StartTimerFailed") == {"TIMER_CREATION_RATE_EXCEEDED"}
     for run in runs:
         run.terminate()
 
 
-def test_rates_of_signals_cancels_and_children(limited: kits.Kit) -> None:
+def test_rates_of_signals_cancels_and_children(limited: drivers.Driver) -> None:
     run = limited.start()
     where = {"workflowId": "nobody"}
-    signal = kits.decision("SignalExternalWorkflowExecution", **where, signalName="s")
-    cancel = kits.decision("RequestCancelExternalWorkflowExecution", **where)
+    signal = drivers.decision("SignalExternalWorkflowExecution", **where, signalName="s")
+    cancel = drivers.decision("RequestCancelExternalWorkflowExecution", **where)
     run.decide(*[signal] * 2_000)
     assert "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED" in _causes(run, "SignalExternalWorkflowExecutionFailed")
     run.decide(*[cancel] * 2_000)
@@ -120,16 +122,16 @@ def _open_polls(url: str) -> int:
 
 
 @pytest.mark.parametrize("action", ["PollForDecisionTask", "PollForActivityTask"])
-def test_a_thousand_pollers_of_one_list(own: kits.Kit, action: str) -> None:
+def test_a_thousand_pollers_of_one_list(own: drivers.Driver, action: str) -> None:
     run = own.start()
-    where = {"domain": own.domain, "taskList": {"name": kits.unique("crowded")}}
+    where = {"domain": own.domain, "taskList": {"name": drivers.unique("crowded")}}
     call = own.swf.poll_for_decision_task if "Decision" in action else own.swf.poll_for_activity_task
     with _pollers(own.swf.meta.endpoint_url, action, where, 1_000):
         limit = time.monotonic() + 120
         while _open_polls(own.swf.meta.endpoint_url) < 1_000:
             assert time.monotonic() < limit
             time.sleep(0.1)
-        kits.fault("LimitExceededFault", call, **where)
+        drivers.fault("LimitExceededFault", call, **where)
         # Other lists are not concerned.
         assert run.poll()["taskToken"]
     run.terminate()

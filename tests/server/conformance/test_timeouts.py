@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 _WAIT = 15.0
 
@@ -15,15 +15,15 @@ _WAIT = 15.0
 class Scenes:
     """One execution per thing that shall fall due; each is prepared, then one wait serves them all."""
 
-    def __init__(self, kit: kits.Kit) -> None:
-        self.kit = kit
+    def __init__(self, driver: drivers.Driver) -> None:
+        self.driver = driver
         self.tokens: dict[str, str] = {}
-        self.runs: dict[str, kits.Run] = {}
+        self.runs: dict[str, drivers.Run] = {}
         #: run -> events that end the wait
         self._awaited: dict[str, str] = {}
 
-    def start(self, name: str, until: str, **more: str) -> kits.Run:
-        self.runs[name] = self.kit.start(**more)
+    def start(self, name: str, until: str, **more: str) -> drivers.Run:
+        self.runs[name] = self.driver.start(**more)
         self._awaited[name] = until
         return self.runs[name]
 
@@ -31,7 +31,7 @@ class Scenes:
         run = self.start(name, "ActivityTaskTimedOut")
         wanted = run.scheduled(**timeouts)
         if take:
-            self.tokens[name] = self.kit.poll_activity(wanted["taskList"]["name"])["taskToken"]
+            self.tokens[name] = self.driver.poll_activity(wanted["taskList"]["name"])["taskToken"]
 
     def wait(self) -> None:
         limit = time.monotonic() + _WAIT
@@ -43,8 +43,8 @@ class Scenes:
 
 
 @pytest.fixture(scope="module")
-def scenes(kit: kits.Kit) -> Iterator[Scenes]:
-    made = Scenes(kit)
+def scenes(driver: drivers.Driver) -> Iterator[Scenes]:
+    made = Scenes(driver)
     for name in ("decision", "sticky given up"):
         run = made.start(name, "DecisionTaskTimedOut", taskStartToCloseTimeout="2")
         if name != "decision":
@@ -58,20 +58,20 @@ def scenes(kit: kits.Kit) -> Iterator[Scenes]:
     made.activity("SCHEDULE_TO_START", take=False, scheduleToStartTimeout="1")
     made.activity("SCHEDULE_TO_CLOSE", take=True, scheduleToCloseTimeout="1")
     made.activity("HEARTBEAT", take=True, heartbeatTimeout="1")
-    kit.swf.record_activity_task_heartbeat(taskToken=made.tokens["HEARTBEAT"], details="last words")
+    driver.swf.record_activity_task_heartbeat(taskToken=made.tokens["HEARTBEAT"], details="last words")
     run = made.start("execution", "WorkflowExecutionTimedOut", executionStartToCloseTimeout="2")
     made.runs["child of a timed out"] = _child(run)
     run = made.start("parent of a timed out", "ChildWorkflowExecutionTimedOut")
     made.runs["timed out child"] = _child(run, executionStartToCloseTimeout="1")
     run = made.start("timer", "TimerFired")
-    run.decide(kits.decision("StartTimer", timerId="t", startToFireTimeout="1"))
+    run.decide(drivers.decision("StartTimer", timerId="t", startToFireTimeout="1"))
     alive = made.start("alive", "ActivityTaskCompleted")
     wanted = alive.scheduled(heartbeatTimeout="2")
-    token = kit.poll_activity(wanted["taskList"]["name"])["taskToken"]
+    token = driver.poll_activity(wanted["taskList"]["name"])["taskToken"]
     for _ in range(3):
         time.sleep(0.8)
-        kit.swf.record_activity_task_heartbeat(taskToken=token)
-    kit.swf.respond_activity_task_completed(taskToken=token)
+        driver.swf.record_activity_task_heartbeat(taskToken=token)
+    driver.swf.respond_activity_task_completed(taskToken=token)
     made.wait()
     yield made
     for run in made.runs.values():
@@ -79,11 +79,13 @@ def scenes(kit: kits.Kit) -> Iterator[Scenes]:
             run.terminate()
 
 
-def _child(parent: kits.Run, **more: str) -> kits.Run:
-    made = parent.kit.child(**more)
+def _child(parent: drivers.Run, **more: str) -> drivers.Run:
+    made = parent.driver.child(**more)
     parent.decide(made)
     wanted = made["startChildWorkflowExecutionDecisionAttributes"]
-    return parent.kit.run(parent.one("ChildWorkflowExecutionStarted")["workflowExecution"], wanted["taskList"]["name"])
+    return parent.driver.run(
+        parent.one("ChildWorkflowExecutionStarted")["workflowExecution"], wanted["taskList"]["name"]
+    )
 
 
 def test_decision_task_is_due_again(scenes: Scenes) -> None:
@@ -94,9 +96,9 @@ def test_decision_task_is_due_again(scenes: Scenes) -> None:
         "startedEventId": 3,
     }
     assert run.types()[3:5] == ["DecisionTaskTimedOut", "DecisionTaskScheduled"]
-    kits.fault(
+    drivers.fault(
         "UnknownResourceFault",
-        scenes.kit.swf.respond_decision_task_completed,
+        scenes.driver.swf.respond_decision_task_completed,
         taskToken=scenes.tokens["decision"],
         decisions=[],
     )
@@ -113,7 +115,7 @@ def test_sticky_list_that_nobody_polls(scenes: Scenes) -> None:
     assert sticky["taskList"]["name"] == f"{run.task_list}-sticky"
     assert sticky["scheduleToStartTimeout"] == "1"
     assert original["taskList"]["name"] == run.task_list
-    assert scenes.kit.waiting(run.task_list) == 1
+    assert scenes.driver.waiting(run.task_list) == 1
 
 
 def test_sticky_decider_that_does_not_answer(scenes: Scenes) -> None:
@@ -135,12 +137,12 @@ def test_activity_times_out(scenes: Scenes, kind: str) -> None:
     assert run.one("ActivityTaskTimedOut") == expected
     assert run.types()[-1] == "DecisionTaskScheduled"
     if kind in scenes.tokens:
-        swf, token = scenes.kit.swf, scenes.tokens[kind]
+        swf, token = scenes.driver.swf, scenes.tokens[kind]
         before = run.types()
-        kits.fault("UnknownResourceFault", swf.respond_activity_task_completed, taskToken=token)
-        kits.fault("UnknownResourceFault", swf.record_activity_task_heartbeat, taskToken=token)
+        drivers.fault("UnknownResourceFault", swf.respond_activity_task_completed, taskToken=token)
+        drivers.fault("UnknownResourceFault", swf.record_activity_task_heartbeat, taskToken=token)
         assert run.types() == before
-    assert scenes.kit.waiting_activities(run.one("ActivityTaskScheduled")["taskList"]["name"]) == 0
+    assert scenes.driver.waiting_activities(run.one("ActivityTaskScheduled")["taskList"]["name"]) == 0
 
 
 def test_heartbeats_keep_a_task_alive(scenes: Scenes) -> None:
@@ -159,7 +161,7 @@ def test_parent_of_a_child_that_timed_out(scenes: Scenes) -> None:
     run, child = scenes.runs["parent of a timed out"], scenes.runs["timed out child"]
     assert run.one("ChildWorkflowExecutionTimedOut") == {
         "workflowExecution": child.execution,
-        "workflowType": scenes.kit.workflow,
+        "workflowType": scenes.driver.workflow,
         "timeoutType": "START_TO_CLOSE",
         "initiatedEventId": 5,
         "startedEventId": 6,

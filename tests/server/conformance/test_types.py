@@ -7,36 +7,36 @@ from typing import Any
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 
 class Kind:
     """The calls about one kind of types."""
 
-    def __init__(self, kit: kits.Kit, kind: str) -> None:
-        self.kit = kit
+    def __init__(self, driver: drivers.Driver, kind: str) -> None:
+        self.driver = driver
         self.kind = kind
         self.member = f"{kind}Type"
 
     def _call(self, verb: str, plural: str = "") -> Callable[..., Any]:
-        method: Callable[..., Any] = getattr(self.kit.swf, f"{verb}_{self.kind}_type{plural}")
+        method: Callable[..., Any] = getattr(self.driver.swf, f"{verb}_{self.kind}_type{plural}")
         return method
 
-    def register(self, name: str, version: str = "1", **more: Any) -> kits.Attributes:
-        self._call("register")(domain=self.kit.domain, name=name, version=version, **more)
+    def register(self, name: str, version: str = "1", **more: Any) -> drivers.Attributes:
+        self._call("register")(domain=self.driver.domain, name=name, version=version, **more)
         return {"name": name, "version": version}
 
-    def register_again(self, code: str, made: kits.Attributes) -> None:
-        kits.fault(code, self._call("register"), domain=self.kit.domain, **made)
+    def register_again(self, code: str, made: drivers.Attributes) -> None:
+        drivers.fault(code, self._call("register"), domain=self.driver.domain, **made)
 
-    def do(self, verb: str, made: kits.Attributes) -> Any:
-        return self._call(verb)(domain=self.kit.domain, **{self.member: made})
+    def do(self, verb: str, made: drivers.Attributes) -> Any:
+        return self._call(verb)(domain=self.driver.domain, **{self.member: made})
 
-    def refused(self, code: str, verb: str, made: kits.Attributes) -> None:
-        kits.fault(code, self._call(verb), domain=self.kit.domain, **{self.member: made})
+    def refused(self, code: str, verb: str, made: drivers.Attributes) -> None:
+        drivers.fault(code, self._call(verb), domain=self.driver.domain, **{self.member: made})
 
     def page(self, status: str = "REGISTERED", **more: Any) -> Any:
-        return self._call("list", "s")(domain=self.kit.domain, registrationStatus=status, **more)
+        return self._call("list", "s")(domain=self.driver.domain, registrationStatus=status, **more)
 
     def listed(self, status: str = "REGISTERED", **more: Any) -> list[tuple[str, str]]:
         request, found = dict(more), []
@@ -49,11 +49,11 @@ class Kind:
 
 
 @pytest.fixture(params=["activity", "workflow"])
-def kind(request: pytest.FixtureRequest, kit: kits.Kit) -> Kind:
-    return Kind(kit, request.param)
+def kind(request: pytest.FixtureRequest, driver: drivers.Driver) -> Kind:
+    return Kind(driver, request.param)
 
 
-def test_activity_type_keeps_its_defaults(kit: kits.Kit) -> None:
+def test_activity_type_keeps_its_defaults(driver: drivers.Driver) -> None:
     defaults = {
         "defaultTaskStartToCloseTimeout": "1",
         "defaultTaskHeartbeatTimeout": "2",
@@ -61,17 +61,17 @@ def test_activity_type_keeps_its_defaults(kit: kits.Kit) -> None:
         "defaultTaskScheduleToCloseTimeout": "NONE",
         "defaultTaskPriority": "-7",
     }
-    made = Kind(kit, "activity").register(
-        kits.unique("type"), description="does", defaultTaskList={"name": "list"}, **defaults
+    made = Kind(driver, "activity").register(
+        drivers.unique("type"), description="does", defaultTaskList={"name": "list"}, **defaults
     )
-    answer = kit.swf.describe_activity_type(domain=kit.domain, activityType=made)
+    answer = driver.swf.describe_activity_type(domain=driver.domain, activityType=made)
     assert answer["configuration"] == {**defaults, "defaultTaskList": {"name": "list"}}
     info = answer["typeInfo"]
     assert (info["activityType"], info["status"], info["description"]) == (made, "REGISTERED", "does")
     assert "deprecationDate" not in info
 
 
-def test_workflow_type_keeps_its_defaults(kit: kits.Kit) -> None:
+def test_workflow_type_keeps_its_defaults(driver: drivers.Driver) -> None:
     defaults = {
         "defaultTaskStartToCloseTimeout": "NONE",
         "defaultExecutionStartToCloseTimeout": "31536000",
@@ -79,23 +79,23 @@ def test_workflow_type_keeps_its_defaults(kit: kits.Kit) -> None:
         "defaultChildPolicy": "ABANDON",
         "defaultLambdaRole": "arn:aws:iam::123456789012:role/lambda",
     }
-    made = Kind(kit, "workflow").register(
-        kits.unique("type"), description="does", defaultTaskList={"name": "list"}, **defaults
+    made = Kind(driver, "workflow").register(
+        drivers.unique("type"), description="does", defaultTaskList={"name": "list"}, **defaults
     )
-    answer = kit.swf.describe_workflow_type(domain=kit.domain, workflowType=made)
+    answer = driver.swf.describe_workflow_type(domain=driver.domain, workflowType=made)
     assert answer["configuration"] == {**defaults, "defaultTaskList": {"name": "list"}}
     info = answer["typeInfo"]
     assert (info["workflowType"], info["status"], info["description"]) == (made, "REGISTERED", "does")
 
 
 def test_a_type_without_defaults(kind: Kind) -> None:
-    made = kind.register(kits.unique("bare"))
+    made = kind.register(drivers.unique("bare"))
     answer = kind.do("describe", made)
     assert set(answer["configuration"]) <= {"defaultTaskList"}
 
 
 def test_life_of_a_type(kind: Kind) -> None:
-    made = kind.register(kits.unique("life"))
+    made = kind.register(drivers.unique("life"))
     kind.register_again("TypeAlreadyExistsFault", made)
     kind.refused("TypeNotDeprecatedFault", "delete", made)
     kind.refused("TypeAlreadyExistsFault", "undeprecate", made)
@@ -118,7 +118,7 @@ def test_life_of_a_type(kind: Kind) -> None:
 
 
 def test_lists(kind: Kind) -> None:
-    first, second = sorted(kits.unique("listed") for _ in range(2))
+    first, second = sorted(drivers.unique("listed") for _ in range(2))
     wanted = sorted([*((first, version) for version in ("1", "2", "3")), (second, "1")])
     for name, version in wanted:
         kind.register(name, version)
@@ -133,16 +133,19 @@ def test_lists(kind: Kind) -> None:
     kind.do("deprecate", {"name": first, "version": "2"})
     assert kind.listed(name=first) == [(first, "1"), (first, "3")]
     assert kind.listed("DEPRECATED", name=first) == [(first, "2")]
-    assert kind.listed(name=kits.unique("nobody")) == []
+    assert kind.listed(name=drivers.unique("nobody")) == []
 
 
-def test_what_began_with_a_deprecated_type_goes_on(kit: kits.Kit) -> None:
-    workflow, activity = kit.workflow_type(**kits.WORKFLOW_DEFAULTS), kit.activity_type(**kits.ACTIVITY_DEFAULTS)
-    run = kit.start(workflow)
+def test_what_began_with_a_deprecated_type_goes_on(driver: drivers.Driver) -> None:
+    workflow, activity = (
+        driver.workflow_type(**drivers.WORKFLOW_DEFAULTS),
+        driver.activity_type(**drivers.ACTIVITY_DEFAULTS),
+    )
+    run = driver.start(workflow)
     wanted = run.scheduled(activity)
-    kit.swf.deprecate_workflow_type(domain=kit.domain, workflowType=workflow)
-    kit.swf.deprecate_activity_type(domain=kit.domain, activityType=activity)
-    task = kit.poll_activity(wanted["taskList"]["name"])
-    kit.swf.respond_activity_task_completed(taskToken=task["taskToken"])
-    run.decide(kits.decision("CompleteWorkflowExecution"))
+    driver.swf.deprecate_workflow_type(domain=driver.domain, workflowType=workflow)
+    driver.swf.deprecate_activity_type(domain=driver.domain, activityType=activity)
+    task = driver.poll_activity(wanted["taskList"]["name"])
+    driver.swf.respond_activity_task_completed(taskToken=task["taskToken"])
+    run.decide(drivers.decision("CompleteWorkflowExecution"))
     assert run.info()["closeStatus"] == "COMPLETED"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 _TYPE = {"name": "nobody", "version": "1"}
 _EXECUTION = {"workflowId": "nobody", "runId": "nothing"}
@@ -59,57 +59,57 @@ _FINE = re.compile("count_|list_|poll_|register_")
 
 
 @pytest.mark.parametrize("action", sorted(_IN_NO_DOMAIN))
-def test_unknown_domain(kit: kits.Kit, action: str) -> None:
-    kits.fault("UnknownResourceFault", getattr(kit.swf, action), **_WHERE, **_IN_NO_DOMAIN[action])
+def test_unknown_domain(driver: drivers.Driver, action: str) -> None:
+    drivers.fault("UnknownResourceFault", getattr(driver.swf, action), **_WHERE, **_IN_NO_DOMAIN[action])
 
 
 @pytest.mark.parametrize("action", sorted(name for name in _IN_NO_DOMAIN if not _FINE.match(name)))
-def test_unknown_thing_in_a_domain(kit: kits.Kit, action: str) -> None:
-    kits.fault("UnknownResourceFault", getattr(kit.swf, action), domain=kit.domain, **_IN_NO_DOMAIN[action])
+def test_unknown_thing_in_a_domain(driver: drivers.Driver, action: str) -> None:
+    drivers.fault("UnknownResourceFault", getattr(driver.swf, action), domain=driver.domain, **_IN_NO_DOMAIN[action])
 
 
 @pytest.mark.parametrize("action", sorted(_UNKNOWN))
-def test_unknown_domain_by_name_or_arn(kit: kits.Kit, action: str) -> None:
-    kits.fault("UnknownResourceFault", getattr(kit.swf, action), **_UNKNOWN[action])
+def test_unknown_domain_by_name_or_arn(driver: drivers.Driver, action: str) -> None:
+    drivers.fault("UnknownResourceFault", getattr(driver.swf, action), **_UNKNOWN[action])
 
 
-def test_an_id_with_the_run_of_another(kit: kits.Kit) -> None:
-    one, two = kit.start(), kit.start()
+def test_an_id_with_the_run_of_another(driver: drivers.Driver) -> None:
+    one, two = driver.start(), driver.start()
     mixed = {"workflowId": one.workflow_id, "runId": two.run_id}
-    swf = kit.swf
+    swf = driver.swf
     for call in (swf.describe_workflow_execution, swf.get_workflow_execution_history):
-        kits.fault("UnknownResourceFault", call, domain=kit.domain, execution=mixed)
+        drivers.fault("UnknownResourceFault", call, domain=driver.domain, execution=mixed)
     for call in (swf.terminate_workflow_execution, swf.request_cancel_workflow_execution):
-        kits.fault("UnknownResourceFault", call, domain=kit.domain, **mixed)
-    kits.fault("UnknownResourceFault", swf.signal_workflow_execution, domain=kit.domain, **mixed, signalName="s")
+        drivers.fault("UnknownResourceFault", call, domain=driver.domain, **mixed)
+    drivers.fault("UnknownResourceFault", swf.signal_workflow_execution, domain=driver.domain, **mixed, signalName="s")
     one.terminate()
     two.terminate()
 
 
 @pytest.mark.parametrize("run_id", ["22none", "22=0", "22=-1", "22=ffffffffffffffff", "=" + "f" * 63])
-def test_run_ids_that_are_none(kit: kits.Kit, run_id: str) -> None:
-    run, swf = kit.start(), kit.swf
+def test_run_ids_that_are_none(driver: drivers.Driver, run_id: str) -> None:
+    run, swf = driver.start(), driver.swf
     nobody = {"workflowId": run.workflow_id, "runId": run_id}
     for call in (swf.describe_workflow_execution, swf.get_workflow_execution_history):
-        kits.fault("UnknownResourceFault", call, domain=kit.domain, execution=nobody)
+        drivers.fault("UnknownResourceFault", call, domain=driver.domain, execution=nobody)
     for call in (swf.terminate_workflow_execution, swf.request_cancel_workflow_execution):
-        kits.fault("UnknownResourceFault", call, domain=kit.domain, **nobody)
-    kits.fault("UnknownResourceFault", swf.signal_workflow_execution, domain=kit.domain, **nobody, signalName="s")
+        drivers.fault("UnknownResourceFault", call, domain=driver.domain, **nobody)
+    drivers.fault("UnknownResourceFault", swf.signal_workflow_execution, domain=driver.domain, **nobody, signalName="s")
     run.decide(
-        kits.decision("SignalExternalWorkflowExecution", **nobody, signalName="s"),
-        kits.decision("RequestCancelExternalWorkflowExecution", **nobody),
+        drivers.decision("SignalExternalWorkflowExecution", **nobody, signalName="s"),
+        drivers.decision("RequestCancelExternalWorkflowExecution", **nobody),
     )
     for kind in ("SignalExternalWorkflowExecutionFailed", "RequestCancelExternalWorkflowExecutionFailed"):
         assert run.one(kind)["cause"] == "UNKNOWN_EXTERNAL_WORKFLOW_EXECUTION"
     run.terminate()
 
 
-def test_cancel_and_signal_of_a_closed_run(kit: kits.Kit) -> None:
-    run = kit.start()
+def test_cancel_and_signal_of_a_closed_run(driver: drivers.Driver) -> None:
+    run = driver.start()
     run.terminate()
-    swf = kit.swf
+    swf = driver.swf
     for call in (swf.terminate_workflow_execution, swf.request_cancel_workflow_execution):
-        kits.fault("UnknownResourceFault", call, domain=kit.domain, **run.execution)
+        drivers.fault("UnknownResourceFault", call, domain=driver.domain, **run.execution)
     assert run.info()["executionStatus"] == "CLOSED"
     assert run.types() == ["WorkflowExecutionStarted", "DecisionTaskScheduled", "WorkflowExecutionTerminated"]
 
@@ -120,7 +120,7 @@ def test_unknown_action(loose: Any) -> None:
 
     loose.meta.events.register("before-sign.swf.ListDomains", rename, unique_id="rename")
     try:
-        kits.fault("UnknownOperationException", loose.list_domains, registrationStatus="REGISTERED")
+        drivers.fault("UnknownOperationException", loose.list_domains, registrationStatus="REGISTERED")
     finally:
         loose.meta.events.unregister("before-sign.swf.ListDomains", unique_id="rename")
 
@@ -145,6 +145,6 @@ def test_body_that_is_no_json(loose: Any) -> None:
 
     loose.meta.events.register("before-call.swf.ListDomains", spoil, unique_id="spoil")
     try:
-        kits.fault("SerializationException", loose.list_domains, registrationStatus="REGISTERED")
+        drivers.fault("SerializationException", loose.list_domains, registrationStatus="REGISTERED")
     finally:
         loose.meta.events.unregister("before-call.swf.ListDomains", unique_id="spoil")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from . import kit as kits
+from . import driver as drivers
 
 _EVER = {"oldestDate": datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)}
 _LONG_AGO = {**_EVER, "latestDate": datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)}
@@ -18,36 +18,36 @@ _STATUSES = ["COMPLETED", "FAILED", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW"
 class Shelf:
     """A domain with a handful of executions, open and closed, of two types, some tagged."""
 
-    def __init__(self, kit: kits.Kit) -> None:
-        self.kit = kit
-        self.first = kit.workflow_type(**kits.WORKFLOW_DEFAULTS)
-        kit.swf.register_workflow_type(domain=kit.domain, name=self.first["name"], version="2")
-        self.other = kit.workflow_type(**kits.WORKFLOW_DEFAULTS)
+    def __init__(self, driver: drivers.Driver) -> None:
+        self.driver = driver
+        self.first = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS)
+        driver.swf.register_workflow_type(domain=driver.domain, name=self.first["name"], version="2")
+        self.other = driver.workflow_type(**drivers.WORKFLOW_DEFAULTS)
         second = {**self.first, "version": "2"}
         self.open = [
-            kit.start(self.first, tagList=["red", "round"]),
-            kit.start(second, tagList=["red"], **kits.EXECUTION),
-            kit.start(self.other),
+            driver.start(self.first, tagList=["red", "round"]),
+            driver.start(second, tagList=["red"], **drivers.EXECUTION),
+            driver.start(self.other),
         ]
-        self.closed = {status: kit.start(self.first, tagList=[status]) for status in _STATUSES}
+        self.closed = {status: driver.start(self.first, tagList=[status]) for status in _STATUSES}
         for status, kind in (
             ("COMPLETED", "CompleteWorkflowExecution"),
             ("FAILED", "FailWorkflowExecution"),
             ("CANCELED", "CancelWorkflowExecution"),
         ):
-            self.closed[status].decide(kits.decision(kind))
+            self.closed[status].decide(drivers.decision(kind))
         self.closed["TERMINATED"].terminate()
         run = self.closed["CONTINUED_AS_NEW"]
-        run.decide(kits.decision("ContinueAsNewWorkflowExecution", taskList={"name": "on"}, tagList=["on"]))
+        run.decide(drivers.decision("ContinueAsNewWorkflowExecution", taskList={"name": "on"}, tagList=["on"]))
         found = run.one("WorkflowExecutionContinuedAsNew")["newExecutionRunId"]
-        self.open.append(kit.run({"workflowId": run.workflow_id, "runId": found}, "on"))
+        self.open.append(driver.run({"workflowId": run.workflow_id, "runId": found}, "on"))
 
     def find(self, which: str, **filters: Any) -> list[str]:
         """List run ids over all pages; holds the count equal to them."""
-        listed = getattr(self.kit.swf, f"list_{which}_workflow_executions")
-        counted = getattr(self.kit.swf, f"count_{which}_workflow_executions")
+        listed = getattr(self.driver.swf, f"list_{which}_workflow_executions")
+        counted = getattr(self.driver.swf, f"count_{which}_workflow_executions")
         found: list[str] = []
-        request = {"domain": self.kit.domain, **filters}
+        request = {"domain": self.driver.domain, **filters}
         while True:
             page = listed(**request)
             found += [info["execution"]["runId"] for info in page["executionInfos"]]
@@ -56,23 +56,23 @@ class Shelf:
             request["nextPageToken"] = page["nextPageToken"]
         filters.pop("maximumPageSize", None)
         filters.pop("reverseOrder", None)
-        answer = counted(domain=self.kit.domain, **filters)
+        answer = counted(domain=self.driver.domain, **filters)
         assert answer["count"] == len(found)
         return found
 
 
 @pytest.fixture(scope="module")
 def shelf(swf: Any) -> Iterator[Shelf]:
-    name = kits.unique("shelf")
+    name = drivers.unique("shelf")
     swf.register_domain(name=name, workflowExecutionRetentionPeriodInDays="1")
-    made = Shelf(kits.Kit(swf, name))
+    made = Shelf(drivers.Driver(swf, name))
     yield made
     for run in made.open:
         run.terminate()
     swf.deprecate_domain(name=name)
 
 
-def _ids(runs: list[kits.Run]) -> list[str]:
+def _ids(runs: list[drivers.Run]) -> list[str]:
     return [run.run_id for run in runs]
 
 
@@ -121,7 +121,7 @@ def test_closed(shelf: Shelf, by: str) -> None:
 
 
 def test_infos_say_what_describe_says(shelf: Shelf) -> None:
-    swf, domain = shelf.kit.swf, shelf.kit.domain
+    swf, domain = shelf.driver.swf, shelf.driver.domain
     listed = swf.list_closed_workflow_executions(domain=domain, closeTimeFilter=_EVER)["executionInfos"]
     listed += swf.list_open_workflow_executions(domain=domain, startTimeFilter=_EVER)["executionInfos"]
     for info in listed:
@@ -129,7 +129,7 @@ def test_infos_say_what_describe_says(shelf: Shelf) -> None:
 
 
 def test_combinations_that_are_refused(shelf: Shelf) -> None:
-    swf, domain = shelf.kit.swf, shelf.kit.domain
+    swf, domain = shelf.driver.swf, shelf.driver.domain
     filters: dict[str, Any] = {
         "executionFilter": {"workflowId": "i"},
         "typeFilter": {"name": "n"},
@@ -141,21 +141,21 @@ def test_combinations_that_are_refused(shelf: Shelf) -> None:
         for two in names[names.index(one) + 1 :]:
             both = {one: filters[one], two: filters[two]}
             for call in (swf.list_closed_workflow_executions, swf.count_closed_workflow_executions):
-                kits.fault("ValidationException", call, domain=domain, startTimeFilter=_EVER, **both)
+                drivers.fault("ValidationException", call, domain=domain, startTimeFilter=_EVER, **both)
             if "closeStatusFilter" not in both:
                 for call in (swf.list_open_workflow_executions, swf.count_open_workflow_executions):
-                    kits.fault("ValidationException", call, domain=domain, startTimeFilter=_EVER, **both)
+                    drivers.fault("ValidationException", call, domain=domain, startTimeFilter=_EVER, **both)
     for call in (swf.list_closed_workflow_executions, swf.count_closed_workflow_executions):
-        kits.fault("ValidationException", call, domain=domain)
-        kits.fault("ValidationException", call, domain=domain, startTimeFilter=_EVER, closeTimeFilter=_EVER)
+        drivers.fault("ValidationException", call, domain=domain)
+        drivers.fault("ValidationException", call, domain=domain, startTimeFilter=_EVER, closeTimeFilter=_EVER)
 
 
 def test_a_page_token_fits_its_own_query_only(shelf: Shelf) -> None:
-    swf, domain = shelf.kit.swf, shelf.kit.domain
+    swf, domain = shelf.driver.swf, shelf.driver.domain
     request = {"domain": domain, "startTimeFilter": _EVER, "maximumPageSize": 1}
     token = swf.list_closed_workflow_executions(**request)["nextPageToken"]
-    kits.fault("ValidationException", swf.list_open_workflow_executions, **request, nextPageToken=token)
-    kits.fault(
+    drivers.fault("ValidationException", swf.list_open_workflow_executions, **request, nextPageToken=token)
+    drivers.fault(
         "ValidationException",
         swf.list_closed_workflow_executions,
         **request,

@@ -65,8 +65,8 @@ def fault(code: str, call: Callable[..., Any], /, **request: Any) -> str:
 class Run:
     """One execution, and the task list on which its decisions are due."""
 
-    def __init__(self, kit: Kit, workflow_id: str, run_id: str, task_list: str) -> None:
-        self.kit = kit
+    def __init__(self, driver: Driver, workflow_id: str, run_id: str, task_list: str) -> None:
+        self.driver = driver
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.task_list = task_list
@@ -77,10 +77,10 @@ class Run:
 
     def poll(self, **more: Any) -> Attributes:
         """Take the decision task that waits."""
-        return self.kit.poll_decision(more.pop("task_list", self.task_list), **more)
+        return self.driver.poll_decision(more.pop("task_list", self.task_list), **more)
 
     def respond(self, task: Attributes, *decisions: Attributes, **more: Any) -> None:
-        self.kit.swf.respond_decision_task_completed(taskToken=task["taskToken"], decisions=list(decisions), **more)
+        self.driver.swf.respond_decision_task_completed(taskToken=task["taskToken"], decisions=list(decisions), **more)
 
     def decide(self, *decisions: Attributes, **more: Any) -> None:
         """Take the decision task that waits, and answer it."""
@@ -88,7 +88,7 @@ class Run:
 
     def events(self) -> list[Event]:
         """Return the whole history."""
-        return self.kit.history(self.execution)
+        return self.driver.history(self.execution)
 
     def types(self) -> list[str]:
         return [event["eventType"] for event in self.events()]
@@ -104,36 +104,36 @@ class Run:
         return found[0]
 
     def describe(self) -> Attributes:
-        return self.kit.swf.describe_workflow_execution(domain=self.kit.domain, execution=self.execution)
+        return self.driver.swf.describe_workflow_execution(domain=self.driver.domain, execution=self.execution)
 
     def info(self) -> Attributes:
         found: Attributes = self.describe()["executionInfo"]
         return found
 
     def signal(self, name: str = "go", **more: Any) -> None:
-        self.kit.swf.signal_workflow_execution(
-            domain=self.kit.domain, workflowId=self.workflow_id, runId=self.run_id, signalName=name, **more
+        self.driver.swf.signal_workflow_execution(
+            domain=self.driver.domain, workflowId=self.workflow_id, runId=self.run_id, signalName=name, **more
         )
 
     def terminate(self, **more: Any) -> None:
-        self.kit.swf.terminate_workflow_execution(
-            domain=self.kit.domain, workflowId=self.workflow_id, runId=self.run_id, **more
+        self.driver.swf.terminate_workflow_execution(
+            domain=self.driver.domain, workflowId=self.workflow_id, runId=self.run_id, **more
         )
 
     def request_cancel(self) -> None:
-        self.kit.swf.request_cancel_workflow_execution(
-            domain=self.kit.domain, workflowId=self.workflow_id, runId=self.run_id
+        self.driver.swf.request_cancel_workflow_execution(
+            domain=self.driver.domain, workflowId=self.workflow_id, runId=self.run_id
         )
 
     def scheduled(self, kind: Attributes | None = None, **more: Any) -> Attributes:
         """Schedule one activity on a list of its own by the decision task that waits; return its decision."""
-        made = self.kit.schedule(kind, **more)
+        made = self.driver.schedule(kind, **more)
         self.decide(made)
         found: Attributes = made["scheduleActivityTaskDecisionAttributes"]
         return found
 
 
-class Kit:
+class Driver:
     """A client and a domain of its own."""
 
     def __init__(self, swf: Any, domain: str) -> None:
