@@ -13,6 +13,7 @@ import click
 from simpleflow.client import executions, inputs, starting
 from simpleflow.core import errors, interceptors
 from simpleflow.runtime import standalone as runtime
+from simpleflow.runtime import stores
 
 from . import context, outcomes, output
 
@@ -114,7 +115,7 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
     from simpleflow.local import inline
 
     with inline.Inline(virtual_time=virtual_time, pre=pre, post=post) as place:
-        run = begin(place.connection, asked)
+        run = begin(place.connection, asked, store=place.store)
         output.say(f"{run.workflow_id} {run.run_id}", err=True)
         place.run_until_closed(run.workflow_id, run.run_id)
         return outcomes.report(place.connection, executions.wait(place.connection, run), load=place.store.load)
@@ -162,8 +163,10 @@ def begin(
     connection: connect.Connection,
     asked: dict[str, Any],
     *,
+    store: inputs.Store | None = None,
     mounted: tuple[interceptors.ClientInterceptor, ...] = (),
 ) -> executions.Run:
     """Register the workflow's type when it is missing, and start the execution."""
-    run_id = starting.begin(connection.transport, connection.domain, asked, mounted=mounted)
+    where = store or stores.open_store(stores.location(connection.endpoint_url))
+    run_id = starting.begin(connection.transport, connection.domain, asked, store=where, mounted=mounted)
     return executions.Run(domain=connection.domain, workflow_id=asked["workflowId"], run_id=run_id)

@@ -93,7 +93,9 @@ class Client:
 
     def begin(self, asked: Mapping[str, Any]) -> executions.Run:
         """Start the execution of a StartWorkflowExecution request without its domain."""
-        run_id = starting.begin(self._connection.transport, self.domain, asked, mounted=self._mounted)
+        run_id = starting.begin(
+            self._connection.transport, self.domain, asked, store=self._store, mounted=self._mounted
+        )
         return executions.Run(domain=self.domain, workflow_id=asked["workflowId"], run_id=run_id)
 
     def find(self, workflow_id: str, run_id: str | None = None) -> executions.Run:

@@ -9,12 +9,15 @@ from typing import Any, TypedDict
 
 from simpleflow import settings
 from simpleflow.core import errors, interceptors, limits, numbers, text
-from simpleflow.data import converter
+from simpleflow.data import converter, jumbo
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf import registration, repeating
 from simpleflow.swf.transport import base
 
+from . import inputs
+
 _converter = converter.Converter()
+_NOWHERE = jumbo.Store(None)
 #: seconds by which the service's clock may be behind this machine's
 _CLOCKS = 5.0
 
@@ -47,7 +50,7 @@ def request(
     """Return the StartWorkflowExecution request, without its domain, for a class and its arguments.
 
     What is not given comes from the class, then from the settings. Timeouts are seconds. Raises UsageError when the
-    arguments cannot be serialised or are too long, or there are too many tags; ``source`` names them in messages.
+    arguments cannot be serialised, or there are too many tags; ``source`` names them in messages.
     """
     args, kwargs = envelope["args"], envelope["kwargs"]
     whole = {**envelope, "__extra": {**envelope.get("__extra", {}), "class": path}}
@@ -55,11 +58,6 @@ def request(
         encoded = _converter.encode(whole)
     except TypeError as error:
         raise errors.UsageError(f"{source} cannot be serialised: {error}") from error
-    if len(encoded) > limits.DATA:
-        raise errors.UsageError(
-            f"{source} holds {len(encoded)} characters, over SWF's {limits.DATA}: put it into a file or a bucket and "
-            "pass its name"
-        )
     asked: dict[str, Any] = {
         "workflowId": workflow_id
         or _got(cls, "get_workflow_id", args, kwargs)
@@ -116,14 +114,19 @@ def begin(
     domain: str,
     asked: Mapping[str, Any],
     *,
+    store: inputs.Store = _NOWHERE,
     mounted: Sequence[interceptors.ClientInterceptor] = (),
 ) -> str:
     """Register the workflow's type when it is missing, start the execution, and return its run id.
 
-    A start whose answer is lost is repeated, never twice carried out. Raises SimpleflowError when another execution of
+    An input over SWF's limit goes to ``store``; ValueError where that takes none. A start whose answer is lost is
+    repeated, never twice carried out. Raises SimpleflowError when another execution of
     that id is open, and what interceptors and the service raise; every message names the id.
     """
     whole = {"domain": domain, **asked}
+    if asked.get("input"):
+        field = f"the input of {asked['workflowId']!r}"
+        whole["input"] = store.offload(asked["input"], field=field, limit=limits.DATA)
     call = interceptors.StartCall(
         domain=domain, workflow_id=whole["workflowId"], task_list=whole["taskList"]["name"], request=whole
     )

@@ -1,7 +1,7 @@
 """Values over SWF's limits: a field becomes a pointer to a blob whose key is the digest of its content.
 
 The wire forms are pinned in docs/reference/formats.md: ``simpleflow+s3://BUCKET/[DIR/]DIGEST SIZE`` for a whole field,
-``{"$simpleflow.ref": POINTER}`` inside arguments.
+``{"$simpleflow.ref": POINTER}`` inside arguments. Pointers of simpleflow 0.36 (a UUID for DIGEST) are followed too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from simpleflow.data.blobs import base
 REFERENCE = "$simpleflow.ref"
 #: bytes of the largest value that is taken
 LARGEST = 5 << 20
-_POINTER = re.compile(r"simpleflow\+(?P<url>(?:s3|file)://\S*)/(?P<digest>[0-9a-f]{64}) (?P<size>\d+)")
+_POINTER = re.compile(r"simpleflow\+(?P<url>(?:s3|file)://\S*)/(?P<key>[0-9A-Za-z_.~-]+) (?P<size>\d+)")
+#: keys of ours; those of simpleflow 0.36 are UUIDs, which say nothing of the content
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _converter = converter.Converter()
 
 
@@ -77,13 +79,16 @@ class Store:
         found = _POINTER.fullmatch(text) if text.startswith("simpleflow+") else None
         if found is None:
             return text
-        got = self._open(found["url"]).get(found["digest"])
+        got = self._open(found["url"]).get(found["key"])
         if got is None:
             raise BrokenReference(f"{text!r} leads to nothing: was the blob deleted, or is another store meant?")
         content = got[0]
-        if hashlib.sha256(content).hexdigest() != found["digest"]:
+        if _DIGEST.fullmatch(found["key"]) and hashlib.sha256(content).hexdigest() != found["key"]:
             raise BrokenReference(f"the content of {text!r} is not what was stored: its digest differs")
-        return content.decode()
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise BrokenReference(f"the content of {text!r} is not UTF-8 text: {error}") from error
 
     def resolve(self, value: Any) -> Any:
         """Return a decoded value with each reference object in it replaced by the value that it refers to."""

@@ -11,7 +11,7 @@ import msgspec
 
 from simpleflow.core import errors, payloads
 
-from . import cache, closing, contract, evaluation, hooks, inputs, ledger, outbox
+from . import cache, closing, contract, evaluation, hooks, identity, inputs, ledger, outbox
 
 #: executions that are kept suspended, and their bytes
 CACHED = 1_000
@@ -62,6 +62,8 @@ class Engine:
         except hooks.NeedHistory:
             self._cache.evict(task.run_id)
             return contract.Needs(history=True)
+        except hooks.NeedBlob as missing:
+            return contract.Needs(blobs=(str(missing),))
 
     def acknowledged(self, run_id: str, started_event_id: int) -> None:
         """The service took the answer to this decision: what was suspended by it may be resumed.
@@ -117,7 +119,10 @@ class Engine:
         """
         if not task.events or task.events[0].id != 1:
             return contract.Needs(history=True)
-        replay = self._evaluation(task, read_only=True)
+        try:
+            replay = self._evaluation(task, read_only=True)
+        except hooks.NeedBlob as missing:
+            return contract.Needs(blobs=(str(missing),))
         try:
             replay.begin(task)
             replay.blobs.update(task.blobs)
@@ -240,7 +245,12 @@ class Engine:
 
     def _class_of(self, task: contract.DecisionTask) -> type:
         started: Any = task.events[0].attributes
-        path = inputs.class_path(started.input)
+        given = started.input
+        if given and given.startswith(identity.POINTER):
+            if given not in task.blobs:
+                raise hooks.NeedBlob(given)
+            given = task.blobs[given]
+        path = inputs.class_path(given)
         for name in (path, task.workflow_name):
             if name is not None and name in self._classes:
                 return self._classes[name]

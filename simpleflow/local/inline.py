@@ -214,7 +214,7 @@ class Inline:
     def start(self, cls: Any, envelope: Mapping[str, Any], **options: Any) -> str:
         """Start an execution of a workflow class; ``options`` as of ``client.starting.request``. Return its run id."""
         asked = starting.request(cls, utils.full_object_name(cls), envelope, **options)
-        return starting.begin(self._transport, DOMAIN, asked)
+        return starting.begin(self._transport, DOMAIN, asked, store=self._store)
 
     def outcome(self, workflow_id: str, run_id: str) -> tuple[str, Any]:
         """Return the close status of a closed run and the attributes of its last event."""
