@@ -58,6 +58,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     name: str = ""
     heartbeat: float | None = None
     start_to_close: float | None = None
+    schedule_to_close: float | None = None
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -68,11 +69,13 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner: the answer to its task, and how much memory the runner holds now (bytes)."""
+    """From a runner: the answer to its task, how much memory the runner holds now (bytes), and what the task left
+    behind that cannot be put back: the runner is not used again."""
 
     number: int
     answer: values.Completed | values.Failed | values.Canceled
     memory: int = 0
+    left: tuple[str, ...] = ()
 
 
 Frame: TypeAlias = Setup | Run | Cancel | Ready | Started | Beat | Done

@@ -15,12 +15,17 @@ logger = logging.getLogger(__name__)
 
 #: seconds until the first heartbeat of a task whose timeouts are not known yet
 UNKNOWN_INTERVAL = 3.0
+#: seconds after a limit when the service is asked whether it closed the task; then again after growing pauses, because
+#: who scheduled the task may have given it more
+AFTER_LIMIT, PAUSES = 0.2, (1.0, 3.0)
 
 
 class Verdict(enum.Enum):
     """What a heartbeat told about its task."""
 
     GO_ON = "go on"
+    #: its limit has passed, and the service does not answer
+    OVER = "over"
     #: its cancellation is requested
     CANCEL = "cancel"
     #: timed out, or its execution is closed: nobody waits for it
@@ -37,14 +42,27 @@ class Heartbeat:
         self._interval = min(every, UNKNOWN_INTERVAL)
         self._time = time
         self._backoff = retries.Backoff()
-        self._due = time.monotonic() + self._interval
+        self._begun = time.monotonic()
+        self._due = self._begun + self._interval
+        #: moments after the task's limit at which the service is asked
+        self._after: list[float] = []
         self._sent = float("-inf")
         self._details: str | None = None
 
-    def timeout(self, seconds: float | None) -> None:
-        """Learn the task's heartbeat timeout: beats come at a third of it, or at the worker's own interval."""
-        self._interval = self._every if seconds is None else max(0.2, min(self._every, seconds / 3))
+    def limits(self, heartbeat: float | None, start_to_close: float | None, schedule_to_close: float | None) -> None:
+        """Learn the task's timeouts in seconds.
+
+        Beats come at a third of the heartbeat timeout, or at the worker's own interval. A worker does not know when its
+        task was scheduled: with a schedule-to-close timeout, beats come at a tenth of that.
+        """
+        self._interval = self._every if heartbeat is None else max(0.2, min(self._every, heartbeat / 3))
+        if schedule_to_close is not None:
+            self._interval = min(self._interval, max(1.0, schedule_to_close / 10))
         self._due = min(self._due, self._time.monotonic() + self._interval)
+        known = [each for each in (start_to_close, schedule_to_close) if each is not None]
+        if known:
+            first = self._begun + min(known) + AFTER_LIMIT
+            self._after = [first, *(first + pause for pause in PAUSES)]
 
     def report(self, details: str | None) -> None:
         """Send the activity's own progress with the next beat, which is now unless the last was just sent."""
@@ -60,11 +78,15 @@ class Heartbeat:
     @property
     def wait(self) -> float:
         """Seconds until the next beat is due."""
-        return max(0.0, self._due - self._time.monotonic())
+        due = min(self._due, self._after[0]) if self._after else self._due
+        return max(0.0, due - self._time.monotonic())
 
     def beat(self) -> Verdict:
-        """Send one heartbeat now."""
+        """Send one heartbeat now. A task whose limit has passed is gone when nobody answers, too."""
         now = self._time.monotonic()
+        over = bool(self._after) and now >= self._after[0]
+        if over:
+            self._after.pop(0)
         try:
             verdict = self._send(now)
         except Exception as error:  # an answer that nobody understands, too: the task goes on
@@ -75,7 +97,7 @@ class Heartbeat:
                 error,
                 extra={"action": "heartbeat_failed"},
             )
-            return Verdict.GO_ON
+            return Verdict.OVER if over else Verdict.GO_ON
         self._backoff.reset()
         self._due = now + self._interval
         return verdict

@@ -45,6 +45,8 @@ class Runner:
         #: tasks that it finished, and bytes that it held after the last one
         self.tasks = 0
         self.memory = 0
+        #: what its last task left behind that cannot be put back
+        self.left: tuple[str, ...] = ()
         self._setup = setup
 
     @property
@@ -81,6 +83,7 @@ class Runner:
         if isinstance(frame, frames.Done):
             self.tasks += 1
             self.memory = frame.memory
+            self.left = frame.left
         return frame
 
     def cancel(self) -> None:
@@ -125,8 +128,8 @@ class Runner:
 
     @property
     def alive(self) -> bool:
-        """Whether it may be given a task: ``end`` was not called, and its process has not died."""
-        return not self._ended and self._child.poll() is None
+        """Whether it may be given a task: no other task shows in it, ``end`` was not called, its process lives."""
+        return not self._ended and not self.left and self._child.poll() is None
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ reaches an activity that does not ask for it.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import queue
@@ -23,7 +24,7 @@ from simpleflow import activity, log, settings
 from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 
-from . import current, execute, forked, frames, stores, values
+from . import current, execute, forked, frames, isolation, stores, values
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Runner:
         self._name = ""
         #: activities whose timeouts the worker was told
         self._told: set[str] = set()
+        self._isolation = isolation.Isolation()
         #: the worker is gone
         self.orphaned = False
 
@@ -76,11 +78,12 @@ class Runner:
         while True:
             given = self._tasks.get()
             self._number = given.number
-            answer = self._execute(executor, given.task)
+            answer = contextvars.copy_context().run(self._execute, executor, given.task)
+            left = self._isolation.end()
             now = time.monotonic()
             if now - looked >= MEMORY_SECONDS:
                 memory, looked = process.memory_info().rss, now
-            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=memory))
+            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=memory, left=tuple(left)))
 
     def forked(self) -> None:
         """Called in a child that a task forked: signals do there what they do in any program."""
@@ -108,6 +111,7 @@ class Runner:
             titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[idle]")
 
     def _started(self, found: activity.Activity[..., Any]) -> None:
+        self._isolation.begin()
         if self._name in self._told:
             return
         self._told.add(self._name)
@@ -117,6 +121,7 @@ class Runner:
                 name=self._name,
                 heartbeat=execute.seconds(found.task_heartbeat_timeout),
                 start_to_close=execute.seconds(found.task_start_to_close_timeout),
+                schedule_to_close=execute.seconds(found.task_schedule_to_close_timeout),
             )
         )
 

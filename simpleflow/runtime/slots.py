@@ -200,7 +200,15 @@ class Slot:
             while True:
                 frame = runner.receive(self._patience(beat, cancelled_at))
                 match frame:
-                    case frames.Done(answer=answer):
+                    case frames.Done(answer=answer, left=left):
+                        if left:
+                            logger.warning(
+                                "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task "
+                                "gets a new one.",
+                                task.name,
+                                ", ".join(left),
+                                extra={"action": "left_over"},
+                            )
                         return answer
                     case frames.Started():
                         self._declared[frame.name] = frame
@@ -219,6 +227,10 @@ class Slot:
                     logger.warning("Task %s is closed at the service; its processes are ended.", task.id)
                     runner.end()
                     return None
+                if verdict is heartbeat.Verdict.OVER:
+                    logger.warning("Task %s ran for longer than its limit; its processes are ended.", task.id)
+                    runner.end()
+                    return failures.of_words("TimedOut", "the task ran for longer than the limit that it declares")
                 if verdict is heartbeat.Verdict.CANCEL:
                     cancelled_at = self._worker.time.monotonic()
                     runner.cancel()
@@ -233,7 +245,7 @@ class Slot:
             return failures.of_words("RunnerDied", str(error))
 
     def _know(self, task: values.Task, declared: frames.Started, beat: heartbeat.Heartbeat) -> None:
-        beat.timeout(declared.heartbeat)
+        beat.limits(declared.heartbeat, declared.start_to_close, declared.schedule_to_close)
         self.shown = documents.RunningTask(
             id=task.id, started=self._worker.time.now(), start_to_close=declared.start_to_close
         )

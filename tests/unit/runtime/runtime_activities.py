@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import decimal
+import io
+import locale
+import logging
 import os
+import random
+import resource
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
+
+from simpleflow import activity
 
 
 def add(a: int, b: int) -> int:
@@ -23,6 +37,17 @@ def wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.01)
     return path
+
+
+@activity.with_attributes(start_to_close_timeout=1)
+def limited(folder: str) -> str:
+    sleep_with_child(folder)
+    return "late"
+
+
+@activity.with_attributes(start_to_close_timeout=1)
+def limited_wait(path: str) -> str:
+    return wait_for(path)
 
 
 def fail(message: str) -> NoReturn:
@@ -110,3 +135,100 @@ def post(context: dict[str, Any], result: Any = None, exception: BaseException |
 
 def post_result_only(context: dict[str, Any], result: Any) -> None:
     seen.append(("post_result_only", result))
+
+
+def changes_everything(folder: str) -> None:
+    """What a process can change and a runner can put back."""
+    os.chdir(folder)
+    os.rmdir(folder)
+    os.umask(0o777)
+    os.environ["LEFT"] = "x"
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    del os.environ["KEPT"]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    signal.setitimer(signal.ITIMER_REAL, 3600)
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+    socket.setdefaulttimeout(1.5)
+    decimal.getcontext().prec = 3
+    sys.path.insert(0, "/left")
+    sys.argv.append("left")
+    sys.stdout = io.StringIO()
+    sys.setrecursionlimit(5000)
+    warnings.simplefilter("error")
+    logging.root.setLevel(logging.DEBUG)
+    logging.disable(logging.ERROR)
+    tempfile.tempdir = "/left"
+    random.seed(1)
+    variable.set("left")
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def shows_everything() -> list[Any]:
+    mask = os.umask(0)
+    os.umask(mask)
+    return [
+        os.getpid(),
+        os.getcwd(),
+        mask,
+        sorted(name for name in os.environ if name in ("LEFT", "KEPT", "TZ")),
+        list(time.tzname),
+        [str(signal.getsignal(number)).split(" at ")[0] for number in (signal.SIGTERM, signal.SIGUSR2)],
+        sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        signal.getitimer(signal.ITIMER_REAL)[0],
+        locale.setlocale(locale.LC_ALL),
+        resource.getrlimit(resource.RLIMIT_STACK),
+        socket.getdefaulttimeout(),
+        decimal.getcontext().prec,
+        "/left" in sys.path,
+        "left" in sys.argv,
+        sys.stdout.name,
+        sys.getrecursionlimit(),
+        ["error", None] in [list(each[:2]) for each in warnings.filters],
+        logging.root.level,
+        logging.root.manager.disable,
+        tempfile.tempdir,
+        variable.get(),
+        sorted(os.sched_getaffinity(0)),
+    ]
+
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="")
+
+
+def draws() -> list[float]:
+    random.seed(1)
+    return [random.random()]
+
+
+def draws_again() -> list[float]:
+    return [random.random()]
+
+
+def leaves(what: str) -> int:
+    """What a runner cannot put back: the next task must get another process."""
+    if what == "thread":
+        threading.Thread(target=time.sleep, args=(60,), name="left", daemon=True).start()
+    elif what == "process":
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    elif what == "detached process":
+        detached = "import os, time; os.setsid() if not os.fork() else os._exit(0); time.sleep(60)"
+        subprocess.run([sys.executable, "-c", detached], check=True)
+    elif what == "loop":
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    elif what == "descriptor":
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    elif what == "user":
+        os.setgroups([*os.getgroups(), 54321])
+    return os.getpid()
+
+
+def leaves_a_zombie() -> int:
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return os.getpid()

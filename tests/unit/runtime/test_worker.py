@@ -321,3 +321,31 @@ def test_a_thread_that_cannot_be_started_is_waited_for(
     swf.tasks.put(task("add", 1, 2))
     assert answer(swf)[1]["result"] == "3"
     assert refused == []
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_timeout_frees_its_slot(swf: FakeSwf, start: Start, tmp_path: Path, answered: bool) -> None:
+    """Long before the next heartbeat is due, whether the service answers or not."""
+    start(heartbeat=60.0)
+    swf.tasks.put(task("limited", str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    if answered:
+        swf.unknown = True
+    else:
+        swf.failing = {"RecordActivityTaskHeartbeat": 1000}
+    pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    eventually(lambda: not any(alive(pid) for pid in pids))
+    swf.unknown, swf.failing = False, {}
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    if not answered:
+        action, request = answer(swf)
+        assert (action, details(request)["error"]) == ("RespondActivityTaskFailed", "TimedOut")
+    assert answer(swf)[1]["taskToken"] == "t2"
+
+
+def test_a_task_that_was_scheduled_with_a_longer_limit_runs_on(swf: FakeSwf, start: Start, tmp_path: Path) -> None:
+    start(heartbeat=60.0)
+    swf.tasks.put(task("limited_wait", str(tmp_path / "go")))
+    eventually(lambda: len(swf.beats) >= 3)
+    (tmp_path / "go").write_text("")
+    assert answer(swf)[0] == "RespondActivityTaskCompleted"

@@ -1,0 +1,63 @@
+"""What a task changes in its process does not reach the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_swf import FakeSwf, task
+from worker_fixtures import Start, alive, answer, eventually, start, swf
+
+__all__ = ["start", "swf"]
+pytestmark = pytest.mark.needs_processes
+
+
+def run(swf: FakeSwf, name: str, *args: Any) -> Any:
+    swf.tasks.put(task(name, *args))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskCompleted", request
+    return json.loads(request.get("result", "null"))
+
+
+def test_the_next_task_of_the_same_process_sees_nothing(
+    swf: FakeSwf, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEPT", "x")
+    (tmp_path / "own").mkdir()
+    start()
+    before = run(swf, "shows_everything")
+    run(swf, "changes_everything", str(tmp_path / "own"))
+    assert run(swf, "shows_everything") == before
+    assert before[1] == os.getcwd()
+
+
+def test_seeds_do_not_reach_the_next_task(swf: FakeSwf, start: Start) -> None:
+    start()
+    drawn = []
+    for _ in range(2):
+        run(swf, "draws")
+        drawn += run(swf, "draws_again")
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("what", ["thread", "process", "detached process", "loop", "descriptor", "user"])
+def test_a_runner_goes_with_what_cannot_be_put_back(
+    swf: FakeSwf, start: Start, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if what == "user" and os.getuid():
+        pytest.skip("only root may change its groups")
+    start()
+    pid = run(swf, "leaves", what)
+    other = run(swf, "own_pid")
+    assert other != pid
+    assert "leaves behind" in caplog.text
+    eventually(lambda: not alive(pid))
+
+
+def test_children_that_have_ended_cost_no_runner(swf: FakeSwf, start: Start) -> None:
+    start()
+    pids = {run(swf, "leaves_a_zombie") for _ in range(3)} | {run(swf, "own_pid")}
+    assert len(pids) == 1
