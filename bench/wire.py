@@ -34,7 +34,7 @@ from simpleflow.swf import shapes
 from simpleflow.swf.transport import http
 
 #: how many times less CPU than boto3
-SMALL_GOAL, PAGE_GOAL = 3.3, 40.0
+SMALL_GOAL, PAGE_GOAL = 6.0, 40.0
 EVENTS = 1_000
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
 SMALL = ("CountPendingActivityTasks", {"domain": "bench", "taskList": {"name": "light"}})

@@ -121,3 +121,24 @@ class Nameless(Workflow):
     """SWF cannot know it."""
 
     def run(self) -> None: ...
+
+
+@activity.with_attributes(
+    version="1", task_list="work", raises_on_failure=True, retry=20, heartbeat_timeout=3, start_to_close_timeout=30
+)
+def pay(key: str, folder: str) -> str:
+    """Leave a line for each time that it ran."""
+    with open(os.path.join(folder, "paid"), "a") as ledger:
+        ledger.write(f"{key}\n")
+    return key
+
+
+class Payments(Base):
+    """A fan-out and a chain behind it, of things that must not be done twice."""
+
+    name = "payments"
+    decision_tasks_timeout = 4
+
+    def run(self, number: int, count: int, folder: str) -> list[str]:
+        first = futures.wait(*[self.submit(pay, f"{number}-{n}", folder) for n in range(count)])
+        return [*first, *[self.submit(pay, f"{number}-chain-{n}", folder).result for n in range(3)]]
