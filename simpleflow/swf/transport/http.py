@@ -22,7 +22,7 @@ from simpleflow.core import limits, retries
 from simpleflow.data import aws
 from simpleflow.swf import errors, shapes
 
-from . import base, sockets
+from . import base, owner, sockets
 
 #: names a long poll, so that it can be ended; an extension of the embedded service (docs/reference/formats.md)
 POLL_HEADER = "X-Simpleflow-Poll"
@@ -193,7 +193,8 @@ def open_endpoint(url: str) -> base.Transport:
         )
     amazon = _is_amazon(url)
     signer = Signer.of(url, local=_is_loopback(parts.hostname), required=amazon)
-    return Http(_wire(url), sign=signer, revocable=not amazon, identified=amazon or None, shown=_shown(url))
+    sign = owner.with_token(url, signer)
+    return Http(_wire(url), sign=sign, revocable=not amazon, identified=amazon or None, shown=_shown(url))
 
 
 def open_amazon() -> base.Transport:
@@ -203,10 +204,8 @@ def open_amazon() -> base.Transport:
     """
     signer = Signer.of(None, local=False, required=True)
     assert signer is not None
-    amazon = _is_amazon(signer.url)
-    return Http(
-        _wire(signer.url), sign=signer, revocable=not amazon, identified=amazon or None, shown=_shown(signer.url)
-    )
+    amazon, sign = _is_amazon(signer.url), owner.with_token(signer.url, signer)
+    return Http(_wire(signer.url), sign=sign, revocable=not amazon, identified=amazon or None, shown=_shown(signer.url))
 
 
 def _shown(url: str) -> str:

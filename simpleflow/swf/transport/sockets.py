@@ -19,6 +19,8 @@ import httptools
 
 from simpleflow.swf import errors
 
+from . import owner
+
 #: seconds until a connection must stand: the other side is this machine, or near it
 CONNECT_SECONDS = 5.0
 #: connections that are kept while nobody uses them, and for so many seconds: networks forget them silently (350 s on
@@ -116,6 +118,7 @@ class _Connection:
             try:
                 self._socket.settimeout(CONNECT_SECONDS)
                 self._socket.connect(address)
+                owner.check_peer(self._socket, address)
             except BaseException:
                 self._socket.close()
                 raise

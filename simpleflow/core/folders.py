@@ -1,0 +1,81 @@
+"""Where a user's folders lie, made for their owner alone, and whether others may change what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def runtime(environment: Mapping[str, str]) -> Path:
+    """The folder of the embedded service's socket and locks.
+
+    SIMPLEFLOW_RUNTIME_DIR, else ``simpleflow`` in XDG_RUNTIME_DIR, else ``simpleflow-UID`` in the folder for temporary
+    files.
+    """
+    if named := environment.get("SIMPLEFLOW_RUNTIME_DIR"):
+        return Path(named)
+    if base := environment.get("XDG_RUNTIME_DIR"):
+        return Path(base) / "simpleflow"
+    return Path(tempfile.gettempdir()) / f"simpleflow-{os.getuid()}"
+
+
+def data(environment: Mapping[str, str]) -> Path:
+    """The folder of the database, the blobs and the logs.
+
+    SIMPLEFLOW_DATA_DIR, else ``simpleflow`` in XDG_DATA_HOME, else in ``~/.local/share``.
+    """
+    if named := environment.get("SIMPLEFLOW_DATA_DIR"):
+        return Path(named)
+    home = environment.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "simpleflow"
+
+
+def shown(path: object) -> str:
+    """A path for a person to read: on one line, without control characters."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(path))
+
+
+def make(path: Path) -> None:
+    """Make a folder and those above it that are missing, each with mode 0700 whatever the umask. Raises OSError."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        path.chmod(0o700)  # a umask may take even the owner's rights away
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def writable_by_others(found: os.stat_result) -> bool:
+    """Whether a user other than this process's, and root, may replace a file, or what lies in a folder."""
+    if found.st_uid not in (os.getuid(), 0):
+        return True
+    # In a folder with the sticky bit each user may replace his own files only.
+    protected = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+    return bool(found.st_mode & 0o022) and not protected
+
+
+def flaw(path: Path) -> str | None:
+    """Why a folder of ours must not be used; None when it is this user's and nobody else may write to it.
+
+    Raises FileNotFoundError when it is missing.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        if found.st_uid not in (os.getuid(), 0):
+            return f"{path} is a link of another user (uid {found.st_uid})"
+        found = path.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{path} is not a folder"
+    if found.st_uid != os.getuid():
+        return f"{path} belongs to another user (uid {found.st_uid}, this process has uid {os.getuid()})"
+    if found.st_mode & 0o022:
+        return f"other users may write to {path} (mode {stat.S_IMODE(found.st_mode):04o}; chmod go-w takes it away)"
+    return None
