@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from . import service
+from . import blobs, service
 
 _LOG = logging.getLogger(__name__)
 #: seconds between two steps of a clean-up, and between two looks for one
@@ -29,11 +29,13 @@ class Clockwork:
         *,
         wrote: Callable[[], None],
         lost: Callable[[Exception], object],
+        values: blobs.Blobs | None = None,
     ) -> None:
         self._loop = loop
         self._service = owned
         self._wrote = wrote
         self._lost = lost
+        self._values = values
         self._alarm: asyncio.TimerHandle | None = None
         #: the deadline that the alarm is for
         self._alarm_at: float | None = None
@@ -89,6 +91,8 @@ class Clockwork:
         more = False
         try:
             more = self._service.clean()
+            if self._values is not None and not self._service.store.dirty:
+                more |= self._values.clean(self._service.store, self._service.clock.now())
         except Exception as error:
             _LOG.exception("Old executions could not be forgotten; it will be tried again")
             self._lost(error)

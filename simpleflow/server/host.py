@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from simpleflow.core import limits
 
-from . import clockwork, disk, errors, polls, service
-from .store import base, sqlite
+from . import blobs, clockwork, disk, errors, polls, service
+from .store import base, files, sqlite, upkeep
 
 #: a future and what it will be given
 _Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
 #: seconds until what the store refused is tried again
 _RETRY: Final = 1.0
+#: seconds between two looks whether the files are still in their place
+_LOOK: Final = 1.0
+#: how the names of actions begin that change nothing
+_READS: Final = ("Count", "Describe", "Get", "List")
 #: calls of one commit, but for those that come in one turn of the loop
 _MOST: Final = 64
 
@@ -45,14 +51,20 @@ class Host:
         before_commit: Callable[[], None] | None = None,
         before_flush: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
+        accept_damage: bool = False,
+        values: blobs.Blobs | None = None,
     ) -> None:
         self.service = owned
         self.before_commit = before_commit
         self.before_flush = before_flush
         self.after_commit = after_commit
+        #: whether a person has decided to go on with a damaged database
+        self.accept_damage = accept_damage
+        #: the values of large fields that are deleted with their histories
+        self._values = values
         #: moment (loop time) of the last call
         self.last_call = 0.0
-        #: what the check after an unclean stop found; None until it is over, or when none was needed
+        #: what the check at the start found; None until it is over, or when none was needed
         self.problems: list[str] | None = None
         self._poll_seconds = poll_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -64,6 +76,9 @@ class Host:
         self._disk: disk.Disk | None = None
         #: why nothing can be stored any more
         self._broken: errors.Fault | None = None
+        #: why only calls that read are carried out
+        self._read_only: errors.Fault | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
         self._next: asyncio.Handle | None = None
@@ -85,11 +100,19 @@ class Host:
         self.last_call = self._loop.time()
         loop = self._loop
         self._clockwork = clockwork.Clockwork(
-            loop, self.service, wrote=lambda: self._soon(loop), lost=lambda error: self._lost(error)
+            loop,
+            self.service,
+            wrote=lambda: self._soon(loop),
+            lost=lambda error: self._lost(error),
+            values=self._values,
         )
         store = self.service.store
-        if isinstance(store, sqlite.File) and not store.was_clean:
-            threading.Thread(target=self._check, args=(store,), name="swf-check", daemon=True).start()
+        if isinstance(store, sqlite.File):
+            if store.damage:
+                self._found_damage(store, [store.damage])
+            else:
+                threading.Thread(target=self._check, args=(store, loop), name="swf-check", daemon=True).start()
+            self._watch = loop.call_later(_LOOK, self._look_at_files, store, loop)
 
     async def stop(self) -> None:
         """End open polls without a task, commit, and close the store. Calls after it are refused."""
@@ -98,8 +121,9 @@ class Host:
         self._stopped = True
         if self._clockwork is not None:
             self._clockwork.stop()
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._watch):
+            if timer is not None:
+                timer.cancel()
         for waiter, future in list(self._polls.items()):
             self.service.withdraw(waiter)
             if not future.done():
@@ -111,7 +135,7 @@ class Host:
         await asyncio.sleep(0)
         if self._disk is not None:
             self._disk.stop()
-        self.service.close(clean=self._broken is None)
+        self.service.close(clean=self._broken is None and self._read_only is None)
 
     @property
     def open_polls(self) -> int:
@@ -122,14 +146,42 @@ class Host:
         """Whether an execution is open."""
         return not self._stopped and self.service.has_open()
 
-    def _check(self, store: sqlite.File) -> None:
+    def _check(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            problems = list(sqlite.quick_check(store.path))
+            problems = list(upkeep.quick_check(store.path))
+        except (sqlite3.OperationalError, base.StoreError) as error:  # it says nothing of what the file holds
+            _LOG.warning("The database %s could not be checked: %s", store.path, error)
+            return
         except Exception as error:  # a thread has nobody to raise to
             problems = [f"it cannot be read: {error}"]
-        for problem in problems:
-            _LOG.error("The database %s is damaged: %s; restore a backup", store.path, problem)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(self._found_damage, store, problems)
+
+    def _found_damage(self, store: sqlite.File, problems: list[str]) -> None:
+        """Carry out nothing but reads when the database is damaged, until a person decides otherwise."""
         self.problems = problems
+        if not problems or self._stopped or self._broken is not None:
+            return
+        if self.accept_damage:
+            _LOG.warning("The database %s is damaged (%s); --accept-damage: it is used", store.path, problems[0])
+            return
+        self._read_only = errors.unavailable(
+            f"the database {store.path} is damaged ({problems[0]}): it is only read until a person decides. Restore a "
+            "backup (simpleflow server restore FILE), or go on with what is there (simpleflow server start "
+            "--accept-damage)"
+        )
+        _LOG.critical("%s", self._read_only.message)
+        self._give_up(self._read_only, [])
+        store.mark_damaged(problems[0])
+
+    def _look_at_files(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
+        """Notice files that are not at their place any more, also while nothing is written."""
+        try:
+            store.verify()
+        except files.Moved as error:
+            self._give_up(self._break(error), [])
+            return
+        self._watch = loop.call_later(_LOOK, self._look_at_files, store, loop)
 
     # -- calls
 
@@ -143,6 +195,8 @@ class Host:
             raise errors.unavailable("the service is ending")
         if self._broken is not None:
             raise self._broken
+        if self._read_only is not None and not action.startswith(_READS):
+            raise self._read_only
         self.last_call = loop.time()
         self._calls += 1
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
@@ -279,18 +333,27 @@ class Host:
         """The disk has everything up to the commits that this flush was for."""
         done, self._flushing = self._flushing, []
         if error is not None:
-            # What the disk has is not known, and it may never say so again: only a new start reads what is there.
-            self._broken = errors.unavailable(
-                f"the disk failed ({error}): nothing is stored any more, restart the server"
-            )
-            _LOG.critical("%s", self._broken)
-            self._give_up(self._broken, done)
+            self._give_up(self._break(error), done)
             return
         self._release(done)
         if self._pending and self._next is None:
             self._commit()
         elif self.service.store.unflushed:
             self._flush()
+
+    def _break(self, error: BaseException) -> errors.Fault:
+        """Store nothing any more; return why."""
+        if isinstance(error, files.Moved):
+            words = (
+                f"{error.strerror}: nothing is stored any more. Bring it back and restart the server, or restore a "
+                "backup (simpleflow server restore FILE)"
+            )
+        else:
+            # What the disk has is not known, and it may never say so again: only a new start reads what is there.
+            words = f"the disk failed ({error}): nothing is stored any more, restart the server"
+        self._broken = errors.unavailable(words)
+        _LOG.critical("%s", words)
+        return self._broken
 
     def _give_up(self, fault: errors.Fault, done: list[_Held]) -> None:
         """Refuse everybody who waits, undo what is not committed, and do nothing more."""
@@ -329,6 +392,14 @@ class Host:
 
     def _lost(self, error: Exception, woken: list[polls.Waiter] | None = None) -> errors.Fault:
         """Undo the group and refuse everybody in it; return the fault."""
+        store = self.service.store
+        if isinstance(store, sqlite.File):
+            try:
+                store.verify()
+            except files.Moved as moved:
+                fault = self._break(moved)
+                self._give_up(fault, [])
+                return fault
         self.service.undo()
         fault = errors.unavailable(f"nothing could be stored: {error}")
         group, self._group = self._group, []

@@ -145,7 +145,9 @@ class Ledger:
         if changed.closed is not None:
             assert changed.close_status is not None
             assert changed.final is not None
-            store.close_execution(key, changed.closed, changed.close_status, states.encode(changed.final))
+            store.close_execution(
+                key, config.domain, changed.closed, changed.close_status, states.encode(changed.final)
+            )
             self._uncache(key)
             changed.created = False
             return

@@ -19,7 +19,7 @@ def clean(ledger: ledgers.Ledger) -> bool:
         for key in ledger.store.expired(domain.name, ledger.kept_since(domain.name), left + 1):
             if not left:
                 return True
-            deleted = ledger.store.forget(key, events)
+            deleted = ledger.store.forget(key, events, ledger.now)
             if deleted == events:
                 return True
             left, events = left - 1, events - deleted

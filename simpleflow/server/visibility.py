@@ -63,8 +63,7 @@ def _list(ledger: ledgers.Ledger, action: str, request: Mapping[str, Any], *, is
     }
     if len(found) > size:
         last = found[size - 1]
-        moment = last.closed if query.by_close else last.started
-        answer["nextPageToken"] = tokens.next_page(ledger, action, request, [moment, last.key])
+        answer["nextPageToken"] = tokens.next_page(ledger, action, request, [last.order, last.key])
     return answer
 
 

@@ -16,7 +16,7 @@ from service_world import DOMAIN, World, decision
 
 from simpleflow.core import clock as clocks
 from simpleflow.server import errors, host, service
-from simpleflow.server.store import sqlite
+from simpleflow.server.store import sqlite, upkeep
 
 #: seconds within which every call has to be answered: polls are held for half a second
 ANSWERED = 10.0
@@ -128,7 +128,7 @@ def test_every_call_is_answered_and_nothing_acknowledged_is_lost(tmp_path: Path,
     asyncio.run(stress.run(early=early))
     assert stress.started
     assert set(stress.outcomes) <= {"answered", "left", "ServiceUnavailable", "UnknownResourceFault"}, stress.outcomes
-    assert list(sqlite.check(path)) == []
+    assert list(upkeep.check(path)) == []
     world = World(sqlite.open_file(path), fresh=False)
     for name, run_id in stress.started.items():
         world.call("DescribeWorkflowExecution", domain=DOMAIN, execution={"workflowId": name, "runId": run_id})

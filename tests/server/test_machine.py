@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from simpleflow.core import clock as clocks
 from simpleflow.core import limits
 from simpleflow.server import errors, polls, service
-from simpleflow.server.store import memory, sqlite
+from simpleflow.server.store import memory, sqlite, upkeep
 
 _DOMAIN = "machine"
 _IDS = st.sampled_from(["w1", "w2", "w3", "w4", "w5", "w6"])
@@ -404,7 +404,7 @@ class OnDisk(Machine):
         self.service = self.open()
         old.close()
         assert self.snapshot() == before
-        assert not list(sqlite.check(self.path))
+        assert not list(upkeep.check(self.path))
 
     def teardown(self) -> None:
         super().teardown()

@@ -259,8 +259,7 @@ def test_a_thousand_open_polls_are_cheap() -> None:
 def test_after_an_unclean_stop_the_database_is_checked_beside_the_work(tmp_path: Path) -> None:
     store = sqlite.open_file(tmp_path / "swf.db")
     World(store)
-    store._connection.close()
-    store._lock.close()
+    store.release()
 
     async def story() -> None:
         hosted = host.Host(service.Service(sqlite.open_file(tmp_path / "swf.db"), clocks.RealClock()))

@@ -50,7 +50,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     #: oldest first; SWF's own order is newest first
     ascending: bool = False
-    #: go on behind this (moment, key)
+    #: go on behind this (order, key)
     after: tuple[float, int] | None = None
     limit: int = 1000
 
@@ -60,7 +60,8 @@ class Found(NamedTuple):
 
     key: int
     config: bytes
-    started: float
+    #: its place in the list; its moment, but where the clock was set back
+    order: float
     closed: float | None
     status: str | None
     cancel_requested: int
@@ -136,7 +137,7 @@ class Store(Protocol):
     def add_execution(self, row: Sequence[object]) -> None:
         """key, domain, workflow_id, run_id, started, type_name, type_version, tags, config."""
 
-    def close_execution(self, key: int, closed: float, status: str, final: bytes) -> None:
+    def close_execution(self, key: int, domain: str, closed: float, status: str, final: bytes) -> None:
         """Keep how it ended, and drop its state and its open items."""
 
     def set_cancel_requested(self, key: int) -> None: ...
@@ -182,8 +183,18 @@ class Store(Protocol):
 
     def expired(self, domain: str, closed_before: float, limit: int) -> list[int]: ...
 
-    def forget(self, key: int, limit: int) -> int:
+    def forget(self, key: int, limit: int, now: float) -> int:
         """Delete at most ``limit`` events of a closed execution, the last ones first; return how many.
 
-        Where they were fewer than ``limit``, nothing of it is left.
+        Where they were fewer than ``limit``, nothing of it is left, and the blobs that no other execution refers to are
+        noted as unreferenced since ``now``.
         """
+
+    def unreferenced(self, before: float, limit: int) -> list[str]:
+        """Digests of blobs to which no kept history refers, since this moment or longer."""
+
+    def put_off_blob(self, digest: str, now: float) -> None:
+        """Look at such a blob again later."""
+
+    def blob_deleted(self, digest: str) -> None:
+        """Note that such a blob is gone."""

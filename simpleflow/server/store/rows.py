@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import secrets
 import sqlite3
 import weakref
@@ -24,6 +26,11 @@ _DUE: Final = {
 _COUNT_OPEN: Final = "SELECT count(*) FROM executions INDEXED BY executions_open WHERE domain=? AND closed IS NULL"
 _SEQ: Final = {t: f"SELECT max(seq) FROM {t} WHERE list IS NOT NULL" for t in _TABLES}  # noqa: S608  own
 _NEXT: Final = {t: f"SELECT min(due) FROM {t} WHERE due IS NOT NULL" for t in _TABLES}  # noqa: S608  own
+
+
+#: a value in a folder, as docs/reference/formats.md writes it
+_BLOB_MARK: Final = b"simpleflow+file://"
+_BLOB: Final = re.compile(rb"simpleflow\+file://[^\s\"\\]*/([0-9a-f]{64}) [0-9]+")
 
 
 def _undone(method: Callable[..., _R]) -> Callable[..., _R]:
@@ -57,6 +64,8 @@ class Rows:
             row = (secrets.token_bytes(16),)
             self._execute("INSERT INTO meta VALUES('secret', ?)", row)
         self.secret: bytes = row[0]
+        #: where the last start and the last close of each domain stand in their lists
+        self._orders: dict[tuple[str, str], float] = {}
 
     # -- transactions
 
@@ -77,6 +86,7 @@ class Rows:
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
         self.dirty = False
+        self._orders.clear()
 
     def close(self, *, clean: bool = True) -> None:
         self.rollback()
@@ -162,14 +172,28 @@ class Rows:
     @_undone
     def add_execution(self, row: Sequence[Any]) -> None:
         self._execute(
-            "INSERT INTO executions(key, domain, workflow_id, run_id, started, type_name, type_version, tags, config) "
-            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
+            "INSERT INTO executions(key, domain, workflow_id, run_id, started, type_name, type_version, tags, config, "
+            "start_order) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, self._order("start", row[1], row[4])),
         )
 
+    def _order(self, what: str, domain: str, moment: float) -> float:
+        """Where something that happens now stands in a list: behind all before it, also when the clock was set back."""
+        last = self._orders.get((what, domain))
+        if last is None:
+            words = f"SELECT max({what}_order) FROM executions WHERE domain=? AND closed IS "  # noqa: S608  own
+            ends = ("NULL", "NOT NULL") if what == "start" else ("NOT NULL",)
+            last = max(self._execute(words + end, (domain,)).fetchone()[0] or 0.0 for end in ends)
+        order = moment if moment > last else math.nextafter(last, math.inf)
+        self._orders[what, domain] = order
+        return order
+
     @_undone
-    def close_execution(self, key: int, closed: float, status: str, final: bytes) -> None:
-        self._execute("UPDATE executions SET closed=?, status=?, final=? WHERE key=?", (closed, status, final, key))
+    def close_execution(self, key: int, domain: str, closed: float, status: str, final: bytes) -> None:
+        self._execute(
+            "UPDATE executions SET closed=?, status=?, final=?, close_order=? WHERE key=?",
+            (closed, status, final, self._order("close", domain, closed), key),
+        )
         self._execute("DELETE FROM states WHERE key=?", (key,))
         first = key << base.EVENT_BITS
         self._execute("DELETE FROM items WHERE key BETWEEN ? AND ?", (first, first | (1 << base.EVENT_BITS) - 1))
@@ -208,7 +232,17 @@ class Rows:
 
     @_undone
     def add_events(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        rows = list(rows)
         self._connection.executemany("INSERT INTO events VALUES(?, ?)", rows)
+        for key, body in rows:
+            if _BLOB_MARK in body:
+                self._refer(key >> base.EVENT_BITS, body)
+
+    def _refer(self, key: int, body: bytes) -> None:
+        """Note which blobs an event of this execution refers to."""
+        for digest in {found.decode() for found in _BLOB.findall(body)}:
+            self._execute("INSERT OR IGNORE INTO blobs VALUES(?, ?)", (digest, key))
+            self._execute("DELETE FROM unreferenced WHERE digest=?", (digest,))
 
     def event(self, key: int) -> bytes:
         body: bytes = self._execute("SELECT body FROM events WHERE key=?", (key,)).fetchone()[0]
@@ -239,13 +273,13 @@ class Rows:
 
     def find(self, query: base.Query) -> list[base.Found]:
         where, values = _where(query)
-        moment = "closed" if query.by_close else "started"
+        order = "close_order" if query.by_close else "start_order"
         way, sign = ("ASC", ">") if query.ascending else ("DESC", "<")
         if query.after is not None:
-            where += f" AND ({moment}, key) {sign} (?, ?)"
+            where += f" AND ({order}, key) {sign} (?, ?)"
             values += query.after
-        words = f"SELECT key, config, started, closed, status, cancel FROM {_source(query)} WHERE {where}"  # noqa: S608  own
-        rows = self._execute(f"{words} ORDER BY {moment} {way}, key {way} LIMIT ?", (*values, query.limit))
+        words = f"SELECT key, config, {order}, closed, status, cancel FROM {_source(query)} WHERE {where}"  # noqa: S608  own
+        rows = self._execute(f"{words} ORDER BY {order} {way}, key {way} LIMIT ?", (*values, query.limit))
         return [base.Found(*row) for row in rows]
 
     def count(self, query: base.Query) -> int:
@@ -255,13 +289,14 @@ class Rows:
 
     def expired(self, domain: str, closed_before: float, limit: int) -> list[int]:
         rows = self._execute(
-            "SELECT key FROM executions WHERE domain=? AND closed IS NOT NULL AND closed<=? ORDER BY closed LIMIT ?",
+            "SELECT key FROM executions WHERE domain=? AND closed IS NOT NULL AND close_order<=? "
+            "ORDER BY close_order LIMIT ?",
             (domain, closed_before, limit),
         )
         return [key for (key,) in rows]
 
     @_undone
-    def forget(self, key: int, limit: int) -> int:
+    def forget(self, key: int, limit: int, now: float) -> int:
         first = key << base.EVENT_BITS
         last = first | (1 << base.EVENT_BITS) - 1
         deleted: int = self._execute(
@@ -270,8 +305,35 @@ class Rows:
             (first, last, limit),
         ).rowcount
         if deleted < limit:
+            self._execute(
+                "INSERT OR IGNORE INTO unreferenced SELECT digest, ? FROM blobs AS ours WHERE key=? AND NOT EXISTS "
+                "(SELECT 1 FROM blobs AS others WHERE others.digest=ours.digest AND others.key!=ours.key)",
+                (now, key),
+            )
+            self._execute("DELETE FROM blobs WHERE key=?", (key,))
             self._execute("DELETE FROM executions WHERE key=?", (key,))
         return deleted
+
+    def unreferenced(self, before: float, limit: int) -> list[str]:
+        rows = self._execute("SELECT digest FROM unreferenced WHERE since<=? ORDER BY since LIMIT ?", (before, limit))
+        return [digest for (digest,) in rows]
+
+    @_undone
+    def put_off_blob(self, digest: str, now: float) -> None:
+        self._execute("UPDATE unreferenced SET since=? WHERE digest=?", (now, digest))
+
+    @_undone
+    def blob_deleted(self, digest: str) -> None:
+        self._execute("DELETE FROM unreferenced WHERE digest=?", (digest,))
+
+
+def refer_all(connection: sqlite3.Connection) -> None:
+    """Note the references to blobs of a database that was written without the table for them."""
+    found = connection.execute("SELECT key, body FROM events WHERE instr(body, ?)", (_BLOB_MARK,))
+    for key, body in found:
+        for digest in _BLOB.findall(body):
+            values = (digest.decode(), key >> base.EVENT_BITS)
+            connection.execute("INSERT OR IGNORE INTO blobs VALUES(?, ?)", values)
 
 
 def _source(query: base.Query) -> str:
@@ -281,13 +343,15 @@ def _source(query: base.Query) -> str:
 
 def _where(query: base.Query) -> tuple[str, list[Any]]:
     moment = "closed" if query.by_close else "started"
-    where = f"domain=? AND closed IS {'' if query.open else 'NOT '}NULL AND {moment}>=?"
-    values: list[Any] = [query.domain, query.oldest]
+    order = "close_order" if query.by_close else "start_order"
+    # An order is never before its moment: the first bound leads through the index, the second one is exact.
+    where = f"domain=? AND closed IS {'' if query.open else 'NOT '}NULL AND {order}>=? AND +{moment}>=?"
+    values: list[Any] = [query.domain, query.oldest, query.oldest]
     if query.kept_since is not None:
         where += " AND +closed>?"  # with the sign it does not choose the index
         values.append(query.kept_since)
     if query.latest is not None:
-        where += f" AND {moment}<=?"
+        where += f" AND +{moment}<=?"
         values.append(query.latest)
     for column, value in (
         ("workflow_id", query.workflow_id),

@@ -39,6 +39,24 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX items_list ON items(list, rank, seq) WHERE list IS NOT NULL",
         "CREATE TABLE events(key INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     ),
+    (
+        # what lists are sorted by: the moments, moved behind those before them where the clock was set back
+        "ALTER TABLE executions ADD COLUMN start_order REAL",
+        "ALTER TABLE executions ADD COLUMN close_order REAL",
+        "UPDATE executions SET start_order=started, close_order=closed",
+        "DROP INDEX executions_open",
+        "DROP INDEX executions_started",
+        "DROP INDEX executions_closed",
+        "CREATE INDEX executions_open ON executions(domain, start_order, started) WHERE closed IS NULL",
+        "CREATE INDEX executions_started ON executions(domain, start_order, started) WHERE closed IS NOT NULL",
+        "CREATE INDEX executions_closed ON executions(domain, close_order, closed) WHERE closed IS NOT NULL",
+        # which histories refer to which blobs of the data folder, and since when nobody refers to one
+        "CREATE TABLE blobs(digest TEXT, key INTEGER, PRIMARY KEY(digest, key)) WITHOUT ROWID",
+        "CREATE INDEX blobs_key ON blobs(key)",
+        "CREATE TABLE unreferenced(digest TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID",
+    ),
 )
 
+#: the step from which on histories' references to blobs are in a table
+BLOBS: Final = 1
 VERSION: Final = len(MIGRATIONS)

@@ -1,80 +1,161 @@
-"""The database file: opened by one server at a time, migrated, checked after an unclean stop, backed up.
+"""The database file: opened by one server at a time, migrated, its log copied into it, verified before each answer.
 
 With ``synchronous=FULL`` what was answered survives a power cut. SQLite itself would wait for the disk inside COMMIT;
 here its own level is NORMAL (a commit is written to the log, the log is flushed before it is copied), and ``flush``
 waits for the log, so that the thread that serves calls can go on meanwhile. Without the flush, which is what NORMAL
 means, a power cut or a crash of the operating system may lose the last commits; ``kill -9`` loses none.
+
+The row ``log`` of the table ``meta`` says which log belongs to the file, so that SQLite never replays another one
+(a backup that was copied over the file while the log of a killed server lay beside it would be destroyed):
+
+- a number: the salt of the log that begins when the log before it is copied completely; written just before each copy
+- ``begins``: a server has begun, and its log was never copied
+
+A server that ends in order leaves a file that keeps no log, which its header says.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import Final, Literal
 
-from . import base, rows, schema
+from simpleflow.core import folders
 
+from . import base, files, rows, schema, wal
+
+_LOG = logging.getLogger(__name__)
 #: macOS has no fdatasync
 _flush: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
-#: pages of 4 kB in the write-ahead log before they are copied into the database
-_CHECKPOINT_PAGES = 4000
+#: frames (pages of 4 kB) in the write-ahead log before they are copied into the database
+_CHECKPOINT_FRAMES: Final = 4000
+#: frames after which a copy that could not be completed is tried again
+_TRY_AGAIN: Final = 1000
+#: where the log's index holds the number of its frames
+_FRAMES: Final = (struct.Struct("=I"), 16)
+_BEGINS: Final = "begins"
 
 
 class File(rows.Rows):
     """``base.Store`` in a file that this process holds for itself."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, *, path: Path, lock: IO[bytes], clean: bool, log: int | None
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, held: files.Held, *, full: bool) -> None:
         super().__init__(connection)
-        self.path = path
-        #: descriptor of the write-ahead log, when commits wait for the disk
-        self._log = log
+        self.path = held.path
+        self._held = held
+        self._full = full
         #: whether the server that had it before ended in order
-        self.was_clean = clean
-        self._lock = lock
+        self.was_clean = True
+        #: what a check found, until a person accepts it; empty: nothing
+        self.damage = ""
+        #: descriptors of the write-ahead log and of its index; they are closed after SQLite's own
+        self._log = self._index = -1
+        self._copy_at = _CHECKPOINT_FRAMES
+
+    def begin(self, found: int, *, log_exists: bool) -> None:
+        """Bring the tables up to date, and mark the file as open before there is a log of it."""
+        execute = self._execute
+        if not log_exists:
+            execute("PRAGMA journal_mode = DELETE")
+        migrate(self._connection, found)
+        was = dict(execute("SELECT name, value FROM meta WHERE name IN ('clean', 'damage')").fetchall())
+        self.was_clean, self.damage = bool(was.get("clean", 1)), was.get("damage", "")
+        if not log_exists:
+            execute("BEGIN IMMEDIATE")
+            execute("INSERT OR REPLACE INTO meta VALUES('clean', 0), ('log', ?)", (_BEGINS,))
+            execute("COMMIT")
+        execute("PRAGMA journal_mode = WAL")
+        execute("INSERT OR REPLACE INTO meta VALUES('clean', 0)")
+        names = [Path(f"{self.path}{suffix}") for suffix in ("-wal", "-shm")]
+        self._log, self._index = (os.open(name, os.O_RDONLY | os.O_CLOEXEC) for name in names)
+        for name in names:
+            self._held.watch(name)
+        os.fsync(self._log)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+        self._copy()
 
     def commit(self) -> None:
         if self.dirty:
             super().commit()
-            self.unflushed = self._log is not None
+            self.unflushed = True
+            if self._frames() >= self._copy_at:
+                self._copy()
 
     def flush(self) -> None:
-        if self._log is not None:
+        """Wait for the disk. Raises ``files.Moved`` when the files are not where they were: nobody would find them."""
+        if self._full:
             _flush(self._log)
+        self._held.verify()
+
+    def verify(self) -> None:
+        """Raise ``files.Moved`` when the files are not where they were."""
+        self._held.verify()
+
+    def mark_damaged(self, found: str) -> None:
+        """Remember, also for the next server, that a check found damage; empty: a person has accepted it."""
+        self.damage = found
+        with contextlib.suppress(sqlite3.Error):
+            self._execute("INSERT OR REPLACE INTO meta VALUES('damage', ?)", (found,))
+
+    def _frames(self) -> int:
+        form, place = _FRAMES
+        return int(form.unpack(os.pread(self._index, form.size, place))[0])
+
+    def _copy(self) -> None:
+        """Copy the log into the database. What cannot be copied now (a reader, a full disk) stays in the log."""
+        self._copy_at = self._frames() + _TRY_AGAIN
+        salt = int.from_bytes(os.pread(self._log, 4, 16), "big")
+        with contextlib.suppress(sqlite3.Error):
+            self._execute("INSERT OR REPLACE INTO meta VALUES('log', ?)", (wal.following(salt),))
+            _, frames, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if frames == copied:
+                self._copy_at = _CHECKPOINT_FRAMES
 
     def close(self, *, clean: bool = True) -> None:
         """Mark the end as orderly unless it was not, empty the write-ahead log and let others open the file."""
         try:
             self.rollback()
-            # a full disk keeps the mark away: the next server will check the file, which is right
-            with contextlib.suppress(sqlite3.Error):
-                if clean:
-                    self._execute("UPDATE meta SET value=1 WHERE name='clean'")
-                self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # A full disk or a reader keeps the log where it is: the next server goes on with it.
+            with contextlib.suppress(sqlite3.Error, files.Moved):
+                self._held.verify()
+                self._copy()
+                self._execute("INSERT OR REPLACE INTO meta VALUES('clean', ?)", (int(clean),))
+                self._execute("PRAGMA journal_mode = DELETE")
         finally:
-            self._connection.close()
-            self._lock.close()
-            if self._log is not None:
-                os.close(self._log)
-                self._log = None
+            self.release()
+
+    def release(self) -> None:
+        """Close the files as they are, in the order that keeps SQLite's locks until it has closed its own."""
+        self._connection.close()
+        for descriptor in (self._log, self._index):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._log = self._index = -1
+        self._held.close()
 
 
 def open_file(
-    path: str | os.PathLike[str], *, synchronous: Literal["FULL", "NORMAL"] = "FULL", fresh: bool = False
+    path: str | os.PathLike[str],
+    *,
+    synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    fresh: bool = False,
+    say: Callable[[str], object] = lambda line: None,
 ) -> File:
-    """Open, or make, a database; ``fresh`` deletes what is there, unless another server has it.
+    """Open, or make, a database; ``fresh`` deletes what is there, if it is ours and no other server has it.
 
-    Raises StoreError for one that is in use, newer, damaged, or no database of ours.
+    ``say`` gets a line about what is deleted. Raises StoreError for a file that is in use, newer, damaged, of another
+    program, or that lies beside a log which does not belong to it. Such files stay as they are.
     """
     place = Path(path).expanduser().resolve()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(place)
+        held = files.hold(place)
     except OSError as error:
         raise base.StoreError(
             f"{place} cannot be used ({error.strerror or error}): name a file that this user may write with --db"
@@ -82,71 +163,131 @@ def open_file(
     connection = None
     try:
         if fresh:
-            _remove(place)
+            _empty(held, say)
+        log_exists = _look(held)
         connection = sqlite3.connect(place, isolation_level=None, cached_statements=512, check_same_thread=False)
-        return _prepare(connection, place, lock, synchronous)
+        return _prepare(connection, held, log_exists=log_exists, full=synchronous == "FULL")
     except BaseException as error:
         if connection is not None:
             connection.close()
-        lock.close()
+        held.give_up()
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            raise base.StoreError(f"another program has {place} open: end it, and start the server again") from error
         if isinstance(error, sqlite3.Error):
             raise base.StoreError(
-                f"{place} is no database of the embedded service, or is damaged ({error}): move it away, restore a "
-                "backup, or name another with --db"
+                f"{place} is damaged ({error}): restore a backup (simpleflow server restore FILE), or name another "
+                "database with --db"
             ) from error
         raise
 
 
-def _remove(place: Path) -> None:
-    """Remove a database and what SQLite keeps beside it."""
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        Path(f"{place}{suffix}").unlink(missing_ok=True)
-
-
-def _lock(place: Path) -> IO[bytes]:
-    """Take the lock that says which server has the database; the kernel drops it with the process, however it ends."""
-    lock: IO[bytes] = open(f"{place}.lock", "ab")  # noqa: SIM115  held as long as the store is open
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
+def _empty(held: files.Held, say: Callable[[str], object]) -> None:
+    """Delete a database of ours. Raises StoreError when it is not one."""
+    header = held.header()
+    if not header:
+        return
+    if not files.is_ours(held.path, header):
         raise base.StoreError(
-            f"{place} is open in another server: use that one (server.status), stop it (server.stop), or name another "
-            "database with --db"
-        ) from None
-    return lock
+            f"{held.path} is not a database of the embedded service, and --reset deletes nothing else: name another "
+            "file with --db, or delete this one yourself"
+        )
+    say(f"# --reset: the executions of {folders.shown(held.path)} are deleted{_contents(held.path)}.")
+    held.empty()
 
 
-def _prepare(connection: sqlite3.Connection, place: Path, lock: IO[bytes], synchronous: str) -> File:
+def _contents(path: Path) -> str:
+    """How much a database holds, for a person to read; empty where it cannot be read."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(read_only(path)) as connection:
+        closed, still_open = connection.execute(
+            "SELECT count(closed), count(*) - count(closed) FROM executions"
+        ).fetchone()
+        return f" ({still_open} open, {closed} closed)"
+    return ""
+
+
+def _look(held: files.Held) -> bool:
+    """Return whether SQLite will replay a log. Raises StoreError for a file that it should not open at all."""
+    place, header = held.path, held.header()
+    log = wal.read(Path(f"{place}-wal"))
+    if not header:
+        for suffix in files.BESIDE[:2]:
+            beside = Path(f"{place}{suffix}")
+            if beside.exists() and beside.stat().st_size:
+                raise base.StoreError(f"{beside} lies beside an empty place: bring its database back, or move it away")
+        return False
+    if not files.is_ours(place, header):
+        raise base.StoreError(
+            f"{place} is not a database of the embedded service, but another program's file: name another with --db"
+        )
+    if log is None:
+        if files.keeps_a_log(header):
+            _look_without_log(place)
+    elif not _belongs(log, place, header):
+        raise base.StoreError(
+            f"the log {log.path} does not belong to {place}: the database was replaced while the log of a server that "
+            "was killed lay beside it. Bring the database back to which the log belongs; to go on with a backup: "
+            f"simpleflow server restore BACKUP --db {place}"
+        )
+    return log is not None
+
+
+def _belongs(log: wal.Log, place: Path, header: bytes) -> bool:
+    if not files.keeps_a_log(header):
+        return False
+    expected = _expected(place)
+    return not isinstance(expected, int) or wal.steps(log.salt, expected) in (-1, 0)
+
+
+def _look_without_log(place: Path) -> None:
+    if not isinstance(_expected(place), int):
+        return
+    if place.stat().st_nlink > 1:
+        raise base.StoreError(
+            f"{place} has another name (a hard link), and its log lies beside that one: start the server with the "
+            "other name, or delete that one when you do not need its log"
+        )
+    _LOG.warning(
+        "The server that had %s was killed, and its log %s-wal is gone. Unless another program (the sqlite3 shell) "
+        "copied it into the database, the last answers are missing",
+        place,
+        place,
+    )
+
+
+def _expected(place: Path) -> int | str | None:
+    """The row ``log`` of the file itself, whatever a log says; None where there is none or it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{place.as_uri()}?immutable=1", uri=True)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name='log'").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else row[0]
+
+
+def _prepare(connection: sqlite3.Connection, held: files.Held, *, log_exists: bool, full: bool) -> File:
     execute = connection.execute
+    execute("PRAGMA busy_timeout = 5000")
     found = execute("PRAGMA user_version").fetchone()[0]
-    mark = execute("PRAGMA application_id").fetchone()[0]
-    empty = execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if not empty and mark != schema.APPLICATION_ID:
-        raise base.StoreError(f"{place} is another program's database: name another with --db")
     if found > schema.VERSION:
         raise base.StoreError(
-            f"{place} was written by a newer simpleflow (version {found} of its tables, this one knows "
+            f"{held.path} was written by a newer simpleflow (version {found} of its tables, this one knows "
             f"{schema.VERSION}): install that one, or name another database with --db"
         )
-    execute("PRAGMA journal_mode = WAL")
     execute("PRAGMA synchronous = NORMAL")
-    execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    execute("PRAGMA wal_autocheckpoint = 0")
     execute("PRAGMA journal_size_limit = 67108864")
     execute("PRAGMA temp_store = MEMORY")
     execute("PRAGMA cache_size = -16000")
-    execute("PRAGMA busy_timeout = 5000")
-    migrate(connection, found)
-    row = execute("SELECT value FROM meta WHERE name='clean'").fetchone()
-    execute("INSERT OR REPLACE INTO meta VALUES('clean', 0)")
-    log = None
-    if synchronous == "FULL":
-        log = os.open(f"{place}-wal", os.O_RDONLY)
-        os.fsync(log)
-        folder = os.open(place.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-    return File(connection, path=place, lock=lock, clean=row is None or bool(row[0]), log=log)
+    if not found:
+        execute("PRAGMA journal_mode = DELETE")
+        migrate(connection, found)
+    opened = File(connection, held, full=full)
+    try:
+        opened.begin(found or schema.VERSION, log_exists=log_exists)
+    except BaseException:
+        opened.release()
+        raise
+    return opened
 
 
 def migrate(connection: sqlite3.Connection, found: int) -> None:
@@ -156,6 +297,8 @@ def migrate(connection: sqlite3.Connection, found: int) -> None:
         try:
             for statement in schema.MIGRATIONS[version]:
                 connection.execute(statement)
+            if version == schema.BLOBS:
+                rows.refer_all(connection)
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
@@ -165,93 +308,11 @@ def migrate(connection: sqlite3.Connection, found: int) -> None:
             raise
 
 
-def _read_only(path: str | os.PathLike[str]) -> sqlite3.Connection:
+def read_only(path: str | os.PathLike[str]) -> sqlite3.Connection:
+    """Open a database that a server may have open. Raises StoreError when there is none."""
     place = Path(path).expanduser().resolve()
     if not place.is_file():
         raise base.StoreError(f"there is no database {place}: name one with --db")
     connection = sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, isolation_level=None)
     connection.execute("PRAGMA busy_timeout = 5000")
     return connection
-
-
-def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a database, also one that a server has open, as of one moment, for its owner's eyes only.
-
-    Raises StoreError when the copy fails.
-    """
-    goal = Path(target).expanduser().resolve()
-    if goal.exists():
-        raise base.StoreError(f"{goal} exists: a backup overwrites nothing, name another file")
-    part = goal.with_name(goal.name + ".part")
-    try:
-        _remove(part)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with contextlib.closing(_read_only(path)) as source, contextlib.closing(sqlite3.connect(part)) as copy:
-            if source.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
-                raise base.StoreError(f"{path} is no database of the embedded service: name one with --db")
-            source.backup(copy)
-            # one file, which can be read where nothing can be written
-            copy.execute("PRAGMA journal_mode = DELETE")
-        os.replace(part, goal)
-    except base.StoreError:
-        _remove(part)
-        raise
-    except (sqlite3.Error, OSError) as error:
-        _remove(part)
-        reason = getattr(error, "strerror", None) or error
-        raise base.StoreError(f"the backup to {goal} failed ({reason}): nothing was left behind") from error
-
-
-def quick_check(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give each problem that SQLite sees without comparing indexes with tables."""
-    with contextlib.closing(_read_only(path)) as connection:
-        for (line,) in connection.execute("PRAGMA quick_check"):
-            if line != "ok":
-                yield line
-
-
-def check(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give each problem of a database: what SQLite sees, and rows that contradict each other."""
-    try:
-        with contextlib.closing(_read_only(path)) as connection:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if connection.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
-                yield "it is no database of the embedded service"
-                return
-            if found != schema.VERSION:
-                yield f"its tables have version {found}; this program knows {schema.VERSION}"
-                return
-            connection.execute("BEGIN")
-            for (line,) in connection.execute("PRAGMA integrity_check"):
-                if line != "ok":
-                    yield line
-            for words, statement in _RULES:
-                for (key,) in connection.execute(statement):
-                    yield f"execution {key}: {words}"
-    except sqlite3.Error as error:
-        yield f"it cannot be read: {error}"
-
-
-#: what must not be found; each statement gives the keys of executions (16 is base.EVENT_BITS)
-_RULES = (
-    (
-        "open, but without a state",
-        "SELECT key FROM executions WHERE closed IS NULL AND key NOT IN (SELECT key FROM states)",
-    ),
-    (
-        "closed or unknown, but with a state",
-        "SELECT key FROM states WHERE key NOT IN (SELECT key FROM executions WHERE closed IS NULL)",
-    ),
-    (
-        "closed or unknown, but with open items",
-        "SELECT DISTINCT key >> 16 FROM items WHERE key >> 16 NOT IN (SELECT key FROM states)",
-    ),
-    (
-        "its event ids have gaps",
-        "SELECT key >> 16 FROM events GROUP BY 1 HAVING max(key & 65535) != count(*)",
-    ),
-    (
-        "open twice under one workflow id",
-        "SELECT max(key) FROM executions WHERE closed IS NULL GROUP BY domain, workflow_id HAVING count(*) > 1",
-    ),
-)
