@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "info": ("info", "info", "Show versions, settings and environment."),
     "server.backup": ("server", "backup", "Copy the embedded service's database while it runs."),
     "server.check": ("server", "check", "Check the embedded service's database."),
+    "server.restore": ("server", "restore", "Put a backup in the place of the embedded service's database."),
     "server.start": ("server", "start", "Run the embedded service."),
     "server.status": ("server", "status", "Show whether the embedded service runs."),
     "server.stop": ("server", "stop", "Stop the embedded service."),

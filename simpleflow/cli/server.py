@@ -1,8 +1,9 @@
-"""``server.start|status|stop|backup|check``: the embedded service."""
+"""``server.start|status|stop|backup|restore|check``: the embedded service."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -43,8 +44,16 @@ from . import context, output
     help="For tests: throttle:ACTION:N, lost-response:ACTION:N, slow-disk:SECONDS, full-disk:N, "
     "clock-jump:SECONDS[:AFTER].",
 )
-@click.option("--reset", is_flag=True, help="Begin with an empty database.")
+@click.option(
+    "--token",
+    is_flag=True,
+    help="Answer on the port to simpleflow's own clients of this user only: they send a token that lies, for this user "
+    "alone, beside the socket.",
+)
+@click.option("--reset", is_flag=True, help="Delete the database's executions first; nothing but a database of ours.")
+@click.option("--accept-damage", is_flag=True, help="Write to a database in which a check found damage.")
 @click.option("--detach", is_flag=True, help="Return when it answers, and leave it running.")
+@click.option("--stand-in", is_flag=True, hidden=True)
 @click.option("--idle", type=click.FloatRange(min=0), hidden=True)
 @context.command_options
 @click.pass_obj
@@ -54,17 +63,24 @@ def start(
     host: str,
     credentials: str | None,
     db: str | None,
-    limits: str,
-    synchronous: str,
+    limits: Literal["data", "aws", "none"],
+    synchronous: Literal["full", "normal"],
     faults: tuple[str, ...],
+    token: bool,
     reset: bool,
+    accept_damage: bool,
     detach: bool,
     idle: float | None,
+    stand_in: bool,
 ) -> int:
     """Run the embedded service: on the user's unix socket, and on TCP with --port.
 
-    With --port any credentials are accepted, on loopback only; --credentials verifies signatures and allows other
+    With --port any credentials are accepted, on loopback only: every user of this machine may run code as you. --token
+    closes the port to all but simpleflow's own clients of this user; --credentials verifies signatures and allows other
     addresses. What it prints when it answers can be given to eval.
+
+    A server that was killed is started again as it was when no options are given, here and by the first command that
+    needs it.
     """
     if port is None and (credentials is not None or host != "127.0.0.1"):
         raise errors.UsageError("--host and --credentials are about TCP: give --port as well")
@@ -74,21 +90,37 @@ def start(
             "give --credentials FILE, or stay on 127.0.0.1"
         )
     from simpleflow.server import control
+    from simpleflow.server import options as started
 
+    if token and (port is None or credentials is not None):
+        raise errors.UsageError("--token is about a port without --credentials: give --port, and one of the two")
     log.configure()
     return control.start(
-        port=port,
-        host=host,
-        credentials=None if credentials is None else Path(credentials),
-        database=db,
-        limits=limits,
+        started.Options(
+            port=port,
+            host=host,
+            credentials=None if credentials is None else str(Path(credentials).absolute()),
+            database=_path(db),
+            limits=limits,
+            synchronous=synchronous,
+            faults=faults,
+            idle=idle,
+            token=token,
+        ),
         reset=reset,
+        accept_damage=accept_damage,
+        stand_in=stand_in,
         detach=detach,
         say=click.echo,
-        synchronous=synchronous,
-        faults=faults,
-        idle=idle,
     )
+
+
+def _path(db: str | None) -> str | None:
+    if db is None or db == ":memory:":
+        return db
+    if not db:
+        raise errors.UsageError("--db '' names no file: write a path, or :memory:")
+    return str(Path(db).expanduser().absolute())
 
 
 @click.command("server.status")
@@ -121,7 +153,9 @@ def stop(state: context.State) -> int:
 
 @click.command("server.backup")
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--db", metavar="PATH", help="Default: swf.db in the user's data directory.")
+@click.option(
+    "--db", metavar="PATH", help="Default: the database of the server, or swf.db in the user's data directory."
+)
 @context.command_options
 @click.pass_obj
 def backup(state: context.State, path: Path, db: str | None) -> None:
@@ -134,12 +168,40 @@ def backup(state: context.State, path: Path, db: str | None) -> None:
     click.echo(str(path))
 
 
+@click.command("server.restore")
+@click.argument("backup", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.option(
+    "--db", metavar="PATH", help="Default: the database of the server, or swf.db in the user's data directory."
+)
+@click.option("--start/--no-start", default=True, help="Start the service afterwards, with this database.")
+@context.command_options
+@click.pass_obj
+def restore(state: context.State, backup: Path, db: str | None, start: bool) -> None:
+    """Put BACKUP in the database's place, while no server has it; the old files get other names.
+
+    The backup is checked first, and stays as it is.
+    """
+    from simpleflow.server import control
+
+    place, aside = control.restore(backup, database=_path(db))
+    click.echo(f"{place} is restored from {backup}.")
+    if aside is not None:
+        click.echo(f"What was there is {aside} now.")
+    if start:
+        control.start_with(place, click.echo)
+
+
 @click.command("server.check")
-@click.option("--db", metavar="PATH", help="Default: swf.db in the user's data directory.")
+@click.option(
+    "--db", metavar="PATH", help="Default: the database of the server, or swf.db in the user's data directory."
+)
 @context.command_options
 @click.pass_obj
 def check(state: context.State, db: str | None) -> int:
-    """Check the database: what is wrong is printed, a line each, and the exit code is 1."""
+    """Check the database, and the values in folders that it refers to.
+
+    What is wrong is printed, a line each, and the exit code is 1.
+    """
     from simpleflow.server import control
 
     wrong = list(control.check(database=db))

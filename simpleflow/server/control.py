@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import msgspec
 
 from simpleflow.core import errors as core_errors
 
 from . import locks, places
+from . import options as started
 
 #: seconds that a new server gets to answer
 _START = 60.0
@@ -42,53 +43,57 @@ class _Ready(msgspec.Struct, kw_only=True):
 
 
 def start(
-    port: int | None = None,
-    host: str = "127.0.0.1",
-    credentials: Path | None = None,
-    database: str | None = None,
-    limits: str = "data",
-    reset: bool = False,
-    detach: bool = False,
-    say: Callable[[str], object] = print,
+    options: started.Options,
     *,
-    synchronous: str = "full",
-    faults: Sequence[str] = (),
-    idle: float | None = None,
+    reset: bool = False,
+    accept_damage: bool = False,
+    detach: bool = False,
+    stand_in: bool = False,
+    say: Callable[[str], object] = print,
 ) -> int:
     """Run the service until it is told to end, or (``detach``) leave it running; return the exit code.
 
-    Raises SimpleflowError, with nothing half done, when the port or the database is in use, or of a newer version.
+    A server that was killed is started as it was, where no options are given. Raises SimpleflowError, with nothing half
+    done, when the port or the database is in use, or of a newer version.
     """
+    where = places.Places()
     if detach:
-        arguments = _arguments(port, host, credentials, database, limits, synchronous, faults, idle)
-        for line in _spawn(places.Places(), [*arguments, *(["--reset"] if reset else [])]):
+        flags = [*(["--reset"] if reset else []), *(["--accept-damage"] if accept_damage else [])]
+        for line in _spawn(where, [*options.words(), *flags]):
             say(line)
         return 0
     from . import running  # uvicorn and the whole service: only for the process that serves
 
     os.umask(0o077)  # inputs and results of workflows are their owner's
     with _report() as tell:
-        options = running.Options(
-            port=port,
-            host=host,
-            credentials=credentials,
-            database=database,
-            limits=_limits(limits),
-            synchronous="normal" if synchronous == "normal" else "full",
-            reset=reset,
-            faults=tuple(faults),
-            idle=idle,
+        if not reset:
+            options = started.again(options, where)
+        if not stand_in:
+            _relieve(where, options)
+        notes: list[str] = []
+        served = running.Running(
+            options, where, reset=reset, accept_damage=accept_damage, stand_in=stand_in, say=notes.append
         )
-        served = running.Running(options, places.Places())
 
         def ready() -> None:
-            shown = list(running.lines(options, served))
+            shown = [*running.lines(options, served), *notes]
             if not tell(_Ready(lines=shown)):
                 for line in shown:
                     say(line)
 
         served.run(ready)
     return 0
+
+
+def _relieve(where: places.Places, options: started.Options) -> None:
+    """End a server that a command started by itself, where the one that is started now has the same database."""
+    try:
+        found = status()
+    except ServerError:
+        return
+    database = where.database(options.database)
+    if found is not None and found.get("stand_in") and database is not None and found["database"] == str(database):
+        stop()
 
 
 def status() -> dict[str, Any] | None:
@@ -131,30 +136,69 @@ def stop() -> bool:
 
 def backup(path: Path, database: str | None = None) -> None:
     """Copy the database to ``path``, while the service runs or not. Raises SimpleflowError when that fails."""
-    from .store import sqlite
+    from .store import upkeep
 
-    sqlite.backup(_file(database), path)
+    upkeep.backup(_file(database), path)
+
+
+def restore(backup_file: Path, database: str | None = None) -> tuple[Path, Path | None]:
+    """Put a backup in the database's place; return the database, and where the old one lies now.
+
+    Raises SimpleflowError, with everything as it was, while a server has the database, and for a damaged backup.
+    """
+    from .store import upkeep
+
+    place = _file(database)
+    return place, upkeep.restore(backup_file, place)
+
+
+def start_with(database: Path, say: Callable[[str], object]) -> None:
+    """Start the service, detached, with this database: as it was started before, where it had the same one."""
+    where = places.Places()
+    before = started.recorded(where) if where.own() else None
+    if before is None or where.database(before.database) != database:
+        before = started.Options(database=None if database == where.database(None) else str(database), idle=IDLE)
+    for line in _spawn(where, before.words()):
+        say(line)
 
 
 def check(database: str | None = None) -> Iterable[str]:
-    """Give what is wrong with the database, a line each."""
-    from .store import sqlite
+    """Give what is wrong with the database and the values that it refers to, a line each."""
+    from .store import upkeep
 
-    return sqlite.check(_file(database))
+    return upkeep.check(_file(database))
 
 
 def ensure(idle: float = IDLE) -> str:
     """Return the endpoint of this user's service; starts it, detached, when it does not run.
 
-    Of several callers at once, in any number of processes, one starts it and the others wait for that.
+    Of several callers at once, in any number of processes, one starts it and the others wait for that. A server that
+    was killed is started again as it was: with its own database and port.
     """
     where = places.Places()
     where.own(make=True)
-    with locks.held(where.starting):
+    with locks.held(where.starting, _tell):
         # A whole answer, not only a connection: a server about to end because it was idle has counted it.
         if _status_of_one_that_may_end() is None:
-            _spawn(where, ["--idle", str(idle)])
+            _spawn(where, [*_again(where, idle).words(), "--stand-in"])
     return where.endpoint
+
+
+def _tell(line: str) -> None:
+    print(f"simpleflow: {line}", file=sys.stderr, flush=True)
+
+
+def _again(where: places.Places, idle: float) -> started.Options:
+    before = started.recorded(where)
+    if before is None:
+        return started.Options(idle=idle)
+    if started.missing_database(before):
+        raise ServerError(
+            f"the server that had {where.socket} was killed, and its database {before.database} is gone: bring it "
+            f"back, or start a server with another one (simpleflow server start --db FILE). It was started with "
+            f"'{before.line()}'"
+        )
+    return before
 
 
 def _status_of_one_that_may_end() -> dict[str, Any] | None:
@@ -188,50 +232,27 @@ def _ask(path: Path) -> dict[str, Any]:
 
 
 def _file(database: str | None) -> Path:
-    found = places.Places().database(database)
+    """The database that is named, else that of the server which has the socket, or had it when it was killed."""
+    where = places.Places()
+    if database is None and where.own():
+        before = started.recorded(where)
+        database = None if before is None else before.database
+    found = where.database(database)
     if found is None:
-        raise core_errors.UsageError("--db :memory: is no file: name the database's path")
+        raise core_errors.UsageError("--db :memory: is not a file: name the database's path")
     return found
-
-
-def _limits(text: str) -> Literal["data", "aws", "none"]:
-    for known in ("data", "aws", "none"):
-        if text == known:
-            return known
-    raise core_errors.UsageError(f"--limits {text!r}: write data, aws or none")
-
-
-def _arguments(
-    port: int | None,
-    host: str,
-    credentials: Path | None,
-    database: str | None,
-    limits: str,
-    synchronous: str,
-    faults: Sequence[str],
-    idle: float | None,
-) -> list[str]:
-    given: list[tuple[str, object]] = [
-        ("--port", port),
-        ("--host", host if port is not None else None),
-        ("--credentials", None if credentials is None else credentials.absolute()),
-        ("--db", database if database is None or database == ":memory:" else Path(database).expanduser().absolute()),
-        ("--limits", limits),
-        ("--synchronous", synchronous),
-        ("--idle", idle),
-        *(("--fault", each) for each in faults),
-    ]
-    return [text for name, value in given if value is not None for text in (name, str(value))]
 
 
 def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
     """Start a server in a session of its own; return the lines that it says when it answers. Raises ServerError."""
     import subprocess  # only for the command that starts it
 
-    where.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    where.own_data()
     reader, writer = os.pipe()
     try:
-        with os.fdopen(os.open(where.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+        descriptor = os.open(where.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "ab") as log:
+            os.fchmod(descriptor, 0o600)
             process = subprocess.Popen(
                 [sys.executable, "-m", "simpleflow.cli.main", "server.start", *arguments],
                 stdin=subprocess.DEVNULL,

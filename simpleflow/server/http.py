@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hmac
 import logging
 import os
 import time
@@ -57,8 +58,9 @@ class Calls(Protocol):
 class App:
     """A raw ASGI application for ``http_connection.Connection``.
 
-    ``keys`` are the credentials that sign requests on TCP; without them anybody on this machine may call, and the
-    Host header must name a loopback address. Requests on the unix socket are never checked: its mode is 0600.
+    ``keys`` are the credentials that sign requests on TCP. ``token`` is what they must carry instead. Without both
+    anybody on this machine may call. Without keys the Host header must name a loopback address. Requests on the unix
+    socket are never checked: its mode is 0600.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class App:
         host: Calls,
         *,
         keys: auth.Keys | None = None,
+        token: str | None = None,
         provoked: faults.Faults | None = None,
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._host = host
         self._keys = keys
+        self._token = None if token is None else token.encode("latin-1")
         self._faults = provoked
         self._status = status
         self._silent = frozenset(name for name, each in model.load().operations.items() if each.output is None)
@@ -132,18 +136,20 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, connection: Any) -> bytes:
         target = b""
-        poll_id = host = None
+        poll_id = host = token = None
         for name, value in scope["headers"]:
             if name == b"x-amz-target":
                 target = value.removeprefix(_LONG_FORM)
             elif name == b"x-simpleflow-poll":
                 poll_id = value
+            elif name == b"x-simpleflow-token":
+                token = value
             elif name == b"host":
                 host = value if host is None else b"several"
         body = await self._body(scope, receive)
         connection.complete()
         if scope["server"] is not None and scope["server"][1] is not None:
-            self._authenticate(scope, host, body)
+            self._authenticate(scope, host, token, body)
         if scope["method"] != "POST" or scope["path"] != "/":
             raise errors.protocol("UnknownOperationException", "Calls are POST / with the header X-Amz-Target")
         if target.startswith(_EXTENSION):
@@ -213,7 +219,7 @@ class App:
             raise _too_long()
         return body
 
-    def _authenticate(self, scope: Scope, host: bytes | None, body: bytes) -> None:
+    def _authenticate(self, scope: Scope, host: bytes | None, token: bytes | None, body: bytes) -> None:
         if self._keys is not None:
             self._keys.verify(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
             return
@@ -223,6 +229,12 @@ class App:
                 "AccessDeniedException",
                 f"Host {name!r} is refused: without --credentials this service answers to localhost, 127.0.0.1 and "
                 "[::1] only, so that no page in a browser reaches it by a name of its own",
+            )
+        if self._token is not None and not hmac.compare_digest(self._token, token or b""):
+            raise errors.protocol(
+                "AccessDeniedException",
+                "The service was started with --token: it answers to simpleflow's clients of the user who runs it. For "
+                "other SWF clients it has to be started with --credentials FILE",
             )
 
     async def _extension(self, name: bytes, request: dict[str, Any]) -> bytes:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from simpleflow.core import errors as core_errors
+from simpleflow.core import folders
 
 
 class Places:
@@ -16,43 +15,30 @@ class Places:
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         given = os.environ if environment is None else environment
-        #: whether others may have made the runtime folder before us: its name can be guessed
-        self._open_to_all = False
-        runtime, data = given.get("SIMPLEFLOW_RUNTIME_DIR"), given.get("SIMPLEFLOW_DATA_DIR")
-        if runtime:
-            self.runtime = Path(runtime)
-        elif base := given.get("XDG_RUNTIME_DIR"):
-            self.runtime = Path(base) / "simpleflow"
-        else:
-            self.runtime = Path(tempfile.gettempdir()) / f"simpleflow-{os.getuid()}"
-            self._open_to_all = True
-        if data:
-            self.data = Path(data)
-        else:
-            home = given.get("XDG_DATA_HOME")
-            self.data = (Path(home) if home else Path.home() / ".local" / "share") / "simpleflow"
+        self.runtime = folders.runtime(given)
+        self.data = folders.data(given)
         self.socket = (self.runtime / "swf.sock").absolute()
         #: held by the server that has the socket, for as long as it lives
         self.lock = self.socket.with_name("swf.sock.lock")
         #: held by whoever starts a server, or ends an idle one
         self.starting = self.socket.with_name("swf.sock.starting")
+        #: how the server that has the socket was started; it stays when that server is killed
+        self.started = self.socket.with_name("swf.sock.started")
+        #: what requests to the TCP port must carry, with --token
+        self.token = self.socket.with_name("swf.sock.token")
         self.log = self.data / "server.log"
+        #: the values of large fields
+        self.blobs = self.data / "blobs"
+        #: the databases whose histories may refer to them
+        self.databases = self.data / "databases"
 
     def own(self, *, make: bool = False) -> bool:
         """Whether the runtime folder is there, or ``make`` it. Raises UsageError when another could answer for us."""
-        if make:
-            self.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            found = self.runtime.lstat()
-        except FileNotFoundError:
-            return False
-        writable = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o022
-        if self._open_to_all and (found.st_uid != os.getuid() or writable):
-            raise core_errors.UsageError(
-                f"{self.runtime} is another user's, or others may write to it: set SIMPLEFLOW_RUNTIME_DIR to a folder "
-                "of your own"
-            )
-        return True
+        return _own(self.runtime, "SIMPLEFLOW_RUNTIME_DIR", make=make)
+
+    def own_data(self) -> None:
+        """Make the data folder. Raises UsageError when others may change what is in it."""
+        _own(self.data, "SIMPLEFLOW_DATA_DIR", make=True)
 
     @property
     def endpoint(self) -> str:
@@ -63,3 +49,15 @@ class Places:
         if given == ":memory:":
             return None
         return (Path(given).expanduser() if given else self.data / "swf.db").absolute()
+
+
+def _own(folder: Path, variable: str, *, make: bool) -> bool:
+    if make:
+        folders.make(folder)
+    try:
+        flaw = folders.flaw(folder)
+    except FileNotFoundError:
+        return False
+    if flaw is not None:
+        raise core_errors.UsageError(f"{flaw}: set {variable} to a folder that is yours alone")
+    return True

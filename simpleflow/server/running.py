@@ -20,8 +20,10 @@ import uvloop
 from simpleflow import _version
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
+from simpleflow.core import folders
 
-from . import auth, faults, host, http, http_server, locks, places, service
+from . import auth, blobs, faults, host, http, http_server, locks, places, service
+from . import options as started
 from .store import memory, sqlite
 
 logger = logging.getLogger(__name__)
@@ -34,36 +36,35 @@ _PREDECESSOR = 15.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server is run: the options of ``server start``."""
-
-    port: int | None = None
-    host: str = "127.0.0.1"
-    credentials: Path | None = None
-    #: a path, ``:memory:``, or None for the user's
-    database: str | None = None
-    limits: Literal["data", "aws", "none"] = "data"
-    synchronous: Literal["full", "normal"] = "full"
-    reset: bool = False
-    faults: tuple[str, ...] = ()
-    #: seconds after which a server that nobody uses ends; None: never
-    idle: float | None = None
-
-
 class Running:
     """One server. Made, it has its sockets and its database, or an error was raised and nothing is left."""
 
-    def __init__(self, options: Options, where: places.Places) -> None:
+    def __init__(
+        self,
+        options: started.Options,
+        where: places.Places,
+        *,
+        reset: bool = False,
+        accept_damage: bool = False,
+        stand_in: bool = False,
+        say: Callable[[str], object] = lambda line: None,
+    ) -> None:
         if options.port is not None and options.credentials is None and options.host not in _LOOPBACK:
             raise core_errors.UsageError(
                 f"--host {options.host} is reachable by others: give --credentials FILE, or stay on 127.0.0.1"
             )
+        if options.token and (options.port is None or options.credentials is not None):
+            raise core_errors.UsageError(
+                "--token is about a port without --credentials: give --port, and one of --token and --credentials"
+            )
         self._options = options
+        #: whether a command started it by itself: it gives way to a server that a person starts
+        self._stand_in = stand_in
         self._places = where
         self._faults = faults.Faults(options.faults)
         real = clocks.RealClock()
         self._clock: clocks.Clock = faults.JumpingClock(real, self._faults) if self._faults.jumps else real
-        keys = None if options.credentials is None else auth.load(options.credentials, real)
+        keys = None if options.credentials is None else auth.load(Path(options.credentials), real)
         self.database = where.database(options.database)
         self.sockets: list[socket.socket] = []
         with contextlib.ExitStack() as undo:
@@ -72,15 +73,30 @@ class Running:
             undo.callback(os.close, _only_one(where))
             self._keep(http_server.unix_socket(where.socket), undo)
             undo.callback(where.socket.unlink, missing_ok=True)
-            self._service = service.Service(self._store(), self._clock, limits=options.limits)
+            where.own_data()
+            self._service = service.Service(self._store(reset, say), self._clock, limits=options.limits)
+            values = None
+            if self.database is not None:
+                values = blobs.Blobs(where.blobs, where.databases, self.database)
+                values.register()
+            token = started.token(where) if options.token else None
+            # Written last: what a server that was killed left behind stays when this one cannot start.
+            started.record(where, msgspec.structs.replace(options, port=self.port))
+            undo.callback(started.forget, where)
             self._undo = undo.pop_all()
         self._host = host.Host(
             self._service,
             before_commit=self._faults.commit if options.faults else None,
             before_flush=self._faults.flush if self._faults.slow else None,
+            accept_damage=accept_damage,
+            values=values,
         )
         self._app = http.App(
-            self._host, keys=keys, provoked=self._faults if options.faults else None, status=self.status
+            self._host,
+            keys=keys,
+            token=token,
+            provoked=self._faults if options.faults else None,
+            status=self.status,
         )
         self._server = http_server.Server(self._app, look=self._look)
         self._since = real.now()
@@ -91,11 +107,11 @@ class Running:
         self.sockets.append(made)
         undo.callback(made.close)
 
-    def _store(self) -> Any:
+    def _store(self, reset: bool, say: Callable[[str], object]) -> Any:
         if self.database is None:
             return memory.open_memory()
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if self._options.synchronous == "normal" else "FULL"
-        return sqlite.open_file(self.database, synchronous=synchronous, fresh=self._options.reset)
+        return sqlite.open_file(self.database, synchronous=synchronous, fresh=reset, say=say)
 
     @property
     def port(self) -> int | None:
@@ -118,7 +134,10 @@ class Running:
             "open_polls": self._app.open_polls,
             "busy": self._host.busy,
             "idle_stop": self._options.idle,
-            #: what the check after an unclean stop found
+            "stand_in": self._stand_in,
+            #: whether requests to the port must carry the token
+            "token": self._options.token,
+            #: what the check at the start found
             "problems": self._host.problems or [],
         }
 
@@ -190,20 +209,25 @@ def _raise_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def lines(options: Options, running: Running) -> Iterator[str]:
+def lines(options: started.Options, running: Running) -> Iterator[str]:
     """Give what ``server start`` prints when it answers: comments, and the lines to export."""
     status = running.status()
-    place = f"pid {status['pid']}, database {status['database']}"
-    yield f"# The embedded service answers at {status['endpoint']} ({place})."
+    place = f"pid {status['pid']}, database {folders.shown(status['database'])}"
+    yield f"# The embedded service answers at {folders.shown(status['endpoint'])} ({place})."
     if status["synchronous"] == "normal":
         yield "# --synchronous normal: a power cut may lose the last commits; kill -9 loses nothing."
     if status["url"] is None:
         yield "# simpleflow's commands find it by themselves; for other SWF clients start it with --port N."
         return
+    if options.token:
+        yield "# The port answers to simpleflow's own clients of this user only: they send the token that lies beside"
+        yield "# the socket. Other SWF clients need --credentials FILE instead."
+    elif options.credentials is None:
+        yield "# Any credentials are accepted, from this machine only. Every user of this machine may run code as you:"
+        yield "# whoever schedules a task has your workers run it. --token or --credentials FILE closes it to them."
     if options.credentials is None:
-        yield "# Any credentials are accepted, from this machine only: each of its users may start and end workflows."
         yield "export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1"
     else:
-        yield f"# Requests to the port must be signed (SigV4) with a key of {options.credentials}."
+        yield f"# Requests to the port must be signed (SigV4) with a key of {folders.shown(options.credentials)}."
         yield "export AWS_DEFAULT_REGION=us-east-1"
     yield f"export AWS_ENDPOINT_URL_SWF={status['url']}"

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from simpleflow.server import control, running
+from simpleflow.server import control, options, running
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            control.start(port=0, database=line.strip(), say=lambda text: print(text, flush=True))
+            control.start(options.Options(port=0, database=line.strip()), say=lambda text: print(text, flush=True))
             os._exit(0)
         print("pid", pid, flush=True)
 

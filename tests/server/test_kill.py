@@ -15,7 +15,7 @@ import kill_rig
 import machine_checks
 import pytest
 
-from simpleflow.server.store import sqlite
+from simpleflow.server.store import upkeep
 
 #: seconds that an overdue deadline of a server under load may take to fire
 _SLACK = 1.0
@@ -141,7 +141,7 @@ def _loop(server: kill_rig.Server, rounds: int) -> None:
         assert auditor.read(run_id).closed
     client.close()
     server.kill()
-    assert not list(sqlite.check(server.database))
+    assert not list(upkeep.check(server.database))
 
 
 @pytest.mark.needs_processes

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from simpleflow.core import errors as core_errors
-from simpleflow.server import control, http_server, locks, places, running
+from simpleflow.server import control, http_server, locks, options, places, running
 
 pytestmark = pytest.mark.needs_processes
 
@@ -203,7 +203,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> Non
 def test_a_failing_start_of_a_needed_server_says_why(home: home_rig.Home) -> None:
     home.places.data.mkdir(parents=True)
     (home.places.data / "swf.db").write_text("this is no database, but a text of some length" * 100)
-    with pytest.raises(control.ServerError, match="is no database of the embedded service"):
+    with pytest.raises(control.ServerError, match="is not a database of the embedded service"):
         control.ensure()
     assert not home.places.socket.exists()
 
@@ -228,7 +228,7 @@ def test_usage(home: home_rig.Home, words: list[str]) -> None:
 
 def test_other_addresses_need_credentials_however_it_is_started(home: home_rig.Home) -> None:
     with pytest.raises(core_errors.UsageError, match="give --credentials FILE"):
-        running.Running(running.Options(port=0, host="0.0.0.0"), home.places)
+        running.Running(options.Options(port=0, host="0.0.0.0"), home.places)
     assert not home.places.socket.exists()
 
 
@@ -272,9 +272,15 @@ def test_a_runtime_folder_that_others_could_have_made_is_refused(
             where.runtime.rename(tmp_path / "elsewhere")
             where.runtime.symlink_to(tmp_path / "elsewhere")
         os.chown(where.runtime, 12_345, 12_345, follow_symlinks=False)
-    for call in (control.status, control.ensure, lambda: running.Running(running.Options(database=":memory:"), where)):
+    for call in (control.status, control.ensure, lambda: running.Running(options.Options(database=":memory:"), where)):
         with pytest.raises(core_errors.UsageError, match="SIMPLEFLOW_RUNTIME_DIR"):
             call()
     assert os.listdir(where.runtime) == []
     monkeypatch.setenv("SIMPLEFLOW_RUNTIME_DIR", str(where.runtime))
-    assert places.Places().own(), "who names it knows it"
+    with pytest.raises(core_errors.UsageError, match="SIMPLEFLOW_RUNTIME_DIR"):
+        control.status()  # sudo -E names the folder of the user before
+    monkeypatch.delenv("SIMPLEFLOW_RUNTIME_DIR")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    where.runtime.rename(tmp_path / "simpleflow")
+    with pytest.raises(core_errors.UsageError, match="SIMPLEFLOW_RUNTIME_DIR"):
+        control.status()
