@@ -27,8 +27,8 @@ from simpleflow.process import lock_lifeline
 
 from . import code as codes
 from . import config, errors, paths, published, stores, supervisor, work
+from .providers.process import node_folder
 from .providers.process import provider as process_module
-from .providers.process import records
 from .work import NodeStatus
 
 #: seconds for the supervisor to say that manager and service run
@@ -174,7 +174,7 @@ class Cluster:
         self._refuse_while_going_down()
         if not self.is_up or not self.status().failures:
             return False
-        records.write(self.paths.resume, b"")
+        node_folder.write(self.paths.resume, b"")
         return True
 
     def _refuse_while_going_down(self) -> None:
@@ -260,7 +260,7 @@ class Cluster:
         if self.config.provider != "process":
             return "running"
         folder = self.paths.folder / "nodes" / node
-        return "running" if folder.exists() and records.NodeFolder(folder).is_alive() else "terminated"
+        return "running" if folder.exists() and node_folder.NodeFolder(folder).is_alive() else "terminated"
 
     def status(self, *, since: float | None = None) -> Status:
         """Look at the documents; ``since`` (epoch seconds) leaves out machines that ended before."""

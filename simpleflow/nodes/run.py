@@ -19,7 +19,7 @@ from simpleflow.swf.transport import base as transports
 from . import code as codes
 from . import config, control, errors, manager, paths, policy, published, reconcile, service, setups, stores
 from .providers import base as providers
-from .providers.process import records
+from .providers.process import node_folder
 
 #: ours, imported only when a cluster names them; other people's are entry points
 _BUILT_IN = {name: f"simpleflow.nodes.providers.{name}" for name in ("process", "ec2", "ssh")}
@@ -229,7 +229,7 @@ class _Maker:
             self._deciders.change(cluster)
             return self._deciders
         files.folder(where.folder)
-        records.write(where.decider_setup, msgspec.json.encode(setup))
+        node_folder.write(where.decider_setup, msgspec.json.encode(setup))
         self._decider_version = setup.version
         self._deciders = manager.Deciders(
             cluster,

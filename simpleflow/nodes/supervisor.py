@@ -30,8 +30,8 @@ from simpleflow.process import kept, lock_lifeline
 from . import code as codes
 from . import config, paths
 from .providers import process as process_provider
+from .providers.process import node_folder
 from .providers.process import provider as process_module
-from .providers.process import records
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Supervisor:
         files.folder(self._paths.logs)
         # A manager that is started again must not depend on what became of the user's file meanwhile.
         own = codes.resolved_file(loaded.config, Path(loaded.path).parent)
-        records.write(self._paths.file, msgspec.json.encode(own))
+        node_folder.write(self._paths.file, msgspec.json.encode(own))
         self._manager = kept.Tethered(
             "manager",
             [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(self._paths.file)],
@@ -127,7 +127,7 @@ class Supervisor:
         try:
             self._sweep(0.5)
             self._clean()
-            records.write(self._paths.resume, b"")
+            node_folder.write(self._paths.resume, b"")
             self._metadata.start()
             self._up = msgspec.structs.replace(self._up, metadata=self._metadata.url)
             while not self._signals:
@@ -157,7 +157,7 @@ class Supervisor:
         )
         if up != self._up or not self._paths.up.exists():
             try:
-                records.write(self._paths.up, msgspec.json.encode(up))
+                node_folder.write(self._paths.up, msgspec.json.encode(up))
                 self._up = up
             except OSError as error:
                 logger.error("%s was not written: %s", self._paths.up, error, extra={"action": "up"})
@@ -180,7 +180,7 @@ class Supervisor:
         while True:
             hurry = signal.SIGINT in self._signals
             try:
-                records.write(self._paths.ending, b"hurry" if hurry else b"drain")
+                node_folder.write(self._paths.ending, b"hurry" if hurry else b"drain")
             except OSError as error:
                 # Not a reason to end the nodes: the next turn tries again.
                 logger.error("%s was not written: %s", self._paths.ending, error, extra={"action": "down"})
@@ -208,7 +208,7 @@ class Supervisor:
         self._paths.ending.unlink(missing_ok=True)
         unsettled = self._unsettled()
         for each in sorted((self._folder / "nodes").glob("*")):
-            if each.name not in unsettled and not records.NodeFolder(each).is_alive():
+            if each.name not in unsettled and not node_folder.NodeFolder(each).is_alive():
                 shutil.rmtree(each, ignore_errors=True)
 
     def _unsettled(self) -> set[str]:

@@ -14,9 +14,9 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import config, control, drain, metadata, setups
-from simpleflow.nodes.agent import Agent, OrphanWatch
-from simpleflow.nodes.providers.process import MetadataServer, records
+from simpleflow.nodes import config, control, drain, setups
+from simpleflow.nodes.agent import Agent, OrphanWatch, metadata_client
+from simpleflow.nodes.providers.process import MetadataServer, node_folder
 
 from . import doubles
 
@@ -59,9 +59,9 @@ class Node:
         self.store = doubles.MemoryStore()
         self.server = MetadataServer(str(folder))
         self.server.start()
-        self.files = records.NodeFolder(folder / "nodes" / "n-1")
+        self.files = node_folder.NodeFolder(folder / "nodes" / "n-1")
         self.files.create(
-            records.Record(
+            node_folder.Record(
                 id="n-1",
                 attempt="a-1",
                 profile="small",
@@ -79,7 +79,7 @@ class Node:
         self.own()
         self.agent = Agent(
             msgspec.structs.replace(setup, times=times),
-            metadata.Metadata({metadata.ENDPOINT_VARIABLE: f"{self.server.url}/n-1/"}),
+            metadata_client.Metadata({metadata_client.ENDPOINT_VARIABLE: f"{self.server.url}/n-1/"}),
             self.store,
             dict(os.environ),
             clocks.RealClock(),
@@ -195,7 +195,7 @@ def test_a_notice_tells_the_workers_its_deadline_and_ends_in_time(node: Node) ->
     node.until(lambda: node.document().task_lists[0].running != ())
     deadline = time.time() + 6
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(deadline))
-    records.write(node.files.notice, f'{{"action":"terminate","time":"{moment}"}}'.encode())
+    node_folder.write(node.files.notice, f'{{"action":"terminate","time":"{moment}"}}'.encode())
     node.until(lambda: node.agent.state is drain.DrainState.ENDED)
     told = msgspec.json.decode((node.folder / "told").read_bytes().splitlines()[0])
     assert told == {"stop_polling": True, "deadline": pytest.approx(int(deadline) - 4.5)}

@@ -12,9 +12,9 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
-from simpleflow.nodes import billing, demand, metadata, work
-from simpleflow.nodes.agent import report
-from simpleflow.nodes.providers.process import MetadataServer, records
+from simpleflow.nodes import billing, demand, work
+from simpleflow.nodes.agent import metadata_client, report
+from simpleflow.nodes.providers.process import MetadataServer, node_folder
 
 from . import doubles
 from .test_reconcile import run_until_empty
@@ -198,10 +198,10 @@ def test_a_report_draws_a_machines_moments_beside_the_providers(ahead: float, tm
 def test_a_notice_is_measured_by_the_clock_of_the_one_that_gives_it(tmp_path: Path) -> None:
     server = MetadataServer(str(tmp_path))
     server.start()
-    folder = records.NodeFolder(tmp_path / "nodes" / "n-1")
-    folder.create(records.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="x", tags={}))
+    folder = node_folder.NodeFolder(tmp_path / "nodes" / "n-1")
+    folder.create(node_folder.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="x", tags={}))
     end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
-    records.write(folder.notice, f'{{"action":"terminate","time":"{end}"}}'.encode())
-    seen = metadata.Metadata({metadata.ENDPOINT_VARIABLE: f"{server.url}/n-1/"})
+    node_folder.write(folder.notice, f'{{"action":"terminate","time":"{end}"}}'.encode())
+    seen = metadata_client.Metadata({metadata_client.ENDPOINT_VARIABLE: f"{server.url}/n-1/"})
     assert seen.notice(90.0) == pytest.approx(60.0, abs=10.0)
     server.stop()

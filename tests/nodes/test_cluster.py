@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from simpleflow.nodes import supervisor
-from simpleflow.nodes.providers.process import records
+from simpleflow.nodes.providers.process import node_folder
 
 from .rig import BRIEF, FLOORS, WIDE, Rig, dead, handles
 
@@ -164,4 +164,6 @@ def test_another_manager_takes_over_and_without_any_the_nodes_end_themselves(rig
     with rig.paused(first):  # a dead one would be started again
         second.terminate()
         assert json.loads(second.communicate(timeout=WIDE)[0]) == {"manager": "ended", "code": 0}
-        rig.until("without a manager they end", lambda: not any(records.NodeFolder(each).is_alive() for each in agents))
+        rig.until(
+            "without a manager they end", lambda: not any(node_folder.NodeFolder(each).is_alive() for each in agents)
+        )

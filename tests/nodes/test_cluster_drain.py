@@ -12,7 +12,7 @@ import pytest
 
 from simpleflow.client import connect
 from simpleflow.nodes import clusters
-from simpleflow.nodes.providers.process import records
+from simpleflow.nodes.providers.process import node_folder
 
 from .rig import FROM_ZERO, ROOT, WIDE, Gate, Rig
 
@@ -76,7 +76,7 @@ def mark(rig: Rig, node: str) -> None:
     manager = rig.cluster.up.manager
     assert manager
     with rig.paused(manager):
-        records.NodeFolder(rig.cluster.paths.folder / "nodes" / node).set_tag("simpleflow:drain.1", "1")
+        node_folder.NodeFolder(rig.cluster.paths.folder / "nodes" / node).set_tag("simpleflow:drain.1", "1")
         rig.until("the agent saw the mark", seen)
 
 

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from simpleflow.core import documents
-from simpleflow.nodes import clusters, config, policy, status, supervisor
+from simpleflow.nodes import clusters, config, policy, supervisor
+from simpleflow.nodes.agent import channel
 from simpleflow.nodes.providers import base
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md").read_text()
@@ -75,7 +76,7 @@ def test_the_times_of_the_page_are_those_of_the_presets() -> None:
         ("`ledger/INSTANCE.json`, by the manager", documents.LedgerEntry),
         ("`cluster.json`, by `up`", documents.ClusterDocument),
         ("### What starts an agent", documents.NodeSetup),
-        ("Worker to agent, on every change", status.WorkerStatus),
+        ("Worker to agent, on every change", channel.WorkerStatus),
     ],
 )
 def test_a_document_of_the_page_is_one_of_ours_with_every_field(after: str, kind: type[msgspec.Struct]) -> None:

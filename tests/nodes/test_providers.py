@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import errors, metadata, setups
+from simpleflow.nodes import errors, setups
+from simpleflow.nodes.agent import metadata_client
 from simpleflow.nodes.providers import fake
-from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider, records
+from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider, node_folder
 from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import lock_lifeline
 
@@ -63,8 +64,8 @@ class Local:
         )
         self.provider = ProcessProvider("demo", str(folder), {"small": setup})
 
-    def see(self, node: str) -> metadata.Metadata:
-        return metadata.Metadata({metadata.ENDPOINT_VARIABLE: f"{self.metadata.url}/{node}/"})
+    def see(self, node: str) -> metadata_client.Metadata:
+        return metadata_client.Metadata({metadata_client.ENDPOINT_VARIABLE: f"{self.metadata.url}/{node}/"})
 
     def close(self) -> None:
         process_module.end_processes(process_module.node_processes(str(self.folder)), 0.2)
@@ -117,7 +118,7 @@ def wait_for(what: str, condition: object, seconds: float = 120.0) -> None:
 @pytest.mark.needs_processes
 def test_a_killed_node_is_terminated_in_the_next_list_whoever_asks(local: Local) -> None:
     node = launch(local)[0]
-    pid = records.NodeFolder(local.folder / "nodes" / node).pid
+    pid = node_folder.NodeFolder(local.folder / "nodes" / node).pid
     assert pid is not None
     other = ProcessProvider("demo", str(local.folder), {})
     assert [each.state for each in other.list().instances] == ["running"]
@@ -139,15 +140,15 @@ def test_nodes_end_when_the_lifeline_is_let_go(local: Local) -> None:
 @pytest.mark.needs_processes
 def test_a_successor_cannot_give_an_attempt_up_while_its_creator_is_inside_the_call(local: Local) -> None:
     (local.folder / "attempts").mkdir()
-    with records.locked(local.folder / "attempts" / "a-9.lock"):
+    with node_folder.locked(local.folder / "attempts" / "a-9.lock"):
         assert local.provider.attempt_over("a-9") is False
     assert local.provider.attempt_over("a-9") is True
 
 
 def test_metadata_needs_a_token_and_follows_tags_and_notices(local: Local) -> None:
-    folder = records.NodeFolder(local.folder / "nodes" / "n-1")
+    folder = node_folder.NodeFolder(local.folder / "nodes" / "n-1")
     folder.create(
-        records.Record(
+        node_folder.Record(
             id="n-1",
             attempt="a",
             profile="small",
@@ -167,7 +168,7 @@ def test_metadata_needs_a_token_and_follows_tags_and_notices(local: Local) -> No
     assert (seen.drain_generation(), seen.notice(90.0)) == (0, None)
     folder.set_tag("simpleflow:drain.3", "1")
     soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 30))
-    records.write(folder.notice, f'{{"action":"terminate","time":"{soon}"}}'.encode())
+    node_folder.write(folder.notice, f'{{"action":"terminate","time":"{soon}"}}'.encode())
     assert (seen.drain_generation(), seen.notice(90.0)) == (3, pytest.approx(30.0, abs=5.0))
     assert seen.notice(20.0) == 20.0
     assert "instance-id" in (seen.get("latest/meta-data") or "")
@@ -176,8 +177,10 @@ def test_metadata_needs_a_token_and_follows_tags_and_notices(local: Local) -> No
 
 
 def test_an_expired_token_is_renewed(local: Local) -> None:
-    folder = records.NodeFolder(local.folder / "nodes" / "n-1")
-    folder.create(records.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="process", tags={}))
+    folder = node_folder.NodeFolder(local.folder / "nodes" / "n-1")
+    folder.create(
+        node_folder.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="process", tags={})
+    )
     seen = local.see("n-1")
     assert seen.instance_id() == "n-1"
     local.metadata._tokens.clear()
@@ -203,14 +206,16 @@ def test_no_thread_of_the_metadata_server_stays(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_was_dropped_meanwhile_is_made_anew_and_silence_is_an_error(local: Local) -> None:
-    folder = records.NodeFolder(local.folder / "nodes" / "n-1")
-    folder.create(records.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="process", tags={}))
+    folder = node_folder.NodeFolder(local.folder / "nodes" / "n-1")
+    folder.create(
+        node_folder.Record(id="n-1", attempt="a", profile="p", launched=0.0, instance_type="process", tags={})
+    )
     seen = local.see("n-1")
     assert seen.instance_id() == "n-1"
     mine, other = socket.socketpair()
     seen._connection.sock = mine
     other.close()
     assert seen.instance_id() == "n-1"
-    nowhere = metadata.Metadata({metadata.ENDPOINT_VARIABLE: "http://127.0.0.1:9/n-1"})
+    nowhere = metadata_client.Metadata({metadata_client.ENDPOINT_VARIABLE: "http://127.0.0.1:9/n-1"})
     with pytest.raises(errors.NodesError, match="does not answer"):
         nowhere.instance_id()

@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from simpleflow.nodes import errors, setups, status
+from simpleflow.nodes import errors, setups
+from simpleflow.nodes.agent import channel as channels
 from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider
 from simpleflow.process import Supervisor, kept
 
@@ -110,7 +111,7 @@ def test_the_supervisor_of_deciders_and_workers_survives_a_start_that_is_refused
 
 def test_an_agent_without_a_free_file_descriptor_accepts_its_worker_later(tmp_path: Path) -> None:
     selector = selectors.DefaultSelector()
-    channel = status.Channel(tmp_path / "s", selector)
+    channel = channels.Channel(tmp_path / "s", selector)
     worker = socket.socket(socket.AF_UNIX)
     worker.connect(str(tmp_path / "s"))
     worker.sendall(b'{"pid": 1, "task_list": "light", "polling": true}\n')

@@ -12,9 +12,11 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock, documents
-from simpleflow.nodes import metadata, stores
+from simpleflow.nodes import stores
 from simpleflow.nodes.agent import Agent
 from simpleflow.process import lock_lifeline
+
+from . import metadata_client
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +32,9 @@ def main(arguments: list[str]) -> int:
         from simpleflow.nodes.agent import deciders  # the manager's half, which workers' machines need not load
 
         return deciders.DeciderAgent(setup, options.setup, os.environ, clock.RealClock()).run()
-    agent = Agent(setup, metadata.Metadata(os.environ), stores.open_store(setup.store), os.environ, clock.RealClock())
+    agent = Agent(
+        setup, metadata_client.Metadata(os.environ), stores.open_store(setup.store), os.environ, clock.RealClock()
+    )
     signal.signal(signal.SIGTERM, agent.end_soon)
     signal.signal(signal.SIGINT, agent.end_soon)
     return agent.run()

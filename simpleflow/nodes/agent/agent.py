@@ -18,10 +18,11 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import config, drain, status, tags
-from simpleflow.nodes import metadata as metadata_module
+from simpleflow.nodes import config, drain, tags
 from simpleflow.process import kept
 
+from . import channel as channels
+from . import metadata_client as metadata_module
 from . import orphan, report
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _FAREWELL = 5.0
 class _Worker:
     """One (profile, task list) pair: the worker process and its channel."""
 
-    def __init__(self, task_list: str, slots: int, child: kept.Tethered, channel: status.Channel) -> None:
+    def __init__(self, task_list: str, slots: int, child: kept.Tethered, channel: channels.Channel) -> None:
         self.task_list = task_list
         self.slots = slots
         self.child = child
@@ -126,7 +127,7 @@ class Agent:
 
     def _worker(self, task_list: str, slots: int, number: int, environment: Mapping[str, str]) -> _Worker:
         path = self._sockets / f"{number}.sock"
-        channel = status.Channel(path, self._selector)
+        channel = channels.Channel(path, self._selector)
         child = kept.Tethered(
             f"worker of '{task_list}'",
             self._command(self._setup, task_list, slots),

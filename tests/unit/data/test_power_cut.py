@@ -12,7 +12,7 @@ import pytest
 
 from simpleflow.data import files, jumbo
 from simpleflow.data.blobs import file
-from simpleflow.nodes.providers.process import records
+from simpleflow.nodes.providers.process import node_folder
 
 from . import powercut
 
@@ -54,13 +54,13 @@ class Client:
         elif what == "setup":
             files.folder(self.root / "data/clusters/c")
             path = self.root / "data/clusters/c/decider.json"
-            self.acknowledge("data/clusters/c/decider.json", content, lambda: records.write(path, content))
+            self.acknowledge("data/clusters/c/decider.json", content, lambda: node_folder.write(path, content))
         else:
             name = f"n-{self.chance.randrange(5)}"
-            node = records.NodeFolder(self.root / "data/nodes" / name)
+            node = node_folder.NodeFolder(self.root / "data/nodes" / name)
             if not node.path.exists():
                 files.folder(node.path.parent)
-                record = records.Record(
+                record = node_folder.Record(
                     id=name, attempt="a", profile="p", launched=0.0, instance_type="t", tags={"x": "y"}
                 )
                 node.create(record)

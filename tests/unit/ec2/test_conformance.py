@@ -7,7 +7,8 @@ import time
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import config, metadata
+from simpleflow.nodes import config
+from simpleflow.nodes.agent import metadata_client
 from simpleflow.nodes.providers import ec2
 from simpleflow.testing import cloud as emulated
 from tests.nodes.conformance import suite
@@ -22,7 +23,7 @@ class TestEc2(suite.ProviderConformance):
         fresh: emulated.Cloud,
     ) -> suite.Harness:
         def marks(instance: str) -> int:
-            seen = metadata.Metadata({"AWS_EC2_METADATA_SERVICE_ENDPOINT": fresh.metadata_endpoint(instance)})
+            seen = metadata_client.Metadata({"AWS_EC2_METADATA_SERVICE_ENDPOINT": fresh.metadata_endpoint(instance)})
             return seen.drain_generation()
 
         return suite.Harness(

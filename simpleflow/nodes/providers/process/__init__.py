@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simpleflow.nodes.providers import base
 
-from .metadata import MetadataServer
+from .metadata_server import MetadataServer
 from .provider import ProcessProvider
 
 __all__ = ["MetadataServer", "ProcessProvider", "create"]

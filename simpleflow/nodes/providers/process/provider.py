@@ -19,7 +19,7 @@ from simpleflow.data import files
 from simpleflow.nodes import errors, tags
 from simpleflow.nodes.providers import base
 
-from . import records
+from . import node_folder
 
 #: seconds between TERM and KILL of a node that is terminated
 KILL_AFTER = 0.5
@@ -45,7 +45,7 @@ class ProcessProvider:
                 f"profile '{spec.profile}' is unknown to this provider; known: {', '.join(sorted(self._setups))}"
             )
         endpoint = self._metadata_endpoint()
-        with records.locked(self._lock(spec.attempt)) as lock:
+        with node_folder.locked(self._lock(spec.attempt)) as lock:
             if os.read(lock, 4) == b"void":
                 raise errors.ProviderRefused(
                     f"attempt {spec.attempt} was given up by a successor; nothing was launched"
@@ -73,8 +73,8 @@ class ProcessProvider:
 
     def _start(self, spec: base.LaunchSpec, number: int, endpoint: str) -> base.Instance:
         node_id = f"{spec.attempt}-{number}"
-        folder = records.NodeFolder(self._nodes / node_id)
-        record = records.Record(
+        folder = node_folder.NodeFolder(self._nodes / node_id)
+        record = node_folder.Record(
             id=node_id,
             attempt=spec.attempt,
             profile=spec.profile,
@@ -89,7 +89,7 @@ class ProcessProvider:
         )
         folder.create(record)
         setup = self._setups[spec.profile]
-        records.write(folder.setup, msgspec.json.encode(setup))
+        node_folder.write(folder.setup, msgspec.json.encode(setup))
         environment = {
             **os.environ,
             **setup.environment,
@@ -97,7 +97,7 @@ class ProcessProvider:
             "SIMPLEFLOW_NODE_ID": node_id,
             "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
         }
-        with records.locked(folder.alive) as alive, files.log(folder.log) as log:
+        with node_folder.locked(folder.alive) as alive, files.log(folder.log) as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "simpleflow.nodes.agent", "--setup", str(folder.setup)],
                 stdin=subprocess.DEVNULL,
@@ -113,7 +113,7 @@ class ProcessProvider:
 
     @staticmethod
     def _instance(
-        record: records.Record, state: base.State, all_tags: Mapping[str, str] | None = None
+        record: node_folder.Record, state: base.State, all_tags: Mapping[str, str] | None = None
     ) -> base.Instance:
         return base.Instance(
             id=record.id,
@@ -131,13 +131,13 @@ class ProcessProvider:
         self._children = [child for child in self._children if child.poll() is None]
         found = []
         for path in sorted(self._nodes.iterdir()) if self._nodes.exists() else ():
-            folder = records.NodeFolder(path)
+            folder = node_folder.NodeFolder(path)
             record = folder.record()
             if record is not None:
                 found.append(self._instance(record, self._state(folder, record), folder.all_tags()))
         return base.Listing(instances=tuple(found), begun=begun)
 
-    def _state(self, folder: records.NodeFolder, record: records.Record) -> base.State:
+    def _state(self, folder: node_folder.NodeFolder, record: node_folder.Record) -> base.State:
         if folder.is_alive():
             return "stopping" if folder.ending else "running"
         if folder.pid is None and self._in_flight(record.attempt):
@@ -146,7 +146,7 @@ class ProcessProvider:
 
     def _in_flight(self, attempt: str) -> bool:
         try:
-            with records.locked(self._lock(attempt), wait=False):
+            with node_folder.locked(self._lock(attempt), wait=False):
                 return False
         except BlockingIOError:
             return True
@@ -154,7 +154,7 @@ class ProcessProvider:
     def attempt_over(self, attempt: str) -> bool:
         """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
         try:
-            with records.locked(self._lock(attempt), wait=False) as lock:
+            with node_folder.locked(self._lock(attempt), wait=False) as lock:
                 os.pwrite(lock, b"void", 0)
                 return True
         except BlockingIOError:
@@ -173,7 +173,7 @@ class ProcessProvider:
         path = self._nodes / instance_id
         if not path.exists():
             return
-        folder = records.NodeFolder(path)
+        folder = node_folder.NodeFolder(path)
         folder.set_ending()
         end_processes(node_processes(str(self._folder), instance_id), KILL_AFTER)
         self._children = [child for child in self._children if child.poll() is None]
@@ -186,11 +186,11 @@ class ProcessProvider:
             return ""
         return "\n".join(lines[-LOG_LINES:])
 
-    def _folder_of(self, instance_id: str) -> records.NodeFolder:
+    def _folder_of(self, instance_id: str) -> node_folder.NodeFolder:
         path = self._nodes / instance_id
         if not path.exists():
             raise errors.ProviderRefused(f"node '{instance_id}' does not exist; `sfnodes status` lists those that do")
-        return records.NodeFolder(path)
+        return node_folder.NodeFolder(path)
 
     def _lock(self, attempt: str) -> Path:
         files.folder(self._attempts)

@@ -16,7 +16,7 @@ from simpleflow.core import documents
 from simpleflow.data import files
 from simpleflow.nodes import config, errors, tags
 from simpleflow.nodes.providers import base
-from simpleflow.nodes.providers.process import records
+from simpleflow.nodes.providers.process import node_folder
 
 #: machines that are asked at once
 PARALLEL = 16
@@ -74,7 +74,7 @@ class SshProvider:
         if spec.profile not in self._setups or spec.profile not in self._profiles:
             known = ", ".join(sorted(self._profiles))
             raise errors.ProviderRefused(f"profile '{spec.profile}' is unknown to this provider; known: {known}")
-        with records.locked(self._lock(spec.attempt)) as lock, records.locked(self._placing):
+        with node_folder.locked(self._lock(spec.attempt)) as lock, node_folder.locked(self._placing):
             if os.read(lock, 4) == b"void":
                 raise errors.ProviderRefused(
                     f"attempt {spec.attempt} was given up by a successor; nothing was launched"
@@ -150,7 +150,7 @@ class SshProvider:
     def attempt_over(self, attempt: str) -> bool:
         """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
         try:
-            with records.locked(self._lock(attempt), wait=False) as lock:
+            with node_folder.locked(self._lock(attempt), wait=False) as lock:
                 os.pwrite(lock, b"void", 0)
                 return True
         except BlockingIOError:
@@ -199,7 +199,7 @@ class SshProvider:
 
     def _free(self, attempt: str) -> bool:
         try:
-            with records.locked(self._lock(attempt), wait=False):
+            with node_folder.locked(self._lock(attempt), wait=False):
                 return True
         except BlockingIOError:
             return False
@@ -268,7 +268,7 @@ class SshProvider:
         return msgspec.json.decode(path.read_bytes(), type=Placed) if path.exists() else None
 
     def _write(self, placed: Placed) -> None:
-        records.write(self._placed / f"{placed.id}.json", msgspec.json.encode(placed))
+        node_folder.write(self._placed / f"{placed.id}.json", msgspec.json.encode(placed))
 
     def _lock(self, attempt: str) -> Path:
         return self._attempts / f"{attempt}.lock"

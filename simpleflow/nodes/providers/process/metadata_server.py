@@ -17,7 +17,7 @@ import msgspec
 
 from simpleflow.data import files
 
-from . import records
+from . import node_folder
 
 #: longest life of a token, seconds
 TOKEN_LIFE = 21600
@@ -57,7 +57,7 @@ class MetadataServer:
         """Begin to serve; the URL is readable when this returns."""
         files.folder(self._folder)
         self._thread.start()
-        records.write(self._folder / "metadata.url", self.url.encode())
+        node_folder.write(self._folder / "metadata.url", self.url.encode())
 
     def stop(self) -> None:
         """Stop serving."""
@@ -86,14 +86,14 @@ class MetadataServer:
         if self._tokens.get(token, 0.0) < time.monotonic():
             return _answer(request, 401, "")
         node, _, path = request.path.lstrip("/").partition("/")
-        folder = records.NodeFolder(self._folder / "nodes" / node)
+        folder = node_folder.NodeFolder(self._folder / "nodes" / node)
         text = None
         if node and "/" not in node and node not in {".", ".."}:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 text = self._lookup(folder, path.rstrip("/").lstrip("/"))
         return _answer(request, 404 if text is None else 200, text or "")
 
-    def _lookup(self, folder: records.NodeFolder, path: str) -> str | None:
+    def _lookup(self, folder: node_folder.NodeFolder, path: str) -> str | None:
         record = folder.record()
         if record is None:
             return None
