@@ -10,8 +10,9 @@ import click
 import msgspec
 
 from simpleflow.core import text
-from simpleflow.nodes import billing, clusters, config, guards, policy
+from simpleflow.nodes import billing, clusters, config
 from simpleflow.nodes import work as works
+from simpleflow.nodes.policy import decide, guards
 
 from . import output
 
@@ -53,7 +54,7 @@ def money(amount: int, currency: str) -> str:
 
 
 def plan(
-    decided: policy.Plan, cluster: config.ClusterConfig, as_json: bool, stacks: Mapping[str, Any] | None = None
+    decided: decide.Plan, cluster: config.ClusterConfig, as_json: bool, stacks: Mapping[str, Any] | None = None
 ) -> None:
     """The stack part (ec2), and the nodes part, each line with its reason."""
     if as_json:

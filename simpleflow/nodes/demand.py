@@ -13,7 +13,8 @@ from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import config, policy
+from . import config
+from .policy import decide
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def _weight(row: documents.RunRow) -> tuple[bool, int, int]:
 
 def by_list(
     rows: Iterable[documents.RunRow], task_lists: Iterable[str], pending: Mapping[str, int | None]
-) -> tuple[policy.Demand, ...]:
+) -> tuple[decide.Demand, ...]:
     """Add the open runs' rows up by task list: every list of the cluster, and those that only programs name."""
     scheduled: dict[str, int] = {}
     foreseen: dict[str, int] = {}
@@ -177,7 +178,7 @@ def by_list(
             target = scheduled if each.state == "scheduled" else foreseen
             target[each.task_list] = target.get(each.task_list, 0) + each.count
     return tuple(
-        policy.Demand(
+        decide.Demand(
             task_list=name,
             scheduled=scheduled.get(name, 0),
             foreseen=foreseen.get(name, 0),

@@ -14,7 +14,8 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import billing, config, demand, guards, model, policy, sightings
+from . import billing, config, demand, model, sightings
+from .policy import decide, guards
 from .providers import base as providers
 
 logger = logging.getLogger(__name__)
@@ -205,7 +206,7 @@ class Observer:
 
     def snapshot(
         self, control: documents.Control, listing: providers.Listing, now: float, *, ending: bool
-    ) -> policy.Snapshot:
+    ) -> decide.Snapshot:
         """Put everything together."""
         nodes = tuple(self._node(row, control, listing, now) for row in control.rows)
         launching: dict[str, int] = {}
@@ -217,7 +218,7 @@ class Observer:
             reason = guards.paused(self._cluster, control, name)
             if reason:
                 paused[name] = reason
-        return policy.Snapshot(
+        return decide.Snapshot(
             now=now,
             cluster=self._cluster,
             nodes=nodes,

@@ -20,7 +20,8 @@ from simpleflow.core import errors as core_errors
 from simpleflow.core import text as texts
 from simpleflow.data.blobs import base as blobs
 
-from . import billing, config, control, errors, guards, observe, policy, tags
+from . import billing, config, control, errors, observe, tags
+from .policy import decide, guards
 from .providers import base as providers
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Reconciler:
         self._skew = 0.0
         #: machines with neither row nor intent, and when (monotonic) they were first seen
         self._orphans: dict[str, float] = {}
-        self.plan: policy.Plan = policy.Plan()
+        self.plan: decide.Plan = decide.Plan()
         #: why something that was wanted is not done, as it was logged last
         self._noted: tuple[str, ...] = ()
         #: what cannot be done now, by what it is about
@@ -111,14 +112,14 @@ class Reconciler:
         said = tuple(self._troubles[key] for key in sorted(self._troubles))[:_MOST_TROUBLES]
         self.file.replace(msgspec.structs.replace(self.file.known, troubles=said))
 
-    def look(self) -> policy.Plan:
+    def look(self) -> decide.Plan:
         """Observe and decide, without acting: `sfnodes plan`."""
         document = self.file.read()
         listing = self._provider.list()
         self.observer.read_documents()
         self.observer.read_runs()
         self.observer.read_pending()
-        return policy.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
+        return decide.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
 
     def steps(self) -> Iterator[str]:
         """Yield the name of each step after it was done."""
@@ -150,7 +151,7 @@ class Reconciler:
         self.observer.forget_old(self.file.known)
         yield "observe"
         snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
-        self.plan = policy.decide(snapshot)
+        self.plan = decide.decide(snapshot)
         yield "decide"
         yield from self._act(listing)
         self._write_troubles()
@@ -293,7 +294,7 @@ class Reconciler:
         terminates = list(plan.terminates)
         if self.ending and self.hurry:
             terminates += [
-                policy.Item(instance=row.instance, profile=row.profile, reason="down, at once") for row in document.rows
+                decide.Item(instance=row.instance, profile=row.profile, reason="down, at once") for row in document.rows
             ]
         for item in terminates:
             if item.instance in plan.boot_failures:
@@ -317,7 +318,7 @@ class Reconciler:
         yield from self._marks(listing)
         yield from self._terminate(listing)
 
-    def _boot_failure(self, document: documents.Control, item: policy.Item) -> documents.Control:
+    def _boot_failure(self, document: documents.Control, item: decide.Item) -> documents.Control:
         row = control.row_of(document, item.instance)
         if row is None or row.counted:
             return document
@@ -325,7 +326,7 @@ class Reconciler:
         document = guards.failed(document, item.profile, self._image(item.profile), log, order=row.order)
         return control.count(document, item.instance)
 
-    def _log(self, plan: policy.Plan) -> None:
+    def _log(self, plan: decide.Plan) -> None:
         # Counts and amounts change at every pass; what is said does not.
         said = tuple(_NUMBERS.sub("", note) for note in plan.notes)
         if said != self._noted:
@@ -338,7 +339,7 @@ class Reconciler:
             for item in items:
                 logger.info("%s %s: %s", name, item.instance, item.reason, extra={"action": name})
 
-    def _intent(self, launch: policy.Launch, now: float) -> documents.Intent:
+    def _intent(self, launch: decide.Launch, now: float) -> documents.Intent:
         return documents.Intent(
             id=f"{self.cluster.cluster}-{secrets.token_hex(5)}",
             kind="launch",

@@ -17,7 +17,8 @@ from simpleflow.data import files
 from simpleflow.swf.transport import base as transports
 
 from . import code as codes
-from . import config, control, errors, manager, paths, policy, published, reconcile, service, setups, stores
+from . import config, control, errors, manager, paths, published, reconcile, service, setups, stores
+from .policy import decide
 from .providers import base as providers
 from .providers.process import node_folder
 
@@ -261,11 +262,11 @@ class _Maker:
 
 def plan_now(
     loaded: config.LoadedCluster, environment: Mapping[str, str], transport: transports.Transport
-) -> policy.Plan:
+) -> decide.Plan:
     """The plan that the manager would make now, without acting: documents and lists are only read."""
     try:
         reconciler = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
     except errors.ProviderRefused as refused:
         # On ec2, before the first `up`: nobody manages anything yet.
-        return policy.Plan(notes=(str(refused),))
+        return decide.Plan(notes=(str(refused),))
     return reconciler.look()

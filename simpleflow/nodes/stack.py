@@ -13,8 +13,9 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents as documents_module
 from simpleflow.data.blobs import s3
 
-from . import bundle, config, control, errors, guards, published, stack_change, tags
+from . import bundle, config, control, errors, published, stack_change, tags
 from . import code as codes
+from .policy import guards
 from .providers import ec2
 from .providers.ec2 import account as accounts
 from .providers.ec2 import bucket as buckets

@@ -12,7 +12,8 @@ import msgspec
 from simpleflow.core import documents
 from simpleflow.data.blobs import base as blobs
 
-from . import config, cost, demand, guards, model, policy
+from . import config, demand, model
+from .policy import cost, decide, guards
 
 #: seconds that two clocks may differ before a report corrects one: storing takes a moment, and some stores round
 _CLOSE = 10.0
@@ -180,5 +181,5 @@ def _notes(
     cluster: config.ClusterConfig, control: documents.Control, wanted: Mapping[str, Mapping[str, int]]
 ) -> tuple[str, ...]:
     paused = (guards.paused(cluster, control, name) for name in sorted(cluster.profiles))
-    unserved = policy.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
+    unserved = decide.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
     return (*dict.fromkeys(reason for reason in paused if reason), *control.troubles, *unserved)

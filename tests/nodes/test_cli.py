@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from simpleflow.cli import sfnodes
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, policy, stores, supervisor
+from simpleflow.nodes import clusters, stores, supervisor
+from simpleflow.nodes.policy import decide
 from simpleflow.process import lock_lifeline
 
 
@@ -92,7 +93,7 @@ def test_the_json_of_commands_that_only_look(home: Path) -> None:
     assert tuple(status) == clusters.Status.__struct_fields__
     assert status["demand"] == {"heavy": {"foreseen": 0, "scheduled": 0}, "light": {"foreseen": 0, "scheduled": 0}}
     plan = json.loads(run("plan", "--json").stdout)
-    assert (plan["cluster"], tuple(plan["nodes"])) == ("demo", policy.Plan.__struct_fields__)
+    assert (plan["cluster"], tuple(plan["nodes"])) == ("demo", decide.Plan.__struct_fields__)
     assert not (home.parent / "data").exists(), "looking makes nothing"
 
 

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from simpleflow.core import documents
-from simpleflow.nodes import clusters, config, policy, supervisor
+from simpleflow.nodes import clusters, config, supervisor
 from simpleflow.nodes.agent import channel
+from simpleflow.nodes.policy import decide
 from simpleflow.nodes.providers import base
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md").read_text()
@@ -119,10 +120,10 @@ def test_the_json_of_commands_is_that_of_the_page() -> None:
     assert names.findall(rows["up"]) == list(supervisor.Up.__struct_fields__)
     of_a_plan = re.search(r'"nodes":\{(.*)\}', rows["plan"])
     assert of_a_plan is not None
-    assert [name for name in names.findall(of_a_plan[1]) if name in policy.Plan.__struct_fields__] == list(
-        policy.Plan.__struct_fields__
+    assert [name for name in names.findall(of_a_plan[1]) if name in decide.Plan.__struct_fields__] == list(
+        decide.Plan.__struct_fields__
     )
-    for name, kind in (("launches", policy.Launch), ("keeps", policy.Item), ("extensions", policy.Extension)):
+    for name, kind in (("launches", decide.Launch), ("keeps", decide.Item), ("extensions", decide.Extension)):
         found = re.search(rf'"{name}":\[\{{(.*?)\}}', of_a_plan[1])
         assert found is not None
         assert names.findall(found[1]) == list(kind.__struct_fields__), name

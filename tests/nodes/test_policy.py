@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simpleflow.core import documents
-from simpleflow.nodes import billing, config, guards, model, policy
+from simpleflow.nodes import billing, config, model
+from simpleflow.nodes.policy import decide, guards
 
 NOW = 1_767_225_600.0
 HOURLY = """
@@ -60,120 +61,120 @@ def node(
 
 def snapshot(
     *nodes: model.Node, heavy: int = 0, cluster: config.ClusterConfig = CLUSTER, **more: object
-) -> policy.Snapshot:
-    return policy.Snapshot(
+) -> decide.Snapshot:
+    return decide.Snapshot(
         now=NOW,
         cluster=cluster,
         nodes=nodes,
-        demand=(policy.Demand(task_list="heavy", scheduled=heavy),),
+        demand=(decide.Demand(task_list="heavy", scheduled=heavy),),
         prices={"big": 10**6},
         **more,
     )
 
 
-def launched(plan: policy.Plan) -> int:
+def launched(plan: decide.Plan) -> int:
     return sum(each.units for each in plan.launches)
 
 
 @pytest.mark.parametrize(("tasks", "machines"), [(0, 0), (1, 1), (2, 1), (3, 2), (10, 5), (99, 5)])
 def test_machines_for_tasks_by_slots_up_to_the_maximum(tasks: int, machines: int) -> None:
-    assert launched(policy.decide(snapshot(heavy=tasks))) == machines
+    assert launched(decide.decide(snapshot(heavy=tasks))) == machines
 
 
 def test_running_and_queued_tasks_are_one_number() -> None:
     """Demand counts what SWF has, running included: two that run on a node call for no second one."""
-    assert launched(policy.decide(snapshot(node("n", tasks=2), heavy=2))) == 0
-    assert launched(policy.decide(snapshot(node("n", tasks=2), heavy=3))) == 1
+    assert launched(decide.decide(snapshot(node("n", tasks=2), heavy=2))) == 0
+    assert launched(decide.decide(snapshot(node("n", tasks=2), heavy=3))) == 1
 
 
 def test_open_launches_and_unlisted_nodes_cover_their_demand() -> None:
-    assert launched(policy.decide(snapshot(heavy=4, launching=(("big", 2),)))) == 0
+    assert launched(decide.decide(snapshot(heavy=4, launching=(("big", 2),)))) == 0
     unlisted = msgspec.structs.replace(node("n", state=model.NodeState.UNLISTED), running=False, document=None)
-    assert launched(policy.decide(snapshot(unlisted, heavy=2))) == 0
+    assert launched(decide.decide(snapshot(unlisted, heavy=2))) == 0
 
 
 def test_tasks_of_a_draining_node_call_for_no_other_but_its_slots_do_not_count() -> None:
     leaving = node("n", tasks=1, state=model.NodeState.DRAINING)
-    assert launched(policy.decide(snapshot(leaving, heavy=1))) == 0
-    assert launched(policy.decide(snapshot(leaving, heavy=2))) == 1
+    assert launched(decide.decide(snapshot(leaving, heavy=1))) == 0
+    assert launched(decide.decide(snapshot(leaving, heavy=2))) == 1
 
 
 def test_a_paid_hour_is_used_up_and_ended_near_its_end() -> None:
-    kept = policy.decide(snapshot(node("n", age=1800, idle=900)))
+    kept = decide.decide(snapshot(node("n", age=1800, idle=900)))
     assert kept.drains == ()
     assert "idle, paid for another 1800 s" in kept.keeps[0].reason
-    gone = policy.decide(snapshot(node("n", age=3520, idle=900)))
+    gone = decide.decide(snapshot(node("n", age=3520, idle=900)))
     assert [each.instance for each in gone.drains] == ["n"]
 
 
 def test_days_are_not_dropped_from_an_age() -> None:
     """StarCluster used timedelta.seconds, which has no days in it."""
-    gone = policy.decide(snapshot(node("n", age=3 * 86400 + 3520, idle=900)))
+    gone = decide.decide(snapshot(node("n", age=3 * 86400 + 3520, idle=900)))
     assert [each.instance for each in gone.drains] == ["n"]
 
 
 def test_all_windows_at_the_boundary_drain_at_once() -> None:
     many = [node(f"n{number}", age=3530, idle=900) for number in range(5)]
-    assert len(policy.decide(snapshot(*many)).drains) == 5
+    assert len(decide.decide(snapshot(*many)).drains) == 5
 
 
 def test_by_the_second_an_idle_node_waits_its_boot_time() -> None:
-    assert policy.decide(snapshot(node("n", idle=30), cluster=SECONDS)).drains == ()
-    assert len(policy.decide(snapshot(node("n", idle=61), cluster=SECONDS)).drains) == 1
-    assert policy.decide(snapshot(node("n", idle=61), cluster=SECONDS, boots={"big": 200.0})).drains == ()
+    assert decide.decide(snapshot(node("n", idle=30), cluster=SECONDS)).drains == ()
+    assert len(decide.decide(snapshot(node("n", idle=61), cluster=SECONDS)).drains) == 1
+    assert decide.decide(snapshot(node("n", idle=61), cluster=SECONDS, boots={"big": 200.0})).drains == ()
 
 
 def test_never_scale_down_on_stale_news_or_before_every_run_is_covered() -> None:
     stale = node("n", idle=900, written=NOW - 400)
-    assert policy.decide(snapshot(stale, cluster=SECONDS)).drains == ()
-    assert policy.decide(snapshot(node("n", idle=900), cluster=SECONDS, covered=False)).drains == ()
+    assert decide.decide(snapshot(stale, cluster=SECONDS)).drains == ()
+    assert decide.decide(snapshot(node("n", idle=900), cluster=SECONDS, covered=False)).drains == ()
 
 
 def test_foreseen_tasks_keep_a_node_for_a_while() -> None:
-    waiting = (policy.Demand(task_list="heavy", foreseen=3), policy.Demand(task_list="x", scheduled=1))
+    waiting = (decide.Demand(task_list="heavy", foreseen=3), decide.Demand(task_list="x", scheduled=1))
     base = snapshot(node("n", idle=70), cluster=SECONDS)
-    kept = policy.decide(msgspec.structs.replace(base, demand=waiting))
+    kept = decide.decide(msgspec.structs.replace(base, demand=waiting))
     assert "3 tasks are foreseen" in kept.keeps[0].reason
     late = msgspec.structs.replace(base, nodes=(node("n", idle=900),), demand=waiting)
-    assert len(policy.decide(late).drains) == 1
+    assert len(decide.decide(late).drains) == 1
 
 
 def test_a_queue_that_no_document_covers_gets_one_machine() -> None:
-    unseen = msgspec.structs.replace(snapshot(), demand=(policy.Demand(task_list="heavy", pending=50),))
-    assert launched(policy.decide(unseen)) == 1
+    unseen = msgspec.structs.replace(snapshot(), demand=(decide.Demand(task_list="heavy", pending=50),))
+    assert launched(decide.decide(unseen)) == 1
 
 
 def test_a_mark_that_was_not_seen_is_taken_back_when_the_node_is_needed() -> None:
-    plan = policy.decide(snapshot(node("n", state=model.NodeState.MARKED), heavy=1))
+    plan = decide.decide(snapshot(node("n", state=model.NodeState.MARKED), heavy=1))
     assert ([each.instance for each in plan.unmarks], plan.launches) == (["n"], ())
 
 
 def test_the_budget_stops_launches_and_says_why() -> None:
     purse = guards.Purse(window="hour", cap=billing.micros(2.5), committed=0)
-    plan = policy.decide(snapshot(heavy=10, purses=(purse,)))
+    plan = decide.decide(snapshot(heavy=10, purses=(purse,)))
     assert launched(plan) == 2
     assert "5 wanted" in plan.notes[0]
     assert "budget per hour" in plan.notes[0]
 
 
 def test_the_breaker_stops_launches_and_says_why() -> None:
-    plan = policy.decide(snapshot(heavy=1, paused={"big": "3 machines booted and never worked"}))
+    plan = decide.decide(snapshot(heavy=1, paused={"big": "3 machines booted and never worked"}))
     assert launched(plan) == 0
     assert "never worked" in plan.notes[0]
 
 
 def test_a_machine_that_never_polled_is_a_boot_failure_only_when_it_runs() -> None:
     booting = node("n", age=2000, state=model.NodeState.BOOTING)
-    assert policy.decide(snapshot(booting, heavy=1)).boot_failures == ("n",)
+    assert decide.decide(snapshot(booting, heavy=1)).boot_failures == ("n",)
     unlisted = msgspec.structs.replace(booting, state=model.NodeState.UNLISTED, running=False)
-    assert policy.decide(snapshot(unlisted, heavy=1)).terminates == ()
+    assert decide.decide(snapshot(unlisted, heavy=1)).terminates == ()
 
 
 def test_an_agent_that_reports_gets_the_longest_time_to_poll() -> None:
     slow = node("n", age=400, state=model.NodeState.BOOTING)
     silent = msgspec.structs.replace(slow, document=None)
-    assert policy.decide(snapshot(slow, heavy=1)).boot_failures == ()
-    assert policy.decide(snapshot(silent, heavy=1)).boot_failures == ("n",)
+    assert decide.decide(snapshot(slow, heavy=1)).boot_failures == ()
+    assert decide.decide(snapshot(silent, heavy=1)).boot_failures == ("n",)
 
 
 @pytest.mark.parametrize(
@@ -189,29 +190,29 @@ def test_a_slow_boot_is_told_from_a_failed_one(age: float, health: str, written:
     booting = node("n", age=age, state=model.NodeState.BOOTING, written=NOW - written)
     assert booting.document is not None
     document = msgspec.structs.replace(booting.document, first_polled=None, health=health)
-    plan = policy.decide(snapshot(msgspec.structs.replace(booting, document=document), heavy=1))
+    plan = decide.decide(snapshot(msgspec.structs.replace(booting, document=document), heavy=1))
     assert plan.boot_failures == (("n",) if failed else ())
 
 
 def test_silence_ends_a_drain_and_a_running_task_in_its_time_does_not() -> None:
     silent = node("n", tasks=1, age=9000, state=model.NodeState.DRAINING, written=NOW - 601)
-    assert [each.instance for each in policy.decide(snapshot(silent)).terminates] == ["n"]
+    assert [each.instance for each in decide.decide(snapshot(silent)).terminates] == ["n"]
     talking = node("n", tasks=1, state=model.NodeState.DRAINING, start_to_close=None, age=86400 * 9)
-    assert policy.decide(snapshot(talking)).terminates == ()
+    assert decide.decide(snapshot(talking)).terminates == ()
 
 
 def test_money_over_the_cap_drains_instead_of_extending_but_kills_nothing() -> None:
     due = node("n", tasks=1)
     due = msgspec.structs.replace(due, row=msgspec.structs.replace(due.row, until=NOW + 1, since=NOW - 3590))
     purse = guards.Purse(window="hour", cap=10**6, committed=10**6)
-    plan = policy.decide(snapshot(due, heavy=1, purses=(purse,)))
+    plan = decide.decide(snapshot(due, heavy=1, purses=(purse,)))
     assert "over the budget" in plan.drains[0].reason
     assert plan.terminates == ()
     assert launched(plan) == 0
 
 
 def test_going_down_drains_everything_and_launches_nothing() -> None:
-    plan = policy.decide(snapshot(node("n", tasks=1), heavy=9, ending=True))
+    plan = decide.decide(snapshot(node("n", tasks=1), heavy=9, ending=True))
     assert ([each.instance for each in plan.drains], plan.launches) == (["n"], ())
 
 
@@ -233,9 +234,9 @@ def test_whatever_there_is(
     purse = guards.Purse(window="hour", cap=cap, committed=0)
     cluster = CLUSTER if hourly else SECONDS
     given_snapshot = snapshot(*made, heavy=heavy, cluster=cluster, purses=(purse,), ending=ending)
-    plan = policy.decide(given_snapshot)
+    plan = decide.decide(given_snapshot)
     # The same snapshot gives the same plan, byte for byte, in whatever order the nodes come.
-    again = policy.decide(msgspec.structs.replace(given_snapshot, nodes=tuple(reversed(given_snapshot.nodes))))
+    again = decide.decide(msgspec.structs.replace(given_snapshot, nodes=tuple(reversed(given_snapshot.nodes))))
     assert msgspec.json.encode(plan) == msgspec.json.encode(again)
     busy = {each.instance for each in made if each.busy}
     drained = {each.instance for each in plan.drains}
@@ -253,8 +254,8 @@ def test_whatever_there_is(
 
 
 def test_tasks_on_a_list_that_no_profile_serves_are_named() -> None:
-    lost = msgspec.structs.replace(snapshot(), demand=(policy.Demand(task_list="quickstart", scheduled=3),))
-    plan = policy.decide(lost)
+    lost = msgspec.structs.replace(snapshot(), demand=(decide.Demand(task_list="quickstart", scheduled=3),))
+    plan = decide.decide(lost)
     assert plan.launches == ()
     assert plan.notes[0].startswith("3 tasks wait on task list 'quickstart', which no profile serves: add quickstart:")
     assert config.loads(HOURLY.replace("other:", "quickstart: {profile: big, max: 1}, other:"))
@@ -263,4 +264,4 @@ def test_tasks_on_a_list_that_no_profile_serves_are_named() -> None:
 def test_few_tasks_for_a_big_machine_still_bring_one() -> None:
     """StarCluster divided integers: a machine of 64 slots came only with the 64th task."""
     many = config.loads(HOURLY.replace("slots: 2", "slots: 64"))
-    assert [launched(policy.decide(snapshot(heavy=tasks, cluster=many))) for tasks in (1, 63, 64, 65)] == [1, 1, 1, 2]
+    assert [launched(decide.decide(snapshot(heavy=tasks, cluster=many))) for tasks in (1, 63, 64, 65)] == [1, 1, 1, 2]

@@ -10,7 +10,8 @@ import pytest
 
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, config, errors, model, policy, published, setups
+from simpleflow.nodes import clusters, config, errors, model, published, setups
+from simpleflow.nodes.policy import decide
 
 from . import doubles
 from .rig import FLOORS, Rig
@@ -109,7 +110,7 @@ def test_machines_are_made_anew_by_what_is_built_into_them(text: str, new: str, 
     assert before != setups.version_of(config.loads(TEXT), "small", "c2")
 
 
-def snapshot(version: str, wanted: str, running: bool = False) -> policy.Snapshot:
+def snapshot(version: str, wanted: str, running: bool = False) -> decide.Snapshot:
     tasks = (documents.RunningTask(id="r/a-1", started=0.0),) if running else ()
     document = documents.NodeDocument(
         node="n1", profile="small", attempt="a", state="working", booted=0.0, written=100.0, first_polled=1.0,
@@ -117,27 +118,27 @@ def snapshot(version: str, wanted: str, running: bool = False) -> policy.Snapsho
     )  # fmt: skip
     row = documents.Row(instance="n1", profile="small", attempt="a", price=0, since=0.0, until=1e6)
     node = model.Node(row=row, state=model.NodeState.WORKING, running=True, document=document)
-    return policy.Snapshot(
+    return decide.Snapshot(
         now=100.0,
         cluster=config.loads(TEXT),
         nodes=(node,),
-        demand=(policy.Demand(task_list="light", scheduled=1),),
+        demand=(decide.Demand(task_list="light", scheduled=1),),
         versions={"small": wanted},
     )
 
 
 @pytest.mark.parametrize("running", [False, True])
 def test_a_machine_of_an_older_file_or_code_drains_and_another_takes_its_place(running: bool) -> None:
-    assert policy.decide(snapshot("s1-c1", "s1-c1", running)).drains == ()
+    assert decide.decide(snapshot("s1-c1", "s1-c1", running)).drains == ()
     # Not told, as by a machine of an older release, is not different.
-    assert policy.decide(snapshot("", "s1-c1", running)).drains == ()
-    plan = policy.decide(snapshot("s1-c1", "s1-c2", running))
+    assert decide.decide(snapshot("", "s1-c1", running)).drains == ()
+    plan = decide.decide(snapshot("s1-c1", "s1-c2", running))
     assert [(each.instance, each.reason) for each in plan.drains] == [
         ("n1", "`sfnodes up` changed the code since it was made")
     ]
     assert plan.terminates == ()
     assert sum(each.units for each in plan.launches) == 1
-    [drained] = policy.decide(snapshot("s1-c1", "s2-c2", running)).drains
+    [drained] = decide.decide(snapshot("s1-c1", "s2-c2", running)).drains
     assert "its settings and the code" in drained.reason
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from simpleflow.core import documents
-from simpleflow.nodes import guards, observe
+from simpleflow.nodes import observe
+from simpleflow.nodes.policy import guards
 from simpleflow.nodes.providers import base
 
 from . import doubles

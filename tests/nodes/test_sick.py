@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from simpleflow.core import documents
-from simpleflow.nodes import guards, model, policy, sightings, work
+from simpleflow.nodes import model, sightings, work
+from simpleflow.nodes.policy import decide, guards
 
 from . import doubles
 from .test_agent import Node
@@ -168,24 +169,24 @@ def sick(name: str, *, partly: bool = False, **more: object) -> model.Node:
 
 
 def test_a_sick_machine_is_not_capacity_and_drains() -> None:
-    plan = policy.decide(snapshot(sick("n"), heavy=2))
+    plan = decide.decide(snapshot(sick("n"), heavy=2))
     assert [(each.instance, each.reason) for each in plan.drains] == [("n", SICK)]
     assert sum(each.units for each in plan.launches) == 1
 
 
 def test_one_that_serves_half_of_its_lists_is_replaced_unless_no_launch_is_possible() -> None:
     half = sick("n", partly=True, tasks=1)
-    plan = policy.decide(snapshot(half, heavy=2))
+    plan = decide.decide(snapshot(half, heavy=2))
     assert ([each.instance for each in plan.drains], len(plan.launches)) == (["n"], 1)
     assert plan.terminates == (), "what it works on is finished"
-    kept = policy.decide(snapshot(half, heavy=2, paused={"big": "3 machines stopped working"}))
+    kept = decide.decide(snapshot(half, heavy=2, paused={"big": "3 machines stopped working"}))
     assert (kept.drains, kept.launches) == ((), ())
 
 
 def test_the_mark_of_a_sick_machine_is_not_taken_back() -> None:
     marked = node("n", state=model.NodeState.MARKED)
     marked = msgspec.structs.replace(marked, row=msgspec.structs.replace(marked.row, counted=True, drain=1))
-    plan = policy.decide(snapshot(marked, heavy=2))
+    plan = decide.decide(snapshot(marked, heavy=2))
     assert plan.unmarks == ()
     assert sum(each.units for each in plan.launches) == 1
 
@@ -195,9 +196,9 @@ def test_a_sick_machine_that_hangs_in_its_drain_is_ended_and_one_that_works_is_n
     hung = node("n", state=model.NodeState.DRAINING)
     row = msgspec.structs.replace(hung.row, counted=True, draining_since=snapshot().now - times.sick - times.poll - 1)
     hung = msgspec.structs.replace(hung, row=row)
-    assert [each.instance for each in policy.decide(snapshot(hung)).terminates] == ["n"]
+    assert [each.instance for each in decide.decide(snapshot(hung)).terminates] == ["n"]
     busy = msgspec.structs.replace(node("n", tasks=1, state=model.NodeState.DRAINING), row=row)
-    assert policy.decide(snapshot(busy)).terminates == ()
+    assert decide.decide(snapshot(busy)).terminates == ()
 
 
 def test_half_of_its_lists_sick_is_seen() -> None:

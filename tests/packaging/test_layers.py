@@ -12,9 +12,7 @@ SETTINGS_ROW = {"settings", "constants", "log", "logging_context", "utils", "exc
 AUTHORS = {"workflow", "activity", "canvas", "futures", "task", "signal", "marker", "base"}
 AUTHOR_SIDE = AUTHORS | {"registry", "dispatch", "history"}
 SURFACE = {"step", "storage", "execute", "download", "format", "metrology"}
-NODES_PURE = {
-    f"nodes.{n}" for n in ("model", "config", "billing", "prices", "forecast", "policy", "guards", "drain", "errors")
-}
+NODES_PURE = {f"nodes.{n}" for n in ("model", "config", "billing", "prices", "forecast", "policy", "drain", "errors")}
 
 #: room -> the rooms of ours that it may import (besides itself)
 ALLOWED: dict[str, set[str]] = {

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from simpleflow.core import documents
+from simpleflow.nodes import billing, config
 
-from . import billing, config, guards
+from . import guards
 
 
 class NodeCost(msgspec.Struct, frozen=True, kw_only=True):

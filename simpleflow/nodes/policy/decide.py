@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from . import billing, config, guards, model
+from simpleflow.nodes import billing, config, model
+
+from . import guards
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):

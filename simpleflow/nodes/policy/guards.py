@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from simpleflow.core import documents
-
-from . import billing, config
+from simpleflow.nodes import billing, config
 
 
 class Purse(msgspec.Struct, frozen=True, kw_only=True):
