@@ -108,12 +108,14 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
     if schema:
         click.echo(msgspec.json.format(msgspec.json.encode(config.json_schema()), indent=2))
         return
-    from simpleflow.nodes import run
+    from simpleflow.nodes.manager import assemble
 
     loaded = config.load(cluster)
     found = loaded.config
     try:
-        run.factory_of(found)  # a provider may be a plug-in: whether the name is right is known where it is installed
+        assemble.factory_of(
+            found
+        )  # a provider may be a plug-in: whether the name is right is known where it is installed
     except core_errors.UsageError as error:
         lines = Path(cluster).read_text(encoding="utf-8").splitlines()
         line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
@@ -128,7 +130,7 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
 @JSON
 def plan(cluster: str, folder: str | None, as_json: bool) -> None:
     """Show what `up` would change (ec2) and what the manager would do now, and why; change nothing."""
-    from simpleflow.nodes import run
+    from simpleflow.nodes.manager import assemble
 
     from . import sfnodes_connect
 
@@ -139,7 +141,7 @@ def plan(cluster: str, folder: str | None, as_json: bool) -> None:
 
         stacks = sfnodes_ec2.plan(loaded, folder)
     show.plan(
-        run.plan_now(loaded, os.environ, sfnodes_connect.transport_or_silence(loaded.config)),
+        assemble.plan_now(loaded, os.environ, sfnodes_connect.transport_or_silence(loaded.config)),
         loaded.config,
         as_json,
         stacks,
@@ -281,13 +283,13 @@ def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
 @JSON
 def manager(cluster: str, as_json: bool) -> None:
     """Run the manager here, in the foreground (`up` does it for you)."""
-    from simpleflow.nodes import run
+    from simpleflow.nodes.manager import assemble
 
     from . import sfnodes_connect
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     loaded = config.load(cluster)
-    code = run.manager_of(loaded, os.environ, os.getcwd(), sfnodes_connect.transport(loaded.config)).run()
+    code = assemble.manager_of(loaded, os.environ, os.getcwd(), sfnodes_connect.transport(loaded.config)).run()
     show.message({"manager": "ended", "code": code}, "", as_json)
     sys.exit(code)
 

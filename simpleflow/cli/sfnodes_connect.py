@@ -8,7 +8,8 @@ from typing import Any
 
 from simpleflow.client import connect
 from simpleflow.core import retries
-from simpleflow.nodes import config, paths, service
+from simpleflow.nodes import config, paths
+from simpleflow.nodes.manager import coordinator
 from simpleflow.process import lock_lifeline
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base as transports
@@ -34,7 +35,7 @@ def require(cluster: config.ClusterConfig) -> None:
     """Make sure of the coordinator and its domain before anything is started; raises SwfError with what to do."""
     opened = transport(cluster)
     try:
-        service.SwfCoordinator(opened, cluster.swf_domain).register_domain()
+        coordinator.SwfCoordinator(opened, cluster.swf_domain).register_domain()
     finally:
         opened.close()
 

@@ -13,22 +13,8 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import (
-    bundle,
-    config,
-    control,
-    errors,
-    manager,
-    paths,
-    reconcile,
-    run,
-    service,
-    stack,
-    stack_down,
-    stack_plan,
-    stack_status,
-    stores,
-)
+from simpleflow.nodes import bundle, config, control, errors, paths, stack, stack_down, stack_plan, stack_status, stores
+from simpleflow.nodes.manager import assemble, coordinator, manager, reconcile
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
@@ -47,7 +33,7 @@ def _account(cluster: config.ClusterConfig) -> accounts.Account:
 
 
 def _provider(cluster: config.ClusterConfig) -> providers.NodeProvider:
-    return run.provider_of(cluster, paths.ClusterPaths(cluster, os.environ), os.getcwd())
+    return assemble.provider_of(cluster, paths.ClusterPaths(cluster, os.environ), os.getcwd())
 
 
 def _file(cluster: config.ClusterConfig, bucket: str) -> control.ControlFile:
@@ -59,8 +45,8 @@ def _builder(cluster: config.ClusterConfig, folder: str | None) -> bundle.Builde
     return bundle.Builder(cluster, bundle.Folders(folder or ""))
 
 
-def _coordinator(cluster: config.ClusterConfig) -> service.SwfCoordinator:
-    return service.SwfCoordinator(sfnodes_connect.transport(cluster), cluster.swf_domain)
+def _coordinator(cluster: config.ClusterConfig) -> coordinator.SwfCoordinator:
+    return coordinator.SwfCoordinator(sfnodes_connect.transport(cluster), cluster.swf_domain)
 
 
 def _follow(steps: Iterator[stack.Step], as_json: bool, limit: float | None = None) -> tuple[list[Any], bool]:

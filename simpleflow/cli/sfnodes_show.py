@@ -11,7 +11,7 @@ import msgspec
 
 from simpleflow.core import text
 from simpleflow.nodes import billing, clusters, config
-from simpleflow.nodes import work as works
+from simpleflow.nodes.manager import report as works
 from simpleflow.nodes.policy import decide, guards
 
 from . import output

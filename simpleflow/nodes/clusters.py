@@ -26,10 +26,11 @@ from simpleflow.data import files
 from simpleflow.process import lock_lifeline
 
 from . import code as codes
-from . import config, errors, paths, published, stores, supervisor, work
+from . import config, errors, paths, published, stores, supervisor
+from .manager import report
+from .manager.report import NodeStatus
 from .providers.process import node_folder
 from .providers.process import provider as process_module
-from .work import NodeStatus
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
@@ -98,9 +99,9 @@ class Cluster:
         self._refuse_while_going_down()
         if self.is_up:
             raise self._already_up()
-        from . import run  # the manager's half, which looking does not need
+        from .manager import assemble  # the manager's half, which looking does not need
 
-        run.factory_of(self.config)
+        assemble.factory_of(self.config)
         self._publish(directory or os.getcwd())
         files.folder(self.paths.folder)
         files.folder(self.paths.logs)
@@ -133,11 +134,11 @@ class Cluster:
             raise
 
     def _publish(self, directory: str) -> bool:
-        from . import run
+        from .manager import assemble
 
         store = stores.open_store(self.paths.store)
         root = Path(self.loaded.path).parent
-        code = published.code_of(self.config, root, Path(run.code_directory(self.loaded, directory)))
+        code = published.code_of(self.config, root, Path(assemble.code_directory(self.loaded, directory)))
         return published.write(store, codes.resolved_file(self.config, root), code, time.time())
 
     def renew(self, directory: str | None = None) -> bool:
@@ -267,7 +268,7 @@ class Cluster:
         store = stores.open_store(self.paths.store)
         found = published.read(store, self.config.cluster)
         works_by = self.config if found is None else found.config
-        shown = work.look(works_by, store, self._listed, since=since)
+        shown = report.look(works_by, store, self._listed, since=since)
         root = Path(self.loaded.path).parent
         changed = published.not_taken_up(works_by, codes.resolved_file(self.config, root), self.loaded.path)
         up = None

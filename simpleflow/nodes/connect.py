@@ -14,7 +14,8 @@ from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
 from simpleflow.process import lock_lifeline
 
-from . import config, demand, ensure, paths, stores
+from . import config, ensure, paths, stores
+from .manager import demand
 
 SETUP_VARIABLE = "SIMPLEFLOW_CLUSTER_SETUP"
 

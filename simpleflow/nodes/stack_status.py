@@ -9,8 +9,9 @@ import msgspec
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 
-from . import bundle, config, errors, published, work
+from . import bundle, config, errors, published
 from . import code as codes
+from .manager import report
 from .providers import base as providers
 from .providers import ec2
 from .providers.ec2 import account as accounts
@@ -18,7 +19,7 @@ from .providers.ec2 import formation, stackinfo
 from .stack import BOOTS_KEY, base_name, store_url
 
 
-class StackStatus(work.Work, frozen=True, kw_only=True):
+class StackStatus(report.Work, frozen=True, kw_only=True):
     """What stands; and, below, what the documents show of it, as on other providers."""
 
     #: stack -> its status, '' when there is none
@@ -128,12 +129,12 @@ def status(
             store = open_store(store_url(cluster, info.bucket))
             found_file = published.read(store, cluster.cluster)
             works_by = codes.for_machines(cluster) if found_file is None else found_file.config
-            seen = work.look(works_by, store, states.get, since=since, now=listing.begun)
+            seen = report.look(works_by, store, states.get, since=since, now=listing.begun)
             changed = published.not_taken_up(works_by, codes.for_machines(cluster), "the cluster file")
             seen = msgspec.structs.replace(seen, notes=(*changed, *seen.notes))
         except core_errors.SimpleflowError as error:
-            seen = work.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
-        shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in work.Work.__struct_fields__})
+            seen = report.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
+        shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in report.Work.__struct_fields__})
     group_notes = _group_notes(cluster, account, info, size)
     return msgspec.structs.replace(
         shown,

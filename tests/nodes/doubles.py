@@ -10,7 +10,8 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core.errors import SimpleflowError
 from simpleflow.data.blobs.base import Blob
-from simpleflow.nodes import config, control, observe
+from simpleflow.nodes import config, control
+from simpleflow.nodes.manager import observe
 
 
 class Precondition(SimpleflowError):

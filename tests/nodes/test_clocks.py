@@ -12,8 +12,10 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
-from simpleflow.nodes import billing, demand, work
+from simpleflow.nodes import billing
 from simpleflow.nodes.agent import metadata_client, report
+from simpleflow.nodes.manager import demand
+from simpleflow.nodes.manager import report as reports
 from simpleflow.nodes.providers.process import MetadataServer, node_folder
 
 from . import doubles
@@ -187,7 +189,7 @@ def test_a_report_draws_a_machines_moments_beside_the_providers(ahead: float, tm
 
     store = Dated()
     store.objects = {**world.store.objects, f"nodes/{node.id}.json": stored}
-    shown = work.look(world.cluster, store, lambda _: "running", now=world.provider_clock.now())
+    shown = reports.look(world.cluster, store, lambda _: "running", now=world.provider_clock.now())
     (status,) = shown.nodes
     assert status.first_poll is not None
     assert status.launched <= status.first_poll <= world.clock.now()

@@ -11,7 +11,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, connect, ensure, run, setups, stores
+from simpleflow.nodes import clusters, connect, ensure, setups, stores
+from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, fake
 from simpleflow.process import lock_lifeline
 
@@ -89,7 +90,7 @@ def test_a_plug_in_provider_is_found_by_its_entry_point_and_one_that_is_not_inst
     (tmp_path / "c.yaml").write_text(f"{TEXT}provider: mine\n")
     cluster = clusters.load(tmp_path / "c.yaml", environment)
     with pytest.raises(core_errors.UsageError, match="provider 'mine' is not installed"):
-        run.provider_of(cluster.config, cluster.paths, str(tmp_path))
+        assemble.provider_of(cluster.config, cluster.paths, str(tmp_path))
     made: list[base.ProviderContext] = []
 
     def create(context: base.ProviderContext) -> base.NodeProvider:
@@ -100,9 +101,9 @@ def test_a_plug_in_provider_is_found_by_its_entry_point_and_one_that_is_not_inst
         load = staticmethod(lambda: create)
 
     monkeypatch.setattr(
-        run.package_metadata, "entry_points", lambda **asked: [Point] if asked["name"] == "mine" else []
+        assemble.package_metadata, "entry_points", lambda **asked: [Point] if asked["name"] == "mine" else []
     )
-    assert isinstance(run.provider_of(cluster.config, cluster.paths, str(tmp_path)), fake.FakeProvider)
+    assert isinstance(assemble.provider_of(cluster.config, cluster.paths, str(tmp_path)), fake.FakeProvider)
     (context,) = made
     assert context.setups["small"].task_lists == (("light", 1),)
     assert context.folder == str(cluster.paths.folder)

@@ -12,7 +12,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core.errors import SimpleflowError
-from simpleflow.nodes import config, demand, ensure
+from simpleflow.nodes import config, ensure
+from simpleflow.nodes.manager import demand
 
 from . import doubles
 

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import config, control, manager, reconcile
+from simpleflow.nodes import config, control
+from simpleflow.nodes.manager import manager, reconcile
 from simpleflow.process import kept, tether
 
 from . import doubles

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simpleflow.core import documents
-from simpleflow.nodes import observe
+from simpleflow.nodes.manager import observe
 from simpleflow.nodes.policy import guards
 from simpleflow.nodes.providers import base
 

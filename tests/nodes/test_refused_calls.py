@@ -10,7 +10,9 @@ import pytest
 
 from simpleflow.core import documents
 from simpleflow.core.errors import SimpleflowError
-from simpleflow.nodes import config, control, errors, reconcile, tags, work
+from simpleflow.nodes import config, control, errors, tags
+from simpleflow.nodes.manager import reconcile
+from simpleflow.nodes.manager import report as reports
 from simpleflow.nodes.providers import base, fake
 
 from . import doubles
@@ -106,7 +108,7 @@ class World:
         return {each.id: (each.state, tags.drain_generation(each.tags)) for each in self.provider.list().instances}
 
     def notes(self) -> tuple[str, ...]:
-        return work.look(CLUSTER, self.store, lambda node: "running", since=time.time()).notes
+        return reports.look(CLUSTER, self.store, lambda node: "running", since=time.time()).notes
 
 
 @pytest.fixture

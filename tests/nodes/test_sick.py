@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from simpleflow.core import documents
-from simpleflow.nodes import model, sightings, work
+from simpleflow.nodes import model
+from simpleflow.nodes.manager import report, sightings
 from simpleflow.nodes.policy import decide, guards
 
 from . import doubles
@@ -57,7 +58,7 @@ def test_a_sick_machine_is_replaced_counted_and_told_and_its_tasks_are_worked_el
     assert failure.count == 1
     assert "No space left on device" in failure.last_log
     assert FAULT in failure.last_log
-    shown = work.look(world.cluster, world.store, lambda _: "running", now=world.clock.now())
+    shown = report.look(world.cluster, world.store, lambda _: "running", now=world.clock.now())
     sick = next(each for each in shown.nodes if each.node == first.id)
     assert "task list 'light' is neither polled nor worked" in sick.reason
     assert shown.failures == world.document().failures

@@ -9,7 +9,8 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import config, control, drain, reconcile
+from simpleflow.nodes import config, control, drain
+from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.providers import base, fake
 
 from . import doubles

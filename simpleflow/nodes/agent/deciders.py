@@ -17,7 +17,8 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import config, connect, manager, published, stores
+from simpleflow.nodes import config, connect, published, stores
+from simpleflow.nodes.manager import manager
 from simpleflow.nodes.providers.ec2 import keeper
 from simpleflow.process import kept
 

@@ -14,7 +14,8 @@ from simpleflow.core import errors
 from simpleflow.data import converter
 from simpleflow.dispatch import limits
 from simpleflow.engine import Engine
-from simpleflow.nodes import config, manager
+from simpleflow.nodes import config
+from simpleflow.nodes.manager import manager
 from simpleflow.runtime import standalone
 from simpleflow.testing.histories import builder
 

@@ -18,7 +18,8 @@ from simpleflow.cli import sfnodes, sfnodes_connect
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.infra import roles
-from simpleflow.nodes import config, run, stack_status
+from simpleflow.nodes import config, stack_status
+from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import keeper, stackinfo
 from simpleflow.swf import errors as swf_errors
@@ -149,7 +150,7 @@ def test_the_manager_of_a_decider_machine_asks_swf_for_nothing_beyond_its_role(
     swf = Swf(roles.DECIDER_CALLS)
     loaded = config.load("cluster.yaml")
     environment = {**os.environ, keeper.FOLDER_VARIABLE: str(tmp_path)}
-    manager = run.manager_of(loaded, environment, str(tmp_path), swf)
+    manager = assemble.manager_of(loaded, environment, str(tmp_path), swf)
     manager._reconciler.run_pass()
     manager._keep_deciders()
     assert manager._reconciler.leading

@@ -14,7 +14,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import bundle, config, control, errors, reconcile, stack, stack_down, stack_plan, stack_status
+from simpleflow.nodes import bundle, config, control, errors, stack, stack_down, stack_plan, stack_status
+from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation

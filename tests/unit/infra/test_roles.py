@@ -41,7 +41,7 @@ CALLERS = {
     "runtime/needs.py": "decider",
     "runtime/retrying.py": "decider",
     "swf/registration.py": "decider",
-    "nodes/service.py": "decider",
+    "nodes/manager/coordinator.py": "decider",
     "runtime/worker.py": "worker",
     "runtime/heartbeat.py": "worker",
     "runtime/values.py": "worker",

@@ -16,9 +16,10 @@ from typing import NamedTuple, Protocol
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
+from simpleflow.nodes import config, control, errors
 from simpleflow.process import kept
 
-from . import config, control, errors, observe, reconcile
+from . import observe, reconcile
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ import msgspec
 
 from simpleflow.core import documents
 from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import config, model
+from simpleflow.nodes.policy import cost, decide, guards
 
-from . import config, demand, model
-from .policy import cost, decide, guards
+from . import demand
 
 #: seconds that two clocks may differ before a report corrects one: storing takes a moment, and some stores round
 _CLOSE = 10.0

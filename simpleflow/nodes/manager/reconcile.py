@@ -19,10 +19,11 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.core import text as texts
 from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import billing, config, control, errors, tags
+from simpleflow.nodes.policy import decide, guards
+from simpleflow.nodes.providers import base as providers
 
-from . import billing, config, control, errors, observe, tags
-from .policy import decide, guards
-from .providers import base as providers
+from . import observe
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import billing, config, model
+from simpleflow.nodes.policy import decide, guards
+from simpleflow.nodes.providers import base as providers
 
-from . import billing, config, demand, model, sightings
-from .policy import decide, guards
-from .providers import base as providers
+from . import demand, sightings
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,8 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
-
-from . import config
-from .policy import decide
+from simpleflow.nodes import config
+from simpleflow.nodes.policy import decide
 
 logger = logging.getLogger(__name__)
 

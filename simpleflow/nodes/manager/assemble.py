@@ -14,13 +14,15 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
+from simpleflow.nodes import code as codes
+from simpleflow.nodes import config, control, errors, paths, published, setups, stores
+from simpleflow.nodes.policy import decide
+from simpleflow.nodes.providers import base as providers
+from simpleflow.nodes.providers.process import node_folder
 from simpleflow.swf.transport import base as transports
 
-from . import code as codes
-from . import config, control, errors, manager, paths, published, reconcile, service, setups, stores
-from .policy import decide
-from .providers import base as providers
-from .providers.process import node_folder
+from . import coordinator as coordinators
+from . import manager, reconcile
 
 #: ours, imported only when a cluster names them; other people's are entry points
 _BUILT_IN = {name: f"simpleflow.nodes.providers.{name}" for name in ("process", "ec2", "ssh")}
@@ -89,8 +91,8 @@ def located(cluster: config.ClusterConfig) -> config.ClusterConfig:
     """
     if cluster.provider != "ec2" or cluster.store:
         return cluster
-    from .providers import ec2
-    from .providers.ec2 import stackinfo
+    from simpleflow.nodes.providers import ec2
+    from simpleflow.nodes.providers.ec2 import stackinfo
 
     bucket = stackinfo.read(ec2.BotoClients(cluster.region), cluster.cluster).bucket
     return msgspec.structs.replace(cluster, store=f"s3://{bucket}")
@@ -108,7 +110,7 @@ def reconciler_of(
     where = paths.ClusterPaths(cluster, environment)
     store = stores.open_store(where.store)
     file = control.ControlFile(store, cluster.cluster, holder, clocks.RealClock())
-    coordinator = service.SwfCoordinator(transport, cluster.swf_domain)
+    coordinator = coordinators.SwfCoordinator(transport, cluster.swf_domain)
     return _reconciler(published.Published(config=cluster), where, directory, file, coordinator)
 
 
@@ -117,7 +119,7 @@ def _reconciler(
     where: paths.ClusterPaths,
     directory: str,
     file: control.ControlFile,
-    coordinator: service.SwfCoordinator,
+    coordinator: coordinators.SwfCoordinator,
 ) -> reconcile.Reconciler:
     cluster, code = works_by.config, works_by.code
     provider = provider_of(cluster, where, directory, code)
@@ -158,7 +160,7 @@ class _Maker:
         self._watch = published.Watch(store, cluster.cluster)
         self._works_by = self._found(self._watch.look()) or published.Published(config=cluster)
         self._file = control.ControlFile(store, cluster.cluster, manager.holder_name(), clocks.RealClock())
-        self._coordinator = service.SwfCoordinator(transport, cluster.swf_domain)
+        self._coordinator = coordinators.SwfCoordinator(transport, cluster.swf_domain)
         self._deciders: manager.Deciders | None = None
         self._decider_version = ""
         self._made: manager.Manager | None = None
@@ -244,8 +246,8 @@ class _Maker:
 
     def _group(self, reconciler: reconcile.Reconciler) -> manager.Keeper | None:
         """The decider group; None for a manager that is run by hand elsewhere and leaves the group alone."""
-        from .providers import ec2
-        from .providers.ec2 import keeper
+        from simpleflow.nodes.providers import ec2
+        from simpleflow.nodes.providers.ec2 import keeper
 
         given = self._environment.get(keeper.FOLDER_VARIABLE)
         if not given:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-
-from . import config
+from simpleflow.nodes import config
 
 #: a machine whose agent reports no fault is only slow, for so many times the patience with a sick one
 _SLOW = 3
