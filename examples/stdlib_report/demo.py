@@ -17,7 +17,7 @@ from rich.table import Table
 
 from simpleflow.client import connect, starting
 from simpleflow.core import errors, limits
-from simpleflow.nodes import clusters
+from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.observe import tasklog
 from simpleflow.runtime import stores
 from simpleflow.swf import errors as swf_errors

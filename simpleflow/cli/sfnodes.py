@@ -13,7 +13,8 @@ import msgspec
 
 from simpleflow import _version
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, config, template
+from simpleflow.nodes import config, template
+from simpleflow.nodes.cluster import cluster as clusters
 
 from . import entry, output, sfnodes_rehearse
 from . import sfnodes_show as show

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from simpleflow.core import text
-from simpleflow.nodes import billing, clusters, config
+from simpleflow.nodes import billing, config
+from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.manager import report as works
 from simpleflow.nodes.policy import decide, guards
 

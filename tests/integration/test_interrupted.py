@@ -10,7 +10,7 @@ from types import FrameType
 import pytest
 from conftest import Place
 
-from simpleflow.nodes import clusters
+from simpleflow.nodes.cluster import cluster
 
 pytestmark = pytest.mark.needs_processes
 CLUSTER = """\
@@ -40,6 +40,6 @@ def alarm() -> Iterator[None]:
 def test_ctrl_c_while_the_cluster_goes_down_leaves_no_process(place: Place) -> None:
     path = Path(place.folder, "cluster.yaml")
     path.write_text(CLUSTER)
-    with pytest.raises(KeyboardInterrupt), clusters.running(path, place.env):
+    with pytest.raises(KeyboardInterrupt), cluster.running(path, place.env):
         signal.setitimer(signal.ITIMER_REAL, 0.1)  # the block ends before it, and the cluster later
     assert place.processes() == []

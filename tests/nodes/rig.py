@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from simpleflow.core import documents
-from simpleflow.nodes import clusters, stores
+from simpleflow.nodes import stores
+from simpleflow.nodes.cluster import cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 #: seconds that a wait may last; only a failing test reaches it
@@ -95,7 +96,7 @@ class Rig:
             "SIMPLEFLOW_DATA_DIR": str(folder / "data"),
             "PYTHONPATH": str(ROOT),
         }
-        self.cluster = clusters.load(self.file, self.environment)
+        self.cluster = cluster.load(self.file, self.environment)
 
     def close(self) -> None:
         """End everything at once; fail when a process is left."""

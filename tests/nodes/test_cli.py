@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from simpleflow.cli import sfnodes
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, stores, supervisor
+from simpleflow.nodes import stores
+from simpleflow.nodes.cluster import cluster, supervisor
 from simpleflow.nodes.policy import decide
 from simpleflow.process import lock_lifeline
 
@@ -90,7 +91,7 @@ def test_the_json_of_commands_that_only_look(home: Path) -> None:
     assert set(config) == {"cluster", "valid", "config"}
     assert json.loads(run("logs", "--json").stdout) == {}
     status = json.loads(run("status", "--json").stdout)
-    assert tuple(status) == clusters.Status.__struct_fields__
+    assert tuple(status) == cluster.Status.__struct_fields__
     assert status["demand"] == {"heavy": {"foreseen": 0, "scheduled": 0}, "light": {"foreseen": 0, "scheduled": 0}}
     plan = json.loads(run("plan", "--json").stdout)
     assert (plan["cluster"], tuple(plan["nodes"])) == ("demo", decide.Plan.__struct_fields__)
@@ -101,7 +102,7 @@ def test_down_without_up_and_up_of_a_cluster_that_is_up(home: Path) -> None:
     run("init")
     down = run("down")
     assert (down.exit_code, down.stderr) == (64, "cluster 'my-project' is not up: there is nothing to take down\n")
-    line = lock_lifeline.Lifeline(clusters.load("cluster.yaml").paths.lifeline)
+    line = lock_lifeline.Lifeline(cluster.load("cluster.yaml").paths.lifeline)
     try:
         up = run("up")
         assert up.exit_code == 64
@@ -123,7 +124,7 @@ def test_up_without_the_coordinator_that_the_file_names_starts_nothing(home: Pat
 def test_the_data_of_a_cluster_that_is_down_can_still_be_purged(home: Path) -> None:
     run("init")
     assert run("down", "--purge").exit_code == 64
-    target = clusters.load("cluster.yaml")
+    target = cluster.load("cluster.yaml")
     store = stores.open_store(target.paths.store)
     store.put(documents.CONTROL_KEY, msgspec.json.encode(documents.Control(cluster="my-project")))
     purged = run("down", "--purge", "--json")
@@ -133,7 +134,7 @@ def test_the_data_of_a_cluster_that_is_down_can_still_be_purged(home: Path) -> N
 
 def test_up_of_a_cluster_whose_breaker_is_open_resumes_it(home: Path) -> None:
     run("init")
-    target = clusters.load("cluster.yaml")
+    target = cluster.load("cluster.yaml")
     line = lock_lifeline.Lifeline(target.paths.lifeline)
     failure = documents.Failures(profile="small", image="", count=3, last_log="no such module")
     store = stores.open_store(target.paths.store)
@@ -176,7 +177,7 @@ def test_a_bundle_is_written_once_and_records_its_version(home: Path) -> None:
 def test_logs_of_an_unknown_node_name_the_known(home: Path) -> None:
     run("init")
     with pytest.raises(core_errors.UsageError, match="known: none"):
-        clusters.load("cluster.yaml").logs("n-1")
+        cluster.load("cluster.yaml").logs("n-1")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from simpleflow.nodes import supervisor
+from simpleflow.nodes.cluster import supervisor
 from simpleflow.nodes.providers.process import node_folder
 
 from .rig import BRIEF, FLOORS, WIDE, Rig, dead, handles
@@ -113,7 +113,7 @@ def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_tied_cluster_ends_with_its_program(rig: Rig, number: signal.Signals) -> None:
     program = (
-        "import sys; from simpleflow.nodes import clusters\n"
+        "import sys; from simpleflow.nodes.cluster import cluster as clusters\n"
         "with clusters.running(sys.argv[1]) as cluster:\n"
         "    print('up', flush=True); sys.stdin.read()\n"
     )

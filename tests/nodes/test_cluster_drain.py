@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simpleflow.client import connect
-from simpleflow.nodes import clusters
+from simpleflow.nodes.cluster import cluster
 from simpleflow.nodes.providers.process import node_folder
 
 from .rig import FROM_ZERO, ROOT, WIDE, Gate, Rig
@@ -80,7 +80,7 @@ def mark(rig: Rig, node: str) -> None:
         rig.until("the agent saw the mark", seen)
 
 
-def working(rig: Rig) -> list[clusters.NodeStatus]:
+def working(rig: Rig) -> list[cluster.NodeStatus]:
     return [each for each in rig.cluster.status().nodes if each.state == "working"]
 
 
@@ -127,7 +127,7 @@ def test_down_may_be_repeated_and_only_now_hurries(rig: Rig, service: connect.Co
     run = Run(rig, service, "long", 1, 0)
     rig.until("a node shows the task", lambda: any(each.running for each in rig.cluster.status().nodes))
     node = next(each.node for each in rig.cluster.status().nodes if each.running)
-    other = clusters.load(rig.file, rig.environment)
+    other = cluster.load(rig.file, rig.environment)
     for each in (rig.cluster, rig.cluster, other):
         assert not each.take_down(timeout=0.0)
         time.sleep(0.3)  # two signals that are pending at once are one

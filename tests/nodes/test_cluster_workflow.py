@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from simpleflow.client import connect
-from simpleflow.nodes import supervisor
+from simpleflow.nodes.cluster import supervisor
 
 from .rig import FROM_ZERO, ROOT, WIDE, Gate, Rig, dead
 

@@ -11,7 +11,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, connect, ensure, setups, stores
+from simpleflow.nodes import connect, ensure, setups, stores
+from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, fake
 from simpleflow.process import lock_lifeline

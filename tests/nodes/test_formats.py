@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from simpleflow.core import documents
-from simpleflow.nodes import clusters, config, supervisor
+from simpleflow.nodes import config
 from simpleflow.nodes.agent import channel
+from simpleflow.nodes.cluster import cluster, supervisor
 from simpleflow.nodes.policy import decide
 from simpleflow.nodes.providers import base
 
@@ -113,10 +114,10 @@ def test_the_json_of_commands_is_that_of_the_page() -> None:
     table = PART[PART.index("### `sfnodes … --json`") :]
     rows = {line.split("|")[1].strip(" `"): line.split("|", 2)[2] for line in table.splitlines() if "| `" in line[:4]}
     names = re.compile(r'"(\w+)"')
-    assert names.findall(rows["status"].partition('"nodes":[{')[0]) == list(clusters.Status.__struct_fields__)[:9]
+    assert names.findall(rows["status"].partition('"nodes":[{')[0]) == list(cluster.Status.__struct_fields__)[:9]
     of_a_node = re.search(r'"nodes":\[\{(.*?)\}\]', rows["status"])
     assert of_a_node is not None
-    assert names.findall(of_a_node[1]) == list(clusters.NodeStatus.__struct_fields__)
+    assert names.findall(of_a_node[1]) == list(cluster.NodeStatus.__struct_fields__)
     assert names.findall(rows["up"]) == list(supervisor.Up.__struct_fields__)
     of_a_plan = re.search(r'"nodes":\{(.*)\}', rows["plan"])
     assert of_a_plan is not None

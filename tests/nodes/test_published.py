@@ -10,7 +10,8 @@ import pytest
 
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import clusters, config, errors, model, published, setups
+from simpleflow.nodes import config, errors, model, published, setups
+from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.policy import decide
 
 from . import doubles

@@ -23,14 +23,15 @@ import psutil
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
+from simpleflow.nodes import code as codes
+from simpleflow.nodes import config, errors, paths, published, stores
+from simpleflow.nodes.manager import report
+from simpleflow.nodes.manager.report import NodeStatus
+from simpleflow.nodes.providers.process import node_folder
+from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import lock_lifeline
 
-from . import code as codes
-from . import config, errors, paths, published, stores, supervisor
-from .manager import report
-from .manager.report import NodeStatus
-from .providers.process import node_folder
-from .providers.process import provider as process_module
+from . import supervisor
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
@@ -99,14 +100,14 @@ class Cluster:
         self._refuse_while_going_down()
         if self.is_up:
             raise self._already_up()
-        from .manager import assemble  # the manager's half, which looking does not need
+        from simpleflow.nodes.manager import assemble  # the manager's half, which looking does not need
 
         assemble.factory_of(self.config)
         self._publish(directory or os.getcwd())
         files.folder(self.paths.folder)
         files.folder(self.paths.logs)
         reader, writer = os.pipe() if tied else (None, None)
-        command = [sys.executable, "-m", "simpleflow.nodes.supervise", self.loaded.path]
+        command = [sys.executable, "-m", "simpleflow.nodes.cluster.supervise", self.loaded.path]
         if reader is not None:
             command += ["--tie", str(reader)]
         log_path = self.paths.logs / "supervisor.log"
@@ -134,7 +135,7 @@ class Cluster:
             raise
 
     def _publish(self, directory: str) -> bool:
-        from .manager import assemble
+        from simpleflow.nodes.manager import assemble
 
         store = stores.open_store(self.paths.store)
         root = Path(self.loaded.path).parent

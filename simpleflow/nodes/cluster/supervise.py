@@ -1,4 +1,4 @@
-"""``python -m simpleflow.nodes.supervise CLUSTER [--tie FD]``: the process that ``sfnodes up`` leaves behind."""
+"""``python -m simpleflow.nodes.cluster.supervise CLUSTER [--tie FD]``: the process that `up` leaves behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 
-from . import config
+from simpleflow.nodes import config
+
 from . import supervisor as supervisors
 
 

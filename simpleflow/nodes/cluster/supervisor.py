@@ -25,13 +25,12 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data import files
+from simpleflow.nodes import code as codes
+from simpleflow.nodes import config, paths
+from simpleflow.nodes.providers import process as process_provider
+from simpleflow.nodes.providers.process import node_folder
+from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import kept, lock_lifeline
-
-from . import code as codes
-from . import config, paths
-from .providers import process as process_provider
-from .providers.process import node_folder
-from .providers.process import provider as process_module
 
 logger = logging.getLogger(__name__)
 
