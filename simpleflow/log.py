@@ -72,6 +72,7 @@ class SimpleflowFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         context = logging_context.items()
+        context |= {key: str(vars(record)[key]) for key in logging_context.ENV_KEYS if key in vars(record)}
         where = " ".join(context[key] for key in ("workflow_id", "activity_id", "event_id") if key in context)
         prefix = f"{_moment(record)} {record.levelname} [{record.process}]"
         shown = f"{prefix} {text.visible(where) + ': ' if where else ''}{_message(record)}"

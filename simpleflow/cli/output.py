@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -31,6 +33,23 @@ def text_of(value: Any) -> str:
 def say(words: str, *, err: bool = False) -> None:
     """Print lines for people; what others wrote in them is shown, not obeyed."""
     click.echo(text.visible(words, lines=True), err=err)
+
+
+@contextlib.contextmanager
+def result_alone() -> Iterator[None]:
+    """Send what workflows and activities of this process print to stderr: stdout holds the command's result alone."""
+    saved = None
+    with contextlib.suppress(OSError, AttributeError):  # one of them is closed
+        sys.stdout.flush()
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)
 
 
 def data(value: str) -> None:

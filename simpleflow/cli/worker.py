@@ -33,6 +33,7 @@ from . import context
     "--modules", metavar="PREFIX,...", default="", help="Run only activities that are defined in these modules."
 )
 @click.option("--one-task", is_flag=True, help="End after one task.")
+@click.option("--reload", is_flag=True, help="Start anew, gracefully, when code that it runs changes on disk.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
 @click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")
 @click.option("--middleware-post-execution", "post", metavar="NAME", multiple=True, help="Call after each activity.")
@@ -47,6 +48,7 @@ def start(
     heartbeat: float,
     modules: str,
     one_task: bool,
+    reload: bool,
     poll_data: str | None,
     pre: tuple[str, ...],
     post: tuple[str, ...],
@@ -69,6 +71,7 @@ def start(
         pre=pre,
         post=post,
         one_task=one_task,
+        reload=reload,
     )
     standalone.check_worker(spec)
     answer = None if poll_data is None else _answer(poll_data)
@@ -80,7 +83,9 @@ def start(
     stop = Stop()
     stop.install()
     lifeline.watch(lambda: stop.request(Stop.HURRY))
-    standalone.run_worker(spec, stop=stop, poll_data=answer)
+    if standalone.run_worker(spec, stop=stop, poll_data=answer):
+        lifeline.hand_on()
+        os.execv(sys.executable, [sys.executable, "-m", "simpleflow", *sys.argv[1:]])  # noqa: S606 - this very program
 
 
 def _answer(text: str) -> object:

@@ -117,7 +117,8 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
     with inline.Inline(virtual_time=virtual_time, pre=pre, post=post) as place:
         run = begin(place.connection, asked, store=place.store)
         output.say(f"{run.workflow_id} {run.run_id}", err=True)
-        place.run_until_closed(run.workflow_id, run.run_id)
+        with output.result_alone():
+            place.run_until_closed(run.workflow_id, run.run_id)
         return outcomes.report(place.connection, executions.wait(place.connection, run), load=place.store.load)
 
 

@@ -12,6 +12,14 @@ from collections.abc import Callable
 
 #: descriptor that a child inherits, in decimal
 VARIABLE = "SIMPLEFLOW_LIFELINE_FD"
+_watched: list[int] = []
+
+
+def hand_on() -> None:
+    """Leave the lifeline to the program that replaces this one by exec."""
+    for descriptor in _watched:
+        os.set_inheritable(descriptor, True)
+        os.environ[VARIABLE] = str(descriptor)
 
 
 def watch(on_death: Callable[[], None]) -> bool:
@@ -20,6 +28,7 @@ def watch(on_death: Callable[[], None]) -> bool:
     if not text.isdigit():
         return False
     descriptor = int(text)
+    _watched.append(descriptor)
     with contextlib.suppress(OSError):
         os.set_inheritable(descriptor, False)
 

@@ -13,13 +13,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from simpleflow.process import forks
 
-from . import values
+from . import code_versions, values
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -32,6 +32,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     grace: float = 3.0
     #: BUCKET[/DIR] or a file:// URL for values over a limit
     jumbo: str | None = None
+    #: the user's modules as the worker's first runner imported them
+    code: tuple[code_versions.Module, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -52,13 +54,15 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner, the first time that it runs an activity: its declared timeouts, in seconds or None."""
+    """From a runner, when it runs an activity for the first time or imported modules: the activity's declared
+    timeouts in seconds or None, and the modules."""
 
     number: int
     name: str = ""
     heartbeat: float | None = None
     start_to_close: float | None = None
     schedule_to_close: float | None = None
+    code: tuple[code_versions.Module, ...] = ()
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -76,6 +80,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     answer: values.Completed | values.Failed | values.Canceled
     memory: int = 0
     left: tuple[str, ...] = ()
+    #: modules that were imported since ``Started``
+    code: tuple[code_versions.Module, ...] = ()
 
 
 Frame: TypeAlias = Setup | Run | Cancel | Ready | Started | Beat | Done
@@ -115,18 +121,30 @@ class Death:
         self.gone = gone
 
 
+class Aside(Protocol):
+    """Something else that is read while frames are waited for."""
+
+    def fileno(self) -> int: ...
+
+    def read(self) -> int:
+        """Read what has come; return how much that was. 0 at the end."""
+
+
 class Pipe:
     """One side of the pair. Sending is thread safe; one thread may receive."""
 
-    def __init__(self, connection: socket.socket, death: Death | None = None) -> None:
+    def __init__(self, connection: socket.socket, death: Death | None = None, aside: Aside | None = None) -> None:
         self._socket = connection
         self._death = death
+        self._aside = aside
         self._sending = threading.Lock()
         self._buffer = bytearray()
         self._poller = select.poll()  # select.select() ends at descriptor 1,024
         self._poller.register(connection, select.POLLIN)
         if death is not None and death.descriptor is not None:
             self._poller.register(death.descriptor, select.POLLIN)
+        if aside is not None:
+            self._poller.register(aside.fileno(), select.POLLIN)
         forks.drop_in_child(self)
 
     def send(self, frame: Frame) -> None:
@@ -181,6 +199,12 @@ class Pipe:
             ready = [number for number, _ in self._poller.poll(None if step is None else step * 1000)]
             if self._socket.fileno() in ready:
                 return True
+            if self._aside is not None and self._aside.fileno() in ready:
+                ready.remove(self._aside.fileno())
+                if not self._aside.read():
+                    self._poller.unregister(self._aside.fileno())
+                if not ready and (left is None or left > 0):
+                    continue
             if ready:
                 raise Closed("its process ended")
             if looks and death is not None and death.gone() and not self._poller.poll(0):

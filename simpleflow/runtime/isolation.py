@@ -154,12 +154,15 @@ def _set_default_timeout(value: Any) -> None:
     sys.modules["socket"].setdefaulttimeout(value)
 
 
-def _decimal() -> str:
+def _decimal() -> tuple[Any, ...]:
     module = sys.modules.get("decimal")
-    return "" if module is None else repr(module.getcontext())
+    if module is None:
+        return ()
+    context = module.getcontext()
+    return context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp
 
 
-def _set_decimal(_: str) -> None:
+def _set_decimal(_: tuple[Any, ...]) -> None:
     module = sys.modules["decimal"]
     module.setcontext(module.DefaultContext.copy())
 
@@ -236,7 +239,7 @@ class Isolation:
             if (found := facet.read()) != before and not _restored(facet, before, found)
         ]
         stuck += self._left.found()
-        random.seed(os.urandom(32))
+        random.seed(int.from_bytes(os.urandom(16), "little"))
         if _attribute("asyncio", "events") is not None:
             stuck += left_over.loops()
         self._modules = len(sys.modules)

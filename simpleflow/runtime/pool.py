@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from simpleflow.process import Child, describe_exit, descriptors
 
-from . import frames, values
+from . import frames, task_output, values
 
 
 class RunnerDied(Exception):
@@ -26,19 +26,28 @@ class Runner:
     def __init__(self, setup: frames.Setup, *, env: Mapping[str, str] | None = None) -> None:
         ours, theirs = socket.socketpair()
         try:
+            self._output = task_output.TaskOutput()
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        try:
             self._child = Child(
                 [sys.executable, "-m", "simpleflow.runtime.runner", str(theirs.fileno())],
                 env=_environment(env),
                 pass_fds=(theirs.fileno(),),
                 tied=False,  # the pair tells it of this process's death
+                stdout=self._output.writer,  # stderr stays the worker's: the runner's own log goes there
             )
         except BaseException:
             ours.close()
+            self._output.close()
             raise
         finally:
             theirs.close()
+            self._output.close_writer()
         self._pidfd = descriptors.of_process(self._child.pid)
-        self._pipe = frames.Pipe(ours, frames.Death(self._pidfd, lambda: self._child.poll() is not None))
+        self._pipe = frames.Pipe(ours, frames.Death(self._pidfd, lambda: self._child.poll() is not None), self._output)
         self._number = 0
         self._grace = setup.grace
         self._ended = False
@@ -47,6 +56,8 @@ class Runner:
         self.memory = 0
         #: what its last task left behind that cannot be put back
         self.left: tuple[str, ...] = ()
+        #: set by its owner when it imported other code than the worker's other runners
+        self.other_code = False
         self._setup = setup
 
     @property
@@ -65,6 +76,7 @@ class Runner:
     def start(self, task: values.Task) -> None:
         """Hand the runner a task; raises RunnerDied."""
         self._number += 1
+        self._output.of_task(task)
         try:
             self._pipe.send(frames.Run(number=self._number, task=task))
         except frames.Closed as error:
@@ -77,10 +89,12 @@ class Runner:
             try:
                 frame = self._pipe.receive(max(0.0, deadline - time.monotonic()))
             except frames.Closed as error:
+                self._output.finish()
                 raise RunnerDied(self._how(error)) from None
             if frame is None or getattr(frame, "number", 0) == self._number:
                 break
         if isinstance(frame, frames.Done):
+            self._output.finish()
             self.tasks += 1
             self.memory = frame.memory
             self.left = frame.left
@@ -125,11 +139,13 @@ class Runner:
         if not self._ended:
             self._child.wait(2.0)
         self._child.end(wait=0)
+        self._output.finish()
+        self._output.close()
 
     @property
     def alive(self) -> bool:
         """Whether it may be given a task: no other task shows in it, ``end`` was not called, its process lives."""
-        return not self._ended and not self.left and self._child.poll() is None
+        return not (self._ended or self.left or self.other_code) and self._child.poll() is None
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ reaches an activity that does not ask for it.
 from __future__ import annotations
 
 import contextvars
+import io
 import logging
 import os
 import queue
@@ -24,7 +25,7 @@ from simpleflow import activity, log, settings
 from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 
-from . import current, execute, forked, frames, isolation, stores, values
+from . import code_versions, current, execute, forked, frames, isolation, stores, values
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class Runner:
         setup = self._pipe.receive()
         assert isinstance(setup, frames.Setup)
         self._grace = setup.grace
+        self._importer = code_versions.Importer(setup.code)
+        self._importer.install()
         tree.adopt_orphans()
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
@@ -78,12 +81,15 @@ class Runner:
         while True:
             given = self._tasks.get()
             self._number = given.number
+            self._importer.include(given.task.name)
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
+            forked.flush()
             left = self._isolation.end()
             now = time.monotonic()
             if now - looked >= MEMORY_SECONDS:
                 memory, looked = process.memory_info().rss, now
-            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=memory, left=tuple(left)))
+            code = self._importer.news()
+            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=memory, left=tuple(left), code=code))
 
     def forked(self) -> None:
         """Called in a child that a task forked: signals do there what they do in any program."""
@@ -112,7 +118,8 @@ class Runner:
 
     def _started(self, found: activity.Activity[..., Any]) -> None:
         self._isolation.begin()
-        if self._name in self._told:
+        code = self._importer.news()
+        if self._name in self._told and not code:
             return
         self._told.add(self._name)
         self._send(
@@ -122,6 +129,7 @@ class Runner:
                 heartbeat=execute.seconds(found.task_heartbeat_timeout),
                 start_to_close=execute.seconds(found.task_start_to_close_timeout),
                 schedule_to_close=execute.seconds(found.task_schedule_to_close_timeout),
+                code=code,
             )
         )
 
@@ -180,9 +188,23 @@ def _ignore(signum: int, frame: FrameType | None) -> None:
     """Ctrl-C is the worker's business."""
 
 
+def _part_streams() -> None:
+    """Send the log to stderr as it was inherited, and all that tasks write to the pipe on stdout."""
+    shown = sys.stderr
+    if shown is not None:
+        number = descriptors.keep_apart(os.dup(shown.fileno()))
+        sys.stderr = open(number, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115 - open to the end
+    log.configure()
+    os.dup2(1, 2)
+    sys.stderr = shown if shown is not None else open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+
+
 def main() -> None:
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
-    log.configure()
+    _part_streams()
     connection = socket.socket(fileno=descriptors.keep_apart(int(sys.argv[1])))
     runner = Runner(frames.Pipe(connection))
     forks.drop_in_child(runner)

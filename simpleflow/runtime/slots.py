@@ -7,12 +7,14 @@ import queue
 import threading
 from typing import Any, Protocol
 
+import msgspec
+
 from simpleflow.core import clock, documents, limits, retries
 from simpleflow.process import Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import failures, frames, heartbeat, pool, retrying, values
+from . import code_versions, failures, frames, heartbeat, pool, retrying, values
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,9 @@ class Employer(Protocol):
     def time(self) -> clock.Clock: ...
     @property
     def stop(self) -> Stop: ...
+
+    @property
+    def versions(self) -> code_versions.Versions: ...
 
     def offer(self, slot: Slot) -> None:
         """Take this slot into account: it has a runner that waits for a task."""
@@ -120,6 +125,7 @@ class Slot:
                 logger.exception("The slot's task was not answered; it will time out.")
             finally:
                 worked = True
+                self._worker.versions.look()
                 self.shown = None
                 self._worker.changed.set()
         if self._runner is not None:
@@ -142,7 +148,7 @@ class Slot:
             self._runner = None
             runner.dismiss()
         self._declared.clear()
-        self._runner = pool.Runner(options.setup)
+        self._runner = pool.Runner(msgspec.structs.replace(options.setup, code=self._worker.versions.known()))
         try:
             self._runner.ready()
         except BaseException:
@@ -200,7 +206,8 @@ class Slot:
             while True:
                 frame = runner.receive(self._patience(beat, cancelled_at))
                 match frame:
-                    case frames.Done(answer=answer, left=left):
+                    case frames.Done(answer=answer, left=left, code=code):
+                        runner.other_code |= self._worker.versions.learn(code)
                         if left:
                             logger.warning(
                                 "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task "
@@ -211,6 +218,7 @@ class Slot:
                             )
                         return answer
                     case frames.Started():
+                        runner.other_code |= self._worker.versions.learn(frame.code)
                         self._declared[frame.name] = frame
                         self._know(task, frame, beat)
                     case frames.Beat(details=details):

@@ -11,6 +11,7 @@ leaves no process behind, whatever ends the calling process. The children run th
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -75,6 +76,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     pre: tuple[str, ...] = ()
     post: tuple[str, ...] = ()
     one_task: bool = False
+    #: end when code that runs here changed on disk
+    reload: bool = False
 
     def setup(self, endpoint_url: str | None) -> frames.Setup:
         """Return what the runners are told; ``endpoint_url`` is the service's."""
@@ -201,8 +204,11 @@ def cluster_interceptors() -> tuple[interceptors.DeciderInterceptor, ...]:
     return clusters.decider(os.environ)
 
 
-def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object | None = None) -> None:
-    """Run one worker in this process until ``stop`` says so; with ``poll_data`` only the task that it holds."""
+def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object | None = None) -> bool:
+    """Run one worker in this process until ``stop`` says so; with ``poll_data`` only the task that it holds.
+
+    Return whether it ended because its code changed on disk.
+    """
     check_worker(spec)
     connection = spec.place.connect()
     made = worker.Worker(
@@ -214,13 +220,14 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
             processes=spec.slots,
             heartbeat=spec.heartbeat,
             one_task=spec.one_task,
+            reload=spec.reload,
             setup=spec.setup(connection.endpoint_url),
         ),
         stop=stop,
     )
     if poll_data is not None:
         made.work(poll_data)
-        return
+        return False
     path = settings.SIMPLEFLOW_STATUS_SOCKET
     channel = agent_channel.Channel(path, made) if path else None
     if channel is not None:
@@ -230,6 +237,7 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
     finally:
         if channel is not None:
             channel.close()
+    return made.outdated and not made.stop.hurried
 
 
 def command(spec: DeciderSpec | WorkerSpec) -> list[str]:
@@ -302,6 +310,8 @@ def main(argv: Sequence[str]) -> int:
     kind, spec = argv
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure()
+    with contextlib.suppress(OSError):  # stdout is the command's, for its result; stderr may be closed
+        os.dup2(2, 1)
     stop = Stop()
     stop.install()
     lifeline.watch(lambda: stop.request(Stop.HURRY))

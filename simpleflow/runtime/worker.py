@@ -15,7 +15,7 @@ from simpleflow.process import NamedMixin, Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import frames, retrying, slots
+from . import code_versions, frames, retrying, slots
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Options:
     heartbeat: float = 60.0
     #: end after one task
     one_task: bool = False
+    #: drain as soon as code that runs here changed on disk
+    reload: bool = False
     #: recycle a runner after so many tasks, or when it holds so many MiB after one
     max_tasks: int = 1000
     max_mib: int = 1024
@@ -66,6 +68,9 @@ class Worker(NamedMixin):
         self._free: queue.SimpleQueue[slots.Slot | None] = queue.SimpleQueue()
         self._slots = [slots.Slot(self, number) for number in range(options.processes)]
         self._poll_id = f"{uuid.uuid4().hex}-worker"
+        self._versions = code_versions.Versions()
+        #: it drained because code changed on disk
+        self.outdated = False
         self._polling = False
         self._no_polls = threading.Event()
         self._poller = threading.Thread(target=self._poll_loop, name="poller", daemon=True)
@@ -85,6 +90,10 @@ class Worker(NamedMixin):
     @property
     def time(self) -> clock.Clock:
         return self._time
+
+    @property
+    def versions(self) -> code_versions.Versions:
+        return self._versions
 
     @property
     def stop(self) -> Stop:
@@ -150,7 +159,11 @@ class Worker(NamedMixin):
         self._insist_on(self._poller.start)
         try:
             while not self._stop.draining and (linger or self._poller.is_alive()):
-                self._stop.wait(None if linger else 1.0)
+                self._stop.wait(None if linger and not self._options.reload else 1.0)
+                if self._options.reload and (files := self._versions.changed()):
+                    logger.warning("%s changed: the worker drains and starts anew.", ", ".join(files))
+                    self.outdated = True
+                    self._stop.request(Stop.DRAIN)
             self._finish()
         finally:
             for slot in self._slots:

@@ -142,3 +142,22 @@ class Payments(Base):
     def run(self, number: int, count: int, folder: str) -> list[str]:
         first = futures.wait(*[self.submit(pay, f"{number}-{n}", folder) for n in range(count)])
         return [*first, *[self.submit(pay, f"{number}-chain-{n}", folder).result for n in range(3)]]
+
+
+@activity.with_attributes(version="1", task_list="work", start_to_close_timeout=60)
+def speak() -> str:
+    print("printed by an activity")
+    os.system("echo written by a program")
+    return "said"
+
+
+class Speaks(Base):
+    """Prints in every place that a workflow has."""
+
+    name = "speaks"
+
+    def run(self) -> str:
+        print("printed by run()")
+        os.system("echo written by a program of run()")
+        answer: str = self.submit(speak).result
+        return answer

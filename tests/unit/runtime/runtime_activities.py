@@ -232,3 +232,22 @@ def leaves_a_zombie() -> int:
         os._exit(0)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     return os.getpid()
+
+
+def speaks(number: int) -> None:
+    print(f"printed {number}")
+    print(f"complained {number}", file=sys.stderr)
+    subprocess.run([sys.executable, "-c", f"print('program {number}'); print('\\x1b[31mred')"], check=True)
+    os.write(1, b"written without an end")
+
+
+def speaks_and_dies() -> None:
+    print("last words")
+    os.write(2, b"cut o")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def speaks_much() -> int:
+    for number in range(20_000):
+        print(f"line {number} of many")
+    return os.getpid()

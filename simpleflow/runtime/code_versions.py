@@ -1,0 +1,174 @@
+"""One worker, one version of the code: a module stays as the worker's first runner imported it.
+
+Runners import what a task names, and are replaced now and then; without this, code that changes on disk under a worker
+would run mixed, old and new. A runner tells the worker which modules of the user's own it imported, with their source;
+the worker hands them to each later runner.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import logging
+import os
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType, ModuleType
+from typing import Any
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+#: seconds between two looks at the files on disk
+EVERY = 10.0
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True):
+    """A module as it was when it was first imported."""
+
+    name: str
+    path: str
+    package: bool
+    #: st_mtime_ns and st_size of its file
+    stamp: tuple[int, int]
+    source: bytes
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        about = os.stat(path)
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size
+
+
+class Versions:
+    """The worker's side: what its runners import. Thread safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._modules: dict[str, Module] = {}
+        self._told: set[str] = set()
+        self._looked = time.monotonic()
+
+    def known(self) -> tuple[Module, ...]:
+        """Return what a new runner is to import."""
+        with self._lock:
+            return tuple(self._modules.values())
+
+    def learn(self, modules: Iterable[Module]) -> bool:
+        """Take note of what a runner imported; return whether another one had imported another version before."""
+        other = False
+        with self._lock:
+            for module in modules:
+                other |= self._modules.setdefault(module.name, module).source != module.source
+        return other
+
+    def changed(self) -> list[str]:
+        """Return the files that are not on disk any more as they run here."""
+        return sorted(module.path for module in self.known() if _differs(module))
+
+    def look(self) -> None:
+        """Say once for each file that it changed on disk; looks every ten seconds at most."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._looked < EVERY:
+                return
+            self._looked = now
+        news = [path for path in self.changed() if path not in self._told]
+        if news:
+            self._told.update(news)
+            logger.warning(
+                "%s changed on disk: this worker goes on with the version that it began with. Restart it, or start "
+                "workers with --reload.",
+                ", ".join(news),
+                extra={"action": "code_changed"},
+            )
+
+
+def _differs(module: Module) -> bool:
+    stamp = _stamp(module.path)
+    if stamp == module.stamp:
+        return False
+    try:
+        with open(module.path, "rb") as file:
+            return file.read() != module.source
+    except OSError:  # deleted, or being replaced
+        return True
+
+
+class Importer:
+    """The runner's side: a finder of modules, in front of the one that looks at the disk."""
+
+    def __init__(self, known: Sequence[Module]) -> None:
+        self._known = {module.name: module for module in known}
+        self._new: list[Module] = []
+        places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+        own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        #: packages that tasks named: the user's own, wherever they are installed
+        self._named: set[str] = set()
+        self._others = tuple(os.path.realpath(place) + os.sep for place in {*places, own})
+
+    def install(self) -> None:
+        place = sys.meta_path.index(importlib.machinery.PathFinder)
+        sys.meta_path.insert(place, self)
+
+    def include(self, task: str) -> None:
+        """Keep the package that a task's name begins with, also where other people's packages are installed."""
+        package = task.partition(".")[0]
+        if package not in sys.stdlib_module_names:
+            self._named.add(package)
+
+    def news(self) -> tuple[Module, ...]:
+        """Return the modules that were imported since the last call."""
+        found, self._new = tuple(self._new), []
+        return found
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        known = self._known.get(name)
+        if known is not None:
+            loader = _Loader(name, known.path, self.load)
+            places = [os.path.dirname(known.path)] if known.package else None
+            return importlib.util.spec_from_file_location(
+                name, known.path, loader=loader, submodule_search_locations=places
+            )
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader and self._ours(spec):
+            spec.loader = _Loader(name, str(spec.origin), self.load)
+        return spec
+
+    def load(self, name: str, loader: _Loader) -> CodeType | None:
+        known = self._known.get(name)
+        if known is not None and _stamp(known.path) != known.stamp:
+            return loader.source_to_code(known.source, known.path)
+        if known is None:
+            stamp = _stamp(loader.path)
+            source = loader.get_data(loader.path)
+            if stamp is not None:
+                package = os.path.basename(loader.path).startswith("__init__.")
+                module = Module(name=name, path=loader.path, package=package, stamp=stamp, source=source)
+                self._known[name] = module
+                self._new.append(module)
+        return None
+
+    def _ours(self, spec: importlib.machinery.ModuleSpec) -> bool:
+        if spec.name.partition(".")[0] in self._named:
+            return True
+        return spec.origin is not None and not os.path.realpath(spec.origin).startswith(self._others)
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module of the user's own: the version that the worker began with."""
+
+    def __init__(self, name: str, path: str, load: Callable[[str, _Loader], CodeType | None]) -> None:
+        super().__init__(name, path)
+        self._load = load
+
+    def get_code(self, fullname: str) -> Any:
+        return self._load(fullname, self) or super().get_code(fullname)

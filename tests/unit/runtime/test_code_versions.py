@@ -1,0 +1,91 @@
+"""One worker, one version of the code."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_swf import FakeSwf, task
+from worker_fixtures import Start, answer, eventually, start, swf
+
+from simpleflow.runtime import code_versions
+
+__all__ = ["start", "swf"]
+pytestmark = pytest.mark.needs_processes
+
+
+@pytest.fixture
+def code(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the user's: a package with a module that imports another one when it is called."""
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    (tmp_path / "films").mkdir()
+    write(tmp_path, "v1")
+    return tmp_path
+
+
+def write(code: Path, version: str) -> None:
+    (code / "films" / "__init__.py").write_text(f"PACKAGE = {version!r}\n")
+    (code / "films" / "late.py").write_text(f"LATE = {version!r}\n")
+    body = "import os, films\ndef cut():\n  from films import late\n"
+    body += f"  return [os.getpid(), {version!r}, films.PACKAGE, late.LATE]\n"
+    (code / "films" / "cuts.py").write_text(body)
+
+
+def run(swf: FakeSwf) -> Any:
+    swf.tasks.put(task("films.cuts.cut"))
+    action, request = answer(swf)
+    assert action == "RespondActivityTaskCompleted", request
+    return json.loads(request["result"])
+
+
+def test_later_runners_run_what_the_first_one_ran(
+    swf: FakeSwf, start: Start, code: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(code_versions, "EVERY", 0.0)
+    start(max_tasks=1)
+    pids, versions = [], []
+    for change in ("none", "v2", "deleted", "v3"):
+        if change == "deleted":
+            for path in (code / "films").glob("*.py"):
+                path.unlink()
+        elif change != "none":
+            write(code, change)
+        pid, *found = run(swf)
+        pids.append(pid)
+        versions += found
+    assert len(set(pids)) == 4
+    assert versions == ["v1"] * 12
+    eventually(lambda: "changed on disk" in caplog.text)
+    assert len([r for r in caplog.records if "films/cuts.py" in r.getMessage()]) == 1
+
+
+def test_a_worker_that_reloads_drains_and_says_that_it_is_outdated(swf: FakeSwf, start: Start, code: Path) -> None:
+    made = start(reload=True)
+    assert run(swf)[1:] == ["v1"] * 3
+    write(code, "v2")
+    eventually(lambda: made.outdated and made.acknowledged)
+    other = start(reload=True)
+    assert run(swf)[1:] == ["v2"] * 3
+    assert not other.outdated
+
+
+def test_a_touched_file_is_no_other_version(swf: FakeSwf, start: Start, code: Path) -> None:
+    made = start()
+    run(swf)
+    for path in (code / "films").glob("*.py"):
+        os.utime(path, (1, 1))
+    assert made.versions.known()
+    assert made.versions.changed() == []
+
+
+def test_what_runners_imported_side_by_side_is_compared() -> None:
+    versions = code_versions.Versions()
+    first = code_versions.Module(name="a", path="/a.py", package=False, stamp=(1, 1), source=b"1")
+    other = code_versions.Module(name="a", path="/a.py", package=False, stamp=(2, 1), source=b"2")
+    assert not versions.learn([first])
+    assert versions.learn([other])
+    assert not versions.learn([first])
+    assert versions.known() == (first,)
