@@ -28,6 +28,14 @@ from . import context
     "-N", "--nb-processes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Decider processes."
 )
 @click.option(
+    "--stagger",
+    type=click.FloatRange(0.0, 3600.0),
+    default=0.05,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds between the starts of two decider processes.",
+)
+@click.option(
     "--modules",
     metavar="PREFIX,...",
     default="",
@@ -50,6 +58,7 @@ def start(
     domain: str | None,
     task_list: str | None,
     nb_processes: int,
+    stagger: float,
     modules: str,
     log_level: str | None,
     watchdog: float,
@@ -83,7 +92,7 @@ def start(
     connection.close()
     context.working(f"{nb_processes} decider{'s'[: nb_processes > 1]} of task list '{chosen}'", connection)
     supervisor = Supervisor(
-        standalone.command(spec), nb_children=nb_processes, stagger=0.05, final=frozenset({context.EXIT_USAGE})
+        standalone.command(spec), nb_children=nb_processes, stagger=stagger, final=frozenset({context.EXIT_USAGE})
     )
     supervisor.start()
     return supervisor.status

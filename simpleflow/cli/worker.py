@@ -33,6 +33,15 @@ from . import context
     "--modules", metavar="PREFIX,...", default="", help="Run only activities that are defined in these modules."
 )
 @click.option("--one-task", is_flag=True, help="End after one task.")
+@click.option("--task-memory", type=click.IntRange(1), metavar="MIB", help="End a task that holds more memory.")
+@click.option(
+    "--stagger",
+    type=click.FloatRange(0.0, 3600.0),
+    default=0.05,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds between the starts of two task runners.",
+)
 @click.option("--reload", is_flag=True, help="Start anew, gracefully, when code that it runs changes on disk.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
 @click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")
@@ -48,6 +57,8 @@ def start(
     heartbeat: float,
     modules: str,
     one_task: bool,
+    task_memory: int | None,
+    stagger: float,
     reload: bool,
     poll_data: str | None,
     pre: tuple[str, ...],
@@ -72,6 +83,8 @@ def start(
         post=post,
         one_task=one_task,
         reload=reload,
+        task_mib=task_memory,
+        stagger=stagger,
     )
     standalone.check_worker(spec)
     answer = None if poll_data is None else _answer(poll_data)

@@ -8,6 +8,7 @@ lock_lifeline.py  a file lock whose holder's death ends whoever waits for it
 descriptors.py  those that a process keeps apart from the code that it runs
 forks.py       what a forked child must not share with its parent
 supervisor.py  keep so many children alive: staggered starts, drain and hurry
+pausing.py     Ctrl-Z stops a process with its family
 tree.py        find and end a process with everything that it started
 signals.py     SIGTERM drains, a second one hurries; what an exit status says
 titles.py      what ps shows
@@ -16,8 +17,18 @@ titles.py      what ps shows
 from __future__ import annotations
 
 from .child import Child
-from .signals import LOOK, Stop, describe_exit, reset_signal_handlers
+from .signals import LOOK, Stop, describe_exit, reset_signal_handlers, tell_status
 from .supervisor import Supervisor
 from .titles import NamedMixin, with_state
 
-__all__ = ["LOOK", "Child", "NamedMixin", "Stop", "Supervisor", "describe_exit", "reset_signal_handlers", "with_state"]
+__all__ = [
+    "LOOK",
+    "Child",
+    "NamedMixin",
+    "Stop",
+    "Supervisor",
+    "describe_exit",
+    "reset_signal_handlers",
+    "tell_status",
+    "with_state",
+]

@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from . import lifeline, signals
+from . import lifeline, pausing, signals
 
 
 def main(argv: Sequence[str]) -> None:
     name, arguments = argv
     module, _, qualname = name.partition(":")
     signals.reset_signal_handlers()
+    pausing.install()
     lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
     payload: Any = importlib.import_module(module)
     for part in qualname.split("."):

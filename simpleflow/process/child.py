@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from . import forks, lifeline, tree
+from . import forks, lifeline, pausing, tree
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,9 @@ class Child:
         finally:
             if reader >= 0:
                 os.close(reader)
+        self.knows_stop = tied
         forks.drop_in_child(self)
+        pausing.join(self)
 
     @property
     def pid(self) -> int:

@@ -85,6 +85,16 @@ class Kept(Generic[P]):
         """How it ended last: 'exited with status 1', 'was killed by SIGKILL'; '' while it never ended."""
         return "" if self.last_code is None else signals.describe_exit(self.last_code)
 
+    def status_text(self) -> str:
+        """Say in one line whether it lives, since when, and how often it died."""
+        now = self._monotonic()
+        if self.process is not None:
+            return f"{self.name} is process {self.process.pid} for {now - self._started:.0f} s, {self.deaths} deaths"
+        if self.done:
+            return f"{self.name} {self.outcome()}"
+        wait = max(0.0, self._died + self.pause - now)
+        return f"{self.name} starts in {wait:.1f} s, {self.deaths} deaths{f' ({self.refusal})' if self.refusal else ''}"
+
     def alive(self) -> bool:
         """Whether it runs now; notices and records a death."""
         process = self.process

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
+import logging
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+
+from . import pausing
+
+logger = logging.getLogger(__name__)
 
 #: seconds that the main thread waits for anything at a time. The system may give a signal to another thread while the
 #: main one waits for a lock; Python runs its handler only when the main thread goes on
@@ -31,6 +37,17 @@ def describe_exit(status: int) -> str:
     except ValueError:
         name = f"signal {-status}"
     return f"was killed by {name}"
+
+
+def tell_status(status: Callable[[], str]) -> None:
+    """Log what ``status`` says at each SIGUSR1. Does nothing outside of the main thread."""
+
+    def tell() -> None:
+        logger.info("Status: %s", status(), extra={"action": "status"})
+
+    if threading.current_thread() is threading.main_thread():
+        # Not in the handler, which may have interrupted who holds the log's lock; not a Thread, which takes locks.
+        signal.signal(signal.SIGUSR1, lambda number, frame: _thread.start_new_thread(tell, ()) and None)
 
 
 class Stop:
@@ -92,11 +109,15 @@ class Stop:
         self._wake.put(None)
 
     def install(self) -> None:
-        """Handle SIGTERM and SIGINT: each one raises the level by one. Main thread only."""
+        """Handle SIGTERM and SIGINT: each one raises the level by one. Ctrl-Z stops the children, too.
+
+        Main thread only.
+        """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("signal handlers can be installed by the main thread only")
         signal.signal(signal.SIGTERM, self._handle)
         signal.signal(signal.SIGINT, self._handle)
+        pausing.install()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         # Another signal's handler may interrupt this one before the level is raised: the count tells.

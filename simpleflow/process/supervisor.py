@@ -15,7 +15,7 @@ import msgspec
 
 from .child import Child
 from .kept import Kept
-from .signals import Stop
+from .signals import Stop, tell_status
 from .titles import NamedMixin
 
 logger = logging.getLogger(__name__)
@@ -102,8 +102,13 @@ class Supervisor(NamedMixin):
             return
         if threading.current_thread() is threading.main_thread():
             self._stop.install()
+            tell_status(self.status_text)
         self.set_process_name()
         self._run()
+
+    def status_text(self) -> str:
+        """Say in one line which children live, since when, and which wait for their next start."""
+        return "; ".join(place.status_text() for place in list(self._places)) or "no children"
 
     def stop(self, *, hurry: bool = False, timeout: float = 10.0) -> None:
         """End the children of a background supervisor; what has not drained after ``timeout`` seconds is killed."""

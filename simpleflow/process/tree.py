@@ -42,6 +42,16 @@ def descendants(pid: int) -> list[psutil.Process]:
     return [process for process in found if not _runs_on(process)]
 
 
+def memory(pid: int) -> int:
+    """Return the bytes of memory that a process and its descendants hold; 0 when it is gone."""
+    held = 0
+    with contextlib.suppress(psutil.Error, OSError):
+        for process in (psutil.Process(pid), *descendants(pid)):
+            with contextlib.suppress(psutil.Error):
+                held += process.memory_info().rss
+    return held
+
+
 def _runs_on(process: psutil.Process) -> bool:
     try:
         return bool(process.environ().get(RUNS_ON) == "1")

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from simpleflow.process import LOOK, NamedMixin, Stop
+from simpleflow.process import LOOK, NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
@@ -118,6 +118,11 @@ class InFlight:
             left.append(answer)
             return False
 
+    @property
+    def count(self) -> int:
+        """How many runs are in flight."""
+        return len(self._runs)
+
     def next(self, run_id: str) -> Any | None:
         """Return a task that was left for the run's lane; with None the run is no longer in flight."""
         with self._lock:
@@ -164,6 +169,7 @@ class DeciderProcess(NamedMixin):
 
     def run(self) -> None:
         self.set_process_name()
+        tell_status(self.status_text)
         self._step.polling()
         if self._dog is not None:
             self._dog.start()
@@ -179,6 +185,12 @@ class DeciderProcess(NamedMixin):
         self._step.stopping()
         if self._dog is not None:
             self._dog.close()
+
+    def status_text(self) -> str:
+        """Say in one line what this decider does. Thread safe."""
+        what = "draining" if self._stop.draining else "deciding"
+        polls = f"{len(self._open)} of {len(self._threads)} polls open"
+        return f"decider of {self.task_list}, {what}, {polls}, {self._in_flight.count} runs in flight"
 
     def _revoke(self) -> None:
         while any(thread.is_alive() for thread in self._threads):

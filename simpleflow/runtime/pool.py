@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from simpleflow.process import Child, describe_exit, descriptors
+from simpleflow.process import Child, describe_exit, descriptors, tree
 
 from . import frames, task_output, values
 
@@ -99,6 +99,10 @@ class Runner:
             self.memory = frame.memory
             self.left = frame.left
         return frame
+
+    def held(self) -> int:
+        """Return the bytes that the runner and all that its task started hold now."""
+        return tree.memory(self.pid)
 
     def cancel(self) -> None:
         """Tell the activity that its cancellation is requested."""

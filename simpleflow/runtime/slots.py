@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds that a response is repeated while nobody answers
 PATIENCE = 3600.0
+#: seconds between two looks at the memory of a task that has a limit
+WEIGH_EVERY = 1.0
 
 
 class Terms(Protocol):
@@ -37,6 +39,8 @@ class Terms(Protocol):
     def max_tasks(self) -> int: ...
     @property
     def max_mib(self) -> int: ...
+    @property
+    def task_mib(self) -> int | None: ...
 
 
 class Employer(Protocol):
@@ -70,6 +74,8 @@ class Slot:
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
         self._runner: pool.Runner | None = None
         self._interrupted = False
+        #: when the memory of the task was looked at
+        self._weighed = float("-inf")
         self._closing = False
         #: what activities declare, as runners told; a fresh runner may have a newer version of the code
         self._declared: dict[str, frames.Started] = {}
@@ -223,6 +229,12 @@ class Slot:
                         self._know(task, frame, beat)
                     case frames.Beat(details=details):
                         beat.report(details)
+                if self._over_memory(runner):
+                    runner.end(wait=0)
+                    limit = f"{self._worker.options.task_mib} MiB"
+                    return failures.of_words(
+                        "OutOfMemory", f"the task's processes held more than {limit} (--task-memory)"
+                    )
                 if cancelled_at is not None:
                     if self._worker.time.monotonic() - cancelled_at >= self._worker.options.setup.grace:
                         runner.end(wait=0)
@@ -259,9 +271,17 @@ class Slot:
         )
         self._worker.changed.set()
 
+    def _over_memory(self, runner: pool.Runner) -> bool:
+        """Whether the task holds more than it may; looks once a second."""
+        limit, now = self._worker.options.task_mib, self._worker.time.monotonic()
+        if limit is None or now < self._weighed + WEIGH_EVERY:
+            return False
+        self._weighed = now
+        return runner.held() > limit << 20
+
     def _patience(self, beat: heartbeat.Heartbeat, cancelled_at: float | None) -> float:
         if cancelled_at is None:
-            return beat.wait
+            return beat.wait if self._worker.options.task_mib is None else min(beat.wait, WEIGH_EVERY)
         return max(0.0, cancelled_at + self._worker.options.setup.grace - self._worker.time.monotonic())
 
     def _respond(self, task: values.Task, token: str, answer: values.Answer) -> None:

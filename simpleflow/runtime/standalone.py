@@ -78,6 +78,10 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     one_task: bool = False
     #: end when code that runs here changed on disk
     reload: bool = False
+    #: MiB that the processes of one task may hold; None: no limit
+    task_mib: int | None = None
+    #: seconds between the starts of two task runners
+    stagger: float = 0.05
 
     def setup(self, endpoint_url: str | None) -> frames.Setup:
         """Return what the runners are told; ``endpoint_url`` is the service's."""
@@ -221,6 +225,8 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
             heartbeat=spec.heartbeat,
             one_task=spec.one_task,
             reload=spec.reload,
+            task_mib=spec.task_mib,
+            stagger=spec.stagger,
             setup=spec.setup(connection.endpoint_url),
         ),
         stop=stop,

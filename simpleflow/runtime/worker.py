@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 
 from simpleflow.core import clock, documents, retries
-from simpleflow.process import NamedMixin, Stop
+from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
@@ -38,6 +38,8 @@ class Options:
     #: recycle a runner after so many tasks, or when it holds so many MiB after one
     max_tasks: int = 1000
     max_mib: int = 1024
+    #: end a task whose processes hold more MiB together; None: no limit
+    task_mib: int | None = None
     #: seconds between the starts of two runners
     stagger: float = 0.05
     setup: frames.Setup = dataclasses.field(default_factory=frames.Setup)
@@ -147,11 +149,21 @@ class Worker(NamedMixin):
         for slot in self._slots:
             slot.interrupt()
 
+    def status_text(self) -> str:
+        """Say in one line what this worker does. Thread safe."""
+        now = self._time.now()
+        tasks = [f"{shown.id} for {max(0.0, now - shown.started):.0f} s" for shown in self.running]
+        what = "draining" if self._stop.draining else "polling" if self._polling else "not polling"
+        return f"worker of {self.task_list}, {what}, {len(tasks)} of {len(self._slots)} slots busy" + "".join(
+            f"; {task}" for task in tasks
+        )
+
     # -- running
 
     def run(self, *, linger: bool = False) -> None:
         """Work until stopped. ``linger``: stay idle after polling was stopped, until SIGTERM (an agent decides)."""
         self.set_process_name()
+        tell_status(self.status_text)
         for number, slot in enumerate(self._slots):
             if number and self._stop.level == Stop.RUN and not self._no_polls.is_set():
                 real_time.sleep(self._options.stagger)

@@ -160,3 +160,54 @@ def test_a_child_is_ended_although_no_descriptor_is_left(tmp_path: Path) -> None
     )
     ended = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
     assert ended.stdout == "-9\n"
+
+
+def in_state(pid: int, state: str) -> bool:
+    return bool(process_tree.psutil.Process(pid).status() == state)
+
+
+def test_ctrl_z_stops_the_family_and_tells_its_status_when_asked(tmp_path: Path) -> None:
+    code = (
+        "import logging, sys\n"
+        "from simpleflow.process import Supervisor\n"
+        "import process_payloads as payloads\n"
+        "logging.basicConfig(level=logging.INFO)\n"
+        "Supervisor(payloads.record, [sys.argv[1]]).start()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=ENV, stderr=subprocess.PIPE, text=True)
+    payloads.eventually(lambda: len(pids(tmp_path)) == 1)
+    family = [parent.pid, *pids(tmp_path)]
+    parent.send_signal(signal.SIGTSTP)
+    payloads.eventually(lambda: all(in_state(pid, "stopped") for pid in family))
+    parent.send_signal(signal.SIGCONT)
+    payloads.eventually(lambda: not any(in_state(pid, "stopped") for pid in family))
+    parent.send_signal(signal.SIGUSR1)
+    assert parent.stderr is not None
+    assert f"is process {family[1]} for" in parent.stderr.readline()
+    parent.terminate()
+    assert parent.wait(20) == 0
+    parent.stderr.close()
+
+
+def test_ctrl_z_stops_children_that_do_not_know_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from simpleflow.process import Child, Stop\n"
+        "stop = Stop()\n"
+        "stop.install()\n"
+        "child = Child([sys.executable, '-c', 'import time; time.sleep(60)'], tied=False)\n"
+        "print(child.pid, flush=True)\n"
+        "stop.wait(60)\n"
+        "child.end(wait=0)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], env=ENV, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    family = [parent.pid, int(parent.stdout.readline())]
+    parent.send_signal(signal.SIGTSTP)
+    payloads.eventually(lambda: all(in_state(pid, "stopped") for pid in family))
+    parent.send_signal(signal.SIGCONT)
+    payloads.eventually(lambda: not any(in_state(pid, "stopped") for pid in family))
+    parent.terminate()
+    assert parent.wait(20) == 0
+    parent.stdout.close()
+    payloads.eventually(lambda: not payloads.alive(family[1]))

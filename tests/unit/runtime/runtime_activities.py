@@ -251,3 +251,9 @@ def speaks_much() -> int:
     for number in range(20_000):
         print(f"line {number} of many")
     return os.getpid()
+
+
+def fills_memory(mib: int) -> int:
+    """In a program of its own: the runner itself stays small."""
+    code = f"import time; held = bytearray({mib} << 20); time.sleep(60)"
+    return subprocess.run([sys.executable, "-c", code], check=True).returncode

@@ -349,3 +349,14 @@ def test_a_task_that_was_scheduled_with_a_longer_limit_runs_on(swf: FakeSwf, sta
     eventually(lambda: len(swf.beats) >= 3)
     (tmp_path / "go").write_text("")
     assert answer(swf)[0] == "RespondActivityTaskCompleted"
+
+
+def test_a_task_that_holds_too_much_memory_is_ended(swf: FakeSwf, start: Start) -> None:
+    made = start(task_mib=300)
+    swf.tasks.put(task("fills_memory", 400))
+    action, request = answer(swf)
+    assert (action, details(request)["error"]) == ("RespondActivityTaskFailed", "OutOfMemory")
+    assert "300 MiB" in request["reason"]
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["result"] == "3"
+    assert "1 slots" in made.status_text()
