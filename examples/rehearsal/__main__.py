@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from simpleflow.core import errors
-from simpleflow.testing import rehearse
+from simpleflow.testing.rehearsal import play as rehearsals
 
 CLUSTER = Path(__file__).with_name("cluster.yaml")
 #: modules of the first and of the second run
@@ -14,14 +14,14 @@ FIRST, SECOND = 120, 12
 
 
 def main() -> int:
-    options = rehearse.Options(
+    options = rehearsals.Options(
         workflow="stdlib-report",
         keywords={"limit": FIRST, "ranges": 2},
         second={"limit": SECOND, "ranges": 1},
     )
     print("An AWS account is played on loopback: no account, no network, no root. Machines are local processes.\n")
     try:
-        report = rehearse.rehearse(CLUSTER, options, say=lambda line: print(line, flush=True))
+        report = rehearsals.rehearse(CLUSTER, options, say=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         print("\ninterrupted; nothing is left behind", file=sys.stderr)
         return 130

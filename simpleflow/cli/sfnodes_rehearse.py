@@ -25,7 +25,7 @@ from simpleflow.core import errors
 def rehearse(cluster: str, workflow: str, version: str, given: str, plain: bool, as_json: bool) -> None:
     """Run a cluster's whole life here: the real template and code, machines as local processes, no AWS."""
     try:
-        from simpleflow.testing import rehearse as rehearsals
+        from simpleflow.testing.rehearsal import play as rehearsals
     except ModuleNotFoundError as error:
         raise errors.UsageError(
             f"a rehearsal needs {error.name}, which is not installed: pip install 'simpleflow[rehearse]'"

@@ -17,7 +17,7 @@ SHOWN = {
     "server.auth": "a credentials file; tests/server/http/test_sigv4.py writes such files",
     "data.converter": "a table",
     "runtime.standalone": "processes; tests/unit/runtime/test_standalone.py runs a Group",
-    "testing.rehearse": "a rehearsal of half a minute; tests/unit/cloud/test_rehearse.py runs one",
+    "testing.rehearsal.play": "a rehearsal of half a minute; tests/unit/cloud/test_rehearse.py runs one",
 }
 _RENDER = """
 from simpleflow import Workflow, activity, futures

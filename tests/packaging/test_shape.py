@@ -52,7 +52,6 @@ CIRCLES: tuple[set[str], ...] = (
         "server.starting",
         "server.tokens",
     },
-    {"testing.cloud.behind", "testing.cloud.gateway", "testing.cloud.identify"},
 )
 #: Folders of more than MAX_FILES files, each with the reason.
 WIDE_FOLDERS: dict[str, str] = {
@@ -62,7 +61,6 @@ WIDE_FOLDERS: dict[str, str] = {
     "nodes": "to be divided into policy, manager, cluster and stack",
     "runtime": "one file a noun; the halves (decider, worker) share most of them",
     "server": "to be divided into requests, state, machine, http and process",
-    "testing.cloud": "to be divided by the services of AWS",
 }
 #: Classes of more than MAX_ATTRIBUTES attributes, each with its number today, which may only shrink.
 WIDE_CLASSES: dict[str, int] = {"engine.evaluation.Evaluation": 61}

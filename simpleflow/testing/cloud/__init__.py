@@ -6,13 +6,13 @@ groups in force, delivery times, allocation strategies, timings. See docs/how-to
 
 from __future__ import annotations
 
-from simpleflow.testing.cloud.calls import Call, Principal, Record
 from simpleflow.testing.cloud.cloud import Cloud
-from simpleflow.testing.cloud.errors import ApiError, CloudError
-from simpleflow.testing.cloud.faults import Fault
-from simpleflow.testing.cloud.instances import Timing
-from simpleflow.testing.cloud.machines import Boot, Command, Machine, ProcessBoot, Running
-from simpleflow.testing.cloud.principals import Credentials
+from simpleflow.testing.cloud.ec2.instances import Timing
+from simpleflow.testing.cloud.ec2.machines import Boot, Command, Machine, ProcessBoot, Running
+from simpleflow.testing.cloud.wire.errors import ApiError, CloudError
+from simpleflow.testing.cloud.wire.faults import Fault
+from simpleflow.testing.cloud.wire.principals import Credentials
+from simpleflow.testing.cloud.wire.requests import Call, Principal, Record
 
 __all__ = [
     "ApiError",

@@ -12,34 +12,33 @@ import boto3
 import botocore.config
 
 from simpleflow.core import clock as clocks
-from simpleflow.testing.cloud import (
-    alarms,
-    autoscaling,
-    behind,
-    buckets,
-    calls,
+from simpleflow.testing.cloud import environment, lookups, timeline
+from simpleflow.testing.cloud.autoscaling import alarms, groups
+from simpleflow.testing.cloud.cfn import api as cloudformation
+from simpleflow.testing.cloud.ec2 import (
     capacity,
     compute,
-    environment,
-    errors,
-    faults,
     fleets,
-    gateway,
-    ids,
     images,
     instances,
-    lookups,
+    launch_templates,
     machines,
     metadata,
-    models,
-    principals,
-    rights,
-    server,
-    templates,
-    timeline,
     tokens,
 )
-from simpleflow.testing.cloud.cfn import api as cloudformation
+from simpleflow.testing.cloud.iam import buckets, rights
+from simpleflow.testing.cloud.wire import (
+    clients,
+    errors,
+    faults,
+    gateway,
+    ids,
+    models,
+    principals,
+    rehearsed,
+    requests,
+    server,
+)
 
 _ONE = threading.Lock()
 #: moto's own switch: without it every fresh account reads 1,300 images, a third of a second; ours are in images.py
@@ -108,7 +107,7 @@ class Cloud:
         self._server: server.Server | None = None
         self._before: dict[str, str | None] = {}
         #: every call so far
-        self.record = calls.Record()
+        self.record = requests.Record()
         #: planned faults
         self.faults = faults.Faults()
         #: who owns which keys
@@ -118,9 +117,9 @@ class Cloud:
         self._gateway = gateway.Gateway(
             clock=self.clock, lock=self._lock, directory=self.principals, record=self.record, table=self.faults
         )
-        self._clients = behind.Clients(self._gateway, region)
+        self._clients = clients.Clients(self._gateway, region)
         looked = lookups.Lookups(
-            lambda service: self._clients.client(service, self.principals.admin, via=behind.LOOKUP)
+            lambda service: self._clients.client(service, self.principals.admin, via=rehearsed.LOOKUP)
         )
         #: what the region sells: sold-out pools, quotas, prices
         self.capacity = capacity.Capacity(
@@ -142,10 +141,10 @@ class Cloud:
         )
         #: client tokens of launches: ``tokens.forget()``
         self.tokens = tokens.Tokens(self.clock, self.timing.tokens)
-        self._templates = templates.LaunchTemplates(self.clock, self._ids)
+        self._templates = launch_templates.LaunchTemplates(self.clock, self._ids)
         self._fleets = fleets.Fleets(self.clock, self._ids, self.instances, self._templates, self.tokens)
         owners = [self._templates.tagged, self._fleets.tagged, self._images.tagged]
-        self._groups = autoscaling.AutoScaling(
+        self._groups = groups.AutoScaling(
             clock=self.clock,
             line=self._line,
             maker=self._ids,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from simpleflow.testing.cloud import principals
+from simpleflow.testing.cloud.wire import principals
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import botocore.exceptions
 
-from simpleflow.testing.cloud import calls, errors, instances
+from simpleflow.testing.cloud.ec2 import instances
+from simpleflow.testing.cloud.wire import errors, requests
 
 _AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest"
 
@@ -99,10 +100,10 @@ class Lookups:
             body = error.response["Error"]
             raise errors.ApiError(body["Code"], body["Message"]) from error
 
-    def in_use(self, store: instances.Instances) -> Callable[[calls.Request], None]:
+    def in_use(self, store: instances.Instances) -> Callable[[requests.Request], None]:
         """Guard deletions of what our instances stand in: moto does not know them."""
 
-        def guard(request: calls.Request) -> None:
+        def guard(request: requests.Request) -> None:
             if request.service != "ec2":
                 return
             living = [one for one in store.all() if one.ended is None]

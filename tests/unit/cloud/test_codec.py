@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing.cloud import codec, models
+from simpleflow.testing.cloud.wire import codec, models
 
 OPERATIONS = [
     ("ec2", "RunInstances"),

@@ -13,7 +13,7 @@ import botocore.exceptions
 import pytest
 
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing.cloud import cbor
+from simpleflow.testing.cloud.wire import cbor
 from tests.unit.cloud.helpers import refused
 
 ONCE = botocore.config.Config(retries={"total_max_attempts": 1})

@@ -10,7 +10,7 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing.cloud import alarms
+from simpleflow.testing.cloud.autoscaling import alarms
 from tests.unit.cloud.helpers import refused, template
 from tests.unit.cloud.template import TEMPLATE
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from simpleflow.testing import rehearse, rehearse_stage
+from simpleflow.testing.rehearsal import play as rehearsals
+from simpleflow.testing.rehearsal import stage as stages
 
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
@@ -27,9 +28,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_processes, pytest.mark.timeout
 class Cluster:
     """A stage, its cluster file, and commands that are killed."""
 
-    def __init__(self, stage: rehearse_stage.Stage) -> None:
+    def __init__(self, stage: stages.Stage) -> None:
         self.stage = stage
-        self.file = str(rehearse.Play(stage, rehearse.Options(workflow="by hand"), lambda line: None).file)
+        self.file = str(rehearsals.Play(stage, rehearsals.Options(workflow="by hand"), lambda line: None).file)
 
     def calls(self, name: str) -> int:
         return len([each for each in self.stage.cloud.record if each.name == name and not each.via and not each.error])
@@ -59,7 +60,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    with rehearse_stage.Stage(CLUSTER) as stage:
+    with stages.Stage(CLUSTER) as stage:
         yield Cluster(stage)
 
 
@@ -78,7 +79,7 @@ def test_up_killed_four_times(cluster: Cluster) -> None:
     assert cluster.alive() == []
 
 
-def start_run(stage: rehearse_stage.Stage, tasks: int, seconds: float) -> Callable[[], bool]:
+def start_run(stage: stages.Stage, tasks: int, seconds: float) -> Callable[[], bool]:
     """Start a run and decide by hand: so many tasks of so many seconds; returns whether all are done."""
     swf, domain = stage.swf, "demo"
     swf.register_workflow_type(domain=domain, name="hand", version="1")

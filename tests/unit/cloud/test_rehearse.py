@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 from simpleflow.core import errors
-from simpleflow.testing import rehearse, rehearse_report, rehearse_stage
+from simpleflow.testing.rehearsal import play as rehearsals
+from simpleflow.testing.rehearsal import report as reports
+from simpleflow.testing.rehearsal import stage as stages
 
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
@@ -28,15 +30,15 @@ def test_a_cluster_that_is_not_on_ec2_has_nothing_to_rehearse(tmp_path: Path) ->
     file = tmp_path / "cluster.yaml"
     file.write_text("cluster: c\nprofiles: {p: {}}\ntask_lists: {l: {profile: p, max: 1}}\n")
     with pytest.raises(errors.UsageError, match="write provider: ec2"):
-        rehearse.rehearse(file, rehearse.Options(workflow="w"))
+        rehearsals.rehearse(file, rehearsals.Options(workflow="w"))
 
 
 @pytest.mark.needs_processes
 def test_a_stage_that_cannot_be_set_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     before, children = leftovers(), set(psutil.Process().children(recursive=True))
-    monkeypatch.setattr(rehearse_stage, "_SERVER_START", 0.0)
-    with pytest.raises(rehearse_stage.RehearsalFailed, match="did not start"):
-        rehearse_stage.Stage(CLUSTER).__enter__()
+    monkeypatch.setattr(stages, "_SERVER_START", 0.0)
+    with pytest.raises(stages.RehearsalFailed, match="did not start"):
+        stages.Stage(CLUSTER).__enter__()
     assert leftovers() == before
     assert set(psutil.Process().children(recursive=True)) <= children
 
@@ -65,12 +67,12 @@ def test_ctrl_c_leaves_nothing(short: Path, number: signal.Signals, seconds: flo
 
 
 def test_the_report_has_everything_that_was_asked_of_it() -> None:
-    report = rehearse_report.Report(
+    report = reports.Report(
         factor=20,
         took=61.2,
-        shown=(rehearse_report.Shown(at=3.0, what="up", how="two stacks"),),
+        shown=(reports.Shown(at=3.0, what="up", how="two stacks"),),
         machines=(
-            rehearse_report.MachineBill(
+            reports.MachineBill(
                 instance="i-1", profile="light", instance_type="m7i.large", market="spot", lived=20.0, cost=0.001,
                 cost_at_factor=0.02,
             ),
@@ -95,10 +97,10 @@ def test_the_rehearsed_file_is_the_users_own_with_preset_and_coordinator(
 ) -> None:
     from simpleflow.nodes import config
 
-    stage = rehearse_stage.Stage(CLUSTER)
+    stage = stages.Stage(CLUSTER)
     stage.folder = tmp_path
     stage.swf_url = "http://127.0.0.1:9"
-    play = rehearse.Play(stage, rehearse.Options(workflow="w"), print)
+    play = rehearsals.Play(stage, rehearsals.Options(workflow="w"), print)
     mine, theirs = config.load(CLUSTER).config, config.load(play.file).config
     assert theirs.preset == "rehearsal"
     assert theirs.endpoint == "http://127.0.0.1:9"

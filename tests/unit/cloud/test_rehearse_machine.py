@@ -14,7 +14,7 @@ from nodes import wheelhouse
 
 from simpleflow.provisioning import bundle, render
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing import rehearse_machine
+from simpleflow.testing.rehearsal import machine as machines
 from tests.unit.cloud.helpers import role
 
 SETUP = {
@@ -54,11 +54,11 @@ def test_the_fetch_of_the_user_data_runs_with_the_roles_keys(
     cloud = opened()
     one = machine(cloud, render.user_data(SETUP, delivery(cloud)))
     environment(cloud, monkeypatch, one)
-    text = rehearse_machine.user_data(cloud.metadata_endpoint(one))
-    written, commands = rehearse_machine.write_files(text, tmp_path)
+    text = machines.user_data(cloud.metadata_endpoint(one))
+    written, commands = machines.write_files(text, tmp_path)
     assert json.loads(written[render.SETUP_PATH].read_text()) == SETUP
-    folder, settings = rehearse_machine.deliver(commands, written, tmp_path)
-    command, extra = rehearse_machine.unit(folder, written, tmp_path)
+    folder, settings = machines.deliver(commands, written, tmp_path)
+    command, extra = machines.unit(folder, written, tmp_path)
     assert command[0] == str(tmp_path / "opt/simpleflow/venv/bin/python")
     assert command[1:] == ["-m", "simpleflow.nodes.agent", "--setup", str(tmp_path / "etc/simpleflow/node.json")]
     assert extra["COLOUR"] == "red"
@@ -77,9 +77,9 @@ def test_a_bundle_that_is_not_what_was_promised_is_not_run(
     environment(cloud, monkeypatch, one)
     key = given.node.location.removeprefix("s3://own/")
     cloud.client("s3").put_object(Bucket="own", Key=key, Body=bundle.pack({"deliver.py": b"evil"}).data)
-    written, commands = rehearse_machine.write_files(rehearse_machine.user_data(cloud.metadata_endpoint(one)), tmp_path)
+    written, commands = machines.write_files(machines.user_data(cloud.metadata_endpoint(one)), tmp_path)
     with pytest.raises(Exception, match="nothing of it was run"):
-        rehearse_machine.deliver(commands, written, tmp_path)
+        machines.deliver(commands, written, tmp_path)
     assert not (tmp_path / "opt/simpleflow/node/deliver.py").exists()
 
 
@@ -105,8 +105,8 @@ def test_a_deciders_boots_are_counted_and_the_fourth_suspends_its_group(
     for boot in range(4):
         assert asg.describe_auto_scaling_groups()["AutoScalingGroups"][0]["SuspendedProcesses"] == []
         root = tmp_path / str(boot)
-        written, commands = rehearse_machine.write_files(text, root)
-        rehearse_machine.deliver(commands, written, root)
+        written, commands = machines.write_files(text, root)
+        machines.deliver(commands, written, root)
     [process] = asg.describe_auto_scaling_groups()["AutoScalingGroups"][0]["SuspendedProcesses"]
     assert process["ProcessName"] == "Launch"
     assert cloud.client("cloudwatch").describe_alarms()["MetricAlarms"][0]["StateValue"] == "ALARM"
@@ -118,10 +118,10 @@ def test_a_deciders_boots_are_counted_and_the_fourth_suspends_its_group(
 )
 def test_user_data_that_makes_no_node(tmp_path: Path, text: str, message: str) -> None:
     def boot() -> None:
-        written, commands = rehearse_machine.write_files(text, tmp_path)
-        rehearse_machine.deliver(commands, written, tmp_path)
+        written, commands = machines.write_files(text, tmp_path)
+        machines.deliver(commands, written, tmp_path)
 
-    with pytest.raises(rehearse_machine.BootFailed, match=message):
+    with pytest.raises(machines.BootFailed, match=message):
         boot()
 
 
@@ -133,7 +133,7 @@ def test_a_machine_whose_boot_fails_says_why_on_its_console(
 
     boot = emulated.ProcessBoot(
         lambda m: emulated.Command(
-            argv=[sys.executable, "-m", "simpleflow.testing.rehearse_machine", str(tmp_path / m.instance_id)],
+            argv=[sys.executable, "-m", "simpleflow.testing.rehearsal.machine", str(tmp_path / m.instance_id)],
             environment=m.environment,
             folder=".",
         ),
@@ -173,7 +173,7 @@ def test_two_machines_install_the_bundle_and_see_nothing_of_the_client(
     strangers = wheelhouse.wheel(tmp_path / "strangers", "simpleflow", "9.0")
     boot = emulated.ProcessBoot(
         lambda m: emulated.Command(
-            argv=[sys.executable, "-m", "simpleflow.testing.rehearse_machine", str(tmp_path / "m" / m.instance_id)],
+            argv=[sys.executable, "-m", "simpleflow.testing.rehearsal.machine", str(tmp_path / "m" / m.instance_id)],
             environment={
                 **m.environment, "PYTHONPATH": client, "HOME": client, "PIP_FIND_LINKS": str(strangers.parent),
             },

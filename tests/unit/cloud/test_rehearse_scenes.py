@@ -14,7 +14,9 @@ import pytest
 from simpleflow.nodes import bundle, config, stack
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.testing import cloud as emulated
-from simpleflow.testing import rehearse, rehearse_report, rehearse_stage
+from simpleflow.testing.rehearsal import play as rehearsals
+from simpleflow.testing.rehearsal import report as reports
+from simpleflow.testing.rehearsal import stage as stages
 
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
@@ -55,7 +57,7 @@ class Clients:
         return self._cloud.client(service)
 
 
-class DoubledPlay(rehearse.Play):
+class DoubledPlay(rehearsals.Play):
     """Starts its first run as the second: there is no SWF that a client could reach."""
 
     def _start_as_client(self, arguments: Sequence[Any], keywords: dict[str, Any]) -> dict[str, str]:
@@ -65,7 +67,7 @@ class DoubledPlay(rehearse.Play):
         return self._start(arguments, keywords, announced=False)
 
 
-class DoubledStage(rehearse_stage.Stage):
+class DoubledStage(stages.Stage):
     """A stage whose SWF, agents and commands are doubles; account, templates and machines' lives are real."""
 
     def _swf_client(self) -> Any:
@@ -104,11 +106,11 @@ class DoubledStage(rehearse_stage.Stage):
 @pytest.mark.needs_processes
 def test_every_scene_is_played_and_told() -> None:
     said: list[str] = []
-    options = rehearse.Options(workflow="stdlib-report")
+    options = rehearsals.Options(workflow="stdlib-report")
     with DoubledStage(CLUSTER, fail_boot=2) as stage:
         play = DoubledPlay(stage, options, said.append)
         play.all()
-        report = rehearse_report.make(stage, play.shown, 1.0, [])
+        report = reports.make(stage, play.shown, 1.0, [])
         processes = stage.processes()
         folder = stage.folder
     told = {one.what: one.how for one in report.shown}

@@ -37,7 +37,7 @@ def test_a_decider_whose_delivery_fails_is_replaced_told_and_stopped_at_the_thir
     def machine(given: emulated.Machine) -> emulated.Command:
         folder = tmp_path / given.instance_id
         folder.mkdir()
-        argv = [sys.executable, "-m", "simpleflow.testing.rehearse_machine", str(folder / "root")]
+        argv = [sys.executable, "-m", "simpleflow.testing.rehearsal.machine", str(folder / "root")]
         return emulated.Command(
             argv=argv, environment={**given.environment, "PYTHONPATH": str(Path.cwd())}, folder=str(folder)
         )

@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 import botocore.exceptions
 
 from simpleflow.core import clock as clocks
-from simpleflow.testing.cloud import behind, calls, errors, filters, ids, principals
 from simpleflow.testing.cloud.cfn import changesets, describe, engine, stacks, template
+from simpleflow.testing.cloud.ec2 import filters
+from simpleflow.testing.cloud.wire import clients, errors, ids, principals, requests
 
 _SSM = "AWS::SSM::Parameter::Value<"
 
@@ -35,7 +36,7 @@ class CloudFormation:
         *,
         clock: clocks.Clock,
         maker: ids.Ids,
-        clients: behind.Clients,
+        clients: clients.Clients,
         directory: principals.Directory,
         region: str,
         zones: tuple[str, ...],
@@ -128,7 +129,7 @@ class CloudFormation:
 
     # --- what was given -----------------------------------------------------------------------------------------
 
-    def _given(self, request: calls.Request, before: stacks.Given | None) -> stacks.Given:
+    def _given(self, request: requests.Request, before: stacks.Given | None) -> stacks.Given:
         params = request.params
         if params.get("UsePreviousTemplate") and before is not None:
             text = before.text
@@ -152,7 +153,7 @@ class CloudFormation:
         tags = {t["Key"]: t["Value"] for t in params["Tags"]} if "Tags" in params else before.tags if before else {}
         return stacks.Given(body=body, text=text, asked=asked, parameters=resolved, tags=tags)
 
-    def _fetch(self, url: str, request: calls.Request) -> str:
+    def _fetch(self, url: str, request: requests.Request) -> str:
         parts = urlsplit(url)
         path = unquote(parts.path).lstrip("/")
         host = parts.hostname or ""
@@ -171,7 +172,7 @@ class CloudFormation:
         body: Mapping[str, Any],
         given: list[dict[str, Any]],
         before: stacks.Given | None,
-        request: calls.Request,
+        request: requests.Request,
     ) -> tuple[dict[str, str], dict[str, Any]]:
         declared = body.get("Parameters", {})
         unknown = [one["ParameterKey"] for one in given if one["ParameterKey"] not in declared]
@@ -202,7 +203,7 @@ class CloudFormation:
             resolved[key] = value.split(",") if "List<" in kind or kind == "CommaDelimitedList" else value
         return asked, resolved
 
-    def _ssm(self, name: str, request: calls.Request) -> str:
+    def _ssm(self, name: str, request: requests.Request) -> str:
         client = self._clients.client("ssm", self._directory.keys_of(request.principal), via="cloudformation")
         found = client.get_parameters(Names=[name])["Parameters"]
         if not found:
@@ -211,8 +212,8 @@ class CloudFormation:
 
     # --- stacks -------------------------------------------------------------------------------------------------
 
-    @calls.handles("cloudformation:CreateStack")
-    def create_stack(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:CreateStack")
+    def create_stack(self, request: requests.Request) -> dict[str, Any]:
         """Begin a stack."""
         stack = self._begin(request, self._given(request, None))
         params = request.params
@@ -222,13 +223,13 @@ class CloudFormation:
         self._work(lambda: self._engine.create(stack, on_failure=on_failure))
         return {"StackId": stack.id}
 
-    def _begin(self, request: calls.Request, given: stacks.Given) -> stacks.Stack:
+    def _begin(self, request: requests.Request, given: stacks.Given) -> stacks.Stack:
         name = request.params["StackName"]
         if any(s.name == name and s.status != "DELETE_COMPLETE" for s in self._stacks.values()):
             raise errors.ApiError("AlreadyExistsException", f"Stack [{name}] already exists")
         number = self._ids.number("stack")
         stack_id = (
-            f"arn:aws:cloudformation:{self._region}:{calls.ACCOUNT_ID}:stack/{name}/"
+            f"arn:aws:cloudformation:{self._region}:{requests.ACCOUNT_ID}:stack/{name}/"
             f"00000000-0000-4000-8000-{number:012d}"
         )
         principal = request.principal
@@ -241,8 +242,8 @@ class CloudFormation:
         self._stacks[stack_id] = stack
         return stack
 
-    @calls.handles("cloudformation:UpdateStack")
-    def update_stack(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:UpdateStack")
+    def update_stack(self, request: requests.Request) -> dict[str, Any]:
         """Begin an update; "No updates are to be performed" when there is nothing to do."""
         stack = self._updatable(request.params["StackName"])
         given = self._given(request, stack.given)
@@ -269,8 +270,8 @@ class CloudFormation:
         stack.tell("UPDATE_IN_PROGRESS", "User Initiated")
         self._work(lambda: self._engine.update(stack, given))
 
-    @calls.handles("cloudformation:DeleteStack")
-    def delete_stack(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DeleteStack")
+    def delete_stack(self, request: requests.Request) -> dict[str, Any]:
         """Begin a deletion; one of a stack that is not there succeeds, as on AWS."""
         try:
             stack = self._find(request.params["StackName"])
@@ -297,8 +298,8 @@ class CloudFormation:
         self._work(lambda: self._engine.delete(stack, retain=retain))
         return {}
 
-    @calls.handles("cloudformation:UpdateTerminationProtection")
-    def protect(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:UpdateTerminationProtection")
+    def protect(self, request: requests.Request) -> dict[str, Any]:
         """Set or take termination protection."""
         stack = self._find(request.params["StackName"])
         stack.protected = request.params["EnableTerminationProtection"]
@@ -306,8 +307,8 @@ class CloudFormation:
 
     # --- looking ------------------------------------------------------------------------------------------------
 
-    @calls.handles("cloudformation:DescribeStacks")
-    def describe_stacks(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DescribeStacks")
+    def describe_stacks(self, request: requests.Request) -> dict[str, Any]:
         """One stack by name or id, or every living one."""
         name = request.params.get("StackName")
         found = [self._find(name, deleted=True)] if name else [
@@ -315,8 +316,8 @@ class CloudFormation:
         ]  # fmt: skip
         return {"Stacks": [describe.stack(stack) for stack in found]}
 
-    @calls.handles("cloudformation:ListStacks")
-    def list_stacks(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ListStacks")
+    def list_stacks(self, request: requests.Request) -> dict[str, Any]:
         """Every stack, deleted ones too, by status where asked."""
         wanted = request.params.get("StackStatusFilter")
         found = [s for s in self._stacks.values() if not wanted or s.status in wanted]
@@ -324,15 +325,15 @@ class CloudFormation:
                  "StackStatusReason")  # fmt: skip
         return {"StackSummaries": [{k: v for k, v in describe.stack(s).items() if k in names} for s in found]}
 
-    @calls.handles("cloudformation:DescribeStackEvents")
-    def describe_events(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DescribeStackEvents")
+    def describe_events(self, request: requests.Request) -> dict[str, Any]:
         """A stack's events, newest first."""
         events = self._find(request.params["StackName"], deleted=True).events[::-1]
         found, token = filters.page(events, request.params, most=100)
         return {"StackEvents": list(found), "NextToken": token}
 
-    @calls.handles("cloudformation:DescribeStackResources")
-    def describe_resources(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DescribeStackResources")
+    def describe_resources(self, request: requests.Request) -> dict[str, Any]:
         """A stack's resources."""
         stack = self._find(request.params["StackName"], deleted=True)
         wanted = request.params.get("LogicalResourceId")
@@ -340,8 +341,8 @@ class CloudFormation:
         named = {"StackName": stack.name, "StackId": stack.id}
         return {"StackResources": [{**named, **describe.at(one, "Timestamp")} for one in found]}
 
-    @calls.handles("cloudformation:DescribeStackResource")
-    def describe_resource(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DescribeStackResource")
+    def describe_resource(self, request: requests.Request) -> dict[str, Any]:
         """One resource of a stack."""
         stack = self._find(request.params["StackName"], deleted=True)
         name = request.params["LogicalResourceId"]
@@ -350,8 +351,8 @@ class CloudFormation:
         detail = describe.at(describe.resource(stack.resources[name]), "LastUpdatedTimestamp")
         return {"StackResourceDetail": {"StackName": stack.name, "StackId": stack.id, **detail}}
 
-    @calls.handles("cloudformation:ListStackResources")
-    def list_resources(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ListStackResources")
+    def list_resources(self, request: requests.Request) -> dict[str, Any]:
         """A stack's resources, in short."""
         stack = self._find(request.params["StackName"], deleted=True)
         return {
@@ -360,14 +361,14 @@ class CloudFormation:
             ]
         }
 
-    @calls.handles("cloudformation:GetTemplate")
-    def get_template(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:GetTemplate")
+    def get_template(self, request: requests.Request) -> dict[str, Any]:
         """The template's text as it was given."""
         stack = self._find(request.params["StackName"], deleted=True)
         return {"TemplateBody": stack.given.text, "StagesAvailable": ["Original", "Processed"]}
 
-    @calls.handles("cloudformation:ValidateTemplate")
-    def validate(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ValidateTemplate")
+    def validate(self, request: requests.Request) -> dict[str, Any]:
         """Read a template; shows its parameters and the capability it needs."""
         given = request.params
         if "TemplateBody" in given and len(given["TemplateBody"].encode()) > template.BODY_LIMIT:
@@ -384,8 +385,8 @@ class CloudFormation:
             ],
         }
 
-    @calls.handles("cloudformation:ListExports")
-    def list_exports(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ListExports")
+    def list_exports(self, request: requests.Request) -> dict[str, Any]:
         """Every export of the account."""
         return {
             "Exports": [
@@ -396,8 +397,8 @@ class CloudFormation:
             ]
         }
 
-    @calls.handles("cloudformation:ListImports")
-    def list_imports(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ListImports")
+    def list_imports(self, request: requests.Request) -> dict[str, Any]:
         """The stacks that import an export."""
         users = self._importers(request.params["ExportName"])
         if not users:

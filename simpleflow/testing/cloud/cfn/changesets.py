@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from simpleflow.core import clock as clocks
-from simpleflow.testing.cloud import calls, errors
 from simpleflow.testing.cloud.cfn import describe, engine, stacks
+from simpleflow.testing.cloud.wire import errors, requests
 
 _EMPTY = "The submitted information didn't contain changes. Submit different information to create a change set."
 
@@ -48,8 +48,8 @@ class ChangeSets:
         runner: engine.Engine,
         *,
         find: Callable[[str], stacks.Stack],
-        given: Callable[[calls.Request, stacks.Given | None], stacks.Given],
-        begin: Callable[[calls.Request, stacks.Given], stacks.Stack],
+        given: Callable[[requests.Request, stacks.Given | None], stacks.Given],
+        begin: Callable[[requests.Request, stacks.Given], stacks.Stack],
         update: Callable[[stacks.Stack, stacks.Given], None],
         work: Callable[[Callable[[], None]], None],
     ) -> None:
@@ -62,8 +62,8 @@ class ChangeSets:
         self._work = work
         self._sets: list[ChangeSet] = []
 
-    @calls.handles("cloudformation:CreateChangeSet")
-    def create(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:CreateChangeSet")
+    def create(self, request: requests.Request) -> dict[str, Any]:
         """Work out what would change; FAILED with AWS's words when nothing would."""
         params = request.params
         kind = params.get("ChangeSetType", "UPDATE")
@@ -93,15 +93,15 @@ class ChangeSets:
         self._sets.append(made)
         return {"Id": made.id, "StackId": stack.id}
 
-    def _one(self, request: calls.Request) -> ChangeSet:
+    def _one(self, request: requests.Request) -> ChangeSet:
         name, stack = request.params["ChangeSetName"], request.params.get("StackName")
         for one in self._sets:
             if one.id == name or (one.name == name and stack in (one.stack.name, one.stack.id)):
                 return one
         raise errors.ApiError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
 
-    @calls.handles("cloudformation:DescribeChangeSet")
-    def describe(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DescribeChangeSet")
+    def describe(self, request: requests.Request) -> dict[str, Any]:
         """A change set with its changes."""
         one = self._one(request)
         return {
@@ -116,8 +116,8 @@ class ChangeSets:
             "Changes": [describe.change(change) for change in one.changes],
         }
 
-    @calls.handles("cloudformation:ExecuteChangeSet")
-    def execute(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ExecuteChangeSet")
+    def execute(self, request: requests.Request) -> dict[str, Any]:
         """Carry a change set out."""
         one = self._one(request)
         if one.execution != "AVAILABLE":
@@ -134,8 +134,8 @@ class ChangeSets:
             self._update(stack, one.given)
         return {}
 
-    @calls.handles("cloudformation:DeleteChangeSet")
-    def delete(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:DeleteChangeSet")
+    def delete(self, request: requests.Request) -> dict[str, Any]:
         """Forget a change set; one that is not there is no error."""
         try:
             self._sets.remove(self._one(request))
@@ -143,8 +143,8 @@ class ChangeSets:
             return {}
         return {}
 
-    @calls.handles("cloudformation:ListChangeSets")
-    def list(self, request: calls.Request) -> dict[str, Any]:
+    @requests.handles("cloudformation:ListChangeSets")
+    def list(self, request: requests.Request) -> dict[str, Any]:
         """A stack's change sets."""
         stack = self._find(request.params["StackName"])
         return {

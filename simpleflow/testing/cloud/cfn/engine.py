@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import botocore.exceptions
 
-from simpleflow.testing.cloud import errors
 from simpleflow.testing.cloud.cfn import (
     intrinsics,
     kinds,
@@ -19,6 +18,7 @@ from simpleflow.testing.cloud.cfn import (
     stacks,
     template,
 )
+from simpleflow.testing.cloud.wire import errors
 
 TABLE: dict[str, kinds.Kind] = {**kinds_account.TABLE, **kinds_machines.TABLE, **kinds_network.TABLE}
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from simpleflow.testing.cloud import calls
 from simpleflow.testing.cloud.cfn import template
+from simpleflow.testing.cloud.wire import requests
 
 _SUB = re.compile(r"\$\{(!?)([^}]*)\}")
 NO_VALUE = object()
@@ -68,7 +68,7 @@ class Scope:
         self._zones = zones
         self._imports = imports
         self._pseudo: dict[str, Any] = {
-            "AWS::AccountId": calls.ACCOUNT_ID,
+            "AWS::AccountId": requests.ACCOUNT_ID,
             "AWS::NotificationARNs": [],
             "AWS::NoValue": NO_VALUE,
             "AWS::Partition": "aws",

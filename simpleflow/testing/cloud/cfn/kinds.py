@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import botocore.exceptions
 
-from simpleflow.testing.cloud import errors
+from simpleflow.testing.cloud.wire import errors
 
 Properties = Mapping[str, Any]
 #: error codes that mean "it is not there": a deletion that meets one is done

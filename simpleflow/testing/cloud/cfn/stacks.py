@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from simpleflow.core import clock as clocks
-from simpleflow.testing.cloud import calls
 from simpleflow.testing.cloud.cfn import intrinsics, template
+from simpleflow.testing.cloud.wire import requests
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -44,7 +44,9 @@ class Given:
 class Stack:
     """One stack, living or deleted."""
 
-    def __init__(self, name: str, stack_id: str, clock: clocks.Clock, given: Given, principal: calls.Principal) -> None:
+    def __init__(
+        self, name: str, stack_id: str, clock: clocks.Clock, given: Given, principal: requests.Principal
+    ) -> None:
         self.name = name
         self.id = stack_id
         self._clock = clock

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from simpleflow.testing.cloud import errors
+from simpleflow.testing.cloud.wire import errors
 
 #: bytes of a template in the request itself, and of one fetched from S3 (AWS quotas)
 BODY_LIMIT = 51_200

@@ -1,0 +1,1 @@
+"""The Auto Scaling group, its policies, and the alarms that scale it."""

@@ -1,0 +1,1 @@
+"""Instances, fleets, images, launch templates, instance metadata."""

@@ -1,0 +1,1 @@
+"""Policies, and the rights of roles; bucket policies."""

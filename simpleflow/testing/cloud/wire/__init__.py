@@ -1,0 +1,1 @@
+"""The protocols of AWS: requests, codecs, who calls, what stands behind."""
