@@ -1,6 +1,6 @@
 """A whole cluster's life on an emulated AWS account: the real template, the real code, local processes as machines.
 
-    report = rehearsals.rehearse("cluster.yaml", rehearsals.Options(workflow="nightly", input=[10]), say=print)
+    report = rehearsals.rehearse("cluster.yaml", rehearsals.Options(workflow="nightly", arguments=(10,)), say=print)
     print(report.text())
 
 Nothing reaches a real account: children get a scrubbed environment and keys that only the emulator knows. Leaving it,
