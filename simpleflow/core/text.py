@@ -21,6 +21,7 @@ _BEYOND = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\ud
 _STEERS = re.compile(f"[\x00-\x1f{_BEYOND}]")
 _STEERS_BUT_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_BEYOND}]")
 _STEERS_IN_JSON = re.compile(f"[{_BEYOND}]")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 #: what user code that is asked for a text may raise; what ends the process from outside passes
 _RAISED = (Exception, SystemExit, GeneratorExit)
@@ -84,12 +85,15 @@ def cut(text: str, limit: int) -> str:
 
 
 def shown(value: object, most: int = 60) -> str:
-    """Return a short text that shows a value in a message: its ``repr``, else its class."""
+    """Return a short text that shows a value in a message: its ``repr``, else its class.
+
+    Addresses are left out: a re-run would have others, and look like another program.
+    """
     try:
         text = repr(value)
     except _RAISED:
         text = f"<{class_name(value)}>"
-    text = encodable(text)
+    text = _ADDRESS.sub("", encodable(text))
     return text if len(text) <= most else text[:most] + "…"
 
 

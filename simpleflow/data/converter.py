@@ -3,12 +3,14 @@
 What becomes what:
 
     tuple, named tuple, set, frozenset, range, deque, generator     list (sets in order)
-    dataclass, msgspec.Struct, attrs class, other mappings          object
+    dataclass, msgspec.Struct, attrs, pydantic, other mappings      object
     datetime, date, time, timedelta, UUID, Decimal, path            text (ISO 8601)
     bytes                                                           base64 text
     Enum                                                            its value
     numpy scalar and array                                          number and list
     keys that are int, float, bool, None, Enum, datetime, UUID      text, as ``json`` writes them
+
+Where a type hint names one of these, it comes back as what it was (``typed``).
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ import os
 import re
 import types
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
+
+from simpleflow.core.text import shown
+from simpleflow.data import typed
 
 #: keys sorted, sets too: equal values give equal text whatever PYTHONHASHSEED is
 _fast = msgspec.json.Encoder(order="sorted")
@@ -73,6 +78,20 @@ class Converter:
             return json.loads(text)  # Python's own writers use NaN and lone surrogates, which are no JSON
         except (ValueError, RecursionError):
             return text
+
+    def arguments(
+        self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """Return decoded arguments as the type hints of ``target`` say."""
+        return typed.arguments(target, args, kwargs)
+
+    def result_hint(self, target: Any) -> Any:
+        """Return the hint of what ``target`` returns, None for one that is not followed."""
+        return typed.result_hint(target)
+
+    def convert(self, value: Any, hint: Any, where: str) -> Any:
+        """Return a decoded value as ``hint`` says, the value itself when it does not fit."""
+        return typed.convert(value, hint, where)
 
 
 def _slow(value: Any) -> str:
@@ -133,6 +152,8 @@ def _other(value: Any, path: str, parents: tuple[int, ...]) -> Any:
     if hasattr(type(value), "__attrs_attrs__"):
         names = [field.name for field in type(value).__attrs_attrs__]
         return {name: _plain(getattr(value, name), f"{path}{_step(name)}", parents) for name in names}
+    if hasattr(type(value), "model_validate") and hasattr(value, "model_dump"):  # pydantic's
+        return _plain(value.model_dump(mode="json", by_alias=True), path, parents)
     if isinstance(value, os.PathLike):
         return _plain(os.fspath(value), path, parents)
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
@@ -199,12 +220,3 @@ def _step(key: Any) -> str:
 
 def _name(path: str) -> str:
     return path.removeprefix(".") or "the value"
-
-
-def shown(value: Any) -> str:
-    """Return a short text for a value in a message."""
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else text[:60] + "…"

@@ -27,6 +27,8 @@ class Plan(msgspec.Struct, eq=False):
     book: records.Book
     #: characters of its ids before their number
     beside: int
+    #: type of its results, where they are something else than the decoded ones
+    hint: Any = None
 
 
 class ActivityCall(calls.TaskCall, eq=False):

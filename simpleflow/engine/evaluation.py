@@ -191,7 +191,8 @@ class Evaluation:
         self.input_extra = arguments.extra
         self.instance = self.cls(self)
         self.hooks.before_replay()
-        value = self.instance.run(*arguments.args, **arguments.kwargs)
+        args, kwargs = self.payloads.arguments(self.instance.run, arguments.args, arguments.kwargs)
+        value = self.instance.run(*args, **kwargs)
         if inspect.iscoroutine(value):
             assert self.main is not None
             value = self.main.drive(value)
@@ -440,6 +441,7 @@ class Evaluation:
             special,
             book,
             len(activity.name) + records.BESIDE,
+            self.payloads.result_hint(activity.callable),
         )
         return plan
 

@@ -81,6 +81,9 @@ class Future(Generic[T_co]):
         # settled one; _at, the event that settled it; _thens, how many callbacks it has; _held, which submission it is
         # of a task that was submitted more than once.
 
+    #: type of the value, where the decoded one is something else (Typed)
+    _hint: Any = None
+
     @classmethod
     def settled(cls, value: Any = None, error: BaseException | None = None, *, raises: bool = True) -> Future[Any]:
         """Return a future outside any evaluation that is done already."""
@@ -103,7 +106,7 @@ class Future(Generic[T_co]):
             if evaluation is None:
                 raise errors.ExecutionBlocked
             evaluation.block_on(self)
-        if self._kind == TEXT and evaluation is not None:  # what happens most: no detour
+        if self._kind == TEXT and evaluation is not None and self._hint is None:  # what happens most: no detour
             text = self._text
             if text is not None and not text.startswith(identity.POINTER):
                 self._content = value = evaluation.decode(text)
@@ -193,7 +196,8 @@ class Future(Generic[T_co]):
 
     def __repr__(self) -> str:
         names = ("open", "completed", "completed", "failed", "cancelled")
-        return f"<{type(self).__name__} {names[self._kind]}>"
+        own = "Future" if self._hint is not None else type(self).__name__
+        return f"<{own} {names[self._kind]}>"
 
     # -- what the engine does
 
@@ -226,6 +230,8 @@ class Future(Generic[T_co]):
                 if text.startswith(identity.POINTER):
                     text = evaluation.load(text)
                 self._content = evaluation.decode(text)
+                if self._hint is not None:
+                    self._content = evaluation.payloads.convert(self._content, self._hint, "the result of a task")
             else:
                 self._content = None
             self._kind = VALUE
@@ -332,11 +338,26 @@ class Future(Generic[T_co]):
         return texts[0] if texts else self._slot()
 
 
+class Typed(Future[Any]):
+    """A future whose value is made as a type hint says."""
+
+    __slots__ = ("_hint",)
+
+    def __init__(self, evaluation: evaluations.Evaluation | None, source: Any, raises: bool, hint: Any) -> None:
+        super().__init__(evaluation, source, raises)
+        self._hint = hint
+
+
+def made(evaluation: evaluations.Evaluation, source: Any, raises: bool, hint: Any) -> Future[Any]:
+    """Return an open future; ``hint`` is the type of its value, None for the decoded one."""
+    return Future(evaluation, source, raises) if hint is None else Typed(evaluation, source, raises, hint)
+
+
 def outcomes(given: Iterable[Future[Any]]) -> list[Any]:
     """Return the values of futures that are settled, in order; raises what the first that failed raises."""
     values = []
     for future in given:
-        if future._kind == TEXT:  # what happens most: no detour
+        if future._kind == TEXT and future._hint is None:  # what happens most: no detour
             text, evaluation = future._text, future._evaluation
             if text is not None and evaluation is not None and not text.startswith(identity.POINTER):
                 future._content = value = evaluation.decode(text)

@@ -19,7 +19,9 @@ class LocalCall:
 
     __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "seq", "text")
 
-    def __init__(self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool) -> None:
+    def __init__(
+        self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool, hint: Any = None
+    ) -> None:
         found: list[futures.Future[Any]] = []
         args, kwargs = slots.find(args, found), slots.find(kwargs, found)
         encoded = slots.envelope(args, kwargs, evaluation.payloads)
@@ -36,7 +38,7 @@ class LocalCall:
         self.ordinal = evaluation.ordinals.next(evaluation.branch, "local", name, digest)
         #: names it for the caller, and in its marker
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
-        self.future: futures.Future[Any] = futures.Future(evaluation, self, raises)
+        self.future: futures.Future[Any] = futures.made(evaluation, self, raises, hint)
         self.record: records.Record | None = evaluation.ledger.markers.claim(
             (marker_records.LOCAL_ACTIVITY, marker_records.own_key(self.key, self.branch, self.ordinal))
         )

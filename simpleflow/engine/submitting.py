@@ -39,7 +39,12 @@ def activity(
     plan = evaluation.plans.get(declared)
     if plan is None:
         plan = evaluation.plan(declared)
-    future: futures.Future[Any] = _Future(evaluation, None, declared.raises_on_failure if raises is None else raises)
+    raises = declared.raises_on_failure if raises is None else raises
+    future: futures.Future[Any]
+    if plan.hint is None:
+        future = _Future(evaluation, None, raises)
+    else:
+        future = futures.Typed(evaluation, None, raises, plan.hint)
     if strand.scope is not None:
         strand.scope.note(future)
     if kwargs or plain or plan.special:
@@ -152,7 +157,8 @@ def child(
     declarations.check_workflow(cls)
     assert evaluation.current is not None
     declared = bool(getattr(cls, "raises_on_failure", True))
-    future: futures.Future[Any] = futures.Future(evaluation, None, declared if raises is None else raises)
+    hint = evaluation.payloads.result_hint(cls.run)
+    future: futures.Future[Any] = futures.made(evaluation, None, declared if raises is None else raises, hint)
     call = children.ChildCall(evaluation, evaluation.next_seq(), cls.name, evaluation.current.branch, (future,))
     future._source = call
     if evaluation.current.scope is not None:
@@ -171,7 +177,8 @@ def local_activity(
 ) -> futures.Future[Any]:
     """Run an activity beside the decider, without a task of its own."""
     evaluation.check_alive()
-    return local.LocalCall(evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure)).future
+    hint = evaluation.payloads.result_hint(declared.callable)
+    return local.LocalCall(evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure), hint).future
 
 
 def timer(evaluation: evaluations.Evaluation, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:

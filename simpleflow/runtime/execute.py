@@ -128,7 +128,7 @@ class Executor:
 
     def _call(self, task: values.Task, found: activity.Activity[..., Any]) -> Any:
         decoded = self._decode(task.input)
-        args, kwargs = arguments(decoded)
+        args, kwargs = self._payloads.arguments(found.callable, *arguments(decoded))
         context = task.context(decoded)
         call = interceptors.ActivityCall(
             name=task.name, version=task.version, task_list=task.task_list, context=context
