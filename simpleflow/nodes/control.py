@@ -265,6 +265,17 @@ def close_row(control: Control, instance: str, terms: billing.Terms, ended: floa
     return _without_intent(msgspec.structs.replace(control, rows=rows), f"terminate-{instance}")
 
 
+def decoded(content: bytes, url: str) -> Control:
+    """Read control.json; raises NodesError for what is not one."""
+    try:
+        return msgspec.json.decode(content, type=Control)
+    except msgspec.DecodeError as error:
+        raise errors.NodesError(
+            f"{documents.CONTROL_KEY} of {url} cannot be read ({error}), so nothing is launched or ended: put back a "
+            "copy of it, or end every machine, delete it, and `sfnodes up`"
+        ) from error
+
+
 def require_own(key: str, found: str, cluster: str, url: str) -> None:
     """Raise NodesError when a document belongs to another cluster."""
     if found != cluster:
@@ -316,7 +327,7 @@ class ControlFile:
         if got is None:
             control = empty(self._cluster)
         else:
-            control = msgspec.json.decode(got[0], type=Control)
+            control = decoded(got[0], self.store.url)
             require_own(documents.CONTROL_KEY, control.cluster, self._cluster, self.store.url)
             self._etag = got[1]
         self._known = control

@@ -211,6 +211,14 @@ def test_why_passes_end_early_is_shown(world: World, monkeypatch: pytest.MonkeyP
     assert world.notes() == ()
 
 
+def test_a_ledger_that_cannot_be_read_is_told_and_ends_nothing(world: World) -> None:
+    world.store.put("control.json", b"{")
+    world.passes()
+    assert {state for state, _ in world.states().values()} == {"running"}
+    with pytest.raises(errors.NodesError, match=r"control.json of memory:// cannot be read .*put back a copy"):
+        world.notes()
+
+
 def test_tags_are_counted_before_anything_is_made() -> None:
     text = "cluster: demo\nprovider: ec2\nregion: eu-west-1\nprofiles: {small: {types: [c7i.large]}}\n"
     text += "task_lists: {light: {profile: small, max: 9}}\ntags:\n"

@@ -12,13 +12,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config, drain, tags
+from simpleflow.nodes import control as controls
 from simpleflow.process import kept
 
 from . import channel as channels
@@ -220,10 +219,11 @@ class Agent:
         """Read control.json: a drain whose mark the provider refuses; an idle machine that nobody owns ends itself."""
         try:
             got = self._store.get(documents.CONTROL_KEY)
+            empty = documents.Control(cluster="")
+            control = empty if got is None else controls.decoded(got[0], self._store.url)
         except core_errors.SimpleflowError as error:
             logger.warning("control.json cannot be read: %s", error, extra={"action": "look"})
             return
-        control = documents.Control(cluster="") if got is None else msgspec.json.decode(got[0], type=documents.Control)
         row = next((each for each in control.rows if each.instance == self.node), None)
         if row is not None and row.drain is not None:
             self._marked(row.drain)

@@ -12,6 +12,7 @@ import msgspec
 from simpleflow.core import documents
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config, model
+from simpleflow.nodes import control as controls
 from simpleflow.nodes.policy import cost, decide, guards
 
 from . import demand
@@ -80,7 +81,8 @@ def look(
     control = documents.Control(cluster=cluster.cluster)
     got = store.get(documents.CONTROL_KEY)
     if got is not None:
-        control = msgspec.json.decode(got[0], type=documents.Control)
+        control = controls.decoded(got[0], store.url)
+        controls.require_own(documents.CONTROL_KEY, control.cluster, cluster.cluster, store.url)
     named = {each.node: _shifted(each, ahead) for each, ahead in _nodes(store)}
     ledger = [
         entry

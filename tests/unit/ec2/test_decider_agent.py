@@ -1,0 +1,82 @@
+"""The agent of a decider machine: when it makes room for another, and when it gives up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from simpleflow.core import clock as clocks
+from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import bundle, config, published, stores
+from simpleflow.nodes.agent import deciders
+from tests.unit.ec2.conftest import CLUSTER
+
+
+class Machine:
+    """One decider machine whose documents lie in a folder here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = clocks.VirtualClock(0.0)
+        self.cluster = config.loads(CLUSTER)
+        self.store: blobs.BlobStore = stores.open_store(f"file://{folder / 'store'}")
+        setup = bundle.setup_of(self.cluster, "deciders", self.store.url, "code-1")
+        path = folder / "node.json"
+        path.write_bytes(msgspec.json.encode(setup))
+        self.agent = deciders.DeciderAgent(setup, path, dict(os.environ), self.clock)
+
+    def publish(self, code: str, **changes: Any) -> None:
+        published.write(self.store, msgspec.structs.replace(self.cluster, **changes), code, self.clock.now())
+
+    def outdated(self) -> bool:
+        self.clock.advance(60.0)
+        return self.agent._outdated()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_it_stays_for_what_the_manager_takes_up_and_goes_for_what_deciders_are_made_of(machine: Machine) -> None:
+    assert not machine.outdated()
+    machine.publish("code-1")
+    assert not machine.outdated()
+    machine.publish("code-1", budget=config.Budget(per_day=2.0))
+    assert not machine.outdated()
+    # While the stack changes nobody is to go: the group would bring a machine of the old template.
+    machine.publish("", budget=config.Budget(per_day=3.0))
+    assert not machine.outdated()
+    machine.publish("code-2")
+    assert machine.outdated()
+
+
+def test_it_goes_for_changed_deciders(machine: Machine) -> None:
+    machine.publish("code-1", deciders=config.Deciders(workflows=("films.Nightly",)))
+    assert machine.outdated()
+
+
+def test_a_store_that_does_not_answer_is_no_reason_to_go(machine: Machine) -> None:
+    machine.store.put("cluster.json", b"{")
+    assert not machine.outdated()
+
+
+def test_it_gives_up_when_a_child_ends_again_and_again(machine: Machine) -> None:
+    decider, manager = SimpleNamespace(name="decider", deaths=0), SimpleNamespace(name="manager", deaths=0)
+    machine.agent._children = [decider, manager]  # type: ignore[list-item]  # what is looked at of them
+    for _ in range(4):
+        decider.deaths += 1
+        machine.clock.advance(10.0)
+        assert machine.agent._crashing() == ""
+    # A day of work in between: that is no loop.
+    machine.clock.advance(86_400.0)
+    for _ in range(4):
+        decider.deaths += 1
+        machine.clock.advance(10.0)
+        assert machine.agent._crashing() == ""
+    decider.deaths += 1
+    assert machine.agent._crashing() == "its decider ended 5 times in a row"
