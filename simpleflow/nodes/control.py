@@ -6,7 +6,7 @@ that of two managers only one can. Safety rests on that and on attempts being se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -19,6 +19,8 @@ from . import billing, config, errors
 from .providers import base as providers
 
 Control = documents.Control
+#: replacements that a living manager may spoil one after the other
+_TRIES = 5
 
 
 # --- lease -----------------------------------------------------------------------------------------------------------
@@ -359,6 +361,19 @@ class ControlFile:
         self._known = new
         self._seen = (new.seq, self._clock.monotonic())
         return new
+
+    def change(self, step: Callable[[Control], Control], *, again: bool = False) -> Control:
+        """Read and replace, anew while a living manager writes in between; raises ControlLost after several tries.
+
+        For commands: a manager that loses looks at the world again first.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                return self.replace(step(self.read()), again=again)
+            except errors.ControlLost:
+                if not left:
+                    raise
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def unchanged(self) -> float:
         """Seconds, on our own monotonic clock, since the document was first seen as it is now."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents as documents_module
 from simpleflow.data.blobs import s3
 
 from . import bundle, config, control, errors, published, stack_change, tags
@@ -22,8 +21,6 @@ from .providers.ec2 import bucket as buckets
 from .providers.ec2 import formation, stackinfo
 
 BOOTS_KEY = "boots/deciders.json"
-#: replacements of control.json that a living manager may spoil one after the other
-_TRIES = 5
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +109,8 @@ def up(
     # Without versions: machines that the old stack would make now must not be replaced at once.
     if changed and published.write(documents, told, "", time.time()) and before is not None:
         yield Step(name="cluster file", detail="published: managers work by it at their next pass")
-    document = _fence(opened)
+    # A manager in the middle of its pass loses its next write, and reads the published file first.
+    document = opened.change(lambda found: found, again=True)
     kept = stack_change.kept(cluster, account, made.main, document)
     for name, units in kept.living.items():
         yield Step(name=f"profile '{name}'", detail=f"{units} of its machines live: their role goes with the next `up`")
@@ -150,33 +148,12 @@ def _published(
     return published.read(documents, cluster.cluster)
 
 
-def _fence(file: control.ControlFile) -> documents_module.Control:
-    """Replace control.json once: a manager in the middle of its pass loses, and reads the published file first."""
-    for left in reversed(range(_TRIES)):
-        document = file.read()
-        try:
-            return file.replace(document, again=True)
-        except errors.ControlLost:
-            if not left:
-                raise
-    raise AssertionError("unreachable")
-
-
 def resume(file: control.ControlFile) -> bool:
     """Forget proved boot failures: ``up`` lets paused profiles launch again. False when there were none."""
-    for left in reversed(range(_TRIES)):
-        document = file.read()
-        if not document.failures:
-            return False
-        try:
-            file.replace(guards.mended(document))
-        except errors.ControlLost:
-            # The living manager wrote in between; it reads again, and so do we.
-            if not left:
-                raise
-        else:
-            return True
-    return False
+    if not file.read().failures:
+        return False
+    file.change(guards.mended)
+    return True
 
 
 def _deploy(

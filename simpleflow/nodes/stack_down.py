@@ -66,7 +66,8 @@ def down(
             opened = file(info.bucket)
             # A living manager sees another holder at its next write and stops acting: no need to wait for its lease.
             # The lease's moment is one of the provider's clock: machines measure by it how long they may stay.
-            opened.replace(control.take(opened.read(), opened.holder, provider.list().begun))
+            moment = provider.list().begun
+            opened.change(functools.partial(control.take, holder=opened.holder, now=moment))
             yield Step(name="lease", detail=f"taken by {opened.holder}")
             passes, left = drainer(opened), functools.partial(_left, provider, opened)
         else:

@@ -337,6 +337,16 @@ def test_up_resumes_what_the_breaker_stopped_also_while_a_manager_writes(world: 
     assert "breaker" not in names(world.up())
 
 
+def test_down_takes_the_lease_also_while_a_manager_writes(world: World) -> None:
+    names(world.up())
+    world.store = store = ContestedStore()
+    file = world.file()
+    file.replace(control.take(file.read(), "manager", 1.0))
+    store.contests = 3
+    assert "lease" in names(world.down())
+    assert control.holds(file.read(), "down")
+
+
 def test_down_waits_for_a_launch_that_may_still_come_and_ends_its_machine(world: World) -> None:
     """A manager died between the intent and the call; the call arrives while ``down`` runs."""
     quick = {"intent": 0.3, "signature": 0.3, "list_lag": 0.3, "lease_renew": 0.1}
