@@ -47,6 +47,8 @@ class Activity(Generic[P, R]):
         task_priority: Any = PRIORITY_NOT_SET,
         idempotent: bool | None = None,
         meta: Mapping[str, Any] | None = None,
+        cleanup: Callable[..., object] | None = None,
+        survives_close: bool = False,
     ) -> None:
         self._callable = callable
         self._name = name
@@ -62,6 +64,10 @@ class Activity(Generic[P, R]):
         self.task_priority = task_priority
         self.idempotent = idempotent
         self.meta = dict(meta) if meta else None
+        #: called with the activity's arguments, in a process of its own, when a task was ended from outside
+        self.cleanup = cleanup
+        #: a task that is closed at the service runs on to its end
+        self.survives_close = survives_close
         self.__doc__ = getattr(callable, "__doc__", None)
         self.register()
 
@@ -205,11 +211,15 @@ def with_attributes(
     heartbeat_timeout: Timeout = settings.ACTIVITY_HEARTBEAT_TIMEOUT,
     idempotent: bool | None = None,
     meta: Mapping[str, Any] | None = None,
+    cleanup: Callable[..., object] | None = None,
+    survives_close: bool = False,
 ) -> Decorator:
     """Make an activity of a function, or of a class with ``execute()``. Timeouts in seconds.
 
     ``raises_on_failure``: a failure that the workflow does not handle fails it; without, ``result`` is None and
     ``exception`` tells. ``idempotent``: equal arguments are one task. ``meta`` travels with the input.
+    ``cleanup`` is called with the same arguments when a task was ended from outside (timed out, cancelled, closed, its
+    process killed). ``survives_close``: a task that is closed at the service is not ended, and runs on unheard.
     """
     return Decorator(
         {
@@ -225,6 +235,8 @@ def with_attributes(
             "heartbeat_timeout": heartbeat_timeout,
             "idempotent": idempotent,
             "meta": meta,
+            "cleanup": cleanup,
+            "survives_close": survives_close,
         }
     )
 

@@ -13,7 +13,7 @@ import click
 
 from simpleflow import log, settings
 from simpleflow.client import executions
-from simpleflow.process import titles
+from simpleflow.process import pausing, tell_status, titles
 from simpleflow.runtime import standalone as runtime
 
 from . import context, outcomes, output, workflow_start
@@ -77,6 +77,8 @@ def standalone(
     execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
     shown = _terminal() if display_status is None else display_status
     with runtime.Group(context.place(state, connection)) as group:
+        pausing.install()
+        tell_status(group.status_text)
         try:
             output.say(f"{execution.workflow_id} {execution.run_id}", err=True)
             group.decider(task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders)

@@ -112,6 +112,22 @@ class Executor:
             logging_context.reset()
         return values.Completed(result=encoded)
 
+    def clean_up(self, task: values.Task) -> str:
+        """Call the clean-up of a task that was ended from outside; return why it failed, '' when it did not."""
+        self._log_context(task)
+        try:
+            cleanup = self._dispatcher.dispatch_activity(task.name).cleanup
+            if cleanup is not None:
+                args, kwargs = arguments(self._decode(task.input))
+                forked.in_parent(lambda: cleanup(*args, **kwargs))
+        except Interrupted:
+            raise
+        except BaseException as error:
+            return text.of_error(error)
+        finally:
+            logging_context.reset()
+        return ""
+
     def _run(self, task: values.Task, started: Callable[[activity.Activity[..., Any]], None] | None) -> str | None:
         found = self._dispatcher.dispatch_activity(task.name)
         if started is not None:

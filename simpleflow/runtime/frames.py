@@ -43,6 +43,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     task: values.Task
 
 
+class Clean(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """To a runner: run the clean-up of this task's activity."""
+
+    number: int
+    task: values.Task
+
+
+class Cleaned(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """From a runner: the clean-up is over; why it failed, '' when it did not."""
+
+    number: int
+    error: str = ""
+
+
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """To a runner: the cancellation of its task is requested."""
 
@@ -62,6 +76,10 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     heartbeat: float | None = None
     start_to_close: float | None = None
     schedule_to_close: float | None = None
+    #: it has a clean-up for tasks that are ended from outside
+    cleanup: bool = False
+    #: it runs on when its task is closed
+    survives_close: bool = False
     code: tuple[code_versions.Module, ...] = ()
 
 
@@ -84,7 +102,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     code: tuple[code_versions.Module, ...] = ()
 
 
-Frame: TypeAlias = Setup | Run | Cancel | Ready | Started | Beat | Done
+Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Ready | Started | Beat | Done
 
 _LENGTH = struct.Struct("!I")
 #: bytes of the longest frame: what is longer was not written by this protocol

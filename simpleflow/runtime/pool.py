@@ -100,6 +100,22 @@ class Runner:
             self.left = frame.left
         return frame
 
+    def clean_up(self, task: values.Task, limit: float) -> str:
+        """Have it run a task's clean-up; return why that failed, '' when it did not. Raises RunnerDied."""
+        self._number += 1
+        self._output.of_task(task)
+        try:
+            self._pipe.send(frames.Clean(number=self._number, task=task))
+        except frames.Closed as error:
+            raise RunnerDied(self._how(error)) from None
+        frame = self.receive(limit)
+        return frame.error if isinstance(frame, frames.Cleaned) else f"it took more than {limit:.0f} s"
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``end`` was called."""
+        return self._ended
+
     def held(self) -> int:
         """Return the bytes that the runner and all that its task started hold now."""
         return tree.memory(self.pid)

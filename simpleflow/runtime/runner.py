@@ -40,7 +40,7 @@ class Runner:
         self._pipe = pipe
         self._pid = os.getpid()
         self._parent = os.getppid()
-        self._tasks: queue.SimpleQueue[frames.Run] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[frames.Run | frames.Clean] = queue.SimpleQueue()
         self._busy = False
         #: the task that runs or ran last, the one whose cancellation is requested, the one that a signal is sent for
         self._number = 0
@@ -82,6 +82,9 @@ class Runner:
             given = self._tasks.get()
             self._number = given.number
             self._importer.include(given.task.name)
+            if isinstance(given, frames.Clean):
+                self._pipe.send(frames.Cleaned(number=given.number, error=executor.clean_up(given.task)))
+                continue
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
             forked.flush()
             left = self._isolation.end()
@@ -129,6 +132,8 @@ class Runner:
                 heartbeat=execute.seconds(found.task_heartbeat_timeout),
                 start_to_close=execute.seconds(found.task_start_to_close_timeout),
                 schedule_to_close=execute.seconds(found.task_schedule_to_close_timeout),
+                cleanup=found.cleanup is not None,
+                survives_close=found.survives_close,
                 code=code,
             )
         )
@@ -152,7 +157,7 @@ class Runner:
         try:
             while True:
                 frame = self._pipe.receive()
-                if isinstance(frame, frames.Run):
+                if isinstance(frame, frames.Run | frames.Clean):
                     self._tasks.put(frame)
                 elif isinstance(frame, frames.Cancel):
                     self._cancelled = self._signalled = frame.number

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 PATIENCE = 3600.0
 #: seconds between two looks at the memory of a task that has a limit
 WEIGH_EVERY = 1.0
+#: seconds that a clean-up may take
+CLEANUP_SECONDS = 10.0
+#: seconds between two looks at a task that runs on unheard
+LOOK_SECONDS = 60.0
 
 
 class Terms(Protocol):
@@ -188,8 +192,27 @@ class Slot:
         except Exception as error:
             logger.error("A task runner did not start (%s): task %s is handed back.", error, task.id)
             return failures.of_words("RunnerNotStarted", str(error), reason=values.INTERRUPTED)
-        assert self._runner is not None
-        return self._attend(self._runner, task, beat)
+        runner = self._runner
+        assert runner is not None
+        answer = self._attend(runner, task, beat)
+        declared = self._declared.get(task.name)
+        if declared is not None and declared.cleanup and (runner.ended or isinstance(answer, values.Canceled)):
+            self._clean_up(task)
+        return answer
+
+    def _clean_up(self, task: values.Task) -> None:
+        """Run the clean-up that the activity declares, in a fresh process: the task's own may have been killed."""
+        try:
+            if self._runner is not None:
+                self._runner.end()
+            self._fresh()
+            assert self._runner is not None
+            said = self._runner.clean_up(task, CLEANUP_SECONDS)
+            self._runner.end(wait=0)
+        except Exception as error:
+            said = str(error)
+        if said:
+            logger.error("The clean-up of task %s failed: %s", task.id, said, extra={"action": "cleanup_failed"})
 
     def _refusal(self, task: values.Task, beat: heartbeat.Heartbeat, opened: float) -> heartbeat.Verdict:
         """Ask whether the task is still its own when it may have been taken long ago.
@@ -207,10 +230,11 @@ class Slot:
     def _attend(self, runner: pool.Runner, task: values.Task, beat: heartbeat.Heartbeat) -> values.Answer | None:
         """Have the runner run the task, and keep it alive meanwhile."""
         cancelled_at: float | None = None
+        released = False
         try:
             runner.start(task)
             while True:
-                frame = runner.receive(self._patience(beat, cancelled_at))
+                frame = runner.receive(LOOK_SECONDS if released else self._patience(beat, cancelled_at))
                 match frame:
                     case frames.Done(answer=answer, left=left, code=code):
                         runner.other_code |= self._worker.versions.learn(code)
@@ -222,7 +246,7 @@ class Slot:
                                 ", ".join(left),
                                 extra={"action": "left_over"},
                             )
-                        return answer
+                        return None if released else answer
                     case frames.Started():
                         runner.other_code |= self._worker.versions.learn(frame.code)
                         self._declared[frame.name] = frame
@@ -240,9 +264,13 @@ class Slot:
                         runner.end(wait=0)
                         return values.Canceled()
                     continue
-                if beat.wait > 0:
+                if released or beat.wait > 0:
                     continue
                 verdict = beat.beat()
+                if verdict is heartbeat.Verdict.GONE and self._survives(task):
+                    logger.warning("Task %s is closed at the service; it runs on, as its activity says.", task.id)
+                    released = True
+                    continue
                 if verdict is heartbeat.Verdict.GONE:
                     logger.warning("Task %s is closed at the service; its processes are ended.", task.id)
                     runner.end()
@@ -263,6 +291,10 @@ class Slot:
             if interrupted:
                 return failures.of_words("Interrupted", "the worker was ended", reason=values.INTERRUPTED)
             return failures.of_words("RunnerDied", str(error))
+
+    def _survives(self, task: values.Task) -> bool:
+        declared = self._declared.get(task.name)
+        return declared is not None and declared.survives_close
 
     def _know(self, task: values.Task, declared: frames.Started, beat: heartbeat.Heartbeat) -> None:
         beat.limits(declared.heartbeat, declared.start_to_close, declared.schedule_to_close)

@@ -294,6 +294,10 @@ class Group:
         """Pids of the deciders and workers that live now (task runners not included)."""
         return [pid for supervisor in self._supervisors for pid in supervisor.pids]
 
+    def status_text(self) -> str:
+        """Say in one line which of them live, and which wait for their next start."""
+        return "; ".join(supervisor.status_text() for supervisor in list(self._supervisors)) or "nothing runs"
+
     def stop(self, *, hurry: bool = False, timeout: float = 10.0) -> None:
         """Drain all of them at once, wait up to ``timeout`` seconds, end what is left with all it started."""
         for supervisor in self._supervisors:

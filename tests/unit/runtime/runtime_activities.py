@@ -257,3 +257,40 @@ def fills_memory(mib: int) -> int:
     """In a program of its own: the runner itself stays small."""
     code = f"import time; held = bytearray({mib} << 20); time.sleep(60)"
     return subprocess.run([sys.executable, "-c", code], check=True).returncode
+
+
+def tidy(folder: str, *_: Any) -> None:
+    Path(folder, "tidied").write_text(f"{os.getpid()}")
+
+
+@activity.with_attributes(cleanup=tidy)
+def dies_untidily(folder: str, number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+@activity.with_attributes(cleanup=tidy)
+def hangs_untidily(folder: str) -> None:
+    stubborn(folder)
+
+
+@activity.with_attributes(cleanup=tidy)
+def returns_tidily(folder: str) -> str:
+    return "done"
+
+
+def fail_to_tidy(folder: str) -> None:
+    raise ValueError("cannot tidy")
+
+
+@activity.with_attributes(cleanup=fail_to_tidy)
+def hangs_and_stays_untidy(folder: str) -> None:
+    stubborn(folder)
+
+
+@activity.with_attributes(survives_close=True)
+def runs_on(folder: str) -> str:
+    Path(folder, "pids").write_text("")
+    wait_for(str(Path(folder, "go")))
+    Path(folder, "ended").write_text("")
+    return "unheard"

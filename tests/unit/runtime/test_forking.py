@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -142,3 +144,23 @@ def test_frames_of_an_earlier_task_are_dropped(monkeypatch: pytest.MonkeyPatch) 
     finally:
         runner.end(wait=0)
         runner.dismiss()
+
+
+def test_a_detached_process_ends_when_the_worker_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from simpleflow.runtime import frames, pool, values\n"
+        "runner = pool.Runner(frames.Setup(grace=0.2))\n"
+        "runner.ready()\n"
+        "common = {'version': '1', 'workflow_id': 'w', 'run_id': 'r', 'domain': 'd', 'task_list': 't'}\n"
+        "name = 'forking_activities.leaves_a_detached_process'\n"
+        "runner.start(values.Task(activity_id='a', name=name, input=sys.argv[1], **common))\n"
+        "while True: runner.receive(60)\n"
+    )
+    path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    argv = [sys.executable, "-c", code, json.dumps([str(tmp_path)])]
+    parent = subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": path})
+    eventually((tmp_path / "pids").exists)
+    parent.kill()
+    parent.wait()
+    eventually(lambda: not alive(int((tmp_path / "pids").read_text())))

@@ -360,3 +360,48 @@ def test_a_task_that_holds_too_much_memory_is_ended(swf: FakeSwf, start: Start) 
     swf.tasks.put(task("add", 1, 2, token="t2"))
     assert answer(swf)[1]["result"] == "3"
     assert "1 slots" in made.status_text()
+
+
+def test_a_declared_clean_up_runs_after_a_kill_and_a_cancellation_and_not_after_a_return(
+    swf: FakeSwf, start: Start, tmp_path: Path
+) -> None:
+    start()
+    swf.tasks.put(task("returns_tidily", str(tmp_path)))
+    assert answer(swf)[0] == "RespondActivityTaskCompleted"
+    assert not (tmp_path / "tidied").exists()
+    swf.tasks.put(task("dies_untidily", str(tmp_path), int(signal.SIGKILL), token="t2"))
+    assert "SIGKILL" in answer(swf)[1]["reason"]
+    (tmp_path / "tidied").unlink()  # it ran before the answer: the next attempt may begin anywhere
+    swf.tasks.put(task("hangs_untidily", str(tmp_path), token="t3"))
+    eventually((tmp_path / "pids").exists)
+    swf.cancel_requested = True
+    assert answer(swf)[0] == "RespondActivityTaskCanceled"
+    assert (tmp_path / "tidied").exists()
+
+
+def test_a_clean_up_that_fails_is_told(
+    swf: FakeSwf, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start()
+    swf.tasks.put(task("hangs_and_stays_untidy", str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    swf.unknown = True
+    eventually(lambda: "ValueError: cannot tidy" in caplog.text)
+    swf.unknown = False
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "t2"
+
+
+def test_an_activity_may_run_on_when_its_task_is_closed(swf: FakeSwf, start: Start, tmp_path: Path) -> None:
+    made = start()
+    swf.tasks.put(task("runs_on", str(tmp_path)))
+    eventually((tmp_path / "pids").exists)
+    swf.unknown = True
+    beats = len(swf.beats)
+    eventually(lambda: len(swf.beats) > beats)
+    assert made.running
+    (tmp_path / "go").write_text("")
+    eventually((tmp_path / "ended").exists)
+    swf.unknown = False
+    swf.tasks.put(task("add", 1, 2, token="t2"))
+    assert answer(swf)[1]["taskToken"] == "t2"  # nothing was answered for the closed one
