@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from . import decision_tasks, errors, execution, tokens
+from . import ledger as ledgers
 from . import state as states
 from .store import base
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 #: wire name of a timeout -> its default, and the cause when neither is given
 _TIMEOUTS = (
@@ -39,10 +37,9 @@ _decode_scheduled = msgspec.json.Decoder(_Scheduled).decode
 # -- decisions
 
 
-def schedule(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def schedule(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
     """ScheduleActivityTask; return the cause when it fails."""
-    ledger, config = run.ledger, run.config
-    kind = asked["activityType"]
+    config, kind = run.config, asked["activityType"]
     found = ledger.type(config.domain, "activity", kind["name"], kind["version"])
     if found is None:
         return "ACTIVITY_TYPE_DOES_NOT_EXIST"
@@ -98,7 +95,9 @@ def schedule(run: execution.Execution, asked: Mapping[str, Any], completed: int)
     return None
 
 
-def request_cancel(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def request_cancel(
+    ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int
+) -> str | None:
     """RequestCancelActivityTask; return the cause when it fails. A task that nobody has is cancelled at once."""
     task = run.activities.get(asked["activityId"])
     if task is None:
@@ -114,7 +113,7 @@ def request_cancel(run: execution.Execution, asked: Mapping[str, Any], completed
 
 def _end(run: execution.Execution, task: states.Activity, kind: str, attributes: dict[str, Any]) -> None:
     run.append(kind, {**attributes, "scheduledEventId": task.scheduled, "startedEventId": task.started})
-    run.state.latest_activity = run.ledger.now
+    run.state.latest_activity = run.changes.now
     run.end(task.scheduled)
     decision_tasks.request(run)
 

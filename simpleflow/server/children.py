@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import decision_tasks, execution, starting
+from . import ledger as ledgers
 from . import state as states
 
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
-
-def start(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def start(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
     """StartChildWorkflowExecution; return the cause when it fails before it is initiated."""
-    ledger, config = run.ledger, run.config
-    kind = asked["workflowType"]
+    config, kind = run.config, asked["workflowType"]
     found = ledger.type(config.domain, "workflow", kind["name"], kind["version"])
     if found is None:
         return "WORKFLOW_TYPE_DOES_NOT_EXIST"

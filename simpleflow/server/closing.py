@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import children, execution
+from . import ledger as ledgers
 from . import state as states
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 
 def close(ledger: ledgers.Ledger, run: execution.Execution, kind: str, attributes: Mapping[str, Any]) -> None:

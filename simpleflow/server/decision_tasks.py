@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import execution, history, tokens
+from . import ledger as ledgers
 from . import state as states
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 
 def request(run: execution.Execution) -> None:
@@ -52,11 +50,11 @@ def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: st
     """Let pollers have it."""
     if run.ended():
         return
-    state, ledger = run.state, run.ledger
+    state, changes = run.state, run.changes
     state.scheduled, state.scheduled_list, state.scheduled_timeout = scheduled, task_list, timeout
-    state.decision_due = states.after(ledger.now, timeout)
-    state.seq = ledger.next_seq()
-    ledger.ready["states", f"{run.config.domain}/{task_list}"] = None
+    state.decision_due = states.after(changes.now, timeout)
+    state.seq = changes.next_seq()
+    changes.ready["states", f"{run.config.domain}/{task_list}"] = None
     run.touch()
 
 

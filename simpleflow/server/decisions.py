@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import activity_tasks, children, closing, decision_tasks, errors, execution, externals, starting, timers, tokens
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
+from . import ledger as ledgers
 
 #: carries out one decision; returns the cause when it fails
-_Do = Callable[[execution.Execution, Mapping[str, Any], int], str | None]
+_Do = Callable[[ledgers.Ledger, execution.Execution, Mapping[str, Any], int], str | None]
 #: records that a decision failed
 _Fail = Callable[[execution.Execution, Mapping[str, Any], str, int], None]
 
@@ -41,7 +39,7 @@ def respond_completed(ledger: ledgers.Ledger, request: Mapping[str, Any]) -> dic
     state.scheduled = state.started = 0
     run.deciding = True
     for decision in request.get("decisions") or ():
-        _carry_out(run, decision, completed)
+        _carry_out(ledger, run, decision, completed)
         if run.ended():
             break
     run.deciding = False
@@ -53,11 +51,11 @@ def respond_completed(ledger: ledgers.Ledger, request: Mapping[str, Any]) -> dic
     return {}
 
 
-def _carry_out(run: execution.Execution, decision: Mapping[str, Any], completed: int) -> None:
+def _carry_out(ledger: ledgers.Ledger, run: execution.Execution, decision: Mapping[str, Any], completed: int) -> None:
     kind = decision["decisionType"]
     member, do, fail = _DECISIONS[kind]
     asked = decision.get(member) or {}
-    cause = do(run, asked, completed)
+    cause = do(ledger, run, asked, completed)
     if cause is not None:
         fail(run, asked, cause, completed)
         decision_tasks.request(run)
@@ -76,20 +74,22 @@ def _failed(kind: str, *taken: str) -> _Fail:
 def _closes(kind: str, *taken: str) -> _Do:
     """Close the execution, unless something happened that its decider has not seen."""
 
-    def do(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+    def do(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
         if run.state.waiting:
             return "UNHANDLED_DECISION"
         attributes = {name: asked[name] for name in taken if name in asked}
-        closing.close(run.ledger, run, kind, {**attributes, "decisionTaskCompletedEventId": completed})
+        closing.close(ledger, run, kind, {**attributes, "decisionTaskCompletedEventId": completed})
         return None
 
     return do
 
 
-def _continue_as_new(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def _continue_as_new(
+    ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int
+) -> str | None:
     if run.state.waiting:
         return "UNHANDLED_DECISION"
-    ledger, config = run.ledger, run.config
+    config = run.config
     version = asked.get("workflowTypeVersion") or config.type_version
     found = ledger.type(config.domain, "workflow", config.type_name, version)
     if found is None:
@@ -121,12 +121,14 @@ def _continue_as_new(run: execution.Execution, asked: Mapping[str, Any], complet
     return None
 
 
-def _record_marker(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> None:
+def _record_marker(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> None:
     attributes = {name: asked[name] for name in ("markerName", "details") if name in asked}
     run.append("MarkerRecorded", {**attributes, "decisionTaskCompletedEventId": completed})
 
 
-def _schedule_lambda(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def _schedule_lambda(
+    ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int
+) -> str | None:
     return "LAMBDA_SERVICE_NOT_AVAILABLE_IN_REGION"
 
 

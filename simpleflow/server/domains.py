@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import limits
 
 from . import errors, tokens
+from . import ledger as ledgers
 from . import state as states
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 
 def _tags(given: Any) -> dict[str, str]:

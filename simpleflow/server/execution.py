@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from simpleflow.core import limits
 
+from . import changes
 from . import state as states
 from .store import base
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 _encode = msgspec.json.Encoder().encode
 #: event type -> the member that holds its attributes
@@ -29,10 +27,11 @@ CLOSING: Final = {
 
 
 class Execution:
-    """One run. Whatever changes it marks it; the ledger writes marked executions when the call ends."""
+    """One run. Whatever changes it marks it; the session writes marked executions when the call ends."""
 
     __slots__ = (
         "activities",
+        "changes",
         "children",
         "close_status",
         "closed",
@@ -43,7 +42,6 @@ class Execution:
         "final",
         "items",
         "key",
-        "ledger",
         "new_events",
         "newly_canceled",
         "state",
@@ -53,9 +51,15 @@ class Execution:
     )
 
     def __init__(
-        self, ledger: ledgers.Ledger, key: int, config: states.Config, state: states.State, *, created: bool = False
+        self,
+        changed: changes.Changes[Execution],
+        key: int,
+        config: states.Config,
+        state: states.State,
+        *,
+        created: bool = False,
     ) -> None:
-        self.ledger = ledger
+        self.changes = changed
         self.key = key
         self.config = config
         self.state = state
@@ -101,12 +105,12 @@ class Execution:
             return 0
         state = self.state
         if state.events >= limits.HISTORY_EVENTS - 1 and kind not in CLOSING:
-            self.ledger.overflow(self)
+            self.changes.on_overflow(self)
             return 0
         # first of all: a call that fails from here on is dropped with what it changed
-        self.ledger.dirty[self.key] = self
+        self.changes.dirty[self.key] = self
         event_id = state.events = state.events + 1
-        now = self.ledger.now
+        now = self.changes.now
         if now < state.last_at:
             now = state.last_at
         else:
@@ -120,14 +124,14 @@ class Execution:
 
     def touch(self) -> None:
         """The state changed without an event."""
-        self.ledger.dirty[self.key] = self
+        self.changes.dirty[self.key] = self
 
     # -- open items
 
     def adopt(self, event_id: int, item: states.Item) -> None:
         """Take over an item that the store holds."""
         self.items[event_id] = item
-        self.ledger.items_held += 1
+        self.changes.items_held += 1
         if type(item) is states.Activity:
             self.activities[item.id] = item
         elif type(item) is states.Timer:
@@ -144,14 +148,14 @@ class Execution:
     def keep(self, event_id: int) -> None:
         """An open item changed."""
         self.touched.add(event_id)
-        self.ledger.dirty[self.key] = self
+        self.changes.dirty[self.key] = self
 
     def end(self, event_id: int) -> None:
         """Remove an item that is no longer open."""
         item = self.items.pop(event_id, None)
         if item is None:
             return
-        self.ledger.items_held -= 1
+        self.changes.items_held -= 1
         if type(item) is states.Activity:
             del self.activities[item.id]
         elif type(item) is states.Timer:
@@ -160,7 +164,7 @@ class Execution:
             self.children -= 1
         self.touched.discard(event_id)
         self.deleted.add(event_id)
-        self.ledger.dirty[self.key] = self
+        self.changes.dirty[self.key] = self
 
     def open_items(self) -> list[tuple[int, states.Item]]:
         """Open items by event id."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from . import children, closing, errors, execution, externals, history, starting
+from . import ledger as ledgers
 from . import state as states
 from .store import base
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 
 def start(ledger: ledgers.Ledger, request: Mapping[str, Any]) -> dict[str, Any]:

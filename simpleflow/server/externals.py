@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import children, decision_tasks, execution
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
+from . import ledger as ledgers
 
 
 def _taken(asked: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: asked[name] for name in names if asked.get(name) is not None and (name != "runId" or asked[name])}
 
 
-def signal(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def signal(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
     """SignalExternalWorkflowExecution; return the cause when it fails before it is initiated."""
-    if not run.ledger.limit.rates.take_decision("SignalExternalWorkflowExecution"):
+    if not ledger.limit.rates.take_decision("SignalExternalWorkflowExecution"):
         return "SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
     attributes = _taken(asked, "workflowId", "runId", "signalName", "input", "control")
     attributes["decisionTaskCompletedEventId"] = completed
     initiated = run.append("SignalExternalWorkflowExecutionInitiated", attributes)
     if initiated:
-        run.ledger.outbox.append(functools.partial(_signal, run.ledger, run, asked, completed, initiated))
+        ledger.outbox.append(functools.partial(_signal, ledger, run, asked, completed, initiated))
     return None
 
 
@@ -58,15 +56,15 @@ def signal_failed(
     run.append("SignalExternalWorkflowExecutionFailed", attributes)
 
 
-def cancel(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def cancel(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
     """RequestCancelExternalWorkflowExecution; return the cause when it fails before it is initiated."""
-    if not run.ledger.limit.rates.take_decision("RequestCancelExternalWorkflowExecution"):
+    if not ledger.limit.rates.take_decision("RequestCancelExternalWorkflowExecution"):
         return "REQUEST_CANCEL_EXTERNAL_WORKFLOW_EXECUTION_RATE_EXCEEDED"
     attributes = _taken(asked, "workflowId", "runId", "control")
     attributes["decisionTaskCompletedEventId"] = completed
     initiated = run.append("RequestCancelExternalWorkflowExecutionInitiated", attributes)
     if initiated:
-        run.ledger.outbox.append(functools.partial(_cancel, run.ledger, run, asked, completed, initiated))
+        ledger.outbox.append(functools.partial(_cancel, ledger, run, asked, completed, initiated))
     return None
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import limits
 
 from . import errors, tokens
+from . import ledger as ledgers
 from .store import base
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 
 def unknown(workflow_id: str, run_id: str | None) -> errors.Fault:

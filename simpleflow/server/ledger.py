@@ -15,7 +15,7 @@ from typing import Any
 
 from simpleflow.core import clock as clocks
 
-from . import closing, errors, execution, polls, quotas
+from . import changes, errors, execution, polls, quotas
 from . import state as states
 from .store import base
 
@@ -24,12 +24,13 @@ CACHED = 4096
 CACHED_ITEMS = 60_000
 
 
-class Ledger:
+class Ledger(changes.Changes[execution.Execution]):
     """Memory of one service. One thread."""
 
     def __init__(
         self, store: base.Store, clock: clocks.Clock, limit: quotas.Quotas, *, arn: str, names: str | None = None
     ) -> None:
+        super().__init__()
         self.store = store
         self.clock = clock
         self.limit = limit
@@ -38,18 +39,10 @@ class Ledger:
         self.polls = polls.Polls()
         self.now = round(clock.now(), 3)
         self._names = names
-        #: executions that the call changed
-        self.dirty: dict[int, execution.Execution] = {}
         #: executions that the call began, which the store does not know yet
         self._begun: dict[tuple[str, str], execution.Execution] = {}
         #: children that the call will begin, by domain: they count for the limit of open executions
         self.promised: collections.Counter[str] = collections.Counter()
-        #: deliveries to other executions, in order; they are carried out at the end of the call
-        self.outbox: collections.deque[Callable[[], None]] = collections.deque()
-        #: task lists on which a task began to wait: (table, list)
-        self.ready: dict[tuple[str, str], None] = {}
-        #: open items of the executions in memory
-        self.items_held = 0
         self._cache: collections.OrderedDict[int, execution.Execution] = collections.OrderedDict()
         self._types: dict[tuple[str, str, str, str], states.Type] = {}
         #: no deadline is due before this moment; None: there is none
@@ -188,11 +181,6 @@ class Ledger:
         if self.soonest is None or moment < self.soonest:
             self.soonest = moment
 
-    def next_seq(self) -> int:
-        """Return a number above all before it: first come, first served, also across restarts."""
-        self._seq = max(self._seq + 1, int(self.now * 1_000_000))
-        return self._seq
-
     # -- executions
 
     def create(self, config: Callable[[str], states.Config]) -> execution.Execution:
@@ -307,10 +295,6 @@ class Ledger:
     def delete_type(self, domain: str, kind: str, name: str, version: str) -> None:
         self._types.pop((domain, kind, name, version), None)
         self.store.delete_type(domain, kind, name, version)
-
-    def overflow(self, full: execution.Execution) -> None:
-        """Terminate an execution whose history has no room for another event."""
-        closing.terminate(self, full, cause="EVENT_LIMIT_EXCEEDED")
 
 
 def key_of(run_id: str) -> int:

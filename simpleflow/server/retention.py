@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
+from . import ledger as ledgers
 
 #: executions, and events of all of them, that one step forgets
 _EXECUTIONS = 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -97,6 +98,7 @@ class Service:
         quota = quotas.Quotas(limits, clock)
         self._rates = quota.rates if limits == "aws" else None
         self.ledger = ledger.Ledger(store, clock, quota, arn=f"arn:aws:swf:{region}:{account}:", names=names)
+        self.ledger.on_overflow = functools.partial(closing.terminate, self.ledger, cause="EVENT_LIMIT_EXCEEDED")
         self._cleaned = clock.monotonic()
 
     # -- calls

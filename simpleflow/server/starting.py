@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import decision_tasks, execution
+from . import ledger as ledgers
 from . import state as states
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 #: what must be given by the request or by the type: wire name -> the type's default
 DEFAULTS: Final = {

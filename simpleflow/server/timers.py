@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import decision_tasks, execution
+from . import ledger as ledgers
 from . import state as states
 
 
-def start(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def start(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
     """StartTimer; return the cause when it fails."""
-    ledger = run.ledger
     if asked["timerId"] in run.timers:
         return "TIMER_ID_ALREADY_IN_USE"
     limit = ledger.limit.open_timers
@@ -32,7 +32,7 @@ def start(run: execution.Execution, asked: Mapping[str, Any], completed: int) ->
     return None
 
 
-def cancel(run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
+def cancel(ledger: ledgers.Ledger, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
     """CancelTimer; return the cause when it fails."""
     timer = run.timers.get(asked["timerId"])
     if timer is None:

@@ -7,17 +7,15 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import limits
 
 from . import errors, execution
+from . import ledger as ledgers
 from .store import base
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 #: arguments that may differ from page to page
 _FREE = frozenset({"nextPageToken", "maximumPageSize"})

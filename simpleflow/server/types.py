@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import limits
 
 from . import errors, tokens
+from . import ledger as ledgers
 from . import state as states
 
-if TYPE_CHECKING:
-    from . import ledger as ledgers
-
-Action = Callable[["ledgers.Ledger", Mapping[str, Any]], dict[str, Any]]
+Action = Callable[[ledgers.Ledger, Mapping[str, Any]], dict[str, Any]]
 
 
 class Kind:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import limits
 
 from . import executions, tokens
+from . import ledger as ledgers
 from . import state as states
 from .store import base
-
-if TYPE_CHECKING:
-    from . import ledger as ledgers
 
 
 def _query(ledger: ledgers.Ledger, request: Mapping[str, Any], *, is_open: bool) -> dict[str, Any]:

@@ -42,16 +42,6 @@ CIRCLES: tuple[set[str], ...] = (
         "engine.strict",
         "engine.timers",
     },
-    {
-        "server.children",
-        "server.closing",
-        "server.decision_tasks",
-        "server.execution",
-        "server.history",
-        "server.ledger",
-        "server.starting",
-        "server.tokens",
-    },
 )
 #: Folders of more than MAX_FILES files, each with the reason.
 WIDE_FOLDERS: dict[str, str] = {

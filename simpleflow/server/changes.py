@@ -1,0 +1,36 @@
+"""What one call changed and has not told yet, which the executions that it changes share."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+Changed = TypeVar("Changed")
+
+
+class Changes(Generic[Changed]):
+    """The moment of a call, and what it changed in executions (``Changed``). One thread."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        #: executions that the call changed, by their keys
+        self.dirty: dict[int, Changed] = {}
+        #: deliveries to other executions, in order; they are carried out at the end of the call
+        self.outbox: collections.deque[Callable[[], None]] = collections.deque()
+        #: task lists on which a task began to wait: (table, list)
+        self.ready: dict[tuple[str, str], None] = {}
+        #: open items of the executions in memory
+        self.items_held = 0
+        #: ends an execution whose history has no room for another event; the service sets it
+        self.on_overflow: Callable[[Changed], Any] = _no_end
+        self._seq = 0
+
+    def next_seq(self) -> int:
+        """Return a number above all before it: first come, first served, also across restarts."""
+        self._seq = max(self._seq + 1, int(self.now * 1_000_000))
+        return self._seq
+
+
+def _no_end(changed: object) -> None:
+    raise AssertionError("the service sets on_overflow before its first call")
