@@ -13,8 +13,9 @@ import msgspec
 
 from simpleflow import _version
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import config, template
+from simpleflow.nodes import config
 from simpleflow.nodes.cluster import cluster as clusters
+from simpleflow.nodes.stack import template
 
 from . import entry, output, sfnodes_rehearse
 from . import sfnodes_show as show

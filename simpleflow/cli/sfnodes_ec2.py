@@ -13,12 +13,16 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import bundle, config, control, errors, paths, stack, stack_down, stack_plan, stack_status, stores
+from simpleflow.nodes import bundle, config, control, errors, paths, stores
 from simpleflow.nodes.manager import assemble, coordinator, manager, reconcile
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import clients, stackinfo
+from simpleflow.nodes.stack import down as stack_down
+from simpleflow.nodes.stack import plan as stack_plan
+from simpleflow.nodes.stack import status as stack_status
+from simpleflow.nodes.stack import up as stack_up
 
 from . import output, sfnodes_connect
 from . import sfnodes_show as show
@@ -37,7 +41,7 @@ def _provider(cluster: config.ClusterConfig) -> providers.NodeProvider:
 
 
 def _file(cluster: config.ClusterConfig, bucket: str) -> control.ControlFile:
-    store = stores.open_store(stack.store_url(cluster, bucket))
+    store = stores.open_store(stack_up.store_url(cluster, bucket))
     return control.ControlFile(store, cluster.cluster, manager.holder_name(), clocks.RealClock())
 
 
@@ -49,7 +53,7 @@ def _coordinator(cluster: config.ClusterConfig) -> coordinator.SwfCoordinator:
     return coordinator.SwfCoordinator(sfnodes_connect.transport(cluster), cluster.swf_domain)
 
 
-def _follow(steps: Iterator[stack.Step], as_json: bool, limit: float | None = None) -> tuple[list[Any], bool]:
+def _follow(steps: Iterator[stack_up.Step], as_json: bool, limit: float | None = None) -> tuple[list[Any], bool]:
     """Show each step as it is done; return them all, and whether the last was reached before ``limit`` (monotonic)."""
     done = []
     for step in steps:
@@ -65,11 +69,11 @@ def up(loaded: config.LoadedCluster, folder: str | None, as_json: bool) -> None:
     cluster = loaded.config
     account = _account(cluster)
     builder = _builder(cluster, folder)
-    steps = stack.up(
+    steps = stack_up.up(
         cluster,
         account,
         builder,
-        stack.code_builder(builder, loaded.path),
+        stack_up.code_builder(builder, loaded.path),
         # Reached when everything else was looked at: of missing credentials the account speaks first.
         lambda: _coordinator(cluster).register_domain(),
         lambda bucket: _file(cluster, bucket),
@@ -157,7 +161,7 @@ def plan(loaded: config.LoadedCluster, folder: str | None) -> Mapping[str, Any]:
     found = _account(cluster).formation
     changes = {
         name: stack_plan.diff(found.template(name), text)
-        for name, text in ((stack.base_name(cluster.cluster), made.base), (cluster.cluster, made.main))
+        for name, text in ((stack_up.base_name(cluster.cluster), made.base), (cluster.cluster, made.main))
     }
     return {
         "changes": {name: [str(each) for each in some] for name, some in changes.items()},

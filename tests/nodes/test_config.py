@@ -9,7 +9,8 @@ import msgspec
 import pytest
 import yaml
 
-from simpleflow.nodes import config, errors, template
+from simpleflow.nodes import config, errors
+from simpleflow.nodes.stack import template
 
 GOOD = """\
 cluster: demo

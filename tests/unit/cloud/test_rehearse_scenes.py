@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from simpleflow.nodes import bundle, config, stack
+from simpleflow.nodes import bundle, config
 from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated
 from simpleflow.testing.rehearsal import play as rehearsals
 from simpleflow.testing.rehearsal import report as reports
@@ -93,7 +94,7 @@ class DoubledStage(stages.Stage):
         cluster = config.load(arguments[-1]).config
         if name == "up":
             code = bundle.Code(digest="0" * 64, content=b"code")
-            for _ in stack.up(cluster, account, bundle.Builder(cluster), lambda: code):
+            for _ in up.up(cluster, account, bundle.Builder(cluster), lambda: code):
                 pass
         else:
             account.formation.delete(cluster.cluster)

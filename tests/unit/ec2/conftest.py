@@ -7,10 +7,11 @@ import botocore.config
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, stack
+from simpleflow.nodes import bundle, config
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
+from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated
 
 CLUSTER = """\
@@ -75,7 +76,7 @@ def standing(builder: bundle.Builder) -> Iterator[emulated.Cloud]:
     with emulated.Cloud(group_pause=0.05, patience=5.0) as opened:
         made = CloudClients(opened)
         shared = accounts.Account(made, formation.Formation(made, pause=0.02))
-        for _ in stack.up(config.loads(CLUSTER), shared, builder, lambda: CODE):
+        for _ in up.up(config.loads(CLUSTER), shared, builder, lambda: CODE):
             pass
         yield opened
 

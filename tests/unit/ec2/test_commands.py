@@ -18,10 +18,11 @@ from simpleflow.cli import sfnodes, sfnodes_connect
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.infra import roles
-from simpleflow.nodes import config, stack_status
+from simpleflow.nodes import config
 from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import keeper, stackinfo
+from simpleflow.nodes.stack import status
 from simpleflow.swf import errors as swf_errors
 from simpleflow.testing import cloud as emulated
 from tests.nodes.test_formats import PART
@@ -73,7 +74,7 @@ def test_status_shows_stacks_machines_and_what_the_documents_hold(cloud: emulate
     assert "note: 3 machines of profile 'gpu-2' in a row booted and never worked" in text
     assert re.search(rf"^{node.id}\tsmall\tbooting\t0\t9\d s\t0.002\d USD", text, re.MULTILINE)
     shown = json.loads(sfn("status", "--json").stdout)
-    assert tuple(shown) == stack_status.StackStatus.__struct_fields__
+    assert tuple(shown) == status.StackStatus.__struct_fields__
     assert (shown["nodes"][0]["node"], shown["cost"]) == (node.id, shown["nodes"][0]["cost"])
     assert shown["demand"] == {"heavy": {"scheduled": 0, "foreseen": 0}, "light": {"scheduled": 0, "foreseen": 0}}
 

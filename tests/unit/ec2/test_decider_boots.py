@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from simpleflow.nodes import bundle, config, stack_status
+from simpleflow.nodes import bundle, config
 from simpleflow.nodes.providers import ec2
+from simpleflow.nodes.stack import status
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.test_stack import World, names
 
 
-def shown(world: World) -> stack_status.StackStatus:
-    return stack_status.status(world.cluster, world.account, world.provider)
+def shown(world: World) -> status.StackStatus:
+    return status.status(world.cluster, world.account, world.provider)
 
 
-def until(world: World, what: str, notes: str, *, launches: bool) -> stack_status.StackStatus:
+def until(world: World, what: str, notes: str, *, launches: bool) -> status.StackStatus:
     limit = time.monotonic() + 120
     while True:
         found = shown(world)

@@ -10,10 +10,11 @@ import botocore.exceptions
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, errors, stack
+from simpleflow.nodes import bundle, config, errors
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import clients, formation
+from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CODE, CloudClients
 
@@ -42,7 +43,7 @@ def test_the_last_fifty_lines_of_the_console(
     cloud: emulated.Cloud, cluster: config.ClusterConfig, builder: bundle.Builder
 ) -> None:
     made = CloudClients(cloud)
-    for _ in stack.up(cluster, accounts.Account(made, formation.Formation(made, pause=0.02)), builder, lambda: CODE):
+    for _ in up.up(cluster, accounts.Account(made, formation.Formation(made, pause=0.02)), builder, lambda: CODE):
         pass
     provider = ec2.Ec2Provider(cluster, made, clocks.RealClock())
     [node] = provider.launch(

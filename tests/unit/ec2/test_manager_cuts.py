@@ -14,10 +14,11 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import bundle, config, stack, tags
+from simpleflow.nodes import bundle, config, tags
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
+from simpleflow.nodes.stack import up as stack
 from simpleflow.testing import cloud as emulated
 from tests.nodes import doubles, world
 from tests.unit.ec2.conftest import CLUSTER, CODE, DirectClients

@@ -12,9 +12,10 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import bundle, config, control, errors, published, stack, stack_status, stores
+from simpleflow.nodes import bundle, config, control, errors, published, stores
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import bucket, formation, stackinfo
+from simpleflow.nodes.stack import status, up
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CLUSTER, DirectClients
 from tests.unit.ec2.test_stack import World, launch, names
@@ -65,7 +66,7 @@ def test_a_foreign_stack_of_the_clusters_name_is_left_alone(world: World, name: 
         ):
             with pytest.raises(errors.ProviderRefused, match="not of cluster 'demo'"):
                 call()
-    shown = stack_status.status(world.cluster, world.account, world.provider)
+    shown = status.status(world.cluster, world.account, world.provider)
     assert "is not of cluster 'demo'" in " ".join(shown.notes)
 
 
@@ -87,7 +88,7 @@ def test_a_stack_made_between_the_look_and_the_update_is_left_alone(
 
 
 def test_a_stack_of_ours_whose_tag_was_taken_off_is_known_by_its_description(world: World) -> None:
-    for _ in stack._deploy(world.account, "demo-base", {"TemplateBody": world.builder.templates().base}, {}, {}):
+    for _ in up._deploy(world.account, "demo-base", {"TemplateBody": world.builder.templates().base}, {}, {}):
         pass
     names(world.up())
     assert world.state()[0] == {"demo-base": "CREATE_COMPLETE", "demo": "CREATE_COMPLETE"}
@@ -110,7 +111,7 @@ class Shared(World):
         return control.ControlFile(self.documents(), self.cluster.cluster, "down", clocks.RealClock())
 
     def documents(self) -> s3.S3Store:
-        return stack.documents_of(self.cluster, self.account, "team-bucket")
+        return up.documents_of(self.cluster, self.account, "team-bucket")
 
 
 def keys(world: World) -> set[str]:
@@ -223,7 +224,7 @@ def without_small(world: World) -> None:
 
 
 def documents_of(world: World) -> s3.S3Store:
-    return stack.documents_of(world.cluster, world.account, stackinfo.read(world.made, "demo").bucket)
+    return up.documents_of(world.cluster, world.account, stackinfo.read(world.made, "demo").bucket)
 
 
 def test_a_removed_profiles_role_stays_while_its_machines_live(world: World) -> None:
@@ -231,9 +232,7 @@ def test_a_removed_profiles_role_stays_while_its_machines_live(world: World) -> 
     launch(world, 1, "demo-a")
     without_small(world)
     steps = list(world.up())
-    assert (
-        stack.Step(name="profile 'small'", detail="1 of its machines live: their role goes with the next `up`") in steps
-    )
+    assert up.Step(name="profile 'small'", detail="1 of its machines live: their role goes with the next `up`") in steps
     assert "SmallRole" in role_names(world)
     works_by = published.read(documents_of(world), "demo")
     assert works_by is not None

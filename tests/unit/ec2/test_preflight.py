@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from simpleflow.nodes import bundle, config, errors, stack
+from simpleflow.nodes import bundle, config, errors
 from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CODE, CloudClients
 
@@ -28,7 +29,7 @@ def refused(cluster: config.ClusterConfig, cloud: emulated.Cloud, credentials: A
     """The message with which ``up`` refuses; nothing was made."""
     account = accounts.Account(CloudClients(cloud, credentials))
     with pytest.raises(errors.NodesError) as caught:
-        for _ in stack.up(cluster, account, bundle.Builder(cluster), lambda: CODE):
+        for _ in up.up(cluster, account, bundle.Builder(cluster), lambda: CODE):
             pass
     made = [each.name for each in cloud.record if each.action.startswith(("Create", "Put", "Run", "Update"))]
     assert made == []

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import config, errors, stack, tags
+from simpleflow.nodes import config, errors, tags
 from simpleflow.nodes.providers import base, ec2
+from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CODE, CloudClients
 
@@ -57,7 +58,7 @@ def test_the_launch_templates_make_it_a_node(provider: ec2.Ec2Provider, cloud: e
     assert made.spec["MetadataOptions"]["HttpTokens"] == "required"
     assert made.spec["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert made.user_data.startswith(b"#cloud-config")
-    bucket = stack.base_name("demo")
+    bucket = up.base_name("demo")
     assert f"s3://{bucket}-".encode() in made.user_data
     assert b"__SIMPLEFLOW" not in made.user_data
     assert CODE.digest.encode() in made.user_data

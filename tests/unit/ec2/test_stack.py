@@ -14,11 +14,14 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import bundle, config, control, errors, stack, stack_down, stack_plan, stack_status
+from simpleflow.nodes import bundle, config, control, errors
 from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
+from simpleflow.nodes.stack import down as stack_down
+from simpleflow.nodes.stack import plan, status
+from simpleflow.nodes.stack import up as stack
 from simpleflow.testing import cloud as emulated
 from tests.nodes.doubles import Coordinator
 from tests.unit.ec2.conftest import CODE, CloudClients, DirectClients
@@ -266,7 +269,7 @@ def test_a_stack_whose_creation_failed_is_named_with_its_cause_and_the_way_out(w
     _fail_once(world)
     with pytest.raises(errors.ProviderRefused, match="`sfnodes down` removes what is left, then `sfnodes up` again"):
         names(world.up())
-    assert stack_status.status(world.cluster, world.account, world.provider).stacks["demo"] == "ROLLBACK_COMPLETE"
+    assert status.status(world.cluster, world.account, world.provider).stacks["demo"] == "ROLLBACK_COMPLETE"
     names(world.down())
     names(world.up())
     assert world.state()[0]["demo"] == "CREATE_COMPLETE"
@@ -288,11 +291,11 @@ def _fail_once(world: World) -> None:
 
 
 def test_status_shows_what_stands(world: World) -> None:
-    nothing = stack_status.status(world.cluster, world.account, world.provider)
+    nothing = status.status(world.cluster, world.account, world.provider)
     assert nothing.stacks == {"demo-base": "", "demo": ""}
     names(world.up())
     launch(world, 1, "demo-a")
-    shown = stack_status.status(world.cluster, world.account, world.provider)
+    shown = status.status(world.cluster, world.account, world.provider)
     assert shown.stacks == {"demo-base": "CREATE_COMPLETE", "demo": "CREATE_COMPLETE"}
     assert (shown.desired, shown.launches, len(shown.workers)) == (0, True, 1)
     assert shown.alarms["boot"] == "OK"
@@ -301,12 +304,12 @@ def test_status_shows_what_stands(world: World) -> None:
 def test_up_resumes_what_the_boot_guard_stopped(world: World) -> None:
     names(world.up())
     group = ec2.Ec2DeciderGroup("demo", world.made)
-    info = stack_status.status(world.cluster, world.account, world.provider)
+    info = status.status(world.cluster, world.account, world.provider)
     world.cloud.client("autoscaling").suspend_processes(AutoScalingGroupName=group.name, ScalingProcesses=["Launch"])
     world.cloud.client("s3").put_object(Bucket=info.bucket, Key=stack.BOOTS_KEY, Body=b'{"boots": 3}')
-    assert not stack_status.status(world.cluster, world.account, world.provider).launches
+    assert not status.status(world.cluster, world.account, world.provider).launches
     names(world.up())
-    assert stack_status.status(world.cluster, world.account, world.provider).launches
+    assert status.status(world.cluster, world.account, world.provider).launches
     assert not world.cloud.client("s3").list_objects_v2(Bucket=info.bucket, Prefix="boots/").get("Contents")
 
 
@@ -406,9 +409,9 @@ def test_down_ends_the_workers_of_a_cluster_whose_bucket_was_deleted_by_hand(wor
     names(world.up())
     launch(world, 2, "demo-a")
     ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
-    bucket = stack_status.status(world.cluster, world.account, world.provider).bucket
+    bucket = status.status(world.cluster, world.account, world.provider).bucket
     world.account.bucket(bucket).destroy()
-    shown = stack_status.status(
+    shown = status.status(
         world.cluster, world.account, world.provider, lambda url: s3.S3Store(url, client=world.made.get("s3"))
     )
     assert (len(shown.workers), shown.stacks["demo"]) == (2, "CREATE_COMPLETE")
@@ -421,15 +424,15 @@ def test_down_ends_the_workers_of_a_cluster_whose_bucket_was_deleted_by_hand(wor
 
 def test_the_plan_names_what_changes_and_a_change_set_agrees(world: World) -> None:
     old = world.builder.templates()
-    assert {each.action for each in stack_plan.diff("", old.main)} == {"add"}
-    assert stack_plan.diff(old.main, old.main) == ()
+    assert {each.action for each in plan.diff("", old.main)} == {"add"}
+    assert plan.diff(old.main, old.main) == ()
     names(world.up())
-    assert stack_plan.diff(world.account.formation.template("demo"), old.main) == ()
+    assert plan.diff(world.account.formation.template("demo"), old.main) == ()
     profiles = dict(world.cluster.profiles)
     profiles["small"] = msgspec.structs.replace(profiles["small"], disk=config.Disk(size=99))
     new = bundle.Builder(msgspec.structs.replace(world.cluster, profiles=profiles)).templates()
     # Deciders carry the cluster file, so their template changes with it.
-    assert [str(each) for each in stack_plan.diff(old.main, new.main)] == [
+    assert [str(each) for each in plan.diff(old.main, new.main)] == [
         "change DecidersTemplate (AWS::EC2::LaunchTemplate): LaunchTemplateData",
         "change SmallTemplate (AWS::EC2::LaunchTemplate): LaunchTemplateData",
     ]
@@ -444,23 +447,23 @@ def test_the_plan_names_what_changes_and_a_change_set_agrees(world: World) -> No
 
 
 def test_what_stands_idle_and_is_billed(cluster: config.ClusterConfig) -> None:
-    assert stack_plan.at_rest(bundle.Builder(cluster).templates().main) == ()
+    assert plan.at_rest(bundle.Builder(cluster).templates().main) == ()
     nat = msgspec.structs.replace(cluster, network=config.Network(access="nat"))
-    assert stack_plan.at_rest(bundle.Builder(nat).templates().main) == (("Nat", 0.045), ("NatAddress", 0.005))
+    assert plan.at_rest(bundle.Builder(nat).templates().main) == (("Nat", 0.045), ("NatAddress", 0.005))
     closed = msgspec.structs.replace(cluster, network=config.Network(access="endpoints"))
-    assert len(stack_plan.at_rest(bundle.Builder(closed).templates().main)) == 7
+    assert len(plan.at_rest(bundle.Builder(closed).templates().main)) == 7
 
 
 def test_a_replacement_is_called_one(cluster: config.ClusterConfig) -> None:
     old = bundle.Builder(cluster).templates().main
     moved = msgspec.structs.replace(cluster, network=config.Network(cidr="10.78.0.0/16"))
-    replaced = {each.resource for each in stack_plan.diff(old, bundle.Builder(moved).templates().main) if each.replaced}
+    replaced = {each.resource for each in plan.diff(old, bundle.Builder(moved).templates().main) if each.replaced}
     assert replaced == {"Vpc", "SubnetA", "SubnetB"}
 
 
 def test_a_template_over_the_direct_limit_is_uploaded(world: World) -> None:
     names(world.up())
-    bucket = stack_status.status(world.cluster, world.account, world.provider).bucket
+    bucket = status.status(world.cluster, world.account, world.provider).bucket
     store = world.account.bucket(bucket)
     assert stack.body_of("x" * 51_200, store) == {"TemplateBody": "x" * 51_200}
     [(key, url)] = stack.body_of("x" * 51_201, store).items()

@@ -11,14 +11,15 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.data.blobs import s3
+from simpleflow.nodes import bundle, config, control, errors, published, tags
+from simpleflow.nodes import code as codes
+from simpleflow.nodes.policy import guards
+from simpleflow.nodes.providers import ec2
+from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.providers.ec2 import bucket as buckets
+from simpleflow.nodes.providers.ec2 import formation, stackinfo
 
-from . import bundle, config, control, errors, published, stack_change, tags
-from . import code as codes
-from .policy import guards
-from .providers import ec2
-from .providers.ec2 import account as accounts
-from .providers.ec2 import bucket as buckets
-from .providers.ec2 import formation, stackinfo
+from . import change
 
 BOOTS_KEY = "boots/deciders.json"
 
@@ -85,7 +86,7 @@ def up(
     before = _published(cluster, account, base)
     if main is not None and before is not None:
         published.refuse_fixed(before.config, cluster)
-        stack_change.refuse_moved(cluster, account, made.main)
+        change.refuse_moved(cluster, account, made.main)
     packed = code()
     yield Step(name="account", detail="credentials, zones, instance types, images")
     if any(each.market == "spot" for each, _, _ in machines_of(cluster).values()):
@@ -111,7 +112,7 @@ def up(
         yield Step(name="cluster file", detail="published: managers work by it at their next pass")
     # A manager in the middle of its pass loses its next write, and reads the published file first.
     document = opened.change(lambda found: found, again=True)
-    kept = stack_change.kept(cluster, account, made.main, document)
+    kept = change.kept(cluster, account, made.main, document)
     for name, units in kept.living.items():
         yield Step(name=f"profile '{name}'", detail=f"{units} of its machines live: their role goes with the next `up`")
     body = body_of(kept.template, store, prefix)

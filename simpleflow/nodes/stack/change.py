@@ -9,11 +9,12 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.nodes import config, errors
+from simpleflow.nodes.providers import ec2
+from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.providers.ec2 import stackinfo
 
-from . import config, errors, stack_plan
-from .providers import ec2
-from .providers.ec2 import account as accounts
-from .providers.ec2 import stackinfo
+from . import plan
 
 #: machines stand in these: CloudFormation could not take them away, and rolls back after an hour
 _UNDER_MACHINES = frozenset({"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup"})
@@ -44,7 +45,7 @@ def refuse_moved(cluster: config.ClusterConfig, account: accounts.Account, new: 
     """Raise NodesError when the update would replace a VPC, or replace or remove a network under living machines."""
     moved = [
         each
-        for each in stack_plan.diff(account.formation.template(cluster.cluster), new)
+        for each in plan.diff(account.formation.template(cluster.cluster), new)
         if each.kind in _UNDER_MACHINES and (each.replaced or each.action == "remove")
     ]
     if not moved:

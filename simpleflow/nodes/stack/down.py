@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from simpleflow.core import clock as clocks
+from simpleflow.nodes import bundle, config, control, errors, published
+from simpleflow.nodes.providers import base as providers
+from simpleflow.nodes.providers import ec2
+from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.providers.ec2 import stackinfo
 
-from . import bundle, config, control, errors, published
-from .providers import base as providers
-from .providers import ec2
-from .providers.ec2 import account as accounts
-from .providers.ec2 import stackinfo
-from .stack import Step, base_name, bucket_of, documents_of, progress
+from .up import Step, base_name, bucket_of, documents_of, progress
 
 
 class Drainer(Protocol):

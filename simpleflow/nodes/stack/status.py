@@ -8,15 +8,15 @@ import msgspec
 
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import bundle, config, errors, published
+from simpleflow.nodes import code as codes
+from simpleflow.nodes.manager import report
+from simpleflow.nodes.providers import base as providers
+from simpleflow.nodes.providers import ec2
+from simpleflow.nodes.providers.ec2 import account as accounts
+from simpleflow.nodes.providers.ec2 import formation, stackinfo
 
-from . import bundle, config, errors, published
-from . import code as codes
-from .manager import report
-from .providers import base as providers
-from .providers import ec2
-from .providers.ec2 import account as accounts
-from .providers.ec2 import formation, stackinfo
-from .stack import BOOTS_KEY, base_name, store_url
+from .up import BOOTS_KEY, base_name, store_url
 
 
 class StackStatus(report.Work, frozen=True, kw_only=True):
