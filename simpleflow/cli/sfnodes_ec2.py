@@ -13,7 +13,8 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import bundle, config, control, errors, paths, stores
+from simpleflow.nodes import config, control, errors, paths, stores
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.manager import assemble, coordinator, manager, reconcile
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2

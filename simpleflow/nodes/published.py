@@ -15,8 +15,9 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.data.blobs import errors as blob_errors
 
-from . import bundle, config, control, errors, setups
-from . import code as codes
+from . import config, control, errors, setups
+from .bundle import bundle
+from .bundle import code as codes
 
 #: how often a document that others write too is read and replaced
 _TRIES = 5

@@ -15,7 +15,8 @@ import pytest
 
 from nodes import wheelhouse
 from simpleflow.core import documents
-from simpleflow.nodes import bundle, code, config, errors, packing, wheels
+from simpleflow.nodes import config, errors
+from simpleflow.nodes.bundle import bundle, code, packing, wheels
 from simpleflow.nodes.providers import base, ssh
 
 HERE = wheels.python_here()
@@ -155,7 +156,7 @@ def test_what_cannot_be_packed_says_what_to_do(tmp_path: Path, given: str, says:
 def test_an_installed_distribution_is_packed_as_it_was_or_not_at_all(tmp_path: Path) -> None:
     from importlib import metadata
 
-    from simpleflow.nodes import repack
+    from simpleflow.nodes.bundle import repack
 
     made = repack.wheel(metadata.distribution("jmespath"), tmp_path)
     assert made is not None

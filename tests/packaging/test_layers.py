@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "ui": AUTHORS | SETTINGS_ROW | {"swf", "data", "engine", "core", "observe", "client"},
     **dict.fromkeys(NODES_PURE, {"core"} | NODES_PURE),
     "nodes": {"swf", "data", "process", "core"} | SETTINGS_ROW | NODES_PURE,
-    # The three folders see values only, and never each other: nodes/bundle.py passes values between them.
+    # The three folders see values only, and never each other: nodes/bundle/bundle.py passes values between them.
     "infra": set(),
     "provisioning": set(),
     "ami": set(),

@@ -48,7 +48,6 @@ WIDE_FOLDERS: dict[str, str] = {
     "cli": "one file a group of commands",
     "core": "one file a kind of value; each is a leaf that every room may import",
     "engine": "to be divided into history, program and tasks",
-    "nodes": "to be divided into policy, manager, cluster and stack",
     "runtime": "one file a noun; the halves (decider, worker) share most of them",
     "server": "to be divided into requests, state, machine, http and process",
 }

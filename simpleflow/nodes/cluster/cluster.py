@@ -23,8 +23,8 @@ import psutil
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import code as codes
 from simpleflow.nodes import config, errors, paths, published, stores
+from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.manager import report
 from simpleflow.nodes.manager.report import NodeStatus
 from simpleflow.nodes.providers.process import node_folder

@@ -25,8 +25,8 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data import files
-from simpleflow.nodes import code as codes
 from simpleflow.nodes import config, paths
+from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.providers import process as process_provider
 from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module

@@ -14,8 +14,8 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import code as codes
 from simpleflow.nodes import config, control, errors, paths, published, setups, stores
+from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.policy import decide
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers.process import node_folder

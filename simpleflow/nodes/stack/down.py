@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, control, errors, published
+from simpleflow.nodes import config, control, errors, published
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts

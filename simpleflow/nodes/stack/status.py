@@ -8,8 +8,9 @@ import msgspec
 
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import bundle, config, errors, published
-from simpleflow.nodes import code as codes
+from simpleflow.nodes import config, errors, published
+from simpleflow.nodes.bundle import bundle
+from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.manager import report
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2

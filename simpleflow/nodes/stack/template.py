@@ -54,7 +54,7 @@ def write_bundle(folder: Path) -> tuple[str, ...]:
     taken = [name for name in FOLDERS if (folder / name).exists()]
     if taken:
         raise errors.UsageError(f"{folder} holds {', '.join(taken)} already; name another folder, or remove them first")
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     for name in FOLDERS:
         shutil.copytree((package / name).resolve(), folder / name, ignore=_SKIPPED)
     (folder / VERSION_FILE).write_text(f"{_version.__version__}\n")

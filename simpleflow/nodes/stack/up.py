@@ -11,8 +11,9 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import bundle, config, control, errors, published, tags
-from simpleflow.nodes import code as codes
+from simpleflow.nodes import config, control, errors, published, tags
+from simpleflow.nodes.bundle import bundle
+from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.policy import guards
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts

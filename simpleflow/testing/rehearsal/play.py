@@ -23,7 +23,8 @@ import msgspec
 import yaml
 
 from simpleflow.core import documents, errors
-from simpleflow.nodes import code, config
+from simpleflow.nodes import config
+from simpleflow.nodes.bundle import code
 from simpleflow.testing.rehearsal import report as reports
 from simpleflow.testing.rehearsal import stage as stages
 

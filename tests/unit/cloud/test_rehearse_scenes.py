@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from simpleflow.nodes import bundle, config
+from simpleflow.nodes import config
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated

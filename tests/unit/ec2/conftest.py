@@ -7,7 +7,8 @@ import botocore.config
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config
+from simpleflow.nodes import config
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation

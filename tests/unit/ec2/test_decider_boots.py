@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simpleflow.nodes import bundle, config
+from simpleflow.nodes import config
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.stack import status
 from simpleflow.testing import cloud as emulated

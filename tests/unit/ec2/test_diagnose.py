@@ -10,7 +10,8 @@ import botocore.exceptions
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config, errors
+from simpleflow.nodes import config, errors
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import clients, formation

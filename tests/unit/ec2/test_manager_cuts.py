@@ -14,7 +14,8 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import bundle, config, tags
+from simpleflow.nodes import config, tags
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation

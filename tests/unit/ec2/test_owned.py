@@ -12,7 +12,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import bundle, config, control, errors, published, stores
+from simpleflow.nodes import config, control, errors, published, stores
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import bucket, formation, stackinfo
 from simpleflow.nodes.stack import status, up

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from simpleflow.nodes import bundle, config, errors
+from simpleflow.nodes import config, errors
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.stack import up
 from simpleflow.testing import cloud as emulated

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import bundle, config
+from simpleflow.nodes import config
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import stackinfo
 from simpleflow.testing import cloud as emulated

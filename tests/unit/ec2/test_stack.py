@@ -14,7 +14,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import bundle, config, control, errors
+from simpleflow.nodes import config, control, errors
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import account as accounts

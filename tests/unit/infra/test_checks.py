@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simpleflow.infra import checks, stacks
-from simpleflow.nodes import bundle
+from simpleflow.nodes.bundle import bundle
 from tests.unit.infra import samples
 
 Template = dict[str, Any]

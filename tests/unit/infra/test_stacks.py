@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from simpleflow.infra import checks, deciders, launch_templates, stacks, values
-from simpleflow.nodes import bundle
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers.ec2 import stackinfo
 from tests.unit.infra import samples
 

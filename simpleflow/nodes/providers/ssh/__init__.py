@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simpleflow.nodes import bundle
+from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base
 
 from .provider import SshProvider

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 from packaging import requirements as reqs
 
-from . import code, config, errors, repack, wheels
+from simpleflow.nodes import config, errors
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from . import code, repack, wheels
+
+PACKAGE = Path(__file__).resolve().parents[2]
 #: of the public images (Debian 12) and of our own recipes' first release
 _EC2_PYTHON = "3.11"
 #: bytes of the largest folder of modules that is packed

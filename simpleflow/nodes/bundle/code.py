@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import config
+from simpleflow.nodes import config
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):

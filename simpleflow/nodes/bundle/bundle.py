@@ -17,9 +17,9 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from simpleflow.core import documents
+from simpleflow.nodes import config, errors, setups
 
 from . import code as codes
-from . import config, errors, setups
 from .code import Code as Code
 from .code import code_key as code_key
 
@@ -322,7 +322,7 @@ class Builder:
         """
         packs = self._folders.module("provisioning.bundle")
         try:
-            packed = _import("simpleflow.nodes.packing").pack(self._cluster, root, packs)
+            packed = _import("simpleflow.nodes.bundle.packing").pack(self._cluster, root, packs)
         except self._folders.module("provisioning.errors").ProvisioningError as error:
             raise errors.NodesError(f"code: {error}") from error
         return Code(digest=packed.sha256, content=packed.data)

@@ -22,7 +22,9 @@ import msgspec
 from packaging import requirements as reqs
 from packaging import tags, utils, version
 
-from . import errors, repack
+from simpleflow.nodes import errors
+
+from . import repack
 
 #: glibc of the oldest machines that portable wheels are looked for, and of the newest that are taken at all (Debian 12)
 _GLIBC_OLD, _GLIBC_NEW = 28, 36
