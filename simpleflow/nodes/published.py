@@ -16,7 +16,6 @@ from simpleflow.data.blobs import base as blobs
 from simpleflow.data.blobs import errors as blob_errors
 
 from . import config, control, errors, setups
-from .bundle import bundle
 from .bundle import code as codes
 
 #: how often a document that others write too is read and replaced
@@ -76,7 +75,7 @@ def _write(store: blobs.BlobStore, cluster: config.ClusterConfig, code: str, now
     document = documents.ClusterDocument(
         cluster=cluster.cluster,
         written=now,
-        file=msgspec.json.encode(bundle.lean(cluster)).decode(),
+        file=msgspec.json.encode(setups.lean(cluster)).decode(),
         code=code,
         versions=versions,
     )

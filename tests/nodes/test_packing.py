@@ -15,7 +15,7 @@ import pytest
 
 from nodes import wheelhouse
 from simpleflow.core import documents
-from simpleflow.nodes import config, errors
+from simpleflow.nodes import config, errors, setups
 from simpleflow.nodes.bundle import bundle, code, packing, wheels
 from simpleflow.nodes.providers import base, ssh
 
@@ -176,7 +176,7 @@ def test_machines_get_a_cluster_file_without_what_only_the_client_has() -> None:
         "cluster: c\nprovider: ec2\nregion: eu-west-1\nprofiles: {p: {types: [m7i.large]}}\n"
         "task_lists: {l: {profile: p, max: 1}}\ncode: {path: ./jobs, wheels: [~/w.whl], modules: [films]}\n"
     )
-    setup = bundle.setup_of(config.loads(text), bundle.DECIDERS, "s3://b")
+    setup = setups.machine_setup(config.loads(text), setups.DECIDERS, "s3://b")
     sent = config.loads(setup.cluster_file)
     assert sent.code == config.Code(modules=("films",))
     assert sent.profiles == config.loads(text).profiles
@@ -208,7 +208,7 @@ def test_the_key_and_the_code_of_ssh_are_relative_to_the_cluster_file(
 
 def test_setups_of_machines_name_no_folder_of_the_client() -> None:
     text = "cluster: c\nprovider: ssh\nprofiles: {p: {hosts: [h]}}\ntask_lists: {l: {profile: p, max: 1}}\n"
-    setup = bundle.setup_of(config.loads(f"{text}code: {{path: {Path.cwd()}}}\n"), "p", "s3://b")
+    setup = setups.machine_setup(config.loads(f"{text}code: {{path: {Path.cwd()}}}\n"), "p", "s3://b")
     assert str(Path.cwd()) not in msgspec.json.encode(setup).decode()
     assert isinstance(setup, documents.NodeSetup)
     assert sys.executable not in msgspec.json.encode(setup).decode()

@@ -16,15 +16,12 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from simpleflow.core import documents
 from simpleflow.nodes import config, errors, setups
 
-from . import code as codes
 from .code import Code as Code
 from .code import code_key as code_key
 
 #: name of the deciders' machines, beside those of profiles
-DECIDERS = "deciders"
 #: letters of the first zones; a region that lacks one is found before anything is made
 _ZONES = "abcdef"
 #: a public image of the right architecture, until one of your own exists: boots slower, but works
@@ -142,55 +139,6 @@ def image_of(cluster: config.ClusterConfig, machine: config.Machine) -> str:
     )
 
 
-def setup_of(cluster: config.ClusterConfig, profile: str, store: str, code: str = "") -> documents.NodeSetup:
-    """What the agents of a profile (or of 'deciders') must know; ``code`` names the code that they run."""
-    machine: config.Machine = cluster.deciders if profile == DECIDERS else cluster.profiles[profile]
-    return documents.NodeSetup(
-        cluster=cluster.cluster,
-        domain=cluster.swf_domain,
-        profile=profile,
-        provider=cluster.provider,
-        store=store,
-        task_lists=() if profile == DECIDERS else cluster.lists_of(profile),
-        times=msgspec.structs.asdict(cluster.settings),
-        endpoint=cluster.endpoint,
-        region=cluster.region,
-        modules=cluster.code.modules,
-        environment=environment_of(cluster, machine, store),
-        version=setups.version_of(cluster, "" if profile == DECIDERS else profile, code),
-        cluster_file=msgspec.json.encode(lean(codes.for_machines(cluster))).decode() if profile == DECIDERS else "",
-    )
-
-
-def environment_of(cluster: config.ClusterConfig, machine: config.Machine, store: str = "") -> dict[str, str]:
-    """Environment of a machine's programs: the region, which boto3 takes from no metadata, and the cluster file's.
-
-    With ``store``, values too large for SWF go to its bucket unless the cluster file sends them elsewhere.
-    """
-    given = {"AWS_DEFAULT_REGION": cluster.region}
-    if store.startswith("s3://"):
-        given["SIMPLEFLOW_JUMBO_FIELDS_BUCKET"] = store.removeprefix("s3://").rstrip("/") + "/blobs"
-    return {**given, **machine.environment}
-
-
-def lean(value: Any) -> Any:
-    """A cluster file's value as plain data without what has its default: user data holds 16 kB."""
-    if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.fields(type(value))
-        given = ((field.name, getattr(value, field.name), field) for field in fields)
-        return {name: lean(each) for name, each, field in given if field.required or each != _default(field)}
-    if isinstance(value, dict):
-        return {key: lean(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [lean(each) for each in value]
-    return value
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    factory = field.default_factory
-    return field.default if factory is msgspec.NODEFAULT else factory()
-
-
 class Builder:
     """Makes templates and code from a cluster file. Offline: it calls nobody."""
 
@@ -217,8 +165,10 @@ class Builder:
 
     @functools.cached_property
     def _templates(self) -> Templates:
-        if DECIDERS in self._cluster.profiles:
-            raise errors.NodesError(f"profile '{DECIDERS}': the deciders' machines have this name; choose another")
+        if setups.DECIDERS in self._cluster.profiles:
+            raise errors.NodesError(
+                f"profile '{setups.DECIDERS}': the deciders' machines have this name; choose another"
+            )
         files: dict[str, bytes] = {}
         values = self._cluster_values(files)
         base, main = self._folders.stacks.base(values), self._folders.stacks.main(values)
@@ -243,7 +193,10 @@ class Builder:
                 self._machine(name, profile, profile.types, files) for name, profile in sorted(cluster.profiles.items())
             ),
             deciders=self._machine(
-                DECIDERS, cluster.deciders, cluster.deciders.types or (DECIDER_TYPES[cluster.deciders.arch],), files
+                setups.DECIDERS,
+                cluster.deciders,
+                cluster.deciders.types or (DECIDER_TYPES[cluster.deciders.arch],),
+                files,
             ),
             deciders_min=cluster.deciders.min,
             deciders_max=cluster.deciders.max,
@@ -277,7 +230,7 @@ class Builder:
                 values.Statement(actions=each.actions, resources=each.resources) for each in machine.permissions
             ),
             secrets=tuple(sorted(set(machine.secrets.values()))),
-            task_lists=() if name == DECIDERS else tuple(each for each, _ in self._cluster.lists_of(name)),
+            task_lists=() if name == setups.DECIDERS else tuple(each for each, _ in self._cluster.lists_of(name)),
         )
 
     def _user_data(self, name: str, machine: config.Machine, files: dict[str, bytes]) -> str:
@@ -290,11 +243,11 @@ class Builder:
             cluster=self._cluster.cluster,
             profile=name,
             bootstrap=self._bootstrap,
-            environment=environment_of(self._cluster, machine),
+            environment=setups.environment_of(self._cluster, machine),
         )
         files[code_key(node.sha256)] = node.data
         counter = None
-        if name == DECIDERS:
+        if name == setups.DECIDERS:
             counter = render.BootCounter(
                 location=f"s3://{bucket}/boots/deciders.json", group=tokens.GROUP_TOKEN, alarm=tokens.ALARM_TOKEN
             )
@@ -304,7 +257,7 @@ class Builder:
             region=self._cluster.region,
             boot_counter=counter,
         )
-        setup = msgspec.to_builtins(setup_of(self._cluster, name, self.store, tokens.CODE_TOKEN))
+        setup = msgspec.to_builtins(setups.machine_setup(self._cluster, name, self.store, tokens.CODE_TOKEN))
         try:
             return str(render.user_data(setup, delivery))
         except self._folders.module("provisioning.errors").ProvisioningError as error:

@@ -14,7 +14,7 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.data.blobs import s3
-from simpleflow.nodes import config, control, errors
+from simpleflow.nodes import config, control, errors, setups
 from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.providers import base, ec2
@@ -480,7 +480,7 @@ def test_a_template_over_the_direct_limit_is_uploaded(world: World) -> None:
 
 
 def test_the_deciders_are_told_the_whole_cluster_file(cluster: config.ClusterConfig) -> None:
-    setup = bundle.setup_of(cluster, "deciders", "s3://b")
+    setup = setups.machine_setup(cluster, "deciders", "s3://b")
     assert config.loads(setup.cluster_file) == cluster
     assert len(setup.cluster_file) < 500
-    assert bundle.setup_of(cluster, "small", "s3://b").cluster_file == ""
+    assert setups.machine_setup(cluster, "small", "s3://b").cluster_file == ""
