@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import errors
+
 
 def runtime(environment: Mapping[str, str]) -> Path:
     """The folder of the embedded service's socket and locks.
@@ -27,12 +29,20 @@ def runtime(environment: Mapping[str, str]) -> Path:
 def data(environment: Mapping[str, str]) -> Path:
     """The folder of the database, the blobs and the logs.
 
-    SIMPLEFLOW_DATA_DIR, else ``simpleflow`` in XDG_DATA_HOME, else in ``~/.local/share``.
+    SIMPLEFLOW_DATA_DIR, else ``simpleflow`` in XDG_DATA_HOME, else in ``~/.local/share``. Raises UsageError for a user
+    without a home.
     """
     if named := environment.get("SIMPLEFLOW_DATA_DIR"):
         return Path(named)
-    home = environment.get("XDG_DATA_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share") / "simpleflow"
+    if base := environment.get("XDG_DATA_HOME"):
+        return Path(base) / "simpleflow"
+    try:
+        return Path.home() / ".local" / "share" / "simpleflow"
+    except RuntimeError as error:
+        raise errors.UsageError(
+            f"user {os.getuid()} has no home folder (HOME is not set, and there is no passwd entry): set "
+            "SIMPLEFLOW_DATA_DIR to a folder of your own"
+        ) from error
 
 
 def shown(path: object) -> str:

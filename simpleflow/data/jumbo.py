@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simpleflow.core import errors
+from simpleflow.core import errors, folders
 from simpleflow.data import blobs, converter
 from simpleflow.data.blobs import base
 
@@ -113,8 +113,5 @@ def location(bucket: str | None, data_dir: str | None, endpoint_url: str | None)
         return bucket
     if endpoint_url is None or not endpoint_url.startswith("unix:"):
         return None
-    folder = data_dir
-    if not folder:
-        home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        folder = str(Path(home) / "simpleflow")
-    return f"file://{Path(folder).absolute()}/blobs"
+    folder = Path(data_dir) if data_dir else folders.data(os.environ)
+    return f"file://{folder.absolute()}/blobs"
