@@ -117,9 +117,9 @@ def test_a_tag_that_aws_does_not_take(cluster: config.ClusterConfig, cloud: emul
 
 
 def test_a_template_over_the_size_limit(cluster: config.ClusterConfig, cloud: emulated.Cloud) -> None:
-    many = {f"p{number}": config.Profile(types=("c7i.large",)) for number in range(40)}
-    lists = {f"l{number}": config.TaskList(profile=f"p{number}", max=1) for number in range(40)}
-    tags = {f"tag{number}": "x" * 200 for number in range(16)}
+    many = {f"p{number}": config.Profile(types=("c7i.large",)) for number in range(32)}
+    lists = {f"l{number}": config.TaskList(profile=f"p{number}", max=1) for number in range(32)}
+    tags = {f"tag{number}": "x" * 160 for number in range(16)}
     large = msgspec.structs.replace(cluster, profiles=many, task_lists=lists, tags=tags)
     assert "CloudFormation takes 1000000; split the profiles over two clusters" in refused(large, cloud)
 
