@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: least seconds between two looks at the memory that is held: one costs as much as a tenth of a small task
 MEMORY_SECONDS = 1.0
+#: seconds that storing a result is repeated: the work is done, and its timeouts end it earlier
+STORING = 3600.0
 
 
 class Runner:
@@ -71,7 +73,7 @@ class Runner:
         executor = execute.Executor(
             dispatcher=dynamic_dispatcher.Dispatcher(setup.modules),
             payloads=stores.payloads(),
-            store=stores.open_store(setup.jumbo),
+            store=stores.open_store(setup.jumbo, patience=STORING),
             middleware=execute.Middleware(setup.pre, setup.post),
         )
         threading.Thread(target=self._listen, name="listen", daemon=True).start()

@@ -169,7 +169,7 @@ def run_decider(
     check_modules(spec.modules)
     limit = limits.Limit(spec.modules)
     connection = spec.place.connect()
-    store = stores.open_store(stores.location(connection.endpoint_url))
+    store = stores.open_store(stores.location(connection.endpoint_url), patience=decider.PATIENCE)
     payloads = stores.payloads()
     step = decider.Decider(
         connection.transport,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 from simpleflow import settings
 from simpleflow.core import payloads as core_payloads
-from simpleflow.data import converter, jumbo
+from simpleflow.core import retries
+from simpleflow.data import blobs, converter, jumbo
 
 Store = jumbo.Store
+#: seconds that a bucket may refuse keys and rights: a right that nobody gave is told, a key that is late is waited for
+REFUSED = 60.0
 
 
 def payloads() -> core_payloads.Payloads:
@@ -14,9 +19,15 @@ def payloads() -> core_payloads.Payloads:
     return converter.Converter()
 
 
-def open_store(location: str | None) -> jumbo.Store:
-    """Return the store of a location; nothing is opened before the first value needs it."""
-    return jumbo.Store(location)
+def open_store(location: str | None, *, patience: float | None = None) -> jumbo.Store:
+    """Return the store of a location; nothing is opened before the first value needs it.
+
+    ``patience``: seconds that an operation is repeated whose failure would cost finished work.
+    """
+    if patience is None:
+        return jumbo.Store(location)
+    lasting = retries.Patience(unclear=patience, unreached=patience, refused=min(patience, REFUSED))
+    return jumbo.Store(location, opener=functools.partial(blobs.open_store, patience=lasting))
 
 
 def location(endpoint_url: str | None) -> str | None:

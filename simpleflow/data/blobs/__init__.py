@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from simpleflow.core import retries
 from simpleflow.core.errors import UsageError
 
 from . import base
 
 
-def open_store(url: str) -> base.BlobStore:
-    """Open ``file:///FOLDER`` or ``s3://BUCKET[/PREFIX]``; nothing is read or written yet. Raises UsageError."""
+def open_store(url: str, *, patience: retries.Patience | None = None) -> base.BlobStore:
+    """Open ``file:///FOLDER`` or ``s3://BUCKET[/PREFIX]``; nothing is read or written yet. Raises UsageError.
+
+    ``patience``: how long an operation is repeated that the other side neither did nor refused.
+    """
     if url.startswith("file://"):
         from . import file
 
@@ -16,5 +20,5 @@ def open_store(url: str) -> base.BlobStore:
     if url.startswith("s3://"):
         from . import s3  # boto3 costs 250 ms: only those who use it pay
 
-        return s3.S3Store(url)
+        return s3.S3Store(url, patience=patience or s3.PATIENCE)
     raise UsageError(f"store {url!r} is neither file:///FOLDER nor s3://BUCKET[/PREFIX]")

@@ -24,7 +24,7 @@ T = TypeVar("T")
 class S3Store:
     """A ``base.BlobStore`` on ``s3://BUCKET[/PREFIX]``. Thread safe. boto3 finds credentials and region."""
 
-    def __init__(self, url: str, *, client: Any = None) -> None:
+    def __init__(self, url: str, *, client: Any = None, patience: retries.Patience = PATIENCE) -> None:
         """``client`` is a boto3 S3 client; without it one is made at the first use."""
         parts = urlsplit(url)
         if parts.scheme != "s3" or not parts.netloc:
@@ -34,6 +34,7 @@ class S3Store:
         prefix = unquote(parts.path).strip("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = client
+        self._patience = patience
         self._lock = threading.Lock()
 
     def get(self, key: str) -> tuple[bytes, str] | None:
@@ -122,7 +123,7 @@ class S3Store:
             return self._client
 
     def _attempts(self, what: str) -> retries.Attempts:
-        return retries.Attempts(f"to {what} of {self.url}", PATIENCE, kind=aws.kind_of)
+        return retries.Attempts(f"to {what} of {self.url}", self._patience, kind=aws.kind_of)
 
     def _repeated(self, what: str, attempt: Callable[[], T], tries: retries.Attempts | None = None) -> T:
         try:

@@ -17,6 +17,7 @@ from simpleflow.core import retries
 from simpleflow.core.errors import UsageError
 from simpleflow.data import blobs
 from simpleflow.data.blobs import errors, file, s3
+from simpleflow.runtime import runner, stores
 
 
 @pytest.fixture
@@ -135,6 +136,24 @@ def test_an_odd_answer_is_no_verdict(
         assert act()
         assert met
     assert store.get("a") is None
+
+
+def test_a_result_is_stored_for_as_long_as_its_work_counts(store: s3.S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    monkeypatch.setattr(retries, "sleep", sleep)
+    kept = stores.open_store("blobs/results", patience=runner.STORING)
+    kept.offload("x" * 40_000, field="result", limit=32_768)
+    (opened,) = kept._opened.values()
+    assert isinstance(opened, s3.S3Store)
+    opened._api.meta.events.register_first("before-send.s3", lambda **_: _answer(502) if sum(waited) < 1800 else None)
+    pointer = kept.offload("y" * 40_000, field="result", limit=32_768)
+    assert sum(waited) >= 1800
+    assert stores.open_store("blobs/results").load(pointer) == "y" * 40_000
 
 
 def test_the_write_of_another_after_a_lost_answer_is_his(
