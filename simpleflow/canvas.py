@@ -234,11 +234,9 @@ def _member(workflow: base.Owner, entry: Any, raises: bool | None) -> groups.Mem
 def _submit_member(workflow: base.Owner, entry: Any, raises: bool | None, more: Sequence[Any]) -> futures.Future[Any]:
     if isinstance(entry, base.SubmittableContainer):
         if more and isinstance(entry, FuncGroup):
-            extended = FuncGroup(
-                entry.func, *entry.args, *more, raises_on_failure=entry.raises_on_failure, **entry.kwargs
-            )
-            extended._allow_none = entry._allow_none
-            entry = extended
+            # The function runs here and now, and computes with what it gets: the result, as with 0.36, not its future.
+            entry = copy.copy(entry)
+            entry.args = [*entry.args, *(task.get_actual_value(value) for value in more)]
         if isinstance(entry, Group | FuncGroup):
             inside: futures.Future[Any] = entry.submit_with(workflow, raises)
             return inside

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, activity, canvas, exceptions, task
-from simpleflow.core import documents
+from simpleflow.core import documents, events
 from simpleflow.testing import environment
 
 
@@ -90,6 +90,21 @@ def test_at_most_so_many_run_at_once() -> None:
             return [len(group.futures), group.result]
 
     assert run(Program) == [2, [0, 2, 4, 6, 8]]
+
+
+def test_a_function_in_a_chain_gets_the_result_before_it_and_keeps_what_was_propagated() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            spread = canvas.FuncGroup(lambda many: canvas.Group(*((double, number) for number in range(many))))
+            chain = canvas.Chain((double, 1), spread, send_result=True)
+            chain.propagate_attribute("task_list", "elsewhere")
+            return self.submit(chain).result
+
+    with environment.Environment(workflows=(Program,)) as place:
+        run = place.start(Program)
+        assert place.wait(run) == [2, [0, 2]]
+        scheduled = [e for e in place.history(run) if isinstance(e, events.ActivityTaskScheduled)]
+    assert {event.attributes.task_list.name for event in scheduled} == {"elsewhere"}
 
 
 @pytest.mark.parametrize("none", [0, "0", None])
