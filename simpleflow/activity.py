@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from simpleflow import base, registry, settings
 from simpleflow.core import errors, numbers
-from simpleflow.engine import calls, declared, failures, futures, strands, submitting
+from simpleflow.engine import api, calls, declared, failures, futures, run
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -146,7 +146,7 @@ class Activity(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it; inside ``run()`` return what can be submitted instead: ``self.submit(Foo(bar))``."""
-        if strands.current() is not None:
+        if run.current() is not None:
             bound: Any = ActivityTask(self, *args, **kwargs)
             return bound  # type: ignore[no-any-return]  # typed as what a unit test gets
         target: Any = self._callable
@@ -291,7 +291,7 @@ class ActivityTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.activity(
+        return api.activity(
             executor, self.activity, self.args, self.kwargs, priority=priority, raises=raises, plain=self.plain
         )
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from simpleflow import activity, base, task
 from simpleflow.core import numbers
-from simpleflow.engine import calls, futures, groups, submitting
+from simpleflow.engine import api, calls, futures, groups
 
 GroupFuture = groups.GroupFuture
 ChainFuture = groups.ChainFuture
@@ -38,9 +38,9 @@ def submit(
     if isinstance(submittable, activity.Activity):
         if run_now is not None:
             return _now(run_now, submittable, args, kwargs)
-        return submitting.activity(executor, submittable, args, kwargs, priority=priority, raises=raises)
+        return api.activity(executor, submittable, args, kwargs, priority=priority, raises=raises)
     if is_workflow(submittable):
-        return submitting.child(executor, submittable, args, kwargs, priority=priority, raises=raises)
+        return api.child(executor, submittable, args, kwargs, priority=priority, raises=raises)
     if isinstance(submittable, base.Submittable):
         if run_now is not None and isinstance(submittable, task.ActivityTask):
             return _now(run_now, submittable.activity, submittable.args, submittable.kwargs)

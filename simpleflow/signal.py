@@ -6,7 +6,7 @@ from typing import Any
 
 from simpleflow import base
 from simpleflow.core import numbers
-from simpleflow.engine import calls, signals, submitting
+from simpleflow.engine import api, calls, signals
 
 
 class WaitForSignal(base.Submittable):
@@ -28,7 +28,7 @@ class WaitForSignal(base.Submittable):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> signals.SignalFuture:
-        return submitting.wait_signal(executor, self.signal_name, self.timeout)
+        return api.wait_signal(executor, self.signal_name, self.timeout)
 
     def __repr__(self) -> str:
         return f"WaitForSignal({self.signal_name})"

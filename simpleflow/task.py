@@ -6,7 +6,7 @@ from typing import Any
 
 from simpleflow.activity import ActivityTask, NonPythonicActivityTask, Task, activity_with, get_actual_value
 from simpleflow.core import numbers
-from simpleflow.engine import calls, failure_context, futures, submitting
+from simpleflow.engine import api, calls, failure_context, futures
 
 __all__ = [
     "ActivityTask",
@@ -53,7 +53,7 @@ class WorkflowTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.child(
+        return api.child(
             executor,
             self.workflow,
             self.args,
@@ -100,7 +100,7 @@ class SignalTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.signal(
+        return api.signal(
             executor,
             self._name,
             self.args,
@@ -125,7 +125,7 @@ class MarkerTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.marker(executor, self._name, self.details)
+        return api.marker(executor, self._name, self.details)
 
 
 class TimerTask(Task):
@@ -144,7 +144,7 @@ class TimerTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.timer(executor, self.timer_id, self.timeout, self.control)
+        return api.timer(executor, self.timer_id, self.timeout, self.control)
 
 
 class CancelTimerTask(Task):
@@ -160,7 +160,7 @@ class CancelTimerTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.cancel_timer(executor, self.timer_id)
+        return api.cancel_timer(executor, self.timer_id)
 
 
 class ContinueAsNewTask(Task):
@@ -177,7 +177,7 @@ class ContinueAsNewTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        return submitting.continue_as_new(executor, self.args, self.kwargs)
+        return api.continue_as_new(executor, self.args, self.kwargs)
 
 
 class CancelWorkflowTask(Task):
@@ -190,5 +190,5 @@ class CancelWorkflowTask(Task):
     def submit_to(
         self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
-        submitting.cancel_workflow(executor)
+        api.cancel_workflow(executor)
         raise AssertionError("the run is closed")

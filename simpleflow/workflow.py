@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar, overload
 from simpleflow import activity, base, canvas, marker, task
 from simpleflow import signal as signals
 from simpleflow.core import errors
-from simpleflow.engine import declared, evaluation, hooks, program, scopes, submitting
+from simpleflow.engine import api, declared, evaluation, hooks, scopes
 from simpleflow.engine.futures import Future
 from simpleflow.engine.signals import SignalFuture
 
@@ -88,7 +88,7 @@ class Workflow:
         Arguments may be futures. ``__priority`` sets the task's priority. Raises TypeError for anything else.
         """
         if type(submittable) is _Activity and type(self._executor) is _Evaluation and not kwargs:
-            return submitting.activity(self._executor, submittable, args, kwargs)  # what happens most: no detours
+            return api.activity(self._executor, submittable, args, kwargs)  # what happens most: no detours
         return canvas.submit(self, submittable, args, kwargs)
 
     def map(self, submittable: Any, iterable: Iterable[Any]) -> list[Future[Any]]:
@@ -103,7 +103,7 @@ class Workflow:
 
     def fail(self, reason: str, details: Any = None) -> None:
         """Fail the workflow; does not return."""
-        submitting.fail(self._executor, reason, details)
+        api.fail(self._executor, reason, details)
 
     def cancel(self) -> task.CancelWorkflowTask:
         """Submit it: everything that is open is asked to cancel, and the execution closes as CANCELED."""
@@ -116,7 +116,7 @@ class Workflow:
     @property
     def should_continue_as_new(self) -> bool:
         """Whether the history, as of here, is so long that a new run should go on."""
-        return program.should_continue_as_new(self._executor)
+        return api.should_continue_as_new(self._executor)
 
     def auto_continue_as_new(self, *args: Any, **kwargs: Any) -> None:
         """Continue as new with these arguments when it is due, else return."""
@@ -150,14 +150,14 @@ class Workflow:
 
     def list_markers(self, all: bool = False) -> list[marker.Marker]:
         """Return the newest marker of each name, or all."""
-        return [marker.Marker(name, details) for name, details in program.list_markers(self._executor, all)]
+        return [marker.Marker(name, details) for name, details in api.list_markers(self._executor, all)]
 
     def get_event_details(self, event_type: str, event_name: str) -> dict[str, Any] | None:
         """Return what the history says of the newest signal, marker or timer of that name, None for none.
 
         ``event_type``: signal, marker or timer; ValueError for any other.
         """
-        return program.event_details(self._executor, event_type, event_name)
+        return api.event_details(self._executor, event_type, event_name)
 
     def start_timer(self, timer_id: str, timeout: int | float | str, control: Any = None) -> task.TimerTask:
         """Submit it: a durable timer of so many seconds."""
@@ -171,44 +171,44 @@ class Workflow:
     def get_run_context(self) -> dict[str, Any]:
         """Return name, version, domain_name, workflow_id, run_id, tag_list, continued_execution_run_id,
         parent_workflow_id and parent_run_id."""
-        return program.run_context(self._executor)
+        return api.run_context(self._executor)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether the execution's cancellation was requested, as of here."""
-        return program.cancel_requested(self._executor)
+        return api.cancel_requested(self._executor)
 
     @property
     def history_length(self) -> int:
         """Events of the history, as of here."""
-        return program.history_length(self._executor)
+        return api.history_length(self._executor)
 
     # -- determinism
 
     def now(self) -> datetime.datetime:
         """Return the time of the decision that this line first ran in; aware, UTC."""
-        return program.now(self._executor)
+        return api.now(self._executor)
 
     def uuid4(self) -> uuid.UUID:
         """Return a UUID that is the same in each re-run."""
-        return program.uuid4(self._executor)
+        return api.uuid4(self._executor)
 
     def random(self) -> float:
         """Return a float in [0, 1) that is the same in each re-run."""
-        return program.random(self._executor)
+        return api.random(self._executor)
 
     def side_effect(self, id: str, function: Callable[[], T]) -> T:
         """Return what the function returned when this line first ran; recorded as a marker."""
-        result: T = program.side_effect(self._executor, id, function)
+        result: T = api.side_effect(self._executor, id, function)
         return result
 
     def patched(self, id: str) -> bool:
         """Return whether this execution takes the new way: older ones, that passed here before, do not."""
-        return program.patched(self._executor, id)
+        return api.patched(self._executor, id)
 
     def deprecate_patch(self, id: str) -> None:
         """Say that no execution takes the old way any more; it may be left out once those with the marker ended."""
-        program.patched(self._executor, id, deprecated=True)
+        api.patched(self._executor, id, deprecated=True)
 
     # -- cancellation
 
@@ -227,7 +227,7 @@ class Workflow:
 
     def submit_local(self, submittable: activity.Activity[..., T], *args: Any, **kwargs: Any) -> Future[T]:
         """Run an activity beside the decider, without a task of its own; recorded as a marker."""
-        return submitting.local_activity(self._executor, submittable, args, kwargs)
+        return api.local_activity(self._executor, submittable, args, kwargs)
 
     # -- hooks: each does nothing, and is called only when a class overrides it
 

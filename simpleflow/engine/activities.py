@@ -10,7 +10,7 @@ import msgspec
 
 from simpleflow.core import attributes, decisions, limits, numbers, text, types
 
-from . import calls, demand, futures, identity, records, slots
+from . import calls, demand, futures, identity, records, run, slots
 
 #: characters of arguments that are within SWF's limit whatever ``meta`` adds
 SURE = limits.DATA - 4_096
@@ -171,7 +171,7 @@ class ActivityCall(calls.TaskCall, eq=False):
             self.record.watched = self.watched
         self._move(demand.SCHEDULED)
         activity = self.activity
-        task_list = self.evaluation.task_list_of(activity)
+        task_list = self.activity.task_list
         return decisions.ScheduleActivityTask(
             activity_type=attributes.Type(name=activity.name, version=str(activity.version)),
             activity_id=self.id,
@@ -179,7 +179,7 @@ class ActivityCall(calls.TaskCall, eq=False):
             input=self.wire_input(),
             schedule_to_close_timeout=seconds(activity.task_schedule_to_close_timeout),
             task_list=None if task_list is None else attributes.Name(name=task_list),
-            task_priority=self.evaluation.priority_of(self.priority, activity),
+            task_priority=priority_of(self.evaluation, self.priority, activity),
             schedule_to_start_timeout=seconds(activity.task_schedule_to_start_timeout),
             start_to_close_timeout=seconds(activity.task_start_to_close_timeout),
             heartbeat_timeout=seconds(activity.task_heartbeat_timeout),
@@ -205,13 +205,39 @@ class ActivityCall(calls.TaskCall, eq=False):
         }
 
 
+def plan(evaluation: run.Run, activity: Any) -> Plan:
+    """Return what each submission of an activity needs."""
+    special = bool(activity.idempotent) or bool(activity.meta) or hasattr(activity.callable, "get_task_id")
+    made = evaluation.plans[activity] = Plan(
+        activity.name,
+        evaluation.demand.cell(activity),
+        special,
+        evaluation.ledger.activities,
+        len(activity.name) + records.BESIDE,
+        evaluation.payloads.result_hint(activity.callable),
+    )
+    return made
+
+
+def priority_of(evaluation: run.Run, given: Any, declared: Any) -> str | None:
+    """Return the priority of a submission: what was given, else the task's own, else the workflow's."""
+    for priority in (
+        given,
+        getattr(declared, "task_priority", calls.UNSET),
+        getattr(evaluation.facts.cls, "task_priority", None),
+    ):
+        if priority is not calls.UNSET:
+            return numbers.priority("task_priority", priority)
+    return None
+
+
 @functools.lru_cache(maxsize=1024)
 def seconds(value: Any) -> str | None:
     """Return a declared timeout as SWF wants it; None: it is left out."""
     return numbers.timeout("timeout", value)
 
 
-def of_record(evaluation: Any, record: records.Record, future: futures.Future[Any]) -> ActivityCall:
+def of_record(evaluation: run.Run, record: records.Record, future: futures.Future[Any]) -> ActivityCall:
     """Return the call that ``submit`` did not make."""
     call = ActivityCall(evaluation, 0, record.name, record.branch, (future,))
     call.activity = record.activity

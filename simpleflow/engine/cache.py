@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from . import evaluation, hooks
+from . import contract, evaluation, hooks
 
 #: what a suspended execution costs at least, and each task, child or timer that it still refers to
 BASE_BYTES = 18_000
@@ -27,7 +27,7 @@ class Entry:
         self.answered = 0
         self.acknowledged = 0
         #: how the last answer closes the execution, and the history for the hooks after it
-        self.outcome: hooks.Outcome | None = None
+        self.outcome: contract.Outcome | None = None
         self.seen: hooks.LazyHistory | None = None
         self.size = 0
 
@@ -40,7 +40,7 @@ class Entry:
             + len(book.children.by_id)
             + len(book.timers.latest)
             + len(book.markers.known)
-            + len(suspended.shared)
+            + len(suspended.calls.shared)
             + len(suspended.outbox)
             + len(suspended.unread)
         )

@@ -9,7 +9,7 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, interrupts, limits, types
 
-from . import failures, futures, identity, items, records, slots
+from . import failures, futures, identity, items, records, slots, timers
 
 #: how often a task whose machine went away is scheduled again outside the retry budget
 INTERRUPTIONS = 10
@@ -147,7 +147,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def withdraw(self) -> None:
         self._close_record()
         if self.shared and self.record is None:
-            self.evaluation.shared.pop((self.kind, self.id), None)  # a clean-up may submit an equal one
+            self.evaluation.calls.shared.pop((self.kind, self.id), None)  # a clean-up may submit an equal one
         for future in self.holders:
             future._cancel(futures.WITHDRAWN)
         self._let_go()
@@ -158,7 +158,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def _fill(self) -> None:
         if self.needs_values:
             pointers = [pointer for other in self.dependencies or () for pointer in other._pointers()]
-            if not self.evaluation.have(pointers, self._fill_later):
+            if not self.evaluation.blobs.have(pointers, self._fill_later):
                 return None
         dependencies, self.dependencies = self.dependencies or [], None
         texts = []
@@ -207,10 +207,10 @@ class TaskCall(msgspec.Struct, eq=False):
         if identifier is not None:
             self.shared = True
             self.id = identifier
-            other = evaluation.shared.get((self.kind, identifier))
+            other = evaluation.calls.shared.get((self.kind, identifier))
             if other is not None:
                 return self._join(other)
-            evaluation.shared[(self.kind, identifier)] = self
+            evaluation.calls.shared[(self.kind, identifier)] = self
         if evaluation.submitted is not None:
             evaluation.submitted.append(self)
         record = self.find(text, identifier)
@@ -363,16 +363,15 @@ class TaskCall(msgspec.Struct, eq=False):
             self.interrupted += 1
             self.again()
             return
-        hooks = self.evaluation.hooks
-        if hooks.handles_failures:
-            hooks.task_failed(self, event, error)
+        if self.evaluation.hooks.handles_failures:
+            self.evaluation.task_failed(self, event, error)
         else:
             self.apply_policy(error)
 
     def apply_policy(self, error: BaseException) -> None:
         """Schedule it again while its budget lasts, else fail its futures."""
         self.failed += 1
-        delay = failures.next_delay(self.retry, self.failed, error, self.evaluation.seed, self.id)
+        delay = failures.next_delay(self.retry, self.failed, error, self.evaluation.given.seed, self.id)
         if delay is None:
             self._finish_failed(error)
         else:
@@ -384,8 +383,10 @@ class TaskCall(msgspec.Struct, eq=False):
             self.withdraw()
             return
         if delay > 0:
-            timer = self.evaluation.retry_timer(self.id, self.failed, delay, self.text)
-            timer._subscribe(self._retry_now)
+            name = f"__simpleflow_task_{self.id}" + (f"-{self.failed}" if self.failed > 1 else "")
+            control = self.text if len(self.text) <= limits.DATA else None
+            timer = timers.TimerCall(self.evaluation, identity.fitting(name), delay, control)
+            timer.future._subscribe(self._retry_now)
         else:
             self._retry_now()
 
@@ -423,12 +424,12 @@ class TaskCall(msgspec.Struct, eq=False):
     def state(self, future: futures.Future[Any]) -> str:
         evaluation = self.evaluation
         record = self.record
-        if evaluation.asynchronous:
+        if evaluation.facts.asynchronous:
             if record is None or not self._over_before(evaluation.started_as_of()):
                 return futures.PENDING
         else:
-            self.watched = max(self.watched, records.FINAL if evaluation.only_final else records.EVERY)
-            evaluation.observed = True
+            self.watched = max(self.watched, records.FINAL if evaluation.reads.only_final else records.EVERY)
+            evaluation.reads.observed = True
             if record is None:
                 return futures.PENDING
             record.watched = max(self.watched, record.watched)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from simpleflow.core import attributes, decisions, text, types
 
-from . import activities, calls, futures, identity, records, slots
+from . import activities, calls, futures, identity, records, run, slots
 
 #: what a class may say of a child by its arguments
 _GETTERS = ("get_workflow_id", "get_task_list", "get_tag_list")
@@ -64,19 +64,19 @@ class ChildCall(calls.TaskCall, eq=False):
         return None
 
     def _prefix(self) -> str:
-        return identity.child_prefix(self.name, self.evaluation.workflow_id, self.evaluation.run_id)
+        return identity.child_prefix(self.name, self.evaluation.facts.workflow_id, self.evaluation.facts.run_id)
 
     def new_id(self) -> str:
         return identity.fitting(f"{self._prefix()}{self.book.next_number(self.type_name)}")
 
     def _close_record(self) -> None:
         calls.TaskCall._close_record(self)
-        self.evaluation.children.pop(self.seq, None)
+        self.evaluation.calls.children.pop(self.seq, None)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
         done = calls.TaskCall.cancel(self, future)
         if self.done:
-            self.evaluation.children.pop(self.seq, None)
+            self.evaluation.calls.children.pop(self.seq, None)
         return done
 
     def decision(self) -> decisions.Decision | None:
@@ -94,11 +94,11 @@ class ChildCall(calls.TaskCall, eq=False):
             control=self.own_control(),
             input=self.wire_input(),
             execution_start_to_close_timeout=activities.seconds(getattr(cls, "execution_timeout", None))
-            or self.evaluation.started.execution_start_to_close_timeout,
-            task_list=attributes.Name(name=self.task_list or self.evaluation.started.task_list.name),
-            task_priority=self.evaluation.priority_of(self.priority, cls),
+            or self.evaluation.given.started.execution_start_to_close_timeout,
+            task_list=attributes.Name(name=self.task_list or self.evaluation.given.started.task_list.name),
+            task_priority=activities.priority_of(self.evaluation, self.priority, cls),
             task_start_to_close_timeout=activities.seconds(getattr(cls, "decision_tasks_timeout", None))
-            or self.evaluation.started.task_start_to_close_timeout,
+            or self.evaluation.given.started.task_start_to_close_timeout,
             child_policy=getattr(cls, "child_policy", None) or "TERMINATE",
             tag_list=self.tags,
         )
@@ -108,7 +108,7 @@ class ChildCall(calls.TaskCall, eq=False):
             return
         self.prepared = True
         named = self.task_list or self._got("get_task_list") or getattr(self.cls, "task_list", None)
-        self.task_list = self.evaluation.check_name(f"task list of {self.name}", named) if named else None
+        self.task_list = run.check_name(f"task list of {self.name}", named) if named else None
         self.tags = self._tags()
 
     def _tags(self) -> tuple[str, ...] | None:
@@ -116,7 +116,7 @@ class ChildCall(calls.TaskCall, eq=False):
         if tags is None:
             tags = getattr(self.cls, "tag_list", None)
         if tags is not None and tags is getattr(self.cls, "INHERIT_TAG_LIST", None):
-            tags = self.evaluation.started.tag_list
+            tags = self.evaluation.given.started.tag_list
         if isinstance(tags, str):
             tags = tags.split(",")
         return tuple(text.safe(tag) for tag in tags or () if tag is not None) or None

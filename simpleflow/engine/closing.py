@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from simpleflow.core import limits
+from simpleflow.core import decisions, limits
 
-from . import calls, contract, divergence, futures, hooks, ledger, outbox, records, slots
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import calls, contract, divergence, futures, ledger, outbox, records, run, slots, strands
 
 #: names in the execution context, at most
 SHOWN = 20
+#: seconds between two looks at a diverged run, at most
+LONGEST = 3600
 #: share of the events of a history at which its length is warned of
 WARN_AT = 0.8
 
 
 def decide(
-    evaluation: evaluations.Evaluation, bounds: outbox.Bounds, *, complete: bool
-) -> tuple[contract.Decided, hooks.Outcome | None]:
+    evaluation: run.Run, bounds: outbox.Bounds, *, complete: bool
+) -> tuple[contract.Decided, contract.Outcome | None]:
     """Return the answer, and how the execution ends by it if it does. ``complete``: the whole history was replayed."""
     book = evaluation.ledger
     if complete:
         difference = divergence.check(evaluation)
         if difference is not None:
-            verdict = divergence.answer(evaluation, difference)
+            verdict = _diverged(evaluation, difference)
             if verdict is not None:
                 return verdict
     outcome = evaluation.outcome
-    if outcome is None and not evaluation.ledger.arrived and evaluation.refused_cancel and complete:
-        hooks.CancelRequest(evaluation).ask()
+    if outcome is None and not evaluation.ledger.arrived and evaluation.ledger.on_cancel.refused and complete:
+        evaluation.ledger.on_cancel.ask()
         outcome = evaluation.outcome
     if evaluation.hooks.has("after_replay"):
         ended = evaluation.hooks.notify("after_replay", evaluation.hooks.history())
@@ -51,7 +50,7 @@ def decide(
     decided = batch.decisions
     if outcome is not None and not batch.wake_up:
         decided.append(outcome.decision)
-        closed: hooks.Outcome | None = outcome
+        closed: contract.Outcome | None = outcome
     else:
         closed = None
         if not book.wake_up_open:
@@ -65,14 +64,36 @@ def decide(
         types=tuple(batch.types),
         execution_context=None if closed is not None else context(evaluation),
         demand=evaluation.demand.rows() if outcome is None else (),
-        diagnostics=tuple(evaluation.diagnostics),
-        warned=evaluation.warned,
+        diagnostics=tuple(evaluation.notes.sentences),
+        warned=evaluation.notes.warned,
     )
-    evaluation.diagnostics, evaluation.warned = [], None
+    evaluation.notes.sentences, evaluation.notes.warned = [], None
     return answer, closed
 
 
-def _forget_refused(evaluation: evaluations.Evaluation) -> None:
+def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, contract.Outcome | None] | None:
+    """Return the answer to a diverged run; None to go on in spite of it."""
+    book = evaluation.ledger
+    mode = getattr(evaluation.facts.cls, "on_divergence", None) or ("warn" if book.activities.legacy_seen else "wait")
+    if mode == "warn":
+        evaluation.notes.warned = difference
+        evaluation.notes.advise(
+            f"the program and the history diverged; going on, as on_divergence='warn' says.\n{difference}"
+        )
+        return None
+    if mode == "fail_workflow":
+        outcome = evaluation.hooks.failing("the program and the history diverged", difference)
+        return contract.Decided(decisions=(outcome.decision,), divergence=difference), outcome
+    decided: tuple[decisions.Decision, ...] = ()
+    if not book.diverged_open:
+        delay = min(LONGEST, 1 << min(book.diverged_count, 20))
+        decided = (decisions.StartTimer(timer_id=ledger.DIVERGED, start_to_fire_timeout=str(delay)),)
+    first = difference.splitlines()[-1]
+    said = context(evaluation, diverged=first)
+    return contract.Decided(decisions=decided, execution_context=said, divergence=difference), None
+
+
+def _forget_refused(evaluation: run.Run) -> None:
     """What was refused before the run ended, and not delivered to it any more, is not sent again with the close."""
     ended = evaluation.position
     for record, event in evaluation.ledger.arrived:
@@ -85,28 +106,28 @@ def _forget_refused(evaluation: evaluations.Evaluation) -> None:
     evaluation.position = ended
 
 
-def result_text(evaluation: evaluations.Evaluation, value: Any) -> str:
+def result_text(evaluation: run.Run, value: Any) -> str:
     """Encode what ``run()`` returned; futures in it stand for their results, which are waited for."""
     found: list[futures.Future[Any]] = []
     try:
         text = evaluation.payloads.encode(slots.find(value, found))
     except TypeError as error:
-        raise TypeError(f"the result of {evaluation.workflow_name} cannot be serialised: {error}") from error
+        raise TypeError(f"the result of {evaluation.facts.workflow_name} cannot be serialised: {error}") from error
     if found:
         waiting = tuple(future for future in found if future._kind == futures.OPEN)
         if waiting:
-            evaluation.block(waiting, len(waiting))
+            strands.block(evaluation, waiting, len(waiting))
         texts = []
         for future in found:
             if future._kind in (futures.FAILED, futures.CANCELED):
                 future._outcome()
             texts.append(future._slot())
         text = slots.Template(text, len(found), evaluation.payloads).fill(texts)
-    evaluation.check_length("result", text, limits.DATA, f"workflow {evaluation.workflow_name}")
+    evaluation.check_length("result", text, limits.DATA, f"workflow {evaluation.facts.workflow_name}")
     return text
 
 
-def _warn_of_abandoned(evaluation: evaluations.Evaluation) -> None:
+def _warn_of_abandoned(evaluation: run.Run) -> None:
     """Log what a finished run leaves behind."""
     left = [
         record.id
@@ -116,31 +137,31 @@ def _warn_of_abandoned(evaluation: evaluations.Evaluation) -> None:
     ]
     if left and evaluation.outcome is not None and evaluation.outcome.status == "completed":
         shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
-        evaluation.diagnostics.append(f"run() returned and abandons {len(left)} unfinished: {shown}")
+        evaluation.notes.sentences.append(f"run() returned and abandons {len(left)} unfinished: {shown}")
 
 
-def _most(evaluation: evaluations.Evaluation) -> int:
-    return int(getattr(evaluation.cls, "max_open_activity_count", None) or 0)
+def _most(evaluation: run.Run) -> int:
+    return int(getattr(evaluation.facts.cls, "max_open_activity_count", None) or 0)
 
 
-def _report(evaluation: evaluations.Evaluation, batch: outbox.Batch) -> None:
+def _report(evaluation: run.Run, batch: outbox.Batch) -> None:
     book = evaluation.ledger
     events = book.last_id
     if events > limits.HISTORY_EVENTS * WARN_AT:
-        evaluation.advise(
+        evaluation.notes.advise(
             f"the history has {events} of {limits.HISTORY_EVENTS} events: SWF terminates the execution there; continue "
             "as new when self.should_continue_as_new says so"
         )
     if batch.decisions or book.activities.open or book.children.open or book.timers.open:
         return
     if evaluation.signals.is_empty() and not book.wake_up_open and not len(evaluation.outbox):
-        evaluation.advise(
+        evaluation.notes.advise(
             "the workflow is blocked and nothing of it is open, no task, child, timer or wait for a signal: only a "
             "signal or a cancel request will ever wake it"
         )
 
 
-def context(evaluation: evaluations.Evaluation, **more: Any) -> str | None:
+def context(evaluation: run.Run, **more: Any) -> str | None:
     """Return the execution context when it changed; blank when there is nothing to say any more."""
     said: dict[str, Any] = dict(more)
     waiting = evaluation.signals.waiting()
@@ -157,7 +178,7 @@ def context(evaluation: evaluations.Evaluation, **more: Any) -> str | None:
     return text
 
 
-def blocked_on(evaluation: evaluations.Evaluation) -> list[str]:
+def blocked_on(evaluation: run.Run) -> list[str]:
     """Return ids of what strands wait for."""
     found: dict[str, None] = {}
     for strand in evaluation.strands:

@@ -7,15 +7,11 @@ run`` they are awaited.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from simpleflow.core import errors
 
-from . import arms as arms_
-from . import futures, strands, timers
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import futures, run, strands, timers
 
 FIRST_COMPLETED = "FIRST_COMPLETED"
 FIRST_EXCEPTION = "FIRST_EXCEPTION"
@@ -45,7 +41,7 @@ class Operation:
 
 def perform(steps: Steps) -> Any:
     """Do the steps now, blocking, or return what ``async def run`` awaits to do them."""
-    strand = strands.current()
+    strand = run.current()
     if strand is None:
         return _at_once(steps)
     if strand.driven:
@@ -71,7 +67,7 @@ def _at_once(steps: Steps) -> Any:
     raise errors.ExecutionBlocked
 
 
-def _evaluation_of(given: Iterable[futures.Future[Any]]) -> evaluations.Evaluation | None:
+def _evaluation_of(given: Iterable[futures.Future[Any]]) -> run.Run | None:
     for future in given:
         if future._evaluation is not None:
             return future._evaluation
@@ -86,7 +82,7 @@ class _Gate:
 
     __slots__ = ("_given", "_left", "_when", "future", "position")
 
-    def __init__(self, evaluation: evaluations.Evaluation, given: tuple[futures.Future[Any], ...], when: str) -> None:
+    def __init__(self, evaluation: run.Run, given: tuple[futures.Future[Any], ...], when: str) -> None:
         self._given = given
         self._when = when
         self.future: futures.Future[Any] = futures.Future(evaluation, timers.Settled("gate"))
@@ -213,7 +209,7 @@ class AsCompleted:
     def _steps(self) -> Steps:
         if not self._queue and not self._later:
             evaluation = _evaluation_of(self._given)
-            strand = strands.current()
+            strand = run.current()
             if evaluation is None or strand is None:
                 raise errors.ExecutionBlocked
             wait = futures.Wait(strand, (), 1)
@@ -269,7 +265,7 @@ def gather(
     arms: tuple[futures.Future[Any] | Callable[[], Any] | Coroutine[Any, Any, Any], ...], return_exceptions: bool
 ) -> Any:
     """Run arms side by side and return their results in order."""
-    strand = strands.current()
+    strand = run.current()
     if strand is None:
         raise errors.Misuse("gather() belongs into run()")
     evaluation = strand.evaluation
@@ -281,7 +277,7 @@ def gather(
             started.append(arm)
             continue
         function = arm if callable(arm) else _returning(arm)
-        started.append(arms_.start(evaluation, branch.child(place), function))
+        started.append(strands.start_arm(evaluation, branch.child(place), function))
     return perform(_gathered(tuple(started), return_exceptions))
 
 

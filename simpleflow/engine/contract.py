@@ -74,3 +74,26 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     divergence: str | None = None
     #: they diverged, and it goes on in spite of it (``on_divergence = "warn"``): the diff
     warned: str | None = None
+
+
+class NeedHistory(BaseException):
+    """A hook reads the history, of which only the new part is here: the caller brings all of it."""
+
+
+class NeedBlob(BaseException):
+    """A query reads a value that lies in a blob: the caller brings it."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an evaluation ended."""
+
+    #: completed, failed, canceled or continued_as_new
+    status: str
+    decision: decisions.Decision
+    #: nothing else is sent with it
+    alone: bool = False
+    #: run() ended by a cancel request: of what is left only shielded clean-ups and markers are sent with it
+    by_request: bool = False
+    #: a FailWorkflowExecution for what ``run()`` raised, for the hook
+    reason: str = ""
+    details: str | None = None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import documents
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
 
 SCHEDULED, FORESEEN = 0, 1
 
@@ -15,15 +12,14 @@ SCHEDULED, FORESEEN = 0, 1
 class Demand:
     """Counts that change with each step of a task; reading them costs no look at any task."""
 
-    __slots__ = ("_cells", "_evaluation")
+    __slots__ = ("_cells",)
 
-    def __init__(self, evaluation: evaluations.Evaluation) -> None:
-        self._evaluation = evaluation
+    def __init__(self) -> None:
         self._cells: dict[tuple[str, str], list[int]] = {}
 
     def cell(self, activity: Any) -> list[int]:
         """Return the counts [scheduled, foreseen] of an activity's row, to be changed in place."""
-        key = (self._evaluation.task_list_of(activity) or "", activity.name)
+        key = (activity.task_list or "", activity.name)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = [0, 0]

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simpleflow.core import decisions
+from . import activities, children, ledger, records, run, timers
 
-from . import activities, children, closing, contract, hooks, ledger, records, timers
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
-
-#: seconds between two looks at a diverged run, at most
-LONGEST = 3600
 _WIDTH = 58
 _LINES = 40
 
 
-def check(evaluation: evaluations.Evaluation) -> str | None:
+def check(evaluation: run.Run) -> str | None:
     """Return the two-column diff when tasks of the history were not submitted again by a complete replay.
 
     An evaluation that observed something (a whole-history read) may rightly take another way.
     """
-    if evaluation.observed or evaluation.gave_up or evaluation.refused_cancel:
+    if evaluation.reads.observed or evaluation.reads.gave_up or evaluation.ledger.on_cancel.refused:
         return None
     book = evaluation.ledger
     left = [
@@ -38,29 +31,7 @@ def check(evaluation: evaluations.Evaluation) -> str | None:
     return diff(evaluation)
 
 
-def answer(evaluation: evaluations.Evaluation, difference: str) -> tuple[contract.Decided, hooks.Outcome | None] | None:
-    """Return the answer to a diverged run; None to go on in spite of it."""
-    book = evaluation.ledger
-    mode = getattr(evaluation.cls, "on_divergence", None) or ("warn" if book.activities.legacy_seen else "wait")
-    if mode == "warn":
-        evaluation.warned = difference
-        evaluation.advise(
-            f"the program and the history diverged; going on, as on_divergence='warn' says.\n{difference}"
-        )
-        return None
-    if mode == "fail_workflow":
-        outcome = evaluation.hooks.failing("the program and the history diverged", difference)
-        return contract.Decided(decisions=(outcome.decision,), divergence=difference), outcome
-    decided: tuple[decisions.Decision, ...] = ()
-    if not book.diverged_open:
-        delay = min(LONGEST, 1 << min(book.diverged_count, 20))
-        decided = (decisions.StartTimer(timer_id=ledger.DIVERGED, start_to_fire_timeout=str(delay)),)
-    first = difference.splitlines()[-1]
-    said = closing.context(evaluation, diverged=first)
-    return contract.Decided(decisions=decided, execution_context=said, divergence=difference), None
-
-
-def diff(evaluation: evaluations.Evaluation) -> str:
+def diff(evaluation: run.Run) -> str:
     """Return history against code in two columns, from the first difference on."""
     history, code = list(_history(evaluation)), list(_code(evaluation))
     start = 0
@@ -84,7 +55,7 @@ def _line(kind: str, name: str, version: str, task_list: str, text: str) -> str:
     return f"{kind} {name} {version}{where} {shown}".rstrip()
 
 
-def _history(evaluation: evaluations.Evaluation) -> Iterator[str]:
+def _history(evaluation: run.Run) -> Iterator[str]:
     for event in evaluation.task.events:
         said: Any = event.attributes
         match type(event).__name__:
@@ -100,11 +71,11 @@ def _history(evaluation: evaluations.Evaluation) -> Iterator[str]:
                 yield _line("signal", said.signal_name, "", said.workflow_id, said.input or "")
 
 
-def _code(evaluation: evaluations.Evaluation) -> Iterator[str]:
+def _code(evaluation: run.Run) -> Iterator[str]:
     for call in evaluation.submitted or ():
         if isinstance(call, activities.ActivityCall | records.Record):
             declared = call.activity
-            task_list = evaluation.task_list_of(declared) or ""
+            task_list = declared.task_list or ""
             text = call.said.input if isinstance(call, records.Record) else call.wire_input()
             yield _line("activity", call.name, str(declared.version), task_list, text)
         elif isinstance(call, children.ChildCall):

@@ -59,10 +59,10 @@ class Engine:
         """Answer one decision task, or say what must be there to answer it."""
         try:
             return self._decide(task)
-        except hooks.NeedHistory:
+        except contract.NeedHistory:
             self._cache.evict(task.run_id)
             return contract.Needs(history=True)
-        except hooks.NeedBlob as missing:
+        except contract.NeedBlob as missing:
             return contract.Needs(blobs=(str(missing),))
 
     def acknowledged(self, run_id: str, started_event_id: int) -> None:
@@ -121,20 +121,20 @@ class Engine:
             return contract.Needs(history=True)
         try:
             replay = self._evaluation(task, read_only=True)
-        except hooks.NeedBlob as missing:
+        except contract.NeedBlob as missing:
             return contract.Needs(blobs=(str(missing),))
         try:
             replay.begin(task)
-            replay.blobs.update(task.blobs)
-            replay.local_results.update(task.local)
+            replay.blobs.texts.update(task.blobs)
+            replay.calls.local_results.update(task.local)
             needs = replay.advance()
             if needs is not None and not needs.local:
                 return needs
             function = getattr(replay.instance, method, None)
             if not callable(function):
-                raise errors.Misuse(f"{replay.cls.__name__} has no method {method!r} to query")
+                raise errors.Misuse(f"{replay.facts.cls.__name__} has no method {method!r} to query")
             return function(*args, **(kwargs or {}))
-        except hooks.NeedBlob as missing:
+        except contract.NeedBlob as missing:
             return contract.Needs(blobs=(str(missing),))
         finally:
             replay.kill()
@@ -174,9 +174,9 @@ class Engine:
         entry.working_on = task.started_event_id
         running.task = task
         if task.blobs:
-            running.blobs.update(task.blobs)
+            running.blobs.texts.update(task.blobs)
         if task.local:
-            running.local_results.update(task.local)
+            running.calls.local_results.update(task.local)
         try:
             needs = running.advance()
             if needs is not None:
@@ -195,8 +195,8 @@ class Engine:
                 running.scopes.compact()
             running.ledger.activities.count()
             running.ledger.children.count()
-        running.blobs.clear()
-        running.local_results.clear()
+        running.blobs.texts.clear()
+        running.calls.local_results.clear()
         self._suspend(task, entry, decided)
         return decided
 
@@ -204,7 +204,11 @@ class Engine:
         """Return the entry with the new events booked; None when it must be re-run; Needs when events are missing."""
         suspended = entry.evaluation
         previous = task.previous_started_event_id
-        usable = entry.working_on == 0 and entry.acknowledged == entry.answered == previous and not suspended.single_use
+        usable = (
+            entry.working_on == 0
+            and entry.acknowledged == entry.answered == previous
+            and not suspended.reads.single_use
+        )
         if usable and suspended.ledger.missing_before(task.events):
             return contract.Needs(history=True)
         if usable:
@@ -226,10 +230,10 @@ class Engine:
             entry.seen = running.hooks.history() if wanted else None
             if entry.seen is not None and not entry.seen.events:
                 entry.seen = None
-        elif running.gave_up or decided.divergence is not None or hooks.reruns(running.cls):
-            running.single_use = True
+        elif running.reads.gave_up or decided.divergence is not None or hooks.reruns(running.facts.cls):
+            running.reads.single_use = True
         running.task = _without_events(task)
-        if running.single_use:
+        if running.reads.single_use:
             running.kill()
         self._cache.put(task.run_id, entry)
 
@@ -248,7 +252,7 @@ class Engine:
         given = started.input
         if given and given.startswith(identity.POINTER):
             if given not in task.blobs:
-                raise hooks.NeedBlob(given)
+                raise contract.NeedBlob(given)
             given = task.blobs[given]
         path = inputs.class_path(given)
         for name in (path, task.workflow_name):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import errors, numbers
 
-from . import failures, futures
-
-if TYPE_CHECKING:
-    from . import calls, hooks
+from . import calls, failures, futures, hooks, identity, run, strands
 
 
 class Decision(Enum):
@@ -184,16 +181,13 @@ def _apply(call: Any, error: BaseException, context: TaskFailureContext, branch:
             _replace(call.evaluation, call, context, branch)
 
 
-def _replace(evaluation: Any, call: Any, context: TaskFailureContext, branch: str) -> None:
+def _replace(evaluation: run.Run, call: Any, context: TaskFailureContext, branch: str) -> None:
     other = context.future
     if other is None or other in call.holders:
         if not hasattr(context.a_task, "submit_to"):
             raise errors.Misuse("decide_handled() takes a task that can be submitted, or the future of one")
-        from . import identity
-        from .hooks import HookStrand
-
         before = evaluation.current
-        strand = HookStrand(evaluation, identity.Branch(branch), tuple, None)
+        strand = strands.HookStrand(evaluation, identity.Branch(branch), tuple, None)
         strand.barred = evaluation.scopes is not None and evaluation.scopes.bars(call.seq)
         evaluation.current = strand
         try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from simpleflow.core import errors
+from simpleflow.core import errors, payloads
 
-from . import identity, records
+from . import identity, records, run
 
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+RESERVED = "$simpleflow."
+REFERENCE = "$simpleflow.ref"
+_raw = msgspec.json.Decoder(msgspec.Raw)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -68,7 +69,7 @@ class Future(Generic[T_co]):
         "_thens",
     )
 
-    def __init__(self, evaluation: evaluations.Evaluation | None, source: Any, raises: bool = True) -> None:
+    def __init__(self, evaluation: run.Run | None, source: Any, raises: bool = True) -> None:
         self._evaluation = evaluation
         self._source = source
         self._raises = raises
@@ -128,7 +129,7 @@ class Future(Generic[T_co]):
     def state(self) -> str:
         """PENDING, RUNNING, CANCELLED or FINISHED."""
         if self._kind == OPEN:
-            return PENDING if self._evaluation is None else self._evaluation.state_of(self)
+            return PENDING if self._evaluation is None else str(self.source.state(self))
         return CANCELLED if self._kind == CANCELED else FINISHED
 
     def _closed_state(self) -> str:
@@ -136,11 +137,11 @@ class Future(Generic[T_co]):
         evaluation = self._evaluation
         if self._kind != OPEN or evaluation is None:
             return self.state
-        evaluation.only_final = True
+        evaluation.reads.only_final = True
         try:
             return self.state
         finally:
-            evaluation.only_final = False
+            evaluation.reads.only_final = False
 
     @property
     def pending(self) -> bool:
@@ -179,15 +180,22 @@ class Future(Generic[T_co]):
         The function may submit and wait; it has a branch of its own. A future that it returns is waited for. Without
         success it is not called, and the returned future ends as this one.
         """
-        return self._needs_evaluation().then(self, function)
+        return self._then(function)
 
     def map(self, function: Callable[[T_co], U]) -> Future[U]:
         """Return a future of ``function(result)``: ``page.map(lambda p: p["links"])`` as an argument, for example."""
-        return self._needs_evaluation().then(self, function)
+        return self._then(function)
 
     def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
         """Call ``function(future)`` once it is settled in any way. It may submit; it never runs inside this call."""
-        self._needs_evaluation().when_done(self, function)
+        evaluation = self._needs_evaluation()
+        evaluation.check_alive()
+        DoneCallback(evaluation, self, function)
+
+    def _then(self, function: Callable[[Any], Any]) -> Future[Any]:
+        evaluation = self._needs_evaluation()
+        evaluation.check_alive()
+        return Callback(evaluation, self, function).future
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         if self._kind == OPEN:
@@ -208,7 +216,7 @@ class Future(Generic[T_co]):
             self._source = self._needs_evaluation().call_of(self._source, self)
         return self._source
 
-    def _needs_evaluation(self) -> evaluations.Evaluation:
+    def _needs_evaluation(self) -> run.Run:
         if self._evaluation is None:
             raise errors.Misuse("this future was made outside an evaluation: it is done, use its result directly")
         return self._evaluation
@@ -323,7 +331,7 @@ class Future(Generic[T_co]):
         """The text that enters a slot; only of a future that completed, or failed without raising."""
         evaluation = self._needs_evaluation()
         if self._kind == TEXT or self._text is not None:
-            return evaluation.slot_text(self._text)
+            return slot_text(self._text, evaluation.payloads)
         return evaluation.payloads.encode(self._content) if self._kind == VALUE else "null"
 
     def _pointers(self) -> list[str]:
@@ -334,7 +342,7 @@ class Future(Generic[T_co]):
     def _full_slot(self) -> str:
         """As ``_slot``, with what lies in blobs in full; they are here."""
         evaluation = self._needs_evaluation()
-        texts = [evaluation.slot_text(evaluation.blobs[pointer]) for pointer in self._pointers()]
+        texts = [slot_text(evaluation.blobs.texts[pointer], evaluation.payloads) for pointer in self._pointers()]
         return texts[0] if texts else self._slot()
 
 
@@ -343,12 +351,12 @@ class Typed(Future[Any]):
 
     __slots__ = ("_hint",)
 
-    def __init__(self, evaluation: evaluations.Evaluation | None, source: Any, raises: bool, hint: Any) -> None:
+    def __init__(self, evaluation: run.Run | None, source: Any, raises: bool, hint: Any) -> None:
         super().__init__(evaluation, source, raises)
         self._hint = hint
 
 
-def made(evaluation: evaluations.Evaluation, source: Any, raises: bool, hint: Any) -> Future[Any]:
+def made(evaluation: run.Run, source: Any, raises: bool, hint: Any) -> Future[Any]:
     """Return an open future; ``hint`` is the type of its value, None for the decoded one."""
     return Future(evaluation, source, raises) if hint is None else Typed(evaluation, source, raises, hint)
 
@@ -394,3 +402,84 @@ class Wait(msgspec.Struct, eq=False):
         self.remaining -= 1
         if self.remaining <= 0 and self.strand.wait is self:
             self.strand.resume()
+
+
+class Callback:
+    """One callback: a strand of its own, started once its source is settled.
+
+    Its branch is named by the source's identity and its ordinal on it, so that callbacks which open in another order
+    in a re-run are the same.
+    """
+
+    __slots__ = ("_evaluation", "_function", "_number", "_origin", "_source", "future")
+
+    def __init__(
+        self,
+        evaluation: run.Run,
+        source: Future[Any],
+        function: Callable[[Any], Any],
+        raises: bool = True,
+    ) -> None:
+        self._evaluation = evaluation
+        self._source = source
+        self._function = function
+        self._origin = evaluation.origin()
+        self._number = getattr(source, "_thens", 0)
+        source._thens = self._number + 1
+        self.future: Future[Any] = Future(evaluation, self, raises)
+        source._subscribe(self._start)
+
+    def _start(self) -> None:
+        source, future = self._source, self.future
+        if future._kind != OPEN:
+            return
+        if source._kind == CANCELED:
+            future._cancel(source._content)
+        elif source._kind == FAILED and source._raises:
+            future._fail(source._content)
+        else:
+            function = self._function
+            self._run(lambda: function(source._outcome()))
+
+    def _run(self, function: Callable[[], Any]) -> None:
+        # Named only now: a source that waited for its own arguments did not know before what it is.
+        evaluation = self._evaluation
+        barred = evaluation.barred(self._origin)
+        evaluation.spawn(identity.Branch(self.identity()), function, self.future, barred=barred).resume()
+
+    def identity(self) -> str:
+        source = self._source
+        return f"then({source.source.identity()}{getattr(source, '_held', '')})#{self._number}"
+
+    def state(self, future: Future[Any]) -> str:
+        # Whether it will be settled by what happened already only its function could say.
+        if not self._evaluation.facts.asynchronous:
+            self._evaluation.reads.single_use = True
+        return PENDING
+
+    def cancel(self, future: Future[Any]) -> bool:
+        future._cancel()
+        return True
+
+
+class DoneCallback(Callback):
+    """``add_done_callback``: called with the future itself, however it ended."""
+
+    __slots__ = ()
+
+    def _start(self) -> None:
+        source, function = self._source, self._function
+        self._run(lambda: function(source))
+
+
+def slot_text(text: str | None, coder: payloads.Payloads) -> str:
+    """Return what enters a slot for a result text as the history holds it."""
+    if text is None or text == "":
+        return "null"
+    if text.startswith(identity.POINTER):
+        return f'{{"{REFERENCE}":{coder.encode(text)}}}'
+    try:
+        _raw.decode(text)
+    except msgspec.DecodeError:
+        return coder.encode(text)
+    return text

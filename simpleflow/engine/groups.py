@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from greenlet import GreenletExit  # type: ignore[import-untyped]  # it ships no types
 
 from simpleflow.core import errors, interrupts, numbers
 
-from . import futures, identity, records, scopes
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import futures, identity, records, run
 
 #: submits one member, with further arguments
 Member = Callable[..., futures.Future[Any]]
@@ -74,7 +71,7 @@ class GroupFuture(futures.Future[Any]):
         strand = evaluation.current
         assert strand is not None
         self._scope = strand.scope
-        self._origin = scopes.origin(evaluation)
+        self._origin = evaluation.origin()
         self._branch = strand.branch.step(self.kind)
         self._foreseen = [self._cell(evaluation, entry) for entry in self.activities]
         for cell in self._foreseen:
@@ -103,7 +100,7 @@ class GroupFuture(futures.Future[Any]):
         return ()
 
     @staticmethod
-    def _cell(evaluation: evaluations.Evaluation, entry: Any) -> list[int] | None:
+    def _cell(evaluation: run.Run, entry: Any) -> list[int] | None:
         """Return the demand's row of a member that is an activity: it is foreseen until it is submitted."""
         declared = getattr(entry, "activity", None)
         return None if declared is None else evaluation.demand.cell(declared)
@@ -150,7 +147,7 @@ class GroupFuture(futures.Future[Any]):
             if place in self._starting:
                 return
             evaluation = self._needs_evaluation()
-            if scopes.barred(evaluation, self._origin):
+            if evaluation.barred(self._origin):
                 self._withdrawn = self._stopped = True
                 self._go_on()
                 return
@@ -261,7 +258,7 @@ class GroupFuture(futures.Future[Any]):
     def state_of_open(self) -> str:
         """State while it is open: a whole-history read first goes over what happened to its own members."""
         evaluation = self._needs_evaluation()
-        if not evaluation.asynchronous:
+        if not evaluation.facts.asynchronous:
             self._advance(evaluation)
         if self._kind != futures.OPEN:
             return futures.FINISHED
@@ -275,8 +272,8 @@ class GroupFuture(futures.Future[Any]):
         started = any(state in (futures.FINISHED, futures.CANCELLED) for state in states)
         return futures.RUNNING if started else futures.PENDING
 
-    def _advance(self, evaluation: evaluations.Evaluation) -> None:
-        evaluation.observed = True
+    def _advance(self, evaluation: run.Run) -> None:
+        evaluation.reads.observed = True
         again = True
         while again and self._kind == futures.OPEN:
             again = False
@@ -330,7 +327,7 @@ class GroupFuture(futures.Future[Any]):
     def count_finished_activities(self) -> int:
         """How many members are finished, as far as the whole history says."""
         evaluation = self._evaluation
-        if evaluation is not None and self._kind == futures.OPEN and not evaluation.asynchronous:
+        if evaluation is not None and self._kind == futures.OPEN and not evaluation.facts.asynchronous:
             self._advance(evaluation)
         return sum(1 for future in self.futures if future.finished)
 
@@ -338,7 +335,7 @@ class GroupFuture(futures.Future[Any]):
     def partial_result(self) -> list[Any]:
         """The results so far, None for unfinished members, as far as the whole history says."""
         evaluation = self._evaluation
-        if evaluation is not None and self._kind == futures.OPEN and not evaluation.asynchronous:
+        if evaluation is not None and self._kind == futures.OPEN and not evaluation.facts.asynchronous:
             self._advance(evaluation)
         found: list[Any] = []
         for future in self.futures:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import greenlet  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 
 from simpleflow.core import decisions, errors, events, history, interrupts, limits, text
 
-from . import futures, identity, strands
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import contract, identity, run, strands
 
 _HOOKS = (
     "before_replay",
@@ -30,31 +27,8 @@ _HOOKS = (
 _EACH_TIME = ("before_replay", "after_replay", "should_cancel")
 
 
-class NeedHistory(BaseException):
-    """A hook reads the history, of which only the new part is here: the caller brings all of it."""
-
-
-class NeedBlob(BaseException):
-    """A query reads a value that lies in a blob: the caller brings it."""
-
-
 class HookEnded(errors.Misuse):
     """A hook raised what would end the decider's process, again at each decision of the run: the run ends instead."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an evaluation ended."""
-
-    #: completed, failed, canceled or continued_as_new
-    status: str
-    decision: decisions.Decision
-    #: nothing else is sent with it
-    alone: bool = False
-    #: run() ended by a cancel request: of what is left only shielded clean-ups and markers are sent with it
-    by_request: bool = False
-    #: a FailWorkflowExecution for what ``run()`` raised, for the hook
-    reason: str = ""
-    details: str | None = None
 
 
 class LazyHistory(history.History):
@@ -67,7 +41,7 @@ class LazyHistory(history.History):
     @property
     def events(self) -> tuple[events.Event, ...]:
         if not self._whole:
-            raise NeedHistory
+            raise contract.NeedHistory
         return self._events
 
 
@@ -94,24 +68,12 @@ def reruns(cls: type) -> bool:
     return not getattr(cls, "resumable", False) and any(overridden(cls, name) for name in _EACH_TIME)
 
 
-class HookStrand(strands.Strand):
-    """Where hooks run: they may submit, in a branch of their own; they may not wait."""
-
-    __slots__ = ()
-
-    def block(self, wait: futures.Wait | None) -> None:
-        raise errors.Misuse("a hook may not wait for anything: submit what must happen, or do it in an activity")
-
-    def fetch(self) -> None:
-        self.block(None)
-
-
 class Hooks:
     """Calls the hooks that a class overrides, each at its moment."""
 
-    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+    def __init__(self, evaluation: run.Run) -> None:
         self._evaluation = evaluation
-        self._has = hooks_of(evaluation.cls)
+        self._has = hooks_of(evaluation.facts.cls)
         self.handles_failures = "on_task_failure" in self._has
 
     def history(self) -> LazyHistory:
@@ -125,12 +87,12 @@ class Hooks:
         if evaluation.instance is None:
             return None
         step = identity.Branch(branch or f"hook({name},,0)")
-        strand = HookStrand(evaluation, step, _nothing, None)
+        strand = strands.HookStrand(evaluation, step, _nothing, None)
         strand.barred = evaluation.scopes is not None and evaluation.scopes.bars(origin)
         before, evaluation.current = evaluation.current, strand
         try:
             return getattr(evaluation.instance, name)(*args)
-        except (Exception, NeedHistory, NeedBlob):
+        except (Exception, contract.NeedHistory, contract.NeedBlob):
             raise
         except BaseException as error:
             if interrupts.from_outside(error) or (evaluation.dead and text.is_a(error, greenlet.GreenletExit)):
@@ -151,34 +113,33 @@ class Hooks:
         except HookEnded as ended:
             return ended
         except Exception as error:
-            self._evaluation.diagnostics.append(f"{name}() raised {text.of_error(error)}")
+            self._evaluation.notes.sentences.append(f"{name}() raised {text.of_error(error)}")
         return None
 
     def before_replay(self) -> None:
         if self.has("before_replay"):
             self.call("before_replay", self.history())
 
-    def task_failed(self, call: Any, event: Any, error: BaseException) -> None:
-        from . import failure_context
-
-        failure_context.handle(self, call, event, error)
-
     # -- endings
 
-    def returned(self, text: str) -> Outcome:
+    def returned(self, text: str) -> contract.Outcome:
         evaluation = self._evaluation
         if evaluation.unread:
             return self.failed(next(iter(evaluation.unread.values())))
-        return Outcome(status="completed", decision=decisions.CompleteWorkflowExecution(result=text))
+        return contract.Outcome(status="completed", decision=decisions.CompleteWorkflowExecution(result=text))
 
-    def failed(self, error: BaseException) -> Outcome:
+    def failed(self, error: BaseException) -> contract.Outcome:
         """Return how the execution fails, for what ``run()`` raised."""
-        if text.is_a(error, errors.TaskCanceled) and self._evaluation.cancelling:
+        if text.is_a(error, errors.TaskCanceled) and self._requested():
             return msgspec.structs.replace(self.canceled(), by_request=True)
         reason, details = described(error)
         return self.failing(reason, details)
 
-    def failing(self, reason: str, details: str | None) -> Outcome:
+    def _requested(self) -> bool:
+        scopes = self._evaluation.scopes
+        return scopes is not None and scopes.taken > 0
+
+    def failing(self, reason: str, details: str | None) -> contract.Outcome:
         """Return how the execution fails, for these words."""
         reason = text.encodable(reason)
         if len(reason) > limits.REASON:
@@ -188,15 +149,15 @@ class Hooks:
             reason = reason[: limits.REASON - 3] + "..."
         if details is not None:
             details = text.encodable(details)
-            if not self._evaluation.offloads:
+            if not self._evaluation.facts.offloads:
                 details = text.cut(details, limits.DATA)
         decision = decisions.FailWorkflowExecution(reason=reason, details=details)
-        return Outcome(status="failed", decision=decision, reason=reason, details=details)
+        return contract.Outcome(status="failed", decision=decision, reason=reason, details=details)
 
-    def canceled(self, *, alone: bool = False) -> Outcome:
-        return Outcome(status="canceled", decision=decisions.CancelWorkflowExecution(), alone=alone)
+    def canceled(self, *, alone: bool = False) -> contract.Outcome:
+        return contract.Outcome(status="canceled", decision=decisions.CancelWorkflowExecution(), alone=alone)
 
-    def before_close(self, outcome: Outcome) -> Outcome:
+    def before_close(self, outcome: contract.Outcome) -> contract.Outcome:
         """Call what runs before the closing decision is sent; return how the execution closes after all."""
         if outcome.status == "failed":
             ended = self.notify("on_failure", self.history(), outcome.reason, outcome.details)
@@ -210,7 +171,7 @@ class Hooks:
                 return self.before_close(self.failed(ended))
         return outcome
 
-    def after_close(self, outcome: Outcome, seen: LazyHistory) -> None:
+    def after_close(self, outcome: contract.Outcome, seen: LazyHistory) -> None:
         """Call what runs once the closing decision was accepted."""
         if outcome.status == "completed":
             self.call("on_completed", seen)
@@ -224,20 +185,20 @@ def _nothing() -> None:
 class CancelRequest:
     """Where a WorkflowExecutionCancelRequested event is delivered."""
 
-    __slots__ = ("_evaluation",)
+    __slots__ = ("_evaluation", "refused")
 
     #: as of ``signals.Queue``
     call = None
 
-    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+    def __init__(self, evaluation: run.Run) -> None:
         self._evaluation = evaluation
+        #: the class said no
+        self.refused = False
 
     def deliver(self, event: Any) -> None:
         evaluation = self._evaluation
-        if evaluation.scopes is not None and evaluation.scopes.cancel_requested():
-            evaluation.cancelling = True
-            return
-        self.ask()
+        if evaluation.scopes is None or not evaluation.scopes.cancel_requested():
+            self.ask()
 
     def ask(self) -> None:
         """Close as CANCELED, unless the class says no."""
@@ -249,7 +210,7 @@ class CancelRequest:
             evaluation.outcome = hooks.failed(error)
             return
         if not wanted:
-            evaluation.refused_cancel = True
+            self.refused = True
             if evaluation.scopes is not None:
                 evaluation.scopes.give_up()
             return

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from . import identity
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import identity, run
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +25,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
         return previous.get("seed") if isinstance(previous, Mapping) else None
 
 
-def of(evaluation: evaluations.Evaluation) -> Input:
+def of(evaluation: run.Run) -> Input:
     """Return the input of an execution; called where it may wait for a blob."""
-    text = evaluation.started.input
+    text = evaluation.given.started.input
     if not text:
         return Input()
     if text.startswith(identity.POINTER):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
-from simpleflow.core import decisions, errors
+from simpleflow.core import decisions, errors, types
 
 
 class Item(Protocol):
@@ -26,6 +26,9 @@ class Item(Protocol):
     def decision(self) -> decisions.Decision | None:
         """Return the decision, and book that it was sent; None when it is not wanted any more."""
 
+    def missing_type(self) -> types.RegisteredType | None:
+        """Return the type to register before it is sent."""
+
     def withdraw(self) -> None:
         """Never send it: a cancel request was taken up. What waits for it is cancelled."""
 
@@ -45,6 +48,9 @@ class Sent:
     @property
     def waited_for(self) -> bool:
         return False
+
+    def missing_type(self) -> types.RegisteredType | None:
+        return None
 
     def withdraw(self) -> None:
         raise errors.Misuse("what only tells something is sent in any case")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import errors, limits, text
 
-from . import contract, futures, identity, marker_records, markers, records, slots
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import contract, futures, identity, marker_records, markers, records, run, slots, strands
 
 
 class LocalCall:
@@ -19,16 +16,14 @@ class LocalCall:
 
     __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "seq", "text")
 
-    def __init__(
-        self, evaluation: evaluations.Evaluation, name: str, args: Any, kwargs: Any, raises: bool, hint: Any = None
-    ) -> None:
+    def __init__(self, evaluation: run.Run, name: str, args: Any, kwargs: Any, raises: bool, hint: Any = None) -> None:
         found: list[futures.Future[Any]] = []
         args, kwargs = slots.find(args, found), slots.find(kwargs, found)
         encoded = slots.envelope(args, kwargs, evaluation.payloads)
         if found:
             waiting = tuple(future for future in found if future._kind == futures.OPEN)
             if waiting:
-                evaluation.block(waiting, len(waiting))
+                strands.block(evaluation, waiting, len(waiting))
             encoded = slots.Template(encoded, len(found), evaluation.payloads).fill([f._slot() for f in found])
         self.evaluation = evaluation
         self.name = name
@@ -47,7 +42,7 @@ class LocalCall:
             if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
                 self.withdraw()
             else:
-                evaluation.local_open[self.key] = self
+                evaluation.calls.local[self.key] = self
             return
         self.record.call = self
         for event in self.record.undelivered or ():
@@ -88,7 +83,7 @@ class LocalCall:
             branch=self.branch,
             ordinal=self.ordinal,
             id=self.key,
-            value=msgspec.Raw(slots.slot_text(result.result, self.evaluation.payloads).encode()),
+            value=msgspec.Raw(futures.slot_text(result.result, self.evaluation.payloads).encode()),
             reason=result.reason,
             details=result.details,
         )
@@ -98,25 +93,25 @@ class LocalCall:
 
     def withdraw(self) -> None:
         """Never run it: a cancel request was taken up."""
-        self.evaluation.local_open.pop(self.key, None)
+        self.evaluation.calls.local.pop(self.key, None)
         self.future._cancel(futures.WITHDRAWN)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        self.evaluation.local_open.pop(self.key, None)
+        self.evaluation.calls.local.pop(self.key, None)
         future._cancel()
         return True
 
 
-def settle(evaluation: evaluations.Evaluation) -> contract.Needs | None:
+def settle(evaluation: run.Run) -> contract.Needs | None:
     """Settle those whose results are there, in order of submission; ask for the others when none is."""
     # They are delivered after all that came before this decision's start: as of this decision.
     evaluation.position = max(evaluation.position, evaluation.task.started_event_id - 1)
-    done = [key for key in evaluation.local_open if key in evaluation.local_results]
+    done = [key for key in evaluation.calls.local if key in evaluation.calls.local_results]
     if not done:
         wanted = tuple(
             contract.LocalActivity(key=key, name=call.name, input=call.text)
-            for key, call in evaluation.local_open.items()
+            for key, call in evaluation.calls.local.items()
         )
         return contract.Needs(local=wanted)
-    evaluation.local_open.pop(done[0]).settle(evaluation.local_results[done[0]])
+    evaluation.calls.local.pop(done[0]).settle(evaluation.calls.local_results[done[0]])
     return None

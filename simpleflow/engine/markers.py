@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import decisions, errors, events, limits, text
 
-from . import failures, futures, items, marker_records, once
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import failures, futures, items, marker_records, once, run
 
 
 class MarkerCall(once.Once):
@@ -19,7 +16,7 @@ class MarkerCall(once.Once):
 
     __slots__ = ("details", "future", "key", "name")
 
-    def __init__(self, evaluation: evaluations.Evaluation, name: str, details: str | None, value: Any) -> None:
+    def __init__(self, evaluation: run.Run, name: str, details: str | None, value: Any) -> None:
         super().__init__(evaluation)
         self.name = name
         self.details = details
@@ -45,7 +42,7 @@ class MarkerCall(once.Once):
             self.future._complete_with_text(self.details)
         else:
             self.future._fail(errors.TaskFailed(f"marker {self.name}", event.attributes.cause), unread=False)
-            self.evaluation.advise(f"the service refused marker {self.name!r}: {event.attributes.cause}")
+            self.evaluation.notes.advise(f"the service refused marker {self.name!r}: {event.attributes.cause}")
 
     def cancel(self, future: futures.Future[Any]) -> bool:
         return False
@@ -62,12 +59,12 @@ class MarkerCall(once.Once):
         return bool(self.future._callbacks)
 
 
-def record(evaluation: evaluations.Evaluation, name: str, details: str | None) -> futures.Future[Any]:
+def record(evaluation: run.Run, name: str, details: str | None) -> futures.Future[Any]:
     """Record a marker once per (name, details); equal ones share it."""
     key = (name, "" if details is None else details)
-    call = evaluation.marker_calls.get(key)
+    call = evaluation.calls.markers.get(key)
     if call is None:
-        call = evaluation.marker_calls[key] = MarkerCall(evaluation, name, details, None)
+        call = evaluation.calls.markers[key] = MarkerCall(evaluation, name, details, None)
     return call.future
 
 
@@ -78,7 +75,7 @@ class OwnMarker(items.Sent):
 
     cap = "own"
 
-    def __init__(self, evaluation: evaluations.Evaluation, name: str, own: marker_records.Own) -> None:
+    def __init__(self, evaluation: run.Run, name: str, own: marker_records.Own) -> None:
         super().__init__(evaluation.next_seq())
         self.evaluation = evaluation
         self._name = name
@@ -97,14 +94,14 @@ class OwnMarker(items.Sent):
         return decisions.RecordMarker(marker_name=self._name, details=self._details)
 
 
-def refused(evaluation: evaluations.Evaluation, name: str) -> None:
+def refused(evaluation: run.Run, name: str) -> None:
     """One of our own markers was refused: a re-run would not see what the program saw, so nothing can follow."""
     reason = f"marker {name} was refused: {failures.ADVICE['OPERATION_NOT_PERMITTED']}"
     evaluation.outcome = msgspec.structs.replace(evaluation.hooks.failing(reason, None), alone=True)
-    evaluation.observed = True  # what the program did with it no re-run does again
+    evaluation.reads.observed = True  # what the program did with it no re-run does again
 
 
-def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: Any) -> Any:
+def side_effect(evaluation: run.Run, identifier: str, function: Any) -> Any:
     """Return what ``function`` returned when this place of the program was first reached."""
     identifier = text.safe(identifier)
     branch = evaluation.branch
@@ -129,7 +126,7 @@ def side_effect(evaluation: evaluations.Evaluation, identifier: str, function: A
     return evaluation.payloads.decode(encoded)
 
 
-def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: bool = False) -> bool:
+def patched(evaluation: run.Run, identifier: str, *, deprecated: bool = False) -> bool:
     """Return whether this execution takes the new way at this place; the marker says so from now on.
 
     True if the marker was recorded by this position's decision or an earlier one, or if this decision is being
@@ -140,7 +137,7 @@ def patched(evaluation: evaluations.Evaluation, identifier: str, *, deprecated: 
     if known is not None and known.decision and known.decision <= evaluation.completed_as_of():
         return True
     now = evaluation.answering()
-    if known is None and (now or deprecated) and identifier not in evaluation.patches:
-        evaluation.patches[identifier] = None
+    if known is None and (now or deprecated) and identifier not in evaluation.calls.patches:
+        evaluation.calls.patches[identifier] = None
         OwnMarker(evaluation, marker_records.PATCH, marker_records.Own(branch="", ordinal=0, id=identifier))
     return now or deprecated

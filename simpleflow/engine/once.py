@@ -21,10 +21,10 @@ class Once(items.Sent):
 
     def state(self, future: futures.Future[Any]) -> str:
         evaluation, record = self.evaluation, self.record
-        if evaluation.asynchronous:
+        if evaluation.facts.asynchronous:
             over = record is not None and 0 < record.closed_id <= evaluation.started_as_of()
             return futures.FINISHED if over else futures.PENDING
-        evaluation.observed = True
+        evaluation.reads.observed = True
         self.watched = records.FINAL
         if record is None:
             return futures.PENDING

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import decisions, limits, types
 
-from . import calls, items, ledger, markers, records
+from . import items, ledger, records
 
 #: bytes that a decision takes beside its texts, at most
 _OVERHEAD = 1_200
@@ -69,10 +70,11 @@ class Outbox:
     def __len__(self) -> int:
         return sum(map(len, self._heaps.values()))
 
-    def first(self, kind: str, name: str, started: int) -> calls.TaskCall | None:
+    def first(self, kind: str, name: str, started: int) -> Any | None:
         """Return the first task of this type that was never scheduled, and was ready when a decision started."""
+        item: Any  # a task: nothing else is in these heaps
         for _, item in sorted(self._heaps[kind], key=lambda entry: entry[0]):
-            if not isinstance(item, calls.TaskCall) or item.record is not None or item.shared:
+            if item.record is not None or item.shared:
                 continue  # one whose id is its identity has found its record by that
             if item.done and item.cancelled < started:
                 continue
@@ -80,10 +82,11 @@ class Outbox:
                 return item
         return None
 
-    def first_marker(self, name: str) -> markers.MarkerCall | None:
+    def first_marker(self, name: str) -> Any | None:
         """Return the first marker of this name that was never sent."""
+        item: Any
         for _, item in sorted(self._heaps[""], key=lambda entry: entry[0]):
-            if isinstance(item, markers.MarkerCall) and item.name == name and item.record is None:
+            if item.sort == "note" and item.name == name and item.record is None:
                 return item
         return None
 
@@ -122,10 +125,9 @@ class Outbox:
                 break
             _, item = heapq.heappop(heap)
             item.queued = False
-            if isinstance(item, calls.TaskCall):
-                missing = item.missing_type()
-                if missing is not None:
-                    batch.types[missing] = None
+            missing = item.missing_type()
+            if missing is not None:
+                batch.types[missing] = None
             decision = item.decision()
             if decision is None:
                 continue

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from simpleflow.core import errors
 
-from . import arms, futures, strands
+from . import futures, run
 
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+
+class Strand(Protocol):
+    """What scopes know of a strand."""
+
+    scope: Scope | None
+    wait: futures.Wait | None
+    #: scope whose cancellation is raised at the next wait that it reaches
+    doomed: Scope | None
+    #: raised where it waits, when it is resumed next
+    injected: BaseException | None
+    #: what it submits is not sent
+    barred: bool
 
 
 class Scope:
     """One scope: the block of a ``with``. Scopes nest; arms that are opened inside belong to it."""
 
-    def __init__(self, evaluation: evaluations.Evaluation, parent: Scope | None, *, shield: bool, wait: bool) -> None:
+    def __init__(self, evaluation: run.Run, parent: Scope | None, *, shield: bool, wait: bool) -> None:
         self._evaluation = evaluation
         self.parent = parent
         self.is_shield = shield
@@ -49,7 +59,7 @@ class Scope:
 class Scopes:
     """What an evaluation knows of its scopes, once it has opened one."""
 
-    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+    def __init__(self, evaluation: run.Run) -> None:
         self._evaluation = evaluation
         #: a cancel request was taken up by the scope of run(), and not raised there yet
         self.owed = False
@@ -82,7 +92,7 @@ class Scopes:
         for strand in evaluation.strands:
             if not _within(outermost, strand.scope) and not shielded(strand):
                 strand.barred = True  # a callback: it is never told
-        for call in list(evaluation.local_open.values()):
+        for call in list(evaluation.calls.local.values()):
             if self.bars(call.seq):
                 call.withdraw()
         for item in evaluation.outbox.waiting():
@@ -95,7 +105,7 @@ class Scopes:
             return False
         return seq < self.taken or seq in self._barred
 
-    def admits(self, strand: strands.Strand | None, seq: int) -> bool:
+    def admits(self, strand: Strand | None, seq: int) -> bool:
         """Whether what this strand submits may be sent; of no strand: by what was said before."""
         if self.note_shield(strand, seq) or not self.taken:
             return True
@@ -103,14 +113,24 @@ class Scopes:
             self._barred.add(seq)
         return not self.bars(seq)
 
-    def note_shield(self, strand: strands.Strand | None, seq: int) -> bool:
+    def note_shield(self, strand: Strand | None, seq: int) -> bool:
         """Remember a submission that is made in a shield; return whether this is one."""
         if strand is None or not shielded(strand):
             return False
         self._exempt.add(seq)
         return True
 
-    def told(self, strand: strands.Strand | None) -> None:
+    def origin(self, strand: Any, seq: int) -> int:
+        """Return a number for a callback or group that this strand makes, for ``barred_by`` later."""
+        if strand is None or shielded(strand):
+            return _EXEMPT
+        return _BARRED if self.taken and _bars(strand) else seq
+
+    def barred_by(self, origin: int) -> bool:
+        """Whether what a callback or group of this origin submits now may not be sent."""
+        return _EXEMPT != origin < self.taken
+
+    def told(self, strand: Strand | None) -> None:
         """The strand read a task that was withdrawn: it knows."""
         if strand is not None and strand.doomed is not None and reaches(strand.doomed, strand.scope):
             strand.doomed = None
@@ -132,12 +152,12 @@ class Scopes:
             live = {item.seq for item in self._evaluation.outbox.waiting()}
             for record in (*book.activities.by_id.values(), *book.children.by_id.values()):
                 live.add(getattr(record.call, "seq", 0))
-            live.update(timer.seq for timer in self._evaluation.open_timers.values())
+            live.update(timer.seq for timer in self._evaluation.calls.timers.values())
             self._exempt &= live
             self._barred &= live
 
 
-def interrupt(evaluation: evaluations.Evaluation, of: Scope) -> None:
+def interrupt(evaluation: run.Run, of: Scope) -> None:
     """Raise TaskCanceled in each strand inside, in order of opening, where it waits or at its next unshielded wait.
 
     The wait of a parent on its arms is not cancelled: it ends when they have ended.
@@ -157,7 +177,7 @@ def _error() -> errors.TaskCanceled:
     return errors.TaskCanceled("cancellation was requested")
 
 
-def due(strand: strands.Strand) -> BaseException | None:
+def due(strand: Strand) -> BaseException | None:
     """Return what a strand that is about to wait must be told instead."""
     doomed = strand.doomed
     if doomed is None or not reaches(doomed, strand.scope):
@@ -183,22 +203,7 @@ def reaches(of: Scope, inner: Scope | None) -> bool:
     return False
 
 
-def origin(evaluation: evaluations.Evaluation) -> int:
-    """Return a number for a callback or group that is made now: ``barred`` tells by it whether that is a clean-up."""
-    strand, seq = evaluation.current, evaluation.next_seq()
-    if evaluation.scopes is None:
-        return seq
-    if strand is None or shielded(strand):
-        return _EXEMPT
-    return _BARRED if evaluation.scopes.taken and _bars(strand) else seq
-
-
-def barred(evaluation: evaluations.Evaluation, made: int) -> bool:
-    """Whether what a callback, group or hook of this origin submits now may not be sent."""
-    return evaluation.scopes is not None and _EXEMPT != made < evaluation.scopes.taken
-
-
-def shielded(strand: strands.Strand) -> bool:
+def shielded(strand: Strand) -> bool:
     """Whether the strand's code runs inside a shield."""
     inner = strand.scope
     while inner is not None and not inner.is_shield:
@@ -206,7 +211,7 @@ def shielded(strand: strands.Strand) -> bool:
     return inner is not None
 
 
-def _bars(strand: strands.Strand) -> bool:
+def _bars(strand: Strand) -> bool:
     """Whether the strand's code is no clean-up: it was not told of the cancellation, or never will be."""
     return strand.barred or (strand.doomed is not None and reaches(strand.doomed, strand.scope))
 
@@ -215,15 +220,15 @@ def _bars(strand: strands.Strand) -> bool:
 _EXEMPT, _BARRED = 0, -1
 
 
-def _waits_for_arms(strand: strands.Strand) -> bool:
+def _waits_for_arms(strand: Strand) -> bool:
     wait = strand.wait
     if wait is None:
         return False
-    return any(isinstance(future._source, arms.Arm) for future in wait.futures if future._kind == futures.OPEN)
+    return any(getattr(future._source, "is_arm", False) for future in wait.futures if future._kind == futures.OPEN)
 
 
 @contextlib.contextmanager
-def scope(evaluation: evaluations.Evaluation, *, shield: bool = False, wait: bool = False) -> Iterator[Scope]:
+def scope(evaluation: run.Run, *, shield: bool = False, wait: bool = False) -> Iterator[Scope]:
     """Open a scope in the branch that runs."""
     evaluation.check_alive()
     strand = evaluation.current
@@ -245,7 +250,7 @@ def scope(evaluation: evaluations.Evaluation, *, shield: bool = False, wait: boo
                 strand.closing = opened.parent is None and strand is evaluation.main and evaluation.scopes.owed
 
 
-def _acknowledged(evaluation: evaluations.Evaluation, strand: strands.Strand, of: Scope) -> None:
+def _acknowledged(evaluation: run.Run, strand: Strand, of: Scope) -> None:
     """Request the cancellation of what is open in a cancelled scope, and wait until all of it has ended."""
     upward: Scope | None = of
     while upward is not None and not upward.cancelled:
@@ -264,7 +269,7 @@ def _acknowledged(evaluation: evaluations.Evaluation, strand: strands.Strand, of
         if future._kind == futures.CANCELED and call.done and not ended and record.scheduled:
             waiting.append(call.acknowledged())
     if waiting:
-        strand.block(evaluation.waiting_for(tuple(waiting), len(waiting)))
+        evaluation.current.block(evaluation.waiting_for(tuple(waiting), len(waiting)))
 
 
 class Saga:

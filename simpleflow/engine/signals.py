@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from simpleflow.core import decisions, errors, events, limits
 
-from . import failures, futures, identity, once, timers
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import failures, futures, identity, once, run, timers
 
 
 class SignalFuture(futures.Future[Any]):
@@ -50,7 +47,7 @@ class SignalWait:
 
     __slots__ = ("branch", "evaluation", "future", "name", "ordinal", "timer")
 
-    def __init__(self, evaluation: evaluations.Evaluation, name: str, branch: identity.Branch) -> None:
+    def __init__(self, evaluation: run.Run, name: str, branch: identity.Branch) -> None:
         self.evaluation = evaluation
         self.name = name
         self.branch = branch
@@ -74,7 +71,7 @@ class SignalWait:
             timer.cancel(timer.future)
 
     def state(self, future: futures.Future[Any]) -> str:
-        if not self.evaluation.asynchronous and self.evaluation.signals.will_get(self):
+        if not self.evaluation.facts.asynchronous and self.evaluation.signals.will_get(self):
             return futures.FINISHED
         return futures.PENDING
 
@@ -94,7 +91,7 @@ class Queue:
     #: it is a target of the ledger, as records are: no submission stands behind it
     call = None
 
-    def __init__(self, evaluation: evaluations.Evaluation) -> None:
+    def __init__(self, evaluation: run.Run) -> None:
         self._evaluation = evaluation
         #: delivered, and nobody waits yet
         self._kept: dict[str, deque[str | None]] = {}
@@ -112,8 +109,8 @@ class Queue:
             wait.received(event.attributes.input)
         else:
             self._kept.setdefault(name, deque()).append(event.attributes.input)
-        if self._evaluation.children or self._evaluation.started.parent_workflow_execution is not None:
-            self._evaluation.propagate(event)
+        if self._evaluation.calls.children or self._evaluation.given.started.parent_workflow_execution is not None:
+            propagate(self._evaluation, event)
 
     def wait(self, name: str, branch: identity.Branch, timeout: Any = None) -> SignalFuture:
         evaluation = self._evaluation
@@ -129,7 +126,7 @@ class Queue:
             return wait.future
         waits = self._waits.setdefault(name, deque())
         if any(other.branch.path == branch.path for other in waits):
-            evaluation.advise(
+            evaluation.notes.advise(
                 f"a second wait for signal {name!r} is open in the same branch of run(): the older one keeps its turn "
                 f"until it is cancelled; use wait_signal({name!r}, timeout=...) or cancel() for waits that end"
             )
@@ -150,7 +147,7 @@ class Queue:
     def will_get(self, wait: SignalWait) -> bool:
         """Whole-history read: whether a signal that was not delivered yet is this wait's."""
         evaluation = self._evaluation
-        evaluation.observed = True
+        evaluation.reads.observed = True
         ledger = evaluation.ledger
         ledger.watched_signals[wait.name] = None
         waits = self._waits.get(wait.name, deque())
@@ -178,7 +175,7 @@ class SignalCall(once.Once):
 
     def __init__(
         self,
-        evaluation: evaluations.Evaluation,
+        evaluation: run.Run,
         name: str,
         workflow_id: str,
         run_id: str | None,
@@ -246,16 +243,16 @@ class SignalCall(once.Once):
         )
 
 
-def propagate(evaluation: evaluations.Evaluation, event: Any) -> None:
+def propagate(evaluation: run.Run, event: Any) -> None:
     """Send a signal of ours on to the children that are open and to the parent, but not to where it came from."""
     said = _envelope(event.attributes.input)
     if said is None or (evaluation.scopes is not None and evaluation.scopes.taken):
         return
     targets = []
-    parent = evaluation.started.parent_workflow_execution
-    if parent is not None and getattr(evaluation.cls, "propagate_signals_to_parent", True):
+    parent = evaluation.given.started.parent_workflow_execution
+    if parent is not None and getattr(evaluation.facts.cls, "propagate_signals_to_parent", True):
         targets.append((parent.workflow_id, parent.run_id))
-    for call in evaluation.children.values():
+    for call in evaluation.calls.children.values():
         record = call.record
         run_id = None if record is None or call.done else record.run_at(event.id)
         if run_id is not None:

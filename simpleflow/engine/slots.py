@@ -8,19 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from simpleflow.core import errors, payloads
 
-from . import futures, identity
+from . import futures
 
-RESERVED = "$simpleflow."
-REFERENCE = "$simpleflow.ref"
 #: text of a slot while the arguments are encoded; private-use characters, so that no program's text equals it
 _HOLE = "\ue000simpleflow.slot.{}\ue001"
 #: what holds no future
 PLAIN = frozenset({str, int, float, bool, type(None)})
-_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def find(value: Any, found: list[futures.Future[Any]]) -> Any:
@@ -69,7 +64,7 @@ def _mapping(value: Mapping[Any, Any], found: list[futures.Future[Any]]) -> Any:
     changed = False
     items = {}
     for key, item in value.items():
-        if isinstance(key, str) and key.startswith(RESERVED):
+        if isinstance(key, str) and key.startswith(futures.RESERVED):
             raise errors.Misuse(f"the key {key!r} in arguments is reserved for references: rename it")
         new = item if type(item) in PLAIN else _find(item, found)
         changed = changed or new is not item
@@ -111,19 +106,6 @@ class Template:
 
     def fill(self, texts: list[str]) -> str:
         return "".join([texts[piece] if isinstance(piece, int) else piece for piece in self._pieces])
-
-
-def slot_text(text: str | None, coder: payloads.Payloads) -> str:
-    """Return what enters a slot for a result text as the history holds it."""
-    if text is None or text == "":
-        return "null"
-    if text.startswith(identity.POINTER):
-        return f'{{"{REFERENCE}":{coder.encode(text)}}}'
-    try:
-        _raw.decode(text)
-    except msgspec.DecodeError:
-        return coder.encode(text)
-    return text
 
 
 def envelope(args: Any, kwargs: Any, coder: payloads.Payloads) -> str:

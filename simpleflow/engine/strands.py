@@ -8,16 +8,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]  # it ships no types
 
 from simpleflow.core import errors, interrupts
 
-from . import futures, hooks, identity, scopes
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import futures, identity, run, scopes
 
 #: how often a dead strand is told to end before it is dropped
 PERSISTENCE = 10
@@ -44,7 +41,7 @@ class Strand:
 
     def __init__(
         self,
-        evaluation: evaluations.Evaluation,
+        evaluation: run.Run,
         branch: identity.Branch,
         function: Callable[[], Any],
         future: futures.Future[Any] | None,
@@ -98,9 +95,9 @@ class Strand:
             evaluation.current = before
             if let.dead:
                 del let.strand  # the two refer to each other
-        if evaluation.hungry is not None and before is not None and before.let is not None:
+        if evaluation.blobs.asking is not None and before is not None and before.let is not None:
             # It was started by another strand, and asks for a blob: that one goes on after it, as with the blob here.
-            evaluation.stalled.append(before)
+            evaluation.blobs.stopped.append(before)
             before.fetch()
 
     def interrupt(self) -> None:
@@ -146,7 +143,7 @@ class Strand:
         """Raise what a cancellation owes this strand, if it reaches where it is about to wait."""
         if self.closing:
             self.closing = False
-            hooks.CancelRequest(self.evaluation).ask()
+            self.evaluation.ledger.on_cancel.ask()
             return
         error = scopes.due(self)
         if error is None:
@@ -230,10 +227,72 @@ class Strand:
         return False
 
 
+def block(evaluation: run.Run, waited: tuple[futures.Future[Any], ...], count: int) -> None:
+    """Block the current strand until so many of these are settled; stale subscriptions are taken back."""
+    if evaluation.dead:
+        evaluation.die()
+    if evaluation.current is None:
+        raise errors.ExecutionBlocked
+    wait = evaluation.waiting_for(waited, count)
+    evaluation.current.block(wait)
+    if count < len(waited):
+        wait.drop()
+
+
+class HookStrand(Strand):
+    """Where hooks run: they may submit, in a branch of their own; they may not wait."""
+
+    __slots__ = ()
+
+    def block(self, wait: futures.Wait | None) -> None:
+        raise errors.Misuse("a hook may not wait for anything: submit what must happen, or do it in an activity")
+
+    def fetch(self) -> None:
+        self.block(None)
+
+
 def _nothing() -> None:
     return None
 
 
-def current() -> Strand | None:
-    """Return the strand that is running; None outside an evaluation."""
-    return getattr(getcurrent(), "strand", None)
+class Arm:
+    """Source of the future of one arm."""
+
+    __slots__ = ("_branch", "_strand")
+
+    #: a wait for arms ends when they have ended, not by a cancellation
+    is_arm = True
+
+    def __init__(self, branch: identity.Branch) -> None:
+        self._branch = branch
+        self._strand: Strand | None = None
+
+    def identity(self) -> str:
+        return self._branch.path
+
+    def state(self, future: futures.Future[Any]) -> str:
+        if self._strand is not None and not self._strand.evaluation.facts.asynchronous:
+            self._strand.evaluation.reads.single_use = True
+        return futures.RUNNING
+
+    def cancel(self, future: futures.Future[Any]) -> bool:
+        strand = self._strand
+        if strand is None or strand.wait is None:
+            future._cancel()
+        else:
+            strand.injected = errors.TaskCanceled("the arm was cancelled")
+            strand.evaluation.ready.append(strand.interrupt)
+        return True
+
+
+def start_arm(
+    evaluation: run.Run, branch: identity.Branch, function: Callable[[], Any], *, raises: bool = True
+) -> futures.Future[Any]:
+    """Start an arm: a strand of its own, queued behind what is ready."""
+    arm = Arm(branch)
+    future: futures.Future[Any] = futures.Future(evaluation, arm, raises)
+    opener = evaluation.current
+    scope, barred = (None, False) if opener is None else (opener.scope, opener.barred)
+    arm._strand = evaluation.spawn(branch, function, future, scope, barred=barred)
+    evaluation.ready.append(arm._strand.resume)
+    return future

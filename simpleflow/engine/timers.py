@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simpleflow.core import decisions, errors, events, numbers
 
-from . import failures, futures, identity, items, records, timer_records
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
+from . import failures, futures, identity, items, records, run, timer_records
 
 
 class TimerCall(items.Sent):
@@ -20,7 +17,7 @@ class TimerCall(items.Sent):
     cap = "timer"
     sort = "work"
 
-    def __init__(self, evaluation: evaluations.Evaluation, timer_id: str, delay: Any, control: str | None) -> None:
+    def __init__(self, evaluation: run.Run, timer_id: str, delay: Any, control: str | None) -> None:
         super().__init__(evaluation.next_seq())
         self.evaluation = evaluation
         self.id = timer_id
@@ -32,15 +29,15 @@ class TimerCall(items.Sent):
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
         #: futures of ``cancel_timer``, settled once the service says that it is cancelled
         self.cancelling: list[futures.Future[Any]] = []
-        other = evaluation.open_timers.get(timer_id)
+        other = evaluation.calls.timers.get(timer_id)
         if other is not None:
             raise errors.Misuse(
                 f"a timer {timer_id!r} is open: choose another id, or cancel it first (SWF refuses a second one)"
             )
-        evaluation.open_timers[timer_id] = self
-        self.ordinal = evaluation.timer_counts.get(timer_id, 0)
+        evaluation.calls.timers[timer_id] = self
+        self.ordinal = evaluation.calls.timer_counts.get(timer_id, 0)
         if not timer_id.startswith(timer_records.OURS):  # each of those has an id of its own
-            evaluation.timer_counts[timer_id] = self.ordinal + 1
+            evaluation.calls.timer_counts[timer_id] = self.ordinal + 1
         evaluation.note(self)
         self.record: records.Record | None = evaluation.ledger.timers.claim(timer_id)
         if self.record is None:
@@ -110,19 +107,19 @@ class TimerCall(items.Sent):
 
     def _closed(self) -> None:
         self.done = True
-        if self.evaluation.open_timers.get(self.id) is self:
-            del self.evaluation.open_timers[self.id]
+        if self.evaluation.calls.timers.get(self.id) is self:
+            del self.evaluation.calls.timers[self.id]
 
     def state(self, future: futures.Future[Any]) -> str:
         if future is not self.future:
             return futures.PENDING
         record = self.record
         evaluation = self.evaluation
-        if evaluation.asynchronous:
+        if evaluation.facts.asynchronous:
             fired = record is not None and 0 < record.closed_id <= evaluation.started_as_of()
             return futures.FINISHED if fired else futures.PENDING
-        evaluation.observed = True
-        self.watched = max(self.watched, records.FINAL if evaluation.only_final else records.EVERY)
+        evaluation.reads.observed = True
+        self.watched = max(self.watched, records.FINAL if evaluation.reads.only_final else records.EVERY)
         if record is None:
             return futures.PENDING
         record.watched = max(self.watched, record.watched)
@@ -141,8 +138,8 @@ class TimerCall(items.Sent):
         if record is not None and record.decision and record.decision >= evaluation.completed_as_of():
             # Emitted by a later decision than this one: it belongs to a later timer of this id.
             evaluation.ledger.timers.give_back(record)
-            if self.id in evaluation.timer_counts:
-                evaluation.timer_counts[self.id] -= 1
+            if self.id in evaluation.calls.timer_counts:
+                evaluation.calls.timer_counts[self.id] -= 1
             self.record = record = None
         self._closed()
         self.future._cancel()
@@ -171,9 +168,9 @@ class CancelTimer(items.Cancellation):
         return any(future._callbacks for future in self.call.cancelling)
 
 
-def cancel(evaluation: evaluations.Evaluation, timer_id: str) -> futures.Future[Any]:
+def cancel(evaluation: run.Run, timer_id: str) -> futures.Future[Any]:
     """Cancel the open timer of this id; the future is done once the service has cancelled it."""
-    call = evaluation.open_timers.get(timer_id)
+    call = evaluation.calls.timers.get(timer_id)
     if call is None:
         done: futures.Future[Any] = futures.Future(evaluation, Settled(f"timer:{timer_id}::cancel"))
         done._complete(None)

@@ -1,24 +1,152 @@
-"""What a program may submit. The authors' modules call these; ``evaluation`` is a Workflow's ``executor``."""
+"""What a program may ask and submit. The authors' modules call these; ``evaluation`` is a Workflow's ``executor``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import datetime
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from simpleflow.core import attributes, decisions, errors, events, text
+from simpleflow.core import attributes, decisions, errors, events, history, limits, text
 
-from . import activities, calls, children, futures, hooks, local, markers, records, signals, slots, timers
+from . import (
+    activities,
+    calls,
+    children,
+    contract,
+    futures,
+    identity,
+    local,
+    markers,
+    records,
+    run,
+    signals,
+    slots,
+    timers,
+)
 from . import declared as declarations
-
-if TYPE_CHECKING:
-    from . import evaluation as evaluations
 
 _Future, _FIRST, _PLAIN = futures.Future, records.FIRST, slots.PLAIN
 _COMPLETED = events.ActivityTaskCompleted
 
+#: share of SWF's events at which a new run should go on
+CONTINUE_AT = 0.8
+_CONTEXT = (
+    "name",
+    "version",
+    "domain_name",
+    "workflow_id",
+    "run_id",
+    "tag_list",
+    "continued_execution_run_id",
+    "parent_workflow_id",
+    "parent_run_id",
+)
+
+
+def now(evaluation: run.Run) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(evaluation.timestamp_as_of(), datetime.UTC)
+
+
+def history_length(evaluation: run.Run) -> int:
+    return evaluation.started_as_of()
+
+
+def should_continue_as_new(evaluation: run.Run) -> bool:
+    return history_length(evaluation) >= limits.HISTORY_EVENTS * CONTINUE_AT
+
+
+def cancel_requested(evaluation: run.Run) -> bool:
+    return 0 < evaluation.ledger.cancel_requested_id <= evaluation.started_as_of()
+
+
+def uuid4(evaluation: run.Run) -> uuid.UUID:
+    evaluation.check_alive()
+    return identity.Chance(evaluation.given.seed).uuid4(evaluation.branch)
+
+
+def random(evaluation: run.Run) -> float:
+    evaluation.check_alive()
+    return identity.Chance(evaluation.given.seed).random(evaluation.branch)
+
+
+def side_effect(evaluation: run.Run, identifier: str, function: Callable[[], Any]) -> Any:
+    evaluation.check_alive()
+    return markers.side_effect(evaluation, identifier, function)
+
+
+def patched(evaluation: run.Run, identifier: str, *, deprecated: bool = False) -> bool:
+    evaluation.check_alive()
+    return markers.patched(evaluation, identifier, deprecated=deprecated)
+
+
+def run_context(evaluation: run.Run) -> dict[str, Any]:
+    if not hasattr(evaluation, "ledger"):  # a local executor, outside an evaluation
+        said = dict.fromkeys(_CONTEXT)
+        outside: Any = evaluation
+        return {**said, "workflow_id": outside.workflow_id, "run_id": outside.run_id, "tag_list": []}
+    started = evaluation.given.started
+    parent = started.parent_workflow_execution
+    return {
+        "name": evaluation.facts.workflow_name,
+        "version": evaluation.facts.workflow_version,
+        "domain_name": evaluation.facts.domain,
+        "workflow_id": evaluation.facts.workflow_id,
+        "run_id": evaluation.facts.run_id,
+        "tag_list": [tag for tag in started.tag_list or () if tag is not None],
+        "continued_execution_run_id": started.continued_execution_run_id,
+        "parent_workflow_id": parent.workflow_id if parent else None,
+        "parent_run_id": parent.run_id if parent else None,
+    }
+
+
+def list_markers(evaluation: run.Run, all: bool) -> list[tuple[str, Any]]:
+    """Return (name, details) of markers as far as the whole history says; the newest of each name, or all."""
+    book = evaluation.ledger.markers
+    book.watched = True
+    evaluation.reads.observed = True
+    shown = [(name, None if said is None else evaluation.value_of(said)) for name, said in book.shown]
+    return shown if all else list(dict(shown).items())
+
+
+def event_details(evaluation: run.Run, event_type: str, event_name: str) -> dict[str, Any] | None:
+    """Return what the whole history says of the newest signal, marker or timer of a name."""
+    book = evaluation.ledger
+    if event_type not in ("signal", "marker", "timer"):
+        raise ValueError(f"no details of {event_type!r}: ask for a signal, marker or timer")
+    event_name = text.safe(event_name)
+    evaluation.reads.observed = True
+    if event_type == "signal":
+        book.watched_signals[event_name] = None
+        event = book.signals_last.get(event_name)
+        if event is None:
+            return None
+        said = history.signal_details(event)
+        said["input"] = None if said["input"] is None else evaluation.value_of(said["input"])
+        return said
+    if event_type == "marker":
+        book.markers.watched = True
+        event = book.markers.last.get(event_name)
+        if event is None:
+            return None
+        said = history.marker_details(event)
+        said["details"] = None if said["details"] is None else evaluation.value_of(said["details"])
+        return said
+    book.timers.watch(event_name)
+    last = book.timers.last.get(event_name)
+    if last is None:
+        return None
+    said = history.timer_details(*last)
+    if said.get("control") is not None:
+        said["control"] = evaluation.value_of(said["control"])
+    return said
+
+
+# -- submissions
+
 
 def activity(
-    evaluation: evaluations.Evaluation,
+    evaluation: run.Run,
     declared: Any,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -38,7 +166,7 @@ def activity(
         assert strand is not None
     plan = evaluation.plans.get(declared)
     if plan is None:
-        plan = evaluation.plan(declared)
+        plan = activities.plan(evaluation, declared)
     raises = declared.raises_on_failure if raises is None else raises
     future: futures.Future[Any]
     if plan.hint is None:
@@ -109,7 +237,7 @@ def activity(
 
 
 def _call(
-    evaluation: evaluations.Evaluation,
+    evaluation: run.Run,
     declared: Any,
     plan: activities.Plan,
     future: futures.Future[Any],
@@ -124,7 +252,7 @@ def _call(
 
 
 def _general(
-    evaluation: evaluations.Evaluation,
+    evaluation: run.Run,
     declared: Any,
     plan: activities.Plan,
     args: Sequence[Any],
@@ -143,7 +271,7 @@ def _general(
 
 
 def child(
-    evaluation: evaluations.Evaluation,
+    evaluation: run.Run,
     cls: Any,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -168,12 +296,12 @@ def child(
     call.priority = priority
     call.task_list = task_list
     call.arguments = (args, kwargs)
-    evaluation.children[call.seq] = call
+    evaluation.calls.children[call.seq] = call
     return call.take(args, kwargs)
 
 
 def local_activity(
-    evaluation: evaluations.Evaluation, declared: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    evaluation: run.Run, declared: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> futures.Future[Any]:
     """Run an activity beside the decider, without a task of its own."""
     evaluation.check_alive()
@@ -181,26 +309,29 @@ def local_activity(
     return local.LocalCall(evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure), hint).future
 
 
-def timer(evaluation: evaluations.Evaluation, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:
+def timer(evaluation: run.Run, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:
     """Start a timer; ``timeout`` in seconds. ``control`` is kept in the history as JSON."""
     evaluation.check_alive()
-    timer_id = evaluation.check_name("the id of a timer", timer_id)
-    return evaluation.timer(timer_id, timeout, None if control is None else evaluation.payloads.encode(control))
+    timer_id = run.check_name("the id of a timer", timer_id)
+    return timers.TimerCall(
+        evaluation, timer_id, timeout, None if control is None else evaluation.payloads.encode(control)
+    ).future
 
 
-def cancel_timer(evaluation: evaluations.Evaluation, timer_id: str) -> futures.Future[Any]:
+def cancel_timer(evaluation: run.Run, timer_id: str) -> futures.Future[Any]:
     evaluation.check_alive()
     return timers.cancel(evaluation, text.safe(timer_id))
 
 
-def wait_signal(evaluation: evaluations.Evaluation, name: str, timeout: Any = None) -> signals.SignalFuture:
+def wait_signal(evaluation: run.Run, name: str, timeout: Any = None) -> signals.SignalFuture:
     evaluation.check_alive()
-    name = evaluation.check_name("the name of a signal", name)
-    return evaluation.signals.wait(name, evaluation.branch, timeout)
+    name = run.check_name("the name of a signal", name)
+    future: signals.SignalFuture = evaluation.signals.wait(name, evaluation.branch, timeout)
+    return future
 
 
 def signal(
-    evaluation: evaluations.Evaluation,
+    evaluation: run.Run,
     name: str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -211,36 +342,34 @@ def signal(
 ) -> futures.Future[Any]:
     """Signal an execution; without an id this one."""
     evaluation.check_alive()
-    name = evaluation.check_name("the name of a signal", name)
+    name = run.check_name("the name of a signal", name)
     if workflow_id is None:
-        workflow_id, run_id = evaluation.workflow_id, evaluation.run_id
+        workflow_id, run_id = evaluation.facts.workflow_id, evaluation.facts.run_id
     else:
-        workflow_id = evaluation.check_name("the workflow id of a signal", workflow_id)
+        workflow_id = run.check_name("the workflow id of a signal", workflow_id)
         run_id = None if run_id is None else text.safe(run_id)
     said = {"args": list(args), "kwargs": dict(kwargs), "__propagate": propagate}
     encoded = evaluation.payloads.encode(said)
     return signals.SignalCall(evaluation, name, workflow_id, run_id, encoded, evaluation.branch).future
 
 
-def marker(evaluation: evaluations.Evaluation, name: str, details: Any = None) -> futures.Future[Any]:
+def marker(evaluation: run.Run, name: str, details: Any = None) -> futures.Future[Any]:
     """Record a marker once per (name, details)."""
     evaluation.check_alive()
-    name = evaluation.check_name("the name of a marker", name)
+    name = run.check_name("the name of a marker", name)
     encoded = None if details is None else evaluation.payloads.encode(details)
     return markers.record(evaluation, name, encoded)
 
 
-def continue_as_new(
-    evaluation: evaluations.Evaluation, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> futures.Future[Any]:
+def continue_as_new(evaluation: run.Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> futures.Future[Any]:
     """Close this run and go on in a new one with these arguments; never returns."""
     evaluation.check_alive()
-    started = evaluation.started
-    extra: dict[str, Any] = dict(evaluation.input_extra)
+    started = evaluation.given.started
+    extra: dict[str, Any] = dict(evaluation.given.extra)
     encoded = evaluation.payloads.encode(
         {"args": list(args), "kwargs": dict(kwargs), **({"__extra": extra} if extra else {})}
     )
-    evaluation.check_length("input", encoded, 32_768, f"workflow {evaluation.workflow_name}")
+    evaluation.check_length("input", encoded, 32_768, f"workflow {evaluation.facts.workflow_name}")
     tags = [tag for tag in started.tag_list or () if tag is not None]
     decision = decisions.ContinueAsNewWorkflowExecution(
         input=encoded,
@@ -250,36 +379,37 @@ def continue_as_new(
         task_start_to_close_timeout=started.task_start_to_close_timeout,
         child_policy=started.child_policy,
         tag_list=tuple(tags) or None,
-        workflow_type_version=evaluation.workflow_version,
+        workflow_type_version=evaluation.facts.workflow_version,
     )
-    evaluation.end(hooks.Outcome(status="continued_as_new", decision=decision))
+    evaluation.end(contract.Outcome(status="continued_as_new", decision=decision))
     raise errors.Misuse("the run was continued as new")  # never reached: the strand does not come back
 
 
-def fail(evaluation: evaluations.Evaluation, reason: str, details: Any = None) -> None:
+def fail(evaluation: run.Run, reason: str, details: Any = None) -> None:
     """Fail the workflow; never returns."""
     evaluation.check_alive()
     said = f"Workflow execution failed: {text.safe(reason)}"
     evaluation.end(evaluation.hooks.failing(said, _details(evaluation, details)))
 
 
-def _details(evaluation: evaluations.Evaluation, details: Any) -> str | None:
+def _details(evaluation: run.Run, details: Any) -> str | None:
     if details is None or isinstance(details, str):
         return details
     try:
-        return evaluation.payloads.encode(details)
+        encoded: str = evaluation.payloads.encode(details)
+        return encoded
     except TypeError:  # the failure is what counts
         return text.safe(details)
 
 
-def cancel_workflow(evaluation: evaluations.Evaluation) -> None:
+def cancel_workflow(evaluation: run.Run) -> None:
     """Close the execution as CANCELED, after asking for the cancellation of everything that is open; never returns."""
     evaluation.check_alive()
     cancel_everything(evaluation)
     evaluation.end(evaluation.hooks.canceled())
 
 
-def cancel_everything(evaluation: evaluations.Evaluation) -> None:
+def cancel_everything(evaluation: run.Run) -> None:
     """Ask for the cancellation of every open task, child and timer."""
     for book in (evaluation.ledger.activities, evaluation.ledger.children):
         for record in list(book.by_id.values()):
@@ -288,6 +418,6 @@ def cancel_everything(evaluation: evaluations.Evaluation) -> None:
                 for future in list(call.holders):
                     if future._kind == futures.OPEN:
                         call.cancel(future)
-    for timer in list(evaluation.open_timers.values()):
+    for timer in list(evaluation.calls.timers.values()):
         timer.cancel(timer.future)
     evaluation.outbox.drop_tasks()
