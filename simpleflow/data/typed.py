@@ -95,13 +95,15 @@ def _name(target: Any) -> str:
 
 def signature(target: Any) -> Signature:
     """Return what the hints of a function say; nothing for what has none, or none that can be read."""
+    # A bound method as a key would keep its object: of a Workflow, the whole evaluation.
+    function = getattr(target, "__func__", target)
     try:
-        return _signature(target)
+        return _signature(function, function is not target)
     except TypeError:  # it cannot be a key
-        return _read(target)
+        return _read(function, function is not target)
 
 
-def _read(target: Any) -> Signature:
+def _read(target: Any, method: bool) -> Signature:
     try:
         bound = inspect.signature(target)
         hints = typing.get_type_hints(inspect.unwrap(target) if callable(target) else target)
@@ -110,12 +112,12 @@ def _read(target: Any) -> Signature:
     followed = {name: hint for name, hint in hints.items() if followable(hint)}
     result = followed.pop("return", None)
     parameters = list(bound.parameters.values())
-    if parameters and parameters[0].name == "self":  # of a class, or of a workflow's run()
+    if parameters and (method or parameters[0].name == "self"):  # of a class, or of a workflow's run()
         bound = bound.replace(parameters=parameters[1:])
     return Signature({name: hint for name, hint in followed.items() if name in bound.parameters}, result, bound)
 
 
-_signature: Callable[[Any], Signature] = functools.lru_cache(4_096)(_read)
+_signature: Callable[[Any, bool], Signature] = functools.lru_cache(4_096)(_read)
 
 
 def followable(hint: Any, above: tuple[Any, ...] = ()) -> bool:
