@@ -1,9 +1,11 @@
 """The client: start executions, talk to them, wait for their results, on any backend.
 
-with Client() as client:                      # the embedded service; Client(domain="prod") is Amazon SWF
-    run = client.start(jobs.Nightly, 7)
-    client.signal(run, "go", {"fast": True})
-    print(client.result(run, timeout=600))
+    with Client() as client:                      # the embedded service; Client(domain="prod") is Amazon SWF
+        run = client.start(jobs.Nightly, 7)
+        client.signal(run, "go", {"fast": True})
+        print(client.result(run, timeout=600))
+
+See docs/how-to/clients.md.
 """
 
 from __future__ import annotations

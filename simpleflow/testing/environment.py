@@ -58,10 +58,18 @@ class Failed(errors.SimpleflowError):
 class Environment:
     """A service in memory with a decider and a worker, driven step by step by the test. A context manager.
 
-    With ``virtual_time`` (the default) nothing waits: when nobody can run, time jumps to the next deadline. Order of
-    a step: what is due, then decisions, then activities. The same program gives the same history every time.
-    Under pytest its histories are replayed at the end of the test, unless ``replay`` is False. ``strict`` holds for
-    classes that do not say: ``run()`` is refused what would differ in a re-run.
+    A step does the first that can be done: a deadline that is due, a decision, an activity. The same program gives the
+    same history every time.
+
+    Args:
+        virtual_time: time stands still while anything runs, and jumps to the next deadline when nothing can; False:
+            the real clock.
+        workflows: classes that children or other starters name; those that ``start`` gets are known by themselves.
+        dispatcher: finds activities by name instead of importing them, for fakes.
+        pre, post: dotted names of middleware, called before and after each activity.
+        replay: under pytest, replay the histories at the end of the test.
+        strict: refuse ``run()`` what would differ in a re-run (clocks, random numbers), in classes that do not set
+            ``strict`` themselves.
     """
 
     def __init__(
@@ -104,7 +112,10 @@ class Environment:
         return self._place.connection
 
     def start(self, workflow: type, *args: Any, **kwargs: Any) -> Run:
-        """Start an execution; it is decided and worked when time passes (``wait``, ``advance``, ``step``)."""
+        """Start an execution with these arguments and return it.
+
+        Nothing of it runs before ``wait``, ``advance``, ``settle`` or ``step`` is called.
+        """
         if workflow not in self._workflows:
             self._workflows.append(workflow)
         identifier = f"{workflow.name}-{self._place.next_number()}"  # type: ignore[attr-defined]  # Workflow classes have it
@@ -116,7 +127,10 @@ class Environment:
         return self.wait(self.start(workflow, *args, **kwargs))
 
     def wait(self, run: Run) -> Any:
-        """Let time pass until the run is closed and return its result. Raises Failed, or Stuck when it cannot end."""
+        """Let time pass until the run is closed, and return what the workflow returned.
+
+        Raises ``Failed`` when the run closes otherwise, ``Stuck`` when nothing is left that could end it.
+        """
         ended = self._place.run_until_closed(run.workflow_id, run.run_id)
         status, last = self._place.outcome(run.workflow_id, ended)
         if status != "COMPLETED":
@@ -124,7 +138,7 @@ class Environment:
         return None if last.result is None else self._place.load(last.result)
 
     def step(self) -> bool:
-        """Do the first thing that can be done now; False when nobody can run without time passing."""
+        """Do the first thing that can be done now. Returns False when nothing can before time passes."""
         return self._place.step()
 
     def settle(self) -> None:
@@ -133,7 +147,7 @@ class Environment:
             pass
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass, doing everything that becomes possible at its moment."""
+        """Let this many seconds pass; everything that becomes due on the way is done at its moment."""
         self._place.run_for(seconds)
 
     def signal(self, run: Run | str, name: str, value: Any = None) -> None:

@@ -16,6 +16,7 @@ from tests.docs import blocks
 SHOWN = {
     "server.auth": "a credentials file; tests/server/http/test_sigv4.py writes such files",
     "data.converter": "a table",
+    "client.client": "tests/docs runs docs/how-to/clients.md, which shows the same",
     "runtime.standalone": "processes; tests/unit/runtime/test_standalone.py runs a Group",
     "testing.rehearsal.play": "a rehearsal of half a minute; tests/unit/cloud/test_rehearse.py runs one",
 }
@@ -50,6 +51,7 @@ AROUND = {
         ),
     ),
     "testing": ("from shop import Order", ""),
+    "testing.cloud.cloud": ("from simpleflow.testing import Cloud", ""),
     "testing.environment": (_NIGHTLY, "test_it_gives_up_after_a_month()"),
     "testing.histories.builder": (
         _NIGHTLY + "from simpleflow.data.converter import Converter\n"

@@ -59,12 +59,10 @@ def _set(variables: Mapping[str, str | None]) -> None:
 class Cloud:
     """One AWS account on loopback. A context manager; one at a time in a process, as moto's state is the process's.
 
-    ```python
-    with Cloud() as cloud:
-        ec2 = cloud.client("ec2")
-        ec2.run_instances(ImageId=cloud.image, InstanceType="m7i.large", MinCount=1, MaxCount=1)
-        assert cloud.record.named("ec2:RunInstances")
-    ```
+        with Cloud() as cloud:
+            ec2 = cloud.client("ec2")
+            ec2.run_instances(ImageId=cloud.image, InstanceType="m7i.large", MinCount=1, MaxCount=1)
+            assert cloud.record.named("ec2:RunInstances")
 
     Two faces, one account: ``client`` calls it in this process without a socket, ``environment`` leads the boto3 and
     AWS CLI of child processes to it over HTTP. Keys that it did not give out are refused.
