@@ -18,7 +18,7 @@ SHOWN = {
     "data.converter": "a table",
     "client.client": "tests/docs runs docs/how-to/clients.md, which shows the same",
     "runtime.standalone": "processes; tests/unit/runtime/test_standalone.py runs a Group",
-    "testing.rehearsal.play": "a rehearsal of half a minute; tests/unit/cloud/test_rehearse.py runs one",
+    "testing.rehearsal.play": "a rehearsal of half a minute; tests/unit/testing/cloud/test_rehearse.py runs one",
 }
 _RENDER = """
 from simpleflow import Workflow, activity, futures

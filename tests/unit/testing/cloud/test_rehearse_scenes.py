@@ -20,7 +20,7 @@ from simpleflow.testing.rehearsal import play as rehearsals
 from simpleflow.testing.rehearsal import report as reports
 from simpleflow.testing.rehearsal import stage as stages
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
 PROGRAM = Path(__file__).with_name("doubles") / "machine.py"
 

@@ -19,7 +19,7 @@ import pytest
 from simpleflow.testing.rehearsal import play as rehearsals
 from simpleflow.testing.rehearsal import stage as stages
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_processes, pytest.mark.timeout(600)]

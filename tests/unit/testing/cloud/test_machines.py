@@ -14,7 +14,7 @@ import urllib3
 
 from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
-from tests.unit.cloud.helpers import role
+from tests.unit.testing.cloud.helpers import role
 
 Opened = Callable[..., emulated.Cloud]
 

@@ -15,7 +15,7 @@ from nodes import wheelhouse
 from simpleflow.provisioning import bundle, render
 from simpleflow.testing import cloud as emulated
 from simpleflow.testing.rehearsal import machine as machines
-from tests.unit.cloud.helpers import role
+from tests.unit.testing.cloud.helpers import role
 
 SETUP = {
     "cluster": "demo", "domain": "demo", "profile": "light", "provider": "ec2", "store": "s3://own/", "times": {},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simpleflow.testing import cloud as emulated
-from tests.unit.cloud.helpers import refused, subnets, template
+from tests.unit.testing.cloud.helpers import refused, subnets, template
 
 
 def fleet(template_id: str, overrides: list[dict[str, Any]], count: int, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import botocore.exceptions
 import pytest
 
 from simpleflow.testing import cloud as emulated
-from tests.unit.cloud.helpers import refused, role
+from tests.unit.testing.cloud.helpers import refused, role
 
 ONCE = botocore.config.Config(retries={"total_max_attempts": 1})
 PLACE = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}

@@ -14,7 +14,7 @@ import pytest
 
 from simpleflow.testing import cloud as emulated
 from simpleflow.testing.cloud.wire import cbor
-from tests.unit.cloud.helpers import refused
+from tests.unit.testing.cloud.helpers import refused
 
 ONCE = botocore.config.Config(retries={"total_max_attempts": 1})
 

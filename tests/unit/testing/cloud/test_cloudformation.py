@@ -11,8 +11,8 @@ import pytest
 
 from simpleflow.testing import cloud as emulated
 from simpleflow.testing.cloud.cfn import engine, schema
-from tests.unit.cloud.helpers import refused, words
-from tests.unit.cloud.template import TEMPLATE
+from tests.unit.testing.cloud.helpers import refused, words
+from tests.unit.testing.cloud.template import TEMPLATE
 
 IAM = {"Capabilities": ["CAPABILITY_IAM"]}
 

@@ -11,8 +11,8 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.testing import cloud as emulated
 from simpleflow.testing.cloud.autoscaling import alarms
-from tests.unit.cloud.helpers import refused, template
-from tests.unit.cloud.template import TEMPLATE
+from tests.unit.testing.cloud.helpers import refused, template
+from tests.unit.testing.cloud.template import TEMPLATE
 
 
 def group(cloud: emulated.Cloud, name: str = "g") -> dict[str, Any]:
