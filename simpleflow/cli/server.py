@@ -89,13 +89,13 @@ def start(
             f"--host {host} is reachable by others, and without --credentials any of them may start and end workflows: "
             "give --credentials FILE, or stay on 127.0.0.1"
         )
-    from simpleflow.server import control
-    from simpleflow.server import options as started
+    from simpleflow.server.process import commands
+    from simpleflow.server.process import options as started
 
     if token and (port is None or credentials is not None):
         raise errors.UsageError("--token is about a port without --credentials: give --port, and one of the two")
     log.configure()
-    return control.start(
+    return commands.start(
         started.Options(
             port=port,
             host=host,
@@ -128,9 +128,9 @@ def _path(db: str | None) -> str | None:
 @click.pass_obj
 def status(state: context.State) -> int:
     """Show whether the embedded service runs; exit code 1 when it does not."""
-    from simpleflow.server import control
+    from simpleflow.server.process import commands
 
-    found = control.status()
+    found = commands.status()
     if found is None:
         click.echo("The embedded service does not run; the first command that needs it starts it.", err=True)
         return 1
@@ -143,9 +143,9 @@ def status(state: context.State) -> int:
 @click.pass_obj
 def stop(state: context.State) -> int:
     """Stop the embedded service; open executions go on when it is started again."""
-    from simpleflow.server import control
+    from simpleflow.server.process import commands
 
-    if control.stop():
+    if commands.stop():
         return 0
     click.echo("The embedded service does not run.", err=True)
     return 1
@@ -160,11 +160,11 @@ def stop(state: context.State) -> int:
 @click.pass_obj
 def backup(state: context.State, path: Path, db: str | None) -> None:
     """Copy the database to PATH while the service runs or not."""
-    from simpleflow.server import control
+    from simpleflow.server.process import commands
 
     if path.exists():
         raise errors.UsageError(f"{path} exists: choose a new name, a backup replaces nothing")
-    control.backup(path, database=db)
+    commands.backup(path, database=db)
     click.echo(str(path))
 
 
@@ -181,14 +181,14 @@ def restore(state: context.State, backup: Path, db: str | None, start: bool) -> 
 
     The backup is checked first, and stays as it is.
     """
-    from simpleflow.server import control
+    from simpleflow.server.process import commands
 
-    place, aside = control.restore(backup, database=_path(db))
+    place, aside = commands.restore(backup, database=_path(db))
     click.echo(f"{place} is restored from {backup}.")
     if aside is not None:
         click.echo(f"What was there is {aside} now.")
     if start:
-        control.start_with(place, click.echo)
+        commands.start_with(place, click.echo)
 
 
 @click.command("server.check")
@@ -202,9 +202,9 @@ def check(state: context.State, db: str | None) -> int:
 
     What is wrong is printed, a line each, and the exit code is 1.
     """
-    from simpleflow.server import control
+    from simpleflow.server.process import commands
 
-    wrong = list(control.check(database=db))
+    wrong = list(commands.check(database=db))
     for line in wrong:
         click.echo(line)
     return 1 if wrong else 0

@@ -71,9 +71,9 @@ def connect(
             raise errors.UsageError(f"--backend swf and the socket {endpoint_url} exclude each other: give one")
         return _open(endpoint_url, domain, patience)
     if backend == "embedded" or (backend is None and not domain):
-        from simpleflow.server import control  # psutil, and the way to start a server
+        from simpleflow.server.process import commands  # psutil, and the way to start a server
 
-        return _open(control.ensure(), domain, patience)
+        return _open(commands.ensure(), domain, patience)
     if not domain:
         raise errors.UsageError("Amazon SWF needs a domain: give -d/--domain or set SWF_DOMAIN")
     return Connection(transport=http.open_amazon(), domain=domain, endpoint_url=None)

@@ -21,7 +21,7 @@ from simpleflow.core import clock, errors, interceptors
 from simpleflow.data.blobs import memory
 from simpleflow.process import signals
 from simpleflow.runtime import beside, decider, execute, failures, needs, stores, values
-from simpleflow.server import local as local_service
+from simpleflow.server import inprocess as local_service
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base
 

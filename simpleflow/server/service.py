@@ -8,29 +8,27 @@ from typing import Any, Final
 
 from simpleflow.core import clock as clocks
 
-from . import (
+from .machine import (
     activity_tasks,
     closing,
     decision_tasks,
     decisions,
     domains,
-    errors,
     executions,
     history,
-    ledger,
-    polls,
-    quotas,
     retention,
     timers,
     tokens,
     types,
-    validation,
     visibility,
 )
-from . import state as states
+from .requests import errors, validation
+from .state import polls, quotas
+from .state import session as sessions
+from .state import state as states
 from .store import base
 
-_Action = Callable[[ledger.Ledger, Mapping[str, Any]], dict[str, Any]]
+_Action = Callable[[sessions.Session, Mapping[str, Any]], dict[str, Any]]
 
 _ACTIONS: Final[dict[str, _Action]] = {
     "CountClosedWorkflowExecutions": visibility.count_closed,
@@ -60,7 +58,7 @@ _ACTIONS: Final[dict[str, _Action]] = {
     "UntagResource": domains.untag,
     **types.actions(),
 }
-_HAND_OUT: Final[dict[str, Callable[[ledger.Ledger, int, Mapping[str, Any]], dict[str, Any] | None]]] = {
+_HAND_OUT: Final[dict[str, Callable[[sessions.Session, int, Mapping[str, Any]], dict[str, Any] | None]]] = {
     "states": decision_tasks.hand_out,
     "items": activity_tasks.hand_out,
 }
@@ -97,8 +95,8 @@ class Service:
         self.clock = clock
         quota = quotas.Quotas(limits, clock)
         self._rates = quota.rates if limits == "aws" else None
-        self.ledger = ledger.Ledger(store, clock, quota, arn=f"arn:aws:swf:{region}:{account}:", names=names)
-        self.ledger.on_overflow = functools.partial(closing.terminate, self.ledger, cause="EVENT_LIMIT_EXCEEDED")
+        self.session = sessions.Session(store, clock, quota, arn=f"arn:aws:swf:{region}:{account}:", names=names)
+        self.session.on_overflow = functools.partial(closing.terminate, self.session, cause="EVENT_LIMIT_EXCEEDED")
         self._cleaned = clock.monotonic()
 
     # -- calls
@@ -111,26 +109,26 @@ class Service:
         Events in answers are ``msgspec.Raw``: each one event's JSON. ``poll_id`` names a long poll for ``revoke``.
         """
         request = validation.check(action, request)
-        book = self.ledger
+        session = self.session
         if self._rates is not None and not self._rates.take(action, request, tokens.run_of(request)):
             raise errors.throttled()
-        book.begin()
+        session.begin()
         answer: dict[str, Any] | polls.Waiter
         try:
             if action in polls.TABLES:
                 answer = self._poll(action, request, poll_id)
             else:
-                answer = _ACTIONS[action](book, request)
-            book.finish()
+                answer = _ACTIONS[action](session, request)
+            session.finish()
         except base.Lost:
-            book.forget()
+            session.forget()
             raise
         except UnicodeEncodeError as error:
-            book.drop()
+            session.drop()
             words = f"a value holds a character that UTF-8 cannot encode: {error.object[error.start : error.end]!r}"
             raise errors.protocol("SerializationException", words) from error
         except BaseException:
-            book.drop()
+            session.drop()
             raise
         if not hold:
             self.settle()
@@ -140,51 +138,51 @@ class Service:
         return answer
 
     def _poll(self, action: str, request: Mapping[str, Any], poll_id: str | None) -> dict[str, Any] | polls.Waiter:
-        book = self.ledger
-        book.domain(request["domain"])
+        session = self.session
+        session.domain(request["domain"])
         if request.get("nextPageToken"):
-            position = tokens.page(book, action, request)
+            position = tokens.page(session, action, request)
             assert position is not None
-            return decision_tasks.more(book, request, position)
+            return decision_tasks.more(session, request, position)
         place = (polls.TABLES[action], f"{request['domain']}/{request['taskList']['name']}")
-        limit = book.limit.pollers
-        if limit is not None and book.polls.count(place) >= limit:
+        limit = session.limit.pollers
+        if limit is not None and session.polls.count(place) >= limit:
             raise errors.modelled("LimitExceededFault", f"{limit} pollers wait on {place[1]}, which is the limit")
         waiter = polls.Waiter(place, request, poll_id)
-        book.polls.add(waiter)
-        book.ready[place] = None
+        session.polls.add(waiter)
+        session.ready[place] = None
         return waiter
 
     # -- the group of calls that one commit makes durable
 
     def settle(self, woken: list[polls.Waiter] | None = None) -> None:
         """Hand waiting tasks to pollers, first come, first served; ``woken`` gets the pollers that got one."""
-        book = self.ledger
+        session = self.session
         try:
-            while book.ready:
-                place = next(iter(book.ready))
-                del book.ready[place]
-                waiting = book.polls.count(place)
+            while session.ready:
+                place = next(iter(session.ready))
+                del session.ready[place]
+                waiting = session.polls.count(place)
                 if not waiting:
                     continue
                 wanted = min(waiting, _AT_ONCE)
-                keys = book.store.heads(*place, wanted)
+                keys = session.store.heads(*place, wanted)
                 moved = False
                 for key in keys:
-                    waiter = book.polls.first(place)
+                    waiter = session.polls.first(place)
                     if waiter is None:
                         break
-                    answer = _HAND_OUT[place[0]](book, key, waiter.request)
-                    moved = moved or answer is not None or bool(book.dirty)
+                    answer = _HAND_OUT[place[0]](session, key, waiter.request)
+                    moved = moved or answer is not None or bool(session.dirty)
                     if answer is None:
                         continue
                     waiter.answer = answer
-                    book.polls.remove(waiter)
+                    session.polls.remove(waiter)
                     if woken is not None:
                         woken.append(waiter)
-                book.finish()
-                if moved and len(keys) == wanted and book.polls.count(place):
-                    book.ready[place] = None
+                session.finish()
+                if moved and len(keys) == wanted and session.polls.count(place):
+                    session.ready[place] = None
         except BaseException:
             self.undo()
             raise
@@ -194,7 +192,7 @@ class Service:
         try:
             self.store.commit()
         except base.Lost:
-            self.ledger.forget()
+            self.session.forget()
             raise
         if flush and self.store.unflushed:
             self.store.flush()
@@ -203,13 +201,13 @@ class Service:
     def undo(self) -> None:
         """Forget everything since the last commit, in the store and in memory."""
         self.store.rollback()
-        self.ledger.forget()
+        self.session.forget()
 
     # -- polls
 
     def revoke(self, poll_id: str) -> bool:
         """End an open long poll: its waiter has the empty answer. False when it is not open any more."""
-        waiter = self.ledger.polls.named(poll_id)
+        waiter = self.session.polls.named(poll_id)
         if waiter is None:
             return False
         waiter.answer = waiter.empty()
@@ -217,32 +215,32 @@ class Service:
 
     def withdraw(self, waiter: polls.Waiter) -> bool:
         """Let go of a poll whose client is gone or whose time is over; False when it was woken before."""
-        return self.ledger.polls.remove(waiter)
+        return self.session.polls.remove(waiter)
 
     @property
     def open_polls(self) -> int:
-        return self.ledger.polls.open
+        return self.session.polls.open
 
     # -- time
 
     def next_deadline(self) -> float | None:
         """The moment (epoch seconds) at which something is due next."""
-        self.ledger.soonest = self.store.next_due()
-        return self.ledger.soonest
+        self.session.soonest = self.store.next_due()
+        return self.session.soonest
 
     @property
     def soonest(self) -> float | None:
         """Nothing is due before this moment; cheaper than ``next_deadline``, and perhaps too early."""
-        return self.ledger.soonest
+        return self.session.soonest
 
     def fire_due(self, *, hold: bool = False) -> bool:
         """Fire what is due, the oldest first, and clean up from time to time; return whether anything was due."""
-        book = self.ledger
-        book.begin()
+        session = self.session
+        session.begin()
         try:
             if self.clock.monotonic() - self._cleaned >= _CLEAN_EVERY:
                 self.clean()
-            if book.soonest is None or book.soonest > book.now:
+            if session.soonest is None or session.soonest > session.now:
                 return False
             fired = self._fire()
         except BaseException:
@@ -255,44 +253,46 @@ class Service:
         return fired
 
     def _fire(self) -> bool:
-        book, mask = self.ledger, (1 << base.EVENT_BITS) - 1
-        rows = [(due, key, 0) for due, key in book.store.due("states", book.now, _AT_ONCE)]
-        rows += [(due, key >> base.EVENT_BITS, key & mask) for due, key in book.store.due("items", book.now, _AT_ONCE)]
+        session, mask = self.session, (1 << base.EVENT_BITS) - 1
+        rows = [(due, key, 0) for due, key in session.store.due("states", session.now, _AT_ONCE)]
+        rows += [
+            (due, key >> base.EVENT_BITS, key & mask) for due, key in session.store.due("items", session.now, _AT_ONCE)
+        ]
         fired = False
         for _, key, event_id in sorted(rows)[:_AT_ONCE]:
-            run = book.by_key(key)
+            run = session.by_key(key)
             if run is None:
                 continue
             if event_id:
                 item = run.items.get(event_id)
-                if type(item) is states.Timer and item.due <= book.now:
+                if type(item) is states.Timer and item.due <= session.now:
                     timers.fire(run, item)
-                elif type(item) is states.Activity and (due := item.due) is not None and due <= book.now:
+                elif type(item) is states.Activity and (due := item.due) is not None and due <= session.now:
                     activity_tasks.time_out(run, item)
                 else:
                     continue
-            elif run.state.expires <= book.now:
-                closing.time_out(book, run)
-            elif run.state.decision_due is not None and run.state.decision_due <= book.now:
+            elif run.state.expires <= session.now:
+                closing.time_out(session, run)
+            elif run.state.decision_due is not None and run.state.decision_due <= session.now:
                 decision_tasks.time_out(run)
             else:
                 continue
             fired = True
-            book.finish()
+            session.finish()
         return fired
 
     def clean(self) -> bool:
         """Forget a part of what is older than its domain's retention; return whether more is left to forget."""
         self._cleaned = self.clock.monotonic()
-        self.ledger.begin()
-        more = retention.clean(self.ledger)
+        self.session.begin()
+        more = retention.clean(self.session)
         if more:
             self._cleaned -= _CLEAN_EVERY
         return more
 
     def has_open(self) -> bool:
         """Whether an execution is open in any domain."""
-        return any(self.ledger.count_open(name) for name in self.ledger.domains)
+        return any(self.session.count_open(name) for name in self.session.domains)
 
     def close(self, *, clean: bool = True) -> None:
         """Commit what is written and close the store; ``clean``: it need not be checked when it is opened again."""

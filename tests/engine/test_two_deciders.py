@@ -12,7 +12,7 @@ from simpleflow import Workflow, engine, futures, utils
 from simpleflow.client import starting
 from simpleflow.core import clock
 from simpleflow.runtime import decider, needs, stores
-from simpleflow.server import local
+from simpleflow.server import inprocess
 
 from .driver import act
 
@@ -60,8 +60,8 @@ class Place:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.clock = clock.VirtualClock()
-        self.service = local.open_memory(clock=self.clock, domain=DOMAIN)
-        self.transport = local.transport(self.service)
+        self.service = inprocess.open_memory(clock=self.clock, domain=DOMAIN)
+        self.transport = inprocess.transport(self.service)
         self.deciders: list[tuple[decider.Decider, Watched]] = []
         self.finished: list[Watched] = []
         for _ in range(2):

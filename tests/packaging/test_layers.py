@@ -38,9 +38,14 @@ ALLOWED: dict[str, set[str]] = {
     "ami": set(),
 }
 #: may import anything; nobody but a root imports cli
-ROOTS = {"cli", "local", "testing", "client.connect", "server.local", "runtime.standalone", "__main__"}
+ROOTS = {"cli", "local", "testing", "client.connect", "server.inprocess", "runtime.standalone", "__main__"}
 #: importable by every room
 COMMON = {"_version"}
+
+#: rooms inside a room, the lower ones first: a file imports from those before its own only
+STOREYS: dict[str, tuple[set[str], ...]] = {
+    "server": ({"requests", "store"}, {"state"}, {"machine"}, {"service"}, {"http"}, {"process"}, {"inprocess"}),
+}
 
 #: third-party packages that are confined to named files or folders (prefixes below simpleflow/)
 CONFINED: dict[str, tuple[str, ...]] = {
@@ -109,6 +114,23 @@ def test_imports_point_the_right_way(path: Path) -> None:
         elif room == "engine" and top in ENGINE_NEVER:
             wrong.append(f"{path.relative_to(ROOT)}:{line} imports {top}: the engine is a function of its input")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("house", STOREYS)
+def test_rooms_inside_a_room_import_lower_ones_only(house: str) -> None:
+    storey = {name: number for number, names in enumerate(STOREYS[house]) for name in names}
+    wrong = []
+    for path in FILES:
+        own = module_name(path).split(".")
+        if own[0] != house or len(own) == 1:
+            continue
+        for line, imported in imports(path):
+            target = resolve(imported).split(".") if imported.startswith(f"simpleflow.{house}.") else []
+            if len(target) < 2 or target[1] == own[1]:
+                continue
+            if storey[target[1]] >= storey[own[1]]:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {'.'.join(target)}, which is not below it")
+    assert not wrong, "\n".join([*wrong, "Hand the value in as an argument or a field, or move the file."])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -22,7 +22,6 @@ WIDE_FOLDERS: dict[str, str] = {
     "core": "one file a kind of value; each is a leaf that every room may import",
     "engine": "to be divided into history, program and tasks",
     "runtime": "one file a noun; the halves (decider, worker) share most of them",
-    "server": "to be divided into requests, state, machine, http and process",
 }
 #: Classes of more than MAX_ATTRIBUTES attributes, each with its number today, which may only shrink.
 WIDE_CLASSES: dict[str, int] = {}

@@ -9,18 +9,18 @@ import os
 import signal
 import sys
 
-from simpleflow.server import control, options, running
+from simpleflow.server.process import commands, options, serve
 
 
 def main() -> None:
     """Fork a server per line, until stdin ends."""
-    assert running.Running
+    assert serve.Running
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            control.start(options.Options(port=0, database=line.strip()), say=lambda text: print(text, flush=True))
+            commands.start(options.Options(port=0, database=line.strip()), say=lambda text: print(text, flush=True))
             os._exit(0)
         print("pid", pid, flush=True)
 

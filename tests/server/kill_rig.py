@@ -114,7 +114,7 @@ class Client:
             self._connection = None
 
 
-class Ledger:
+class Acknowledged:
     """What clients tried, and what of it was acknowledged."""
 
     def __init__(self) -> None:
@@ -139,9 +139,9 @@ class Ledger:
 class Load:
     """Threads that start, decide, work and signal until they are told to stop."""
 
-    def __init__(self, server: Server, ledger: Ledger, seed: int, *, begin: bool = True) -> None:
+    def __init__(self, server: Server, acknowledged: Acknowledged, seed: int, *, begin: bool = True) -> None:
         self._server = server
-        self._ledger = ledger
+        self._ledger = acknowledged
         self._random = random.Random(seed)
         self._stop = threading.Event()
         self.failures: list[BaseException] = []

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import clock as clocks
-from simpleflow.server import local, polls, service
+from simpleflow.server import inprocess, service
+from simpleflow.server.state import polls
 
 Event = dict[str, Any]
 
@@ -41,7 +42,7 @@ class Replayed:
     def __init__(self, events: list[Event], workflow_id: str) -> None:
         self._events = events
         self.clock = clocks.VirtualClock(events[0]["eventTimestamp"])
-        self.service = local.open_memory(self.clock, "TestDomain")
+        self.service = inprocess.open_memory(self.clock, "TestDomain")
         self.workflow_id = workflow_id
         self.run_id = ""
         #: DecisionTaskStarted or ActivityTaskScheduled -> its task token
@@ -135,4 +136,4 @@ class Replayed:
 
 def opened() -> service.Service:
     """Return an empty service with the recorded domain."""
-    return local.open_memory(clocks.VirtualClock(), "TestDomain")
+    return inprocess.open_memory(clocks.VirtualClock(), "TestDomain")

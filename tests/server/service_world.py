@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import clock as clocks
-from simpleflow.server import errors, polls, service
+from simpleflow.server import service
+from simpleflow.server.requests import errors
+from simpleflow.server.state import polls
 from simpleflow.server.store import Store, memory
 
 DOMAIN = "default"

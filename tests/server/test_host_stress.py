@@ -15,7 +15,9 @@ import pytest
 from service_world import DOMAIN, World, decision
 
 from simpleflow.core import clock as clocks
-from simpleflow.server import errors, host, service
+from simpleflow.server import service
+from simpleflow.server.process import host
+from simpleflow.server.requests import errors
 from simpleflow.server.store import sqlite, upkeep
 
 #: seconds within which every call has to be answered: polls are held for half a second

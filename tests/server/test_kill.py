@@ -56,10 +56,10 @@ def listed(client: kill_rig.Client, which: str) -> list[dict[str, Any]]:
 class Auditor:
     """Reads histories, and holds them against what clients were told."""
 
-    def __init__(self, client: kill_rig.Client, ledger: kill_rig.Ledger) -> None:
+    def __init__(self, client: kill_rig.Client, acknowledged: kill_rig.Acknowledged) -> None:
         self._client = client
-        self._ledger = ledger
-        self._ids = {run_id: workflow_id for workflow_id, run_id in ledger.runs.items()}
+        self._ledger = acknowledged
+        self._ids = {run_id: workflow_id for workflow_id, run_id in acknowledged.runs.items()}
 
     def _names(self, run_id: str) -> str:
         if run_id not in self._ids:
@@ -105,22 +105,22 @@ class Auditor:
 
 
 def _loop(server: kill_rig.Server, rounds: int) -> None:
-    ledger, chance = kill_rig.Ledger(), random.Random(7)
+    acknowledged, chance = kill_rig.Acknowledged(), random.Random(7)
     server.start()
     client = kill_rig.Client(server)
     _register(client)
     for number in range(rounds):
-        load = kill_rig.Load(server, ledger, number)
+        load = kill_rig.Load(server, acknowledged, number)
         time.sleep(chance.choice([chance.uniform(0.0, 0.05), chance.uniform(0.05, 0.25)]))
         server.kill()
         load.stop()
         client.close()
         server.start()
-        auditor = Auditor(client, ledger)
-        for run_id in sorted(ledger.touched):
+        auditor = Auditor(client, acknowledged)
+        for run_id in sorted(acknowledged.touched):
             auditor.settled(run_id)
-        ledger.touched.clear()
-    load = kill_rig.Load(server, ledger, rounds, begin=False)
+        acknowledged.touched.clear()
+    load = kill_rig.Load(server, acknowledged, rounds, begin=False)
     limit = time.monotonic() + _PATIENCE
     while client.call("CountOpenWorkflowExecutions", **EVERY)["count"]:
         assert time.monotonic() < limit, "executions that never end"
@@ -134,9 +134,9 @@ def _loop(server: kill_rig.Server, rounds: int) -> None:
     ids = Counter(info["execution"]["workflowId"] for info in infos)
     assert all(count == 1 for count in ids.values()), "an execution was doubled"
     runs = {info["execution"]["workflowId"]: info["execution"]["runId"] for info in infos}
-    assert ledger.runs.items() <= runs.items(), "an acknowledged start was lost"
-    assert len(ledger.runs) > rounds
-    auditor = Auditor(client, ledger)
+    assert acknowledged.runs.items() <= runs.items(), "an acknowledged start was lost"
+    assert len(acknowledged.runs) > rounds
+    auditor = Auditor(client, acknowledged)
     for run_id in runs.values():
         assert auditor.read(run_id).closed
     client.close()

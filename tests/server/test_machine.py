@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import limits
-from simpleflow.server import errors, polls, service
+from simpleflow.server import service
+from simpleflow.server.requests import errors
+from simpleflow.server.state import polls
 from simpleflow.server.store import memory, sqlite, upkeep
 
 _DOMAIN = "machine"

@@ -197,7 +197,7 @@ def test_continue_as_new() -> None:
     assert world.status(first) == "CONTINUED_AS_NEW"
     started = world.attributes(second, "WorkflowExecutionStarted")
     assert (started["continuedExecutionRunId"], started["input"]) == (first["runId"], "2")
-    assert world.service.ledger.count_open(DOMAIN) == 1
+    assert world.service.session.count_open(DOMAIN) == 1
     world.decide(COMPLETE)
     assert world.status(second) == "COMPLETED"
 

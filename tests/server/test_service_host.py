@@ -14,7 +14,9 @@ import pytest
 from service_world import DOMAIN, World
 
 from simpleflow.core import clock as clocks
-from simpleflow.server import errors, host, service
+from simpleflow.server import service
+from simpleflow.server.process import host
+from simpleflow.server.requests import errors
 from simpleflow.server.store import memory, sqlite
 
 Story = Callable[[host.Host], Awaitable[None]]

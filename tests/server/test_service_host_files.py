@@ -13,7 +13,9 @@ from service_world import DOMAIN, World
 from test_service_host import poll, start, turns
 
 from simpleflow.core import clock as clocks
-from simpleflow.server import errors, host, service
+from simpleflow.server import service
+from simpleflow.server.process import host
+from simpleflow.server.requests import errors
 from simpleflow.server.store import sqlite
 
 Story = Callable[[host.Host], Awaitable[None]]

@@ -253,7 +253,7 @@ def test_waiting_tasks_are_counted() -> None:
 
 def test_open_executions_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    monkeypatch.setattr(world.service.ledger.limit, "open_executions", 2)
+    monkeypatch.setattr(world.service.session.limit, "open_executions", 2)
     world.start("one")
     world.start("two")
     request = {"domain": DOMAIN, "workflowId": "three", "workflowType": WORKFLOW}
@@ -309,7 +309,7 @@ def test_what_is_not_kept_any_more_is_not_seen_even_before_it_is_deleted() -> No
 
 
 def test_retention_works_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    from simpleflow.server import retention
+    from simpleflow.server.machine import retention
 
     monkeypatch.setattr(retention, "_EVENTS", 10)
     world = World()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from service_world import DOMAIN, World
 
-from simpleflow.server import errors, polls
+from simpleflow.server.requests import errors
+from simpleflow.server.state import polls
 
 
 def wait(

@@ -137,7 +137,7 @@ def test_a_failed_commit_undoes_the_group_and_what_memory_had_of_it(
     assert world.refused("DescribeDomain", name="lost") == "UnknownResourceFault"
     lost = {"name": "lost", "version": "1"}
     assert world.refused("DescribeActivityType", domain=DOMAIN, activityType=lost) == "UnknownResourceFault"
-    assert world.service.ledger.count_open(DOMAIN) == 1
+    assert world.service.session.count_open(DOMAIN) == 1
     world.start("lost")
     world.decide(COMPLETE)
     assert world.status(run) == "COMPLETED"
@@ -272,10 +272,10 @@ def test_check_names_what_contradicts(tmp_path: Path) -> None:
 
 
 def test_memory_holds_few_executions_and_reads_the_others_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from simpleflow.server import ledger
+    from simpleflow.server.state import session as sessions
 
-    monkeypatch.setattr(ledger, "CACHED", 6)
-    monkeypatch.setattr(ledger, "CACHED_ITEMS", 5)
+    monkeypatch.setattr(sessions, "CACHED", 6)
+    monkeypatch.setattr(sessions, "CACHED_ITEMS", 5)
     world = World()
     runs = [world.start(str(n)) for n in range(10)]
     for _ in range(10):
@@ -288,7 +288,7 @@ def test_memory_holds_few_executions_and_reads_the_others_again(monkeypatch: pyt
         world.decide(COMPLETE)
     assert {world.status(run) for run in runs} == {"COMPLETED"}
     assert len({tuple(world.kinds(run)) for run in runs}) == 1
-    assert world.service.ledger.items_held == 0
+    assert world.service.session.items_held == 0
 
 
 def test_a_call_that_breaks_in_the_middle_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def test_a_call_that_breaks_in_the_middle_leaves_nothing(monkeypatch: pytest.Mon
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr("simpleflow.server.decision_tasks.settled", broken)
+        patch.setattr("simpleflow.server.machine.decision_tasks.settled", broken)
         with pytest.raises(RuntimeError):
             world.decide(world.schedule())
     assert world.events(run)[:2] == before

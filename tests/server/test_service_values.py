@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from service_world import DOMAIN, World, decision
 
-from simpleflow.server import blobs
+from simpleflow.server.process import blobs
 from simpleflow.server.store import sqlite, upkeep
 
 ALL = {"oldestDate": 0}

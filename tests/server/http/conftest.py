@@ -9,7 +9,7 @@ import home_rig
 import pytest
 import skin_rig
 
-from simpleflow.server import auth, faults
+from simpleflow.server.requests import auth, faults
 
 
 @pytest.fixture

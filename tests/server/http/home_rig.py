@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import skin_rig
 
-from simpleflow.server import places
+from simpleflow.server.process import places
 
 
 class Home:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import uvloop
 
-from simpleflow.server import auth, faults, http, http_server, validation
+from simpleflow.server.http import app, listener
+from simpleflow.server.requests import auth, faults, validation
 
 
 class Host:
@@ -66,10 +67,10 @@ class Served:
 
     def __init__(self, folder: Path, keys: auth.Keys | None, provoked: faults.Faults | None) -> None:
         self.host = Host()
-        self.app = http.App(self.host, keys=keys, provoked=provoked, status=lambda: {"pid": 1})
-        self.server = http_server.Server(self.app, look=lambda: False)
+        self.app = app.App(self.host, keys=keys, provoked=provoked, status=lambda: {"pid": 1})
+        self.server = listener.Server(self.app, look=lambda: False)
         self.path = folder / "s"
-        self.sockets = [http_server.unix_socket(self.path), http_server.tcp_socket("127.0.0.1", 0)]
+        self.sockets = [listener.unix_socket(self.path), listener.tcp_socket("127.0.0.1", 0)]
         self.port: int = self.sockets[1].getsockname()[1]
         self.ready = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), daemon=True)

@@ -9,7 +9,8 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
-from simpleflow.server import buckets, errors, faults, validation
+from simpleflow.server.requests import errors, faults, validation
+from simpleflow.server.state import buckets
 
 
 def test_every_action_has_a_bucket() -> None:

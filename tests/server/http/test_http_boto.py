@@ -14,7 +14,7 @@ import pytest
 import skin_rig
 from test_validation import request
 
-from simpleflow.server import errors, faults, validation
+from simpleflow.server.requests import errors, faults, validation
 
 
 def client(served: skin_rig.Served, attempts: int = 1) -> Any:

@@ -12,7 +12,8 @@ import pytest
 import skin_rig
 
 from simpleflow.core import limits
-from simpleflow.server import errors, faults, http_connection
+from simpleflow.server.http import connection
+from simpleflow.server.requests import errors, faults
 
 COUNT = "SimpleWorkflowService.CountPendingActivityTasks"
 POLL = "SimpleWorkflowService.PollForActivityTask"
@@ -134,7 +135,7 @@ def test_what_holds_chunks_together_is_limited_too(served: skin_rig.Served, unit
     with served.connect() as made:
         made.sendall(top + (b"0\r\n" if unit.startswith(b"X") else b""))
         with pytest.raises(OSError):  # it is closed long before
-            made.sendall(unit * (20 * http_connection.MESSAGE_BYTES // len(unit)))
+            made.sendall(unit * (20 * connection.MESSAGE_BYTES // len(unit)))
     assert served.host.calls == []
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import skin_rig
 
-from simpleflow.server import http_connection
+from simpleflow.server.http import connection
 
 COUNT = "SimpleWorkflowService.CountPendingActivityTasks"
 POLL = "SimpleWorkflowService.PollForActivityTask"
@@ -134,7 +134,7 @@ def test_a_slow_request_is_ended_and_others_are_served_meanwhile(
     for number, each in enumerate(slow):
         each.sendall((skin_rig.head(COUNT, len(BODY)) + BODY)[: number * 7])
     assert served.post(COUNT, BODY)[0] == 200
-    monkeypatch.setattr(http_connection, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.5)
     answers = [skin_rig.receive(each) for each in slow]
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers), answers
     for each in slow:
@@ -143,7 +143,7 @@ def test_a_slow_request_is_ended_and_others_are_served_meanwhile(
 
 
 def test_an_open_poll_is_not_a_slow_request(served: skin_rig.Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.2)
     with served.connect() as made:
         made.sendall(skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: p\r\nConnection: close\r\n") + BODY)
         assert served.host.opened.wait(10)
@@ -153,7 +153,7 @@ def test_an_open_poll_is_not_a_slow_request(served: skin_rig.Served, monkeypatch
 
 
 def test_a_client_that_reads_nothing_is_dropped(served: skin_rig.Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "STUCK_SECONDS", 0.5)
     served.host.answers["CountPendingActivityTasks"] = {"count": 1, "padding": "x" * 900_000}
     made = served.connect()
     made.sendall((skin_rig.head(COUNT, len(BODY)) + BODY) * 20)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import skin_rig
 
-from simpleflow.server import control
+from simpleflow.server.process import commands
 
 pytestmark = pytest.mark.needs_processes
 
@@ -31,7 +31,7 @@ START = {
 
 def prepare(home: home_rig.Home, *words: str) -> dict[str, Any]:
     home.foreground(*words)
-    status = control.status()
+    status = commands.status()
     assert status is not None
     return status
 
@@ -137,7 +137,7 @@ def poll(home: home_rig.Home, action: str = "PollForDecisionTask") -> socket.soc
 def until_polls(number: int) -> None:
     limit = time.monotonic() + 120
     while True:
-        status = control.status()
+        status = commands.status()
         assert status is not None
         if status["open_polls"] == number:
             return
@@ -173,7 +173,7 @@ def test_a_thousand_polls_cost_next_to_nothing(home: home_rig.Home) -> None:
     beyond = poll(home, "PollForActivityTask")
     assert b"LimitExceededFault" in skin_rig.receive(beyond)
     beyond.close()
-    assert control.stop()
+    assert commands.stop()
     answers = [skin_rig.parse(skin_rig.receive(each)) for each in made]
     for each in made:
         each.close()

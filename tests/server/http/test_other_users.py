@@ -14,7 +14,7 @@ import home_rig
 import pytest
 
 from simpleflow.core import errors as core_errors
-from simpleflow.server import control, options, running
+from simpleflow.server.process import commands, options, serve
 from simpleflow.swf import errors
 from simpleflow.swf.transport import http, owner
 
@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be another 
 
 
 def url(home: home_rig.Home) -> str:
-    status = control.status()
+    status = commands.status()
     assert status is not None
     return str(status["url"])
 
@@ -69,11 +69,11 @@ def test_a_token_outlives_the_server_that_is_killed(home: home_rig.Home) -> None
     ours.call("RegisterDomain", DOMAIN)
     home.running[-1].kill()
     home.running[-1].wait()
-    control.ensure()
+    commands.ensure()
     assert url(home) == where
     ours.call("DescribeDomain", {"name": "d"})  # neither refused nor forgotten
     ours.close()
-    assert control.stop()
+    assert commands.stop()
 
 
 def test_the_token_goes_to_our_own_port_only(home: home_rig.Home) -> None:
@@ -94,10 +94,10 @@ def test_the_default_port_says_what_it_means(home: home_rig.Home) -> None:
     done = home.run("start", "--detach", "--port", "0", "--db", ":memory:")
     assert "Every user of this machine may run code as you" in done.stdout
     assert "export AWS_ACCESS_KEY_ID=any" in done.stdout
-    assert control.stop()
+    assert commands.stop()
     done = home.run("start", "--detach", "--port", "0", "--db", ":memory:", "--token")
     assert "run code as you" not in done.stdout
-    assert control.stop()
+    assert commands.stop()
 
 
 def test_a_token_needs_a_port_without_credentials(home: home_rig.Home, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_token_needs_a_port_without_credentials(home: home_rig.Home, tmp_path:
         done = home.run("start", "--token", *words)
         assert (done.returncode, done.stdout) == (64, "")
     with pytest.raises(core_errors.UsageError, match="--token"):
-        running.Running(options.Options(token=True), home.places)
+        serve.Running(options.Options(token=True), home.places)
 
 
 @as_root
@@ -124,7 +124,7 @@ def test_a_folder_of_another_user_is_not_used(
     monkeypatch.delenv("SIMPLEFLOW_RUNTIME_DIR" if variable.startswith("XDG") else variable)
     monkeypatch.setenv(variable, str(theirs))
     with pytest.raises(core_errors.UsageError, match=f"belongs to another user .uid {OTHER}"):
-        control.ensure()
+        commands.ensure()
     assert list(folder.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_another_user_s_service_is_not_spoken_to(tmp_path: Path) -> None:
 @as_root
 def test_another_user_reads_writes_and_runs_nothing(home: home_rig.Home, tmp_path: Path) -> None:
     home.foreground("--port", "0", "--token")
-    status = control.status()
+    status = commands.status()
     assert status is not None
     home.call("RegisterDomain", **DOMAIN)
     own = [home.places.runtime, home.places.data, home.places.socket, home.places.token, Path(status["database"])]

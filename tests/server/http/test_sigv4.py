@@ -19,7 +19,7 @@ import skin_rig
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
-from simpleflow.server import auth, errors
+from simpleflow.server.requests import auth, errors
 
 FILE = """\
 [alice]

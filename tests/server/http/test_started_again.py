@@ -14,7 +14,7 @@ import home_rig
 import pytest
 
 from simpleflow.core import errors as core_errors
-from simpleflow.server import control, locks, options, places
+from simpleflow.server.process import commands, locks, options, places
 
 pytestmark = pytest.mark.needs_processes
 
@@ -27,39 +27,39 @@ def kill(made: subprocess.Popen[str]) -> None:
 def test_the_first_command_starts_a_killed_server_as_it_was(home: home_rig.Home) -> None:
     database = home.folder / "my own.db"
     kill(home.foreground("--db", str(database), "--port", "0", "--limits", "none", "--synchronous", "normal"))
-    before = options.recorded(home.places)
+    before = options.read(home.places)
     assert before is not None
-    control.ensure()
-    status = control.status()
+    commands.ensure()
+    status = commands.status()
     assert status is not None
     assert (status["database"], status["url"]) == (str(database), f"http://127.0.0.1:{before.port}")
     assert (status["limits"], status["synchronous"], status["idle_stop"]) == ("none", "normal", None)
     os.kill(status["pid"], signal.SIGKILL)  # and again
-    control.ensure()
-    status = control.status()
+    commands.ensure()
+    status = commands.status()
     assert status is not None
     assert status["database"] == str(database)
-    assert control.stop()
-    assert options.recorded(home.places) is None, "an orderly end leaves nothing"
-    control.ensure()
-    status = control.status()
+    assert commands.stop()
+    assert options.read(home.places) is None, "an orderly end leaves nothing"
+    commands.ensure()
+    status = commands.status()
     assert status is not None
     assert status["database"] == str(home.places.data / "swf.db")
-    assert control.stop()
+    assert commands.stop()
 
 
 def test_its_owner_takes_over_from_the_server_that_a_command_started(home: home_rig.Home) -> None:
     words = ("--db", str(home.folder / "mine.db"))
     kill(home.foreground(*words, "--port", "0"))
-    before = options.recorded(home.places)
+    before = options.read(home.places)
     assert before is not None
-    control.ensure()
-    first = control.status()
+    commands.ensure()
+    first = commands.status()
     assert first is not None
     refused = home.run("start", "--db", str(home.folder / "other.db"))
     assert (refused.returncode, refused.stdout) == (1, ""), "another database is no reason to end it"
     owner = home.foreground(*words, "--port", str(before.port))
-    status = control.status()
+    status = commands.status()
     assert status is not None
     assert status["pid"] == owner.pid
     assert (status["database"], status["url"]) == (first["database"], first["url"])
@@ -75,13 +75,13 @@ def test_a_killed_server_is_started_by_hand(home: home_rig.Home) -> None:
     assert refused.returncode == 64
     assert f"simpleflow server start --db {database}" in refused.stderr
     home.foreground()
-    status = control.status()
+    status = commands.status()
     assert status is not None
     assert status["database"] == str(database)
     kill(home.running[-1])
     other = home.folder / "other.db"
     home.foreground("--db", str(other))  # a person may decide so
-    status = control.status()
+    status = commands.status()
     assert status is not None
     assert status["database"] == str(other)
 
@@ -98,10 +98,10 @@ def test_commands_about_the_database_mean_the_server_s_own(home: home_rig.Home) 
     done = home.run("restore", str(copy))
     assert done.returncode == 0, done.stderr
     assert f"{database} is restored" in done.stdout
-    status = control.status()
+    status = commands.status()
     assert status is not None
     assert status["database"] == str(database)
-    assert control.stop()
+    assert commands.stop()
     assert not (home.places.data / "swf.db").exists()
 
 
@@ -109,24 +109,24 @@ def test_a_killed_server_whose_database_is_gone_is_not_replaced(home: home_rig.H
     database = home.folder / "mine.db"
     kill(home.foreground("--db", str(database)))
     database.unlink()
-    with pytest.raises(control.ServerError, match=re.escape(f"simpleflow server start --db {database}")):
-        control.ensure()
+    with pytest.raises(commands.ServerError, match=re.escape(f"simpleflow server start --db {database}")):
+        commands.ensure()
     assert not database.exists()
 
 
 def test_a_start_that_fails_keeps_what_was_recorded(home: home_rig.Home) -> None:
     kill(home.foreground("--db", str(home.folder / "mine.db"), "--port", "0"))
-    before = options.recorded(home.places)
+    before = options.read(home.places)
     (home.folder / "text").write_text("a text")
     assert home.run("start", "--db", str(home.folder / "text")).returncode == 1
-    assert options.recorded(home.places) == before
+    assert options.read(home.places) == before
 
 
 def test_a_record_that_cannot_be_read_is_named(home: home_rig.Home) -> None:
     home.places.own(make=True)
     home.places.started.write_text("{")
     with pytest.raises(core_errors.UsageError, match=re.escape(str(home.places.started))):
-        control.ensure()
+        commands.ensure()
 
 
 def test_the_words_of_options_are_a_line_to_type() -> None:
@@ -144,7 +144,7 @@ def test_what_is_printed_for_eval_is_comments_and_exports_whatever_the_path(home
     done = home.run("start", "--detach", "--port", "0", "--db", str(home.folder / "a\ntouch b;.db"))
     assert done.returncode == 0, done.stderr
     assert all(line.startswith(("#", "export ")) for line in done.stdout.splitlines())
-    assert control.stop()
+    assert commands.stop()
 
 
 def test_a_wait_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_a_wait_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_command_that_waits_says_it(home: home_rig.Home) -> None:
     home.places.own(make=True)
-    code = "from simpleflow.server import control; control.ensure()"
+    code = "from simpleflow.server.process import commands; commands.ensure()"
     with locks.held(home.places.starting):
         made = subprocess.Popen([sys.executable, "-c", code], env=home.environment, stderr=subprocess.PIPE, text=True)
         assert made.stderr is not None
@@ -181,7 +181,7 @@ def test_a_command_that_waits_says_it(home: home_rig.Home) -> None:
     assert f"waiting for process {os.getpid()} (" in line
     assert made.wait(60) == 0
     made.stderr.close()
-    assert control.stop()
+    assert commands.stop()
 
 
 def test_the_token_is_made_once_for_its_owner(tmp_path: Path) -> None:

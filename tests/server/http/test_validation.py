@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simpleflow.server import errors, model, quick, rules, validation
+from simpleflow.server.requests import errors, model, quick, rules, validation
 
 MODEL = model.load()
 ACTIONS = validation.actions()

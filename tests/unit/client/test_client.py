@@ -14,7 +14,7 @@ import pytest
 from simpleflow import settings, workflow
 from simpleflow.client import Client, Failed, connect, executions
 from simpleflow.core import errors, interceptors
-from simpleflow.server import local
+from simpleflow.server import inprocess
 from simpleflow.testing import environment
 
 
@@ -58,8 +58,8 @@ class Nightly(workflow.Workflow):
 
 @pytest.fixture
 def connection() -> Iterator[connect.Connection]:
-    service = local.open_memory(domain="d")
-    yield connect.Connection(transport=local.transport(service), domain="d", endpoint_url=None)
+    service = inprocess.open_memory(domain="d")
+    yield connect.Connection(transport=inprocess.transport(service), domain="d", endpoint_url=None)
     service.close()
 
 

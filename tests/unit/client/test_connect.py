@@ -10,7 +10,7 @@ import pytest
 
 from simpleflow.client import connect
 from simpleflow.core import errors, retries
-from simpleflow.server import control
+from simpleflow.server.process import commands
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import http
 
@@ -45,7 +45,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, Transport]:
 
     monkeypatch.setattr(http, "open_endpoint", open_endpoint)
     monkeypatch.setattr(http, "open_amazon", lambda: found.setdefault("aws", Transport()))
-    monkeypatch.setattr(control, "ensure", lambda: "unix:///run/swf.sock")
+    monkeypatch.setattr(commands, "ensure", lambda: "unix:///run/swf.sock")
     return found
 
 

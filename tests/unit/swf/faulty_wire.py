@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.server import errors as faults
-from simpleflow.server import local, service
+from simpleflow.server import inprocess, service
+from simpleflow.server.requests import errors as faults
 from simpleflow.swf import errors
 from simpleflow.swf.transport import http
 
@@ -102,7 +102,7 @@ def local_call(owned: service.Service) -> Callable[[str, Mapping[str, Any]], Ans
 
 def opened(domain: str = "d") -> tuple[http.Http, FaultyWire]:
     """Return a transport to a fresh service, and its wire."""
-    wire = FaultyWire(local.open_memory(domain=domain))
+    wire = FaultyWire(inprocess.open_memory(domain=domain))
     transport = http.Http(wire)
     transport.call("ListDomains", {"registrationStatus": "REGISTERED"})  # it knows now how the service answers
     return transport, wire

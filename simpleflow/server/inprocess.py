@@ -1,0 +1,42 @@
+"""The service in the caller's own process: nothing listens, nothing waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from simpleflow.core import clock as clocks
+from simpleflow.swf.transport import base as transports
+from simpleflow.swf.transport import inprocess
+
+from . import service
+from .state import polls, quotas
+from .store import memory
+
+
+def open_memory(
+    clock: clocks.Clock | None = None, domain: str = "default", *, limits: quotas.Kind = "data"
+) -> service.Service:
+    """Return a service in memory with this domain registered; on a virtual clock its run ids repeat from run to run."""
+    time = clock or clocks.RealClock()
+    names = domain if isinstance(time, clocks.VirtualClock) else None
+    opened = service.Service(memory.open_memory(), time, limits=limits, names=names)
+    opened.call("RegisterDomain", {"name": domain, "workflowExecutionRetentionPeriodInDays": "30"})
+    return opened
+
+
+def transport(owned: service.Service) -> transports.Transport:
+    """Return a transport whose calls the service carries out at once, with typed answers; a poll never waits."""
+    # a Transport is thread safe, a Service belongs to one thread at a time
+    lock = threading.RLock()
+
+    def call(action: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        with lock:
+            answer = owned.call(action, request)
+            if isinstance(answer, polls.Waiter):
+                owned.withdraw(answer)
+                return answer.empty()
+            return answer
+
+    return inprocess.InProcess(call)

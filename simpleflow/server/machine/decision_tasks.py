@@ -1,0 +1,133 @@
+"""The decision task of an execution: at most one started, and one more waiting behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simpleflow.server.state import execution
+from simpleflow.server.state import session as sessions
+from simpleflow.server.state import state as states
+
+from . import history, tokens
+
+
+def request(run: execution.Execution) -> None:
+    """Something happened that the decider has to see: schedule a decision task, unless one will show it anyway."""
+    if run.ended():
+        return
+    if run.deciding:
+        run.wants_decision = True
+        return
+    state = run.state
+    if state.started:
+        if not state.waiting:
+            task_list, timeout = _target(state)
+            state.waiting = _scheduled(run, task_list, timeout)
+            state.waiting_list, state.waiting_timeout = task_list, timeout
+    elif not state.scheduled:
+        task_list, timeout = _target(state)
+        _offer(run, _scheduled(run, task_list, timeout), task_list, timeout)
+
+
+def _target(state: states.State) -> tuple[str, str]:
+    if state.sticky is not None:
+        return state.sticky, state.sticky_timeout
+    return state.task_list, states.NONE
+
+
+def _scheduled(run: execution.Execution, task_list: str, timeout: str) -> int:
+    config = run.config
+    attributes: dict[str, Any] = {
+        "scheduleToStartTimeout": timeout,
+        "startToCloseTimeout": config.task_timeout,
+        "taskList": {"name": task_list},
+    }
+    if config.task_priority is not None:
+        attributes["taskPriority"] = config.task_priority
+    return run.append("DecisionTaskScheduled", attributes)
+
+
+def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: str) -> None:
+    """Let pollers have it."""
+    if run.ended():
+        return
+    state, changes = run.state, run.changes
+    state.scheduled, state.scheduled_list, state.scheduled_timeout = scheduled, task_list, timeout
+    state.decision_due = states.after(changes.now, timeout)
+    state.seq = changes.next_seq()
+    changes.ready["states", f"{run.config.domain}/{task_list}"] = None
+    run.touch()
+
+
+def settled(run: execution.Execution) -> None:
+    """The started task is done with: the one behind it, if any, comes up."""
+    state = run.state
+    state.scheduled = state.started = 0
+    state.decision_due = None
+    if state.waiting:
+        waiting, state.waiting = state.waiting, 0
+        _offer(run, waiting, state.waiting_list, state.waiting_timeout)
+    run.touch()
+
+
+def time_out(run: execution.Execution) -> None:
+    """The task was not started, or not completed, in time; a temporary task list is given up."""
+    state = run.state
+    run.append(
+        "DecisionTaskTimedOut",
+        {
+            "scheduledEventId": state.scheduled,
+            "startedEventId": state.started,
+            "timeoutType": "START_TO_CLOSE" if state.started else "SCHEDULE_TO_START",
+        },
+    )
+    if run.ended():
+        return
+    state.sticky = None
+    settled(run)
+    request(run)
+
+
+def hand_out(session: sessions.Session, key: int, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Start the waiting task of an execution for a poller; None when it has none any more."""
+    run = session.by_key(key)
+    if run is None or not run.state.scheduled or run.state.started:
+        return None
+    state = run.state
+    attributes: dict[str, Any] = {"scheduledEventId": state.scheduled}
+    if asked.get("identity"):
+        attributes["identity"] = asked["identity"]
+    started = run.append("DecisionTaskStarted", attributes)
+    if run.ended():
+        return None
+    state.started = started
+    state.decision_due = states.after(session.now, run.config.task_timeout)
+    session.finish()
+    answer: dict[str, Any] = {
+        "taskToken": tokens.of_task("d", run, started),
+        "startedEventId": started,
+        "previousStartedEventId": state.previous,
+        "workflowExecution": run.wire,
+        "workflowType": run.wire_type,
+    }
+    first = max(1, state.previous) if asked.get("startAtPreviousStartedEvent") else 1
+    history.fill(session, answer, "PollForDecisionTask", asked, key, first, started, [started, state.previous])
+    return answer
+
+
+def more(session: sessions.Session, asked: Mapping[str, Any], position: list[Any]) -> dict[str, Any]:
+    """Answer a poll that carries a page token: the next page of the same task, and no new task."""
+    key, first, last, started, previous, run_id, workflow_id = position
+    run = session.any_run(asked["domain"], workflow_id, run_id)
+    if run is None:
+        raise history.unknown(workflow_id, run_id)
+    answer: dict[str, Any] = {
+        "taskToken": tokens.of_task("d", run, started),
+        "startedEventId": started,
+        "previousStartedEventId": previous,
+        "workflowExecution": run.wire,
+        "workflowType": run.wire_type,
+    }
+    history.fill(session, answer, "PollForDecisionTask", asked, key, first, last, [started, previous])
+    return answer

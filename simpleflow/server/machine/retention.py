@@ -1,0 +1,23 @@
+"""Closed executions are forgotten when their domain's retention period is over."""
+
+from __future__ import annotations
+
+from simpleflow.server.state import session as sessions
+
+#: executions, and events of all of them, that one step forgets
+_EXECUTIONS = 50
+_EVENTS = 2_000
+
+
+def clean(session: sessions.Session) -> bool:
+    """Forget some; return whether there may be more. Steps are small because every call waits meanwhile."""
+    left, events = _EXECUTIONS, _EVENTS
+    for domain in session.domains.values():
+        for key in session.store.expired(domain.name, session.kept_since(domain.name), left + 1):
+            if not left:
+                return True
+            deleted = session.store.forget(key, events, session.now)
+            if deleted == events:
+                return True
+            left, events = left - 1, events - deleted
+    return False

@@ -1,0 +1,104 @@
+"""Task tokens and page tokens: fenced, so that an old or foreign one does no harm."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import limits
+from simpleflow.server.requests import errors
+from simpleflow.server.state import execution
+from simpleflow.server.state import session as sessions
+from simpleflow.server.store import base
+
+#: arguments that may differ from page to page
+_FREE = frozenset({"nextPageToken", "maximumPageSize"})
+
+
+def of_task(kind: str, run: execution.Execution, event_id: int) -> str:
+    """Make the token of a started task; kinds: d (by DecisionTaskStarted), a (by ActivityTaskScheduled).
+
+    The part of the run id fences it against other databases, and against guessing.
+    """
+    return f"{kind}.{run.key:x}.{event_id:x}.{run.config.run_id[2:14]}"
+
+
+def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Execution, int]:
+    """Return the execution and the event of a task token.
+
+    Raises UnknownResourceFault for a task whose execution is closed or unknown, ValidationException for what is no
+    token.
+    """
+    parts = token.split(".")
+    try:
+        key, event_id, salt = int(parts[1], 16), int(parts[2], 16), parts[3]
+    except (IndexError, ValueError):
+        raise errors.validation("Invalid token") from None
+    if len(parts) != 4 or parts[0] not in ("a", "d") or not 0 < key < base.KEYS:
+        raise errors.validation("Invalid token")
+    found = session.by_key(key) if parts[0] == kind else None
+    if found is None or found.config.run_id[2:14] != salt:
+        word = "activity" if kind == "a" else "decision"
+        raise errors.unknown_resource(f"Unknown {word} task: its execution is closed, or the token is of another kind")
+    return found, event_id
+
+
+def run_of(request: Mapping[str, Any]) -> str:
+    """What names the execution of a request's task token; empty without one."""
+    parts: list[str] = request.get("taskToken", "").split(".")
+    return parts[1] if len(parts) == 4 else ""
+
+
+class _Page(msgspec.Struct, array_like=True):
+    expires: float
+    #: digest of the request's other arguments
+    request: str
+    position: list[Any]
+
+
+def _digest(action: str, request: Mapping[str, Any]) -> str:
+    kept = {name: value for name, value in request.items() if name not in _FREE}
+    # identity belongs to the poller, who may change between two pages of one task
+    kept.pop("identity", None)
+    body = msgspec.json.encode([action, kept], order="deterministic")
+    return hashlib.blake2b(body, digest_size=9).hexdigest()
+
+
+def next_page(session: sessions.Session, action: str, request: Mapping[str, Any], position: list[Any]) -> str:
+    """Make the token of the page that begins behind a position; it lives 24 hours and fits this request only."""
+    expires = session.clock.now() + limits.PAGE_TOKEN_HOURS * 3600
+    body = msgspec.msgpack.encode(_Page(expires=expires, request=_digest(action, request), position=position))
+    return base64.urlsafe_b64encode(_sign(session, body) + body).decode()
+
+
+def page(session: sessions.Session, action: str, request: Mapping[str, Any]) -> list[Any] | None:
+    """Return the position of the request's page token, None without one.
+
+    Raises ValidationException for a token of another request, a foreign one, or one that has expired.
+    """
+    token = request.get("nextPageToken")
+    if not token:
+        return None
+    try:
+        whole = base64.urlsafe_b64decode(token.encode("ascii"))
+        signature, body = whole[:12], whole[12:]
+        if not hmac.compare_digest(signature, _sign(session, body)):
+            raise errors.validation("Invalid token")
+        found = msgspec.msgpack.decode(body, type=_Page)
+    except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError):
+        raise errors.validation("Invalid token") from None
+    if found.request != _digest(action, request):
+        raise errors.validation("Invalid token: it belongs to a call with other arguments")
+    if found.expires < session.clock.now():
+        raise errors.validation("Specified token has exceeded its maximum lifetime")
+    return found.position
+
+
+def _sign(session: sessions.Session, body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=12, key=session.store.secret).digest()

@@ -1,0 +1,103 @@
+"""What a service does by itself on a loop: deadlines when they are due, and the clean-up after retention."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from simpleflow.server import service
+
+from . import blobs
+
+_LOG = logging.getLogger(__name__)
+#: seconds between two steps of a clean-up, and between two looks for one
+_CLEAN_STEP: Final = 0.05
+_CLEAN_EVERY: Final = 60.0
+#: seconds until deadlines that could not be stored are tried again
+_RETRY: Final = 1.0
+#: seconds within which a wall clock that was set is noticed
+_LOOK: Final = 60.0
+
+
+class Clockwork:
+    """Timers of one service. ``wrote`` is called when something waits for a commit, ``lost`` when the store failed."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        owned: service.Service,
+        *,
+        wrote: Callable[[], None],
+        lost: Callable[[Exception], object],
+        values: blobs.Blobs | None = None,
+    ) -> None:
+        self._loop = loop
+        self._service = owned
+        self._wrote = wrote
+        self._lost = lost
+        self._values = values
+        self._alarm: asyncio.TimerHandle | None = None
+        #: the deadline that the alarm is for
+        self._alarm_at: float | None = None
+        #: the alarm is for what the store refused
+        self._again = False
+        self._cleaner = loop.call_later(_CLEAN_STEP, self._clean)
+        self.arm()
+
+    def stop(self) -> None:
+        """Fire and clean no more."""
+        self._cleaner.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def arm(self) -> None:
+        """Look again when the next deadline is."""
+        due = self._service.soonest
+        if self._again:
+            return
+        if due == self._alarm_at and (self._alarm is None) == (due is None):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = due
+        if due is not None:
+            wait = min(max(due - self._service.clock.now(), 0.0), _LOOK)
+            self._alarm = self._loop.call_later(wait, self._fire)
+
+    def put_off(self) -> None:
+        """The store failed: what is due already is tried again in a while, not at once and for ever."""
+        if self._again:
+            return
+        self._again = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(_RETRY, self._fire)
+
+    def _fire(self) -> None:
+        self._alarm = self._alarm_at = None
+        self._again = False
+        try:
+            self._service.fire_due(hold=True)
+        except Exception as error:
+            _LOG.exception("Deadlines could not be fired; they will be tried again")
+            self._lost(error)
+            return
+        if self._service.store.dirty:
+            self._wrote()
+        self.arm()
+
+    def _clean(self) -> None:
+        more = False
+        try:
+            more = self._service.clean()
+            if self._values is not None and not self._service.store.dirty:
+                more |= self._values.clean(self._service.store, self._service.clock.now())
+        except Exception as error:
+            _LOG.exception("Old executions could not be forgotten; it will be tried again")
+            self._lost(error)
+        if self._service.store.dirty:
+            self._wrote()
+        self._cleaner = self._loop.call_later(_CLEAN_STEP if more else _CLEAN_EVERY, self._clean)

@@ -1,0 +1,419 @@
+"""The service on an asyncio loop: concurrent calls share a commit, and no answer leaves before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from simpleflow.core import limits
+from simpleflow.server import service
+from simpleflow.server.requests import errors
+from simpleflow.server.state import polls
+from simpleflow.server.store import base, files, sqlite, upkeep
+
+from . import blobs, clockwork, disk
+
+#: a future and what it will be given
+_Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
+_LOG = logging.getLogger(__name__)
+#: seconds until what the store refused is tried again
+_RETRY: Final = 1.0
+#: seconds between two looks whether the files are still in their place
+_LOOK: Final = 1.0
+#: how the names of actions begin that change nothing
+_READS: Final = ("Count", "Describe", "Get", "List")
+#: calls of one commit, but for those that come in one turn of the loop
+_MOST: Final = 64
+
+
+class Host:
+    """Owns a Service on the running loop; every method is called on that loop.
+
+    A call is carried out at once. Those that arrive before the loop comes round share one commit, made on the loop, so
+    that what the loop has heard of a client before it (that it is gone) counts. Answers leave when the disk has the
+    commit: a thread waits for that while the loop goes on, and each wait covers all commits before it began. Where
+    the disk is quick the loop itself waits: handing it to a thread would take longer. A lone call never waits for more
+    to come; where several clients were answered together, a commit waits for a turn of the loop without a new call.
+
+    ``before_commit``, ``before_flush`` and ``after_commit`` inject faults: the first is called before the store commits
+    (it may raise OSError as a full disk does), the second before the disk is waited for, on whichever thread does that
+    (it may sleep), the third after it (it may raise ``errors.Fault``: the answer is lost). ``poll_seconds`` is how long
+    a poll is held.
+    """
+
+    def __init__(
+        self,
+        owned: service.Service,
+        *,
+        poll_seconds: float = limits.POLL_SECONDS,
+        before_commit: Callable[[], None] | None = None,
+        before_flush: Callable[[], None] | None = None,
+        after_commit: Callable[[], None] | None = None,
+        accept_damage: bool = False,
+        values: blobs.Blobs | None = None,
+    ) -> None:
+        self.service = owned
+        self.before_commit = before_commit
+        self.before_flush = before_flush
+        self.after_commit = after_commit
+        #: whether a person has decided to go on with a damaged database
+        self.accept_damage = accept_damage
+        #: the values of large fields that are deleted with their histories
+        self._values = values
+        #: moment (loop time) of the last call
+        self.last_call = 0.0
+        #: what the check at the start found; None until it is over, or when none was needed
+        self.problems: list[str] | None = None
+        self._poll_seconds = poll_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clockwork: clockwork.Clockwork | None = None
+        #: answers that wait for the next commit, for the next flush of the disk, for the flush that is under way
+        self._group: list[_Held] = []
+        self._committed: list[_Held] = []
+        self._flushing: list[_Held] = []
+        self._disk: disk.Disk | None = None
+        #: why nothing can be stored any more
+        self._broken: errors.Fault | None = None
+        #: why only calls that read are carried out
+        self._read_only: errors.Fault | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
+        self._pending = False
+        self._next: asyncio.Handle | None = None
+        #: calls so far, those before the commit that is pending, those that the loop's last turn knew of
+        self._calls = 0
+        self._before = 0
+        self._known = 0
+        #: how many answers left together last
+        self._crowd = 0
+        self._retry: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    # -- life
+
+    async def start(self) -> None:
+        """Begin to fire deadlines, those that fell due meanwhile first."""
+        self._loop = asyncio.get_running_loop()
+        self._disk = disk.Disk(self._loop, self._wait_for_disk, self._flushed)
+        self.last_call = self._loop.time()
+        loop = self._loop
+        self._clockwork = clockwork.Clockwork(
+            loop,
+            self.service,
+            wrote=lambda: self._soon(loop),
+            lost=lambda error: self._lost(error),
+            values=self._values,
+        )
+        store = self.service.store
+        if isinstance(store, sqlite.File):
+            if store.damage:
+                self._found_damage(store, [store.damage])
+            else:
+                threading.Thread(target=self._check, args=(store, loop), name="swf-check", daemon=True).start()
+            self._watch = loop.call_later(_LOOK, self._look_at_files, store, loop)
+
+    async def stop(self) -> None:
+        """End open polls without a task, commit, and close the store. Calls after it are refused."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._clockwork is not None:
+            self._clockwork.stop()
+        for timer in (self._retry, self._watch):
+            if timer is not None:
+                timer.cancel()
+        for waiter, future in list(self._polls.items()):
+            self.service.withdraw(waiter)
+            if not future.done():
+                future.set_result(waiter.empty())
+        self._polls.clear()
+        self._commit()
+        while self._disk is not None and self._disk.busy:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+        if self._disk is not None:
+            self._disk.stop()
+        self.service.close(clean=self._broken is None and self._read_only is None)
+
+    @property
+    def open_polls(self) -> int:
+        return len(self._polls)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an execution is open."""
+        return not self._stopped and self.service.has_open()
+
+    def _check(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            problems = list(upkeep.quick_check(store.path))
+        except (sqlite3.OperationalError, base.StoreError) as error:  # it says nothing of what the file holds
+            _LOG.warning("The database %s could not be checked: %s", store.path, error)
+            return
+        except Exception as error:  # a thread has nobody to raise to
+            problems = [f"it cannot be read: {error}"]
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(self._found_damage, store, problems)
+
+    def _found_damage(self, store: sqlite.File, problems: list[str]) -> None:
+        """Carry out nothing but reads when the database is damaged, until a person decides otherwise."""
+        self.problems = problems
+        if not problems or self._stopped or self._broken is not None:
+            return
+        if self.accept_damage:
+            _LOG.warning("The database %s is damaged (%s); --accept-damage: it is used", store.path, problems[0])
+            return
+        self._read_only = errors.unavailable(
+            f"the database {store.path} is damaged ({problems[0]}): it is only read until a person decides. Restore a "
+            "backup (simpleflow server restore FILE), or go on with what is there (simpleflow server start "
+            "--accept-damage)"
+        )
+        _LOG.critical("%s", self._read_only.message)
+        self._give_up(self._read_only, [])
+        store.mark_damaged(problems[0])
+
+    def _look_at_files(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
+        """Notice files that are not at their place any more, also while nothing is written."""
+        try:
+            store.verify()
+        except files.Moved as error:
+            self._give_up(self._break(error), [])
+            return
+        self._watch = loop.call_later(_LOOK, self._look_at_files, store, loop)
+
+    # -- calls
+
+    async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> dict[str, Any]:
+        """Carry out one action and return its answer once everything that it depends on is durable.
+
+        Raises ``errors.Fault``. Cancelling the awaiting task says that the client is gone: its poll is withdrawn.
+        """
+        loop = self._loop
+        if loop is None or self._stopped:
+            raise errors.unavailable("the service is ending")
+        if self._broken is not None:
+            raise self._broken
+        if self._read_only is not None and not action.startswith(_READS):
+            raise self._read_only
+        self.last_call = loop.time()
+        self._calls += 1
+        outcome: dict[str, Any] | polls.Waiter | errors.Fault
+        try:
+            outcome = self.service.call(action, request, poll_id=poll_id, hold=True)
+        except errors.Fault as fault:
+            outcome = fault
+        except base.Lost as lost:
+            raise self._lost(lost) from lost
+        if type(outcome) is polls.Waiter:
+            return await self._poll(loop, outcome)
+        assert not isinstance(outcome, polls.Waiter)
+        future: asyncio.Future[dict[str, Any]] = loop.create_future()
+        if self.service.store.dirty:
+            self._group.append((future, outcome))
+            self._soon(loop)
+        elif self._committed or self.service.store.unflushed:
+            self._committed.append((future, outcome))
+        elif self._disk is not None and self._disk.busy:
+            self._flushing.append((future, outcome))
+        elif isinstance(outcome, errors.Fault):
+            raise outcome
+        else:
+            return outcome
+        return await future
+
+    async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
+        future: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._polls[waiter] = future
+        # a cancelled task runs only later: a commit that comes before it must know
+        waiter.gone = future.done
+        self._soon(loop)
+        timer = loop.call_later(self._poll_seconds, self._expire, waiter)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            if self._polls.pop(waiter, None) is not None:
+                self.service.withdraw(waiter)
+
+    def _expire(self, waiter: polls.Waiter) -> None:
+        future = self._polls.get(waiter)
+        if future is not None and not future.done() and self.service.withdraw(waiter):
+            future.set_result(waiter.empty())
+
+    def revoke(self, poll_id: str) -> bool:
+        """End an open long poll at once, without a task; False when it is not open any more."""
+        waiter = self.service.session.polls.named(poll_id)
+        if waiter is None or not self.service.revoke(poll_id):
+            return False
+        future = self._polls.get(waiter)
+        if future is not None and not future.done():
+            future.set_result(waiter.empty())
+        return True
+
+    # -- commits
+
+    def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pending:
+            return
+        self._pending, self._before = True, self._calls
+        # While the disk is busy no answer could leave: what comes meanwhile is one commit, made when it is free.
+        if self._disk is None or not self._disk.busy:
+            self._next = loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Commit; where several clients got their answers together, once a turn of the loop has brought no new call.
+
+        Every call counts, also one that was answered at once: those who wait must not wait for others for long.
+        """
+        calls = self._calls
+        if self._crowd > 1 and calls != self._known and calls - self._before < _MOST and self._loop is not None:
+            self._known = calls
+            self._next = self._loop.call_soon(self._turn)
+        else:
+            self._next = None
+            self._commit()
+
+    def _commit(self) -> None:
+        self._pending = False
+        if self._next is not None:  # it was not the loop's turn that led here
+            self._next.cancel()
+            self._next = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        group, self._group = self._group, []
+        woken: list[polls.Waiter] = []
+        try:
+            self.service.settle(woken)
+            if self.service.store.dirty:
+                if self.before_commit is not None:
+                    self.before_commit()
+                self.service.commit(flush=False)
+                if self.before_flush is not None:
+                    self.service.store.unflushed = True
+        except Exception as error:
+            self._group = group
+            fault = self._lost(error, woken)
+            if not isinstance(error, base.Lost | OSError):
+                _LOG.exception("A commit failed: %s", fault)
+            return
+        group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
+        self._committed += group
+        if not self.service.store.unflushed:
+            self._release(self._take())
+        elif self._disk is not None and not self._disk.busy:
+            self._flush()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._clockwork is not None and not self._stopped and self._broken is None:
+            self._clockwork.arm()
+
+    def _take(self) -> list[_Held]:
+        taken, self._committed = self._committed, []
+        return taken
+
+    def _flush(self) -> None:
+        assert self._disk is not None
+        self._flushing = self._take()
+        self.service.store.unflushed = False
+        if self._disk.quick():
+            self._disk.flush_here()
+        else:
+            self._disk.begin()
+
+    def _wait_for_disk(self) -> None:
+        if self.before_flush is not None:
+            self.before_flush()
+        self.service.store.flush()
+
+    def _flushed(self, error: BaseException | None) -> None:
+        """The disk has everything up to the commits that this flush was for."""
+        done, self._flushing = self._flushing, []
+        if error is not None:
+            self._give_up(self._break(error), done)
+            return
+        self._release(done)
+        if self._pending and self._next is None:
+            self._commit()
+        elif self.service.store.unflushed:
+            self._flush()
+
+    def _break(self, error: BaseException) -> errors.Fault:
+        """Store nothing any more; return why."""
+        if isinstance(error, files.Moved):
+            words = (
+                f"{error.strerror}: nothing is stored any more. Bring it back and restart the server, or restore a "
+                "backup (simpleflow server restore FILE)"
+            )
+        else:
+            # What the disk has is not known, and it may never say so again: only a new start reads what is there.
+            words = f"the disk failed ({error}): nothing is stored any more, restart the server"
+        self._broken = errors.unavailable(words)
+        _LOG.critical("%s", words)
+        return self._broken
+
+    def _give_up(self, fault: errors.Fault, done: list[_Held]) -> None:
+        """Refuse everybody who waits, undo what is not committed, and do nothing more."""
+        self.service.undo()
+        self._pending = False
+        for timer in (self._next, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._next = self._retry = None
+        if self._clockwork is not None:
+            self._clockwork.stop()
+        group, self._group = self._group, []
+        waiting = [*(future for future, _ in (*done, *self._take(), *group)), *self._polls.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(fault)
+
+    def _release(self, held: list[_Held]) -> None:
+        """Give the answers."""
+        fault: errors.Fault | None = None
+        self._crowd = len(held)
+        if self.after_commit is not None and held:
+            try:
+                self.after_commit()
+            except errors.Fault as lost:
+                fault = lost
+        for future, outcome in held:
+            if future.done():
+                continue
+            if fault is not None:
+                future.set_exception(fault)
+            elif isinstance(outcome, errors.Fault):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    def _lost(self, error: Exception, woken: list[polls.Waiter] | None = None) -> errors.Fault:
+        """Undo the group and refuse everybody in it; return the fault."""
+        store = self.service.store
+        if isinstance(store, sqlite.File):
+            try:
+                store.verify()
+            except files.Moved as moved:
+                fault = self._break(moved)
+                self._give_up(fault, [])
+                return fault
+        self.service.undo()
+        fault = errors.unavailable(f"nothing could be stored: {error}")
+        group, self._group = self._group, []
+        futures = [future for future, _ in group]
+        futures += [self._polls[waiter] for waiter in woken or () if waiter in self._polls]
+        for future in futures:
+            if not future.done():
+                future.set_exception(fault)
+        if self._polls and not self._stopped and self._retry is None and self._loop is not None:
+            # others may still wait for the tasks that this group had taken
+            self._retry = self._loop.call_later(_RETRY, self._commit)
+        if self._clockwork is not None and not self._stopped:
+            self._clockwork.put_off()
+        return fault

@@ -1,0 +1,1 @@
+"""What the service remembers: executions, what a call changed, polls, quotas."""
