@@ -12,7 +12,7 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import bundle, config, published, stores
+from simpleflow.nodes import config, published, setups, stores
 from simpleflow.nodes.agent import deciders
 from tests.unit.ec2.conftest import CLUSTER
 
@@ -24,7 +24,7 @@ class Machine:
         self.clock = clocks.VirtualClock(0.0)
         self.cluster = config.loads(CLUSTER)
         self.store: blobs.BlobStore = stores.open_store(f"file://{folder / 'store'}")
-        setup = bundle.setup_of(self.cluster, "deciders", self.store.url, "code-1")
+        setup = setups.machine_setup(self.cluster, "deciders", self.store.url, "code-1")
         path = folder / "node.json"
         path.write_bytes(msgspec.json.encode(setup))
         self.agent = deciders.DeciderAgent(setup, path, dict(os.environ), self.clock)
