@@ -12,7 +12,7 @@ from simpleflow.core import documents
 class NodeState(enum.StrEnum):
     """Derived from the row, the provider's list, and the node's own document."""
 
-    #: launched by the ledger, not in the provider's list yet: unknown, still counted
+    #: in control.json, not in the provider's list yet: unknown, still counted
     UNLISTED = "unlisted"
     #: listed, no worker has polled
     BOOTING = "booting"

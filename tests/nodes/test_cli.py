@@ -70,7 +70,7 @@ def test_every_command_names_the_line_of_a_typo_and_does_nothing(home: Path, com
     ("change", "said"),
     [
         ("provider: teleport", "provider 'teleport' is not installed; write provider: process, ec2 or ssh"),
-        ("code: {path: nowhere}", "code.path 'nowhere' is no folder"),
+        ("code: {path: nowhere}", "code.path 'nowhere' is not a folder"),
     ],
 )
 def test_up_refuses_what_is_not_on_this_machine_before_anything_starts(home: Path, change: str, said: str) -> None:

@@ -55,7 +55,7 @@ def test_a_good_file_and_its_defaults() -> None:
         (("cluster: demo", "cluster: Demo!"), 1, "does not match"),
         (("price: 0.05", "prise: 0.05"), 3, "did you mean 'price'?"),
         (("max: 2}", "max: 2}\n  heavy: {profile: small, max: 1}"), 8, "stands here twice (first on line 7)"),
-        (("profiles:", "profiles: 3\nx:"), 2, "is no mapping"),
+        (("profiles:", "profiles: 3\nx:"), 2, "is not a mapping"),
         (("cluster: demo", "cluster: [demo"), 2, "not YAML"),
         (("cluster: demo", "cluster: demo\nbudget: {per_hour: 0.0001}"), 2, "allows no node of profile 'small'"),
         (("cluster: demo", "cluster: demo\ntimes: {leas: 3}"), 2, "did you mean 'lease'?"),
@@ -79,7 +79,7 @@ def test_every_problem_comes_at_once() -> None:
     assert len(problems(GOOD.replace("slots: 2", "slots: x").replace("price: 0.4", "price: -1"))) == 2
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "the file is empty"), ("- 1\n", "is no mapping")])
+@pytest.mark.parametrize(("text", "said"), [("", "the file is empty"), ("- 1\n", "is not a mapping")])
 def test_files_that_hold_no_cluster(text: str, said: str) -> None:
     assert any(said in each for each in problems(text))
 

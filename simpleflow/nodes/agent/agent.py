@@ -31,7 +31,7 @@ _TURN = 0.2
 #: a living worker that says nothing for so many seconds hangs: it speaks at least every 5 s
 _SILENT = 20.0
 #: seconds that workers get to end after the acknowledgement
-_FAREWELL = 5.0
+_GRACE = 5.0
 
 
 class _Worker:
@@ -267,7 +267,7 @@ class Agent:
         """End the workers, all at once, and say so."""
         for worker in self._workers:
             worker.child.ask(signal.SIGTERM)
-        limit = self._clock.monotonic() + _FAREWELL
+        limit = self._clock.monotonic() + _GRACE
         for worker in self._workers:
             worker.child.end(max(limit - self._clock.monotonic(), 0.1))
         self._observe(self._clock.now())

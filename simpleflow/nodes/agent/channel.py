@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: seconds of rest when a connection cannot be accepted, which the selector would report at once again
 _REFUSED = 0.1
-#: a line longer than this is no status of ours
+#: a line longer than this is not a status of ours
 _LIMIT = 4 << 20
 
 

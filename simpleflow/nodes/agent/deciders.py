@@ -29,7 +29,7 @@ _TURN = 0.5
 _CRASHES = 5
 _STEADY = 60.0
 #: seconds that a decider gets to answer what it works on
-_FAREWELL = 60.0
+_GRACE = 60.0
 
 
 class DeciderAgent:
@@ -58,14 +58,14 @@ class DeciderAgent:
             connect.SETUP_VARIABLE: str(setup_path),
             keeper.FOLDER_VARIABLE: str(self._folder),
         }
-        self._children = [
+        self._kept = [
             kept.Tethered(name, command, below, clock.monotonic, directory=setup.directory)
             for name, command in (
                 ("decider", manager.decider_command(cluster, setup.endpoint)),
                 ("manager", [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(file)]),
             )
         ]
-        self._manager = self._children[-1]
+        self._manager = self._kept[-1]
         self._ending = threading.Event()
 
     def end_soon(self, *_: object) -> None:
@@ -75,7 +75,7 @@ class DeciderAgent:
     def _crashing(self) -> str:
         """Which child ends again and again, '' for none: the unit's watch counts the machine, and ends it."""
         now = self._clock.monotonic()
-        for child in self._children:
+        for child in self._kept:
             deaths, row, moment = self._seen.get(child.name, (0, 0, now))
             if child.deaths != deaths:
                 row = child.deaths - deaths + (0 if now - moment > _STEADY else row)
@@ -107,7 +107,7 @@ class DeciderAgent:
         signal.signal(signal.SIGINT, self.end_soon)
         try:
             while not self._ending.is_set() and not self._outdated():
-                for child in self._children:
+                for child in self._kept:
                     child.keep()
                 if crashing := self._crashing():
                     logger.error("%s: this agent gives up", crashing, extra={"action": "crash"})
@@ -117,9 +117,9 @@ class DeciderAgent:
                     break
                 self._ending.wait(_TURN)
         finally:
-            for child in self._children:
+            for child in self._kept:
                 child.ask(signal.SIGTERM)
-            for child in self._children:
-                child.end(_FAREWELL)
+            for child in self._kept:
+                child.end(_GRACE)
             shutil.rmtree(self._folder, ignore_errors=True)
         return 0

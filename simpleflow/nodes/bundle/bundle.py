@@ -103,7 +103,7 @@ def _load_folder(package: str, folder: Path) -> ModuleType:
         package, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     if spec is None or spec.loader is None:
-        raise errors.NodesError(f"{folder} is no package: it lacks __init__.py; copy it again with `sfnodes init`")
+        raise errors.NodesError(f"{folder} is not a package: it lacks __init__.py; copy it again with `sfnodes init`")
     module = importlib.util.module_from_spec(spec)
     sys.modules[package] = module
     spec.loader.exec_module(module)

@@ -111,20 +111,28 @@ class Cluster:
         if reader is not None:
             command += ["--tie", str(reader)]
         log_path = self.paths.logs / "supervisor.log"
-        with files.log(log_path) as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-                cwd=directory,
-                start_new_session=True,
-                pass_fds=() if reader is None else (reader,),
-            )
-        if reader is not None:
-            os.close(reader)
-            self._tie = writer
+        try:
+            with files.log(log_path) as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self.environment,
+                    cwd=directory,
+                    start_new_session=True,
+                    pass_fds=() if reader is None else (reader,),
+                )
+        except OSError as error:
+            if writer is not None:
+                os.close(writer)
+            raise errors.NodesError(
+                f"the supervisor of cluster '{self.config.cluster}' cannot be started: {error}"
+            ) from error
+        finally:
+            if reader is not None:
+                os.close(reader)
+        self._tie = writer
         try:
             self._wait_until_up(self._process, time.monotonic() + timeout, log_path)
         except BaseException:

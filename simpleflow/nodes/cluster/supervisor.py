@@ -203,7 +203,7 @@ class Supervisor:
         process_module.end_processes(found, patience)
 
     def _clean(self) -> None:
-        """Forget nodes of an earlier life that have ended and are settled in the ledger."""
+        """Forget nodes of an earlier life that have ended and are settled in control.json."""
         self._paths.ending.unlink(missing_ok=True)
         unsettled = self._unsettled()
         for each in sorted((self._folder / "nodes").glob("*")):

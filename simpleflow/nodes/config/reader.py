@@ -142,7 +142,7 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: _Problems
         case inspect.DictType(key_type=key_type, value_type=value_type):
             if not isinstance(value, dict):
                 problems.add(
-                    where, f"{_dotted(where)}: {_show(value)} is no mapping; write 'name: value' lines below it"
+                    where, f"{_dotted(where)}: {_show(value)} is not a mapping; write 'name: value' lines below it"
                 )
                 return
             for key, each in value.items():
@@ -150,7 +150,7 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: _Problems
                 _check(each, value_type, (*where, key), problems)
         case inspect.VarTupleType(item_type=item):
             if not isinstance(value, list):
-                problems.add(where, f"{_dotted(where)}: {_show(value)} is no list; write [{value}]")
+                problems.add(where, f"{_dotted(where)}: {_show(value)} is not a list; write [{value}]")
                 return
             for index, each in enumerate(value):
                 _check(each, item, (*where, str(index)), problems)
@@ -160,7 +160,7 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: _Problems
 
 def _check_struct(value: Any, fields: tuple[inspect.Field, ...], where: Where, problems: _Problems) -> None:
     if not isinstance(value, dict):
-        problems.add(where, f"{_dotted(where)}: {_show(value)} is no mapping; known keys: {_names(fields)}")
+        problems.add(where, f"{_dotted(where)}: {_show(value)} is not a mapping; known keys: {_names(fields)}")
         return
     known = {field.name: field for field in fields}
     for key, each in value.items():
@@ -200,7 +200,7 @@ def _check_scalar(value: Any, expected: inspect.Type, where: Where, problems: _P
                     problems.add(where, f"{said} must be {sign} {bound:g}")
         case inspect.StrType():
             if not isinstance(value, str):
-                problems.add(where, f"{said} is no text; write it in quotes")
+                problems.add(where, f"{said} is not text; write it in quotes")
             elif expected.min_length and len(value) < expected.min_length:
                 problems.add(where, f"{_dotted(where)} is blank; write a value or leave the key out")
             elif expected.pattern and not re.search(expected.pattern, value):

@@ -71,14 +71,14 @@ def factory_of(cluster: config.ClusterConfig) -> providers.Factory:
 def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
     """Where workers and deciders of this machine run: the file's ``code.path``, else ``directory``.
 
-    Raises UsageError for a path that is no folder.
+    Raises UsageError for a path that is not a folder.
     """
     if not loaded.config.code.path:
         return directory
     chosen = codes.resolved(Path(loaded.path).parent, loaded.config.code.path).resolve()
     if not chosen.is_dir():
         raise core_errors.UsageError(
-            f"{loaded.path}: code.path '{loaded.config.code.path}' is no folder ({chosen}); write one that exists, "
+            f"{loaded.path}: code.path '{loaded.config.code.path}' is not a folder ({chosen}); write one that exists, "
             "relative to the cluster file"
         )
     return str(codes.working_folder(chosen))

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 #: open decision tasks per decider that call for another one
 _QUEUE_PER_DECIDER = 10
 #: seconds that deciders get to end
-_FAREWELL = 10.0
+_GRACE = 10.0
 #: seconds between two looks at what wakes the manager before its time
 _LOOK = 0.1
 
@@ -62,7 +62,7 @@ class Deciders:
         self._environment = environment
         self._directory = directory
         self._log = logs / "deciders.log"
-        self._children = [self._child(number) for number in range(1, cluster.deciders.max + 1)]
+        self._kept = [self._child(number) for number in range(1, cluster.deciders.max + 1)]
         self._wanted = 0
         self._busy = -float("inf")
 
@@ -80,12 +80,12 @@ class Deciders:
         """Keep the numbers of another file that changes nothing of what deciders are made of."""
         self._cluster = cluster
         limit = cluster.deciders.max
-        for child in self._children[limit:]:
+        for child in self._kept[limit:]:
             child.ask(signal.SIGTERM)
-        for child in self._children[limit:]:
-            child.end(_FAREWELL)
-        self._children = self._children[:limit]
-        self._children += [self._child(number) for number in range(len(self._children) + 1, limit + 1)]
+        for child in self._kept[limit:]:
+            child.end(_GRACE)
+        self._kept = self._kept[:limit]
+        self._kept += [self._child(number) for number in range(len(self._kept) + 1, limit + 1)]
 
     def wanted(self, pending: int, open_runs: bool) -> int:
         """How many deciders there should be now."""
@@ -101,7 +101,7 @@ class Deciders:
     def keep(self, pending: int, open_runs: bool) -> None:
         """Start what is missing, let go what is too much."""
         self._wanted = self.wanted(pending, open_runs)
-        for number, child in enumerate(self._children):
+        for number, child in enumerate(self._kept):
             if number < self._wanted:
                 child.keep()
             elif child.alive():
@@ -109,14 +109,14 @@ class Deciders:
 
     def pids(self) -> tuple[int, ...]:
         """Process ids of those that live."""
-        return tuple(child.pid for child in self._children if child.alive() and child.pid is not None)
+        return tuple(child.pid for child in self._kept if child.alive() and child.pid is not None)
 
     def end(self, patience: float) -> None:
         """End them all, side by side."""
-        for child in self._children:
+        for child in self._kept:
             child.ask(signal.SIGTERM)
         limit = self._clock.monotonic() + patience
-        for child in self._children:
+        for child in self._kept:
             child.end(max(limit - self._clock.monotonic(), 0.1))
         self._wanted = 0
 
@@ -181,12 +181,12 @@ class Manager:
                         self._keep_deciders()
                     else:
                         # Another manager leads, and keeps its own: one owner per number.
-                        self._deciders.end(_FAREWELL)
+                        self._deciders.end(_GRACE)
                 if not self._finished():
                     self._rest(before)
         finally:
             if self._deciders is not None:
-                self._deciders.end(1.0 if self._reconciler.hurry else _FAREWELL)
+                self._deciders.end(1.0 if self._reconciler.hurry else _GRACE)
             self._release()
         return 0
 
@@ -205,7 +205,7 @@ class Manager:
         logger.info("the cluster file or the code that `up` published has changed", extra={"action": "renew"})
         if self._deciders is not None and self._deciders is not parts.deciders:
             # They answer what they work on; what comes next is taken by those of the new file.
-            self._deciders.end(_FAREWELL)
+            self._deciders.end(_GRACE)
         parts.reconciler.leading = self._reconciler.leading
         self._reconciler, self._deciders = parts
 
@@ -244,7 +244,7 @@ class Manager:
     def _keep_deciders(self) -> None:
         assert self._deciders is not None
         if self._reconciler.ending:
-            self._deciders.end(1.0 if self._reconciler.hurry else _FAREWELL)
+            self._deciders.end(1.0 if self._reconciler.hurry else _GRACE)
             return
         try:
             pending = self._coordinator.pending_decisions(self._reconciler.cluster.decision_task_list)
@@ -255,7 +255,7 @@ class Manager:
         self._deciders.keep(pending, bool(observer.rows) or observer.open_runs > 0)
 
     def _finished(self) -> bool:
-        """While the cluster goes down: everything drained and gone, as the ledger shows it."""
+        """While the cluster goes down: everything drained and gone, as control.json shows it."""
         reconciler = self._reconciler
         if not reconciler.ending:
             return False

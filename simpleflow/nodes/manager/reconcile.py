@@ -158,7 +158,7 @@ class Reconciler:
         self._write_troubles()
         yield "troubles"
 
-    # --- what the list shows, in the ledger ---------------------------------------------------------------------------
+    # --- what the list shows, in control.json -------------------------------------------------------------------------
 
     def _account(self, listing: providers.Listing) -> Iterator[str]:
         document = control.found(self.file.known, listing, self.times)

@@ -33,7 +33,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     first_poll: float | None
     #: intervals in which a task ran; the last one is open while its end is None
     busy: tuple[tuple[float, float | None], ...]
-    #: when its drain began, as the ledger has it
+    #: when its drain began, as control.json or the ledger has it
     drained: float | None
     ended: float | None
     running: tuple[str, ...]

@@ -54,7 +54,7 @@ class Sightings:
     ) -> None:
         """Take one look. ``now`` is the provider's time; ``answering`` whether the coordinator answers this manager:
 
-        while it does not, no worker can poll, and that is no fault of a machine.
+        while it does not, no worker can poll, and that is not the fault of a machine.
         """
         monotonic = self._clock.monotonic()
         # After a pause of this process nobody knows what happened between two looks.

@@ -17,7 +17,7 @@ from . import guards
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What one task list of activities asks for: one ledger of tasks, queued and running together."""
+    """What one task list of activities asks for: one count of tasks, queued and running together."""
 
     task_list: str
     #: tasks that SWF has (queued or running), by the deciders' rows

@@ -73,10 +73,10 @@ class NodeProvider(Protocol):
         """Set the drain mark ``simpleflow:drain.<generation>``; repeating it changes nothing."""
 
     def unmark(self, instance_id: str, generation: int) -> None:
-        """Remove that mark; absent is no error."""
+        """Remove that mark; an absent one is not an error."""
 
     def terminate(self, instance_id: str) -> None:
-        """End a machine; one that is gone is no error."""
+        """End a machine; one that is gone is not an error."""
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of the machine's boot log ('' when there is none yet)."""

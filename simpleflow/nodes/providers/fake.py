@@ -95,11 +95,11 @@ class FakeProvider:
         self._tag(instance_id, tags.drain(generation), "1")
 
     def unmark(self, instance_id: str, generation: int) -> None:
-        """Remove it; absent is no error."""
+        """Remove it; an absent one is not an error."""
         self._tag(instance_id, tags.drain(generation), None)
 
     def terminate(self, instance_id: str) -> None:
-        """End a machine; one that is gone is no error."""
+        """End a machine; one that is gone is not an error."""
         with self._lock:
             each = self._instances.get(instance_id)
             if each is not None and each.state != "terminated":

@@ -35,7 +35,7 @@ def down(
     purge: bool = False,
     wait: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
-    """Take a cluster down; what is gone already is no error. Yields after each step.
+    """Take a cluster down; what is gone already is not an error. Yields after each step.
 
     Order: take the lease, silence the wake-up alarm, drain the workers, unprotect the deciders, set 0, delete
     (docs/design/nodes.md, "Down"). A protected member blocks the deletion of its group, which then takes hours to

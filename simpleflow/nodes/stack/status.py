@@ -99,7 +99,7 @@ def status(
     *,
     since: float | None = None,
 ) -> StackStatus:
-    """Look at everything once; what does not exist is shown as such, and is no error.
+    """Look at everything once; what does not exist is shown as such, and is not an error.
 
     ``open_store`` opens the documents by their URL; without it they are not read. ``since`` (epoch seconds) leaves out
     machines that ended before.

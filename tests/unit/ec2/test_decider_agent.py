@@ -67,7 +67,7 @@ def test_a_store_that_does_not_answer_is_no_reason_to_go(machine: Machine) -> No
 
 def test_it_gives_up_when_a_child_ends_again_and_again(machine: Machine) -> None:
     decider, manager = SimpleNamespace(name="decider", deaths=0), SimpleNamespace(name="manager", deaths=0)
-    machine.agent._children = [decider, manager]  # type: ignore[list-item]  # what is looked at of them
+    machine.agent._kept = [decider, manager]  # type: ignore[list-item]  # what is looked at of them
     for _ in range(4):
         decider.deaths += 1
         machine.clock.advance(10.0)

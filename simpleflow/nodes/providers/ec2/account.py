@@ -141,7 +141,7 @@ class Account:
     # --- after --------------------------------------------------------------------------------------------------------
 
     def set_wake_up(self, alarm: str, *, acts: bool) -> None:
-        """Let the wake-up alarm act, or only show its state; one that is gone is no error."""
+        """Let the wake-up alarm act, or only show its state; one that is gone is not an error."""
         call = "enable_alarm_actions" if acts else "disable_alarm_actions"
         with clients.mapped(f"setting alarm '{alarm}'"):
             getattr(self.clients.get("cloudwatch"), call)(AlarmNames=[alarm])
@@ -160,7 +160,7 @@ class Account:
         return str(found[0]["StateValue"]) if found else ""
 
     def delete_log_group(self, name: str) -> None:
-        """Delete a log group; one that is gone is no error."""
+        """Delete a log group; one that is gone is not an error."""
         with clients.mapped(f"deleting log group '{name}'"):
             try:
                 self.clients.get("logs").delete_log_group(logGroupName=name)

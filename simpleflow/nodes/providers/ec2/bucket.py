@@ -44,12 +44,12 @@ class Bucket:
                 raise
 
     def delete_object(self, key: str) -> None:
-        """Remove one object; absent is no error."""
+        """Remove one object; an absent one is not an error."""
         with clients.mapped(f"removing s3://{self.name}/{key}"):
             self._api.delete_object(Bucket=self.name, Key=key)
 
     def destroy(self) -> None:
-        """Delete everything in the bucket, and the bucket; one that is gone is no error.
+        """Delete everything in the bucket, and the bucket; one that is gone is not an error.
 
         Raises ProviderRefused, naming the first of them, when S3 keeps objects.
         """

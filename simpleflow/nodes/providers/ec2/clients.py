@@ -129,7 +129,7 @@ def mapped(what: str) -> Iterator[None]:
         raise errors.ProviderUnclear(f"{what}: {error}; is the region's name right, and the network up?") from error
     except (theirs.BotoCoreError, theirs.HTTPClientError) as error:
         raise errors.ProviderUnclear(f"{what}: no answer came ({error})") from error
-    except Exception as error:  # what parsers say of bytes that are no answer
+    except Exception as error:  # what parsers say of bytes that are not an answer
         if isinstance(error, TypeError) or aws.kind_of(error) is policy.Kind.VERDICT:
             raise
         raise errors.ProviderUnclear(f"{what}: an answer came that is none of AWS's ({error!r})") from error

@@ -204,7 +204,7 @@ class Formation:
             )
 
     def delete(self, name: str) -> None:
-        """Begin to delete a stack by name, or by id the very one that was looked at; one that is gone is no error."""
+        """Begin to delete a stack by name, or by id exactly the one that was read; one that is gone is not an error."""
         with clients.mapped(f"deleting stack '{name}'"):
             self._api.delete_stack(StackName=name)
 

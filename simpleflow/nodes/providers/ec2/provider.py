@@ -118,12 +118,12 @@ class Ec2Provider:
             )
 
     def unmark(self, instance_id: str, generation: int) -> None:
-        """Remove it; absent is no error."""
+        """Remove it; an absent one is not an error."""
         with clients.mapped(f"taking the mark of {instance_id} back"):
             self._clients.get("ec2").delete_tags(Resources=[instance_id], Tags=[{"Key": tags.drain(generation)}])
 
     def terminate(self, instance_id: str) -> None:
-        """End an instance; one that is gone is no error."""
+        """End an instance; one that is gone is not an error."""
         with clients.mapped(f"ending {instance_id}"):
             try:
                 self._clients.get("ec2").terminate_instances(InstanceIds=[instance_id])

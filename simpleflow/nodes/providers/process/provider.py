@@ -36,7 +36,7 @@ class ProcessProvider:
         self._nodes = self._folder / "nodes"
         self._attempts = self._folder / "attempts"
         #: processes that this one began, to be reaped
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._begun: list[subprocess.Popen[bytes]] = []
 
     def launch(self, spec: base.LaunchSpec) -> base.Launched:
         """Launch one attempt; a file lock is held during the call, so that others see whether it can still come."""
@@ -107,7 +107,7 @@ class ProcessProvider:
                 start_new_session=True,
                 pass_fds=(alive,),
             )
-        self._children.append(child)
+        self._begun.append(child)
         folder.set_pid(child.pid)
         return self._instance(record, "running")
 
@@ -128,7 +128,7 @@ class ProcessProvider:
     def list(self) -> base.Listing:
         """List every node, ended ones too: their folders stay until ``forget``."""
         begun = time.time()
-        self._children = [child for child in self._children if child.poll() is None]
+        self._begun = [child for child in self._begun if child.poll() is None]
         found = []
         for path in sorted(self._nodes.iterdir()) if self._nodes.exists() else ():
             folder = node_folder.NodeFolder(path)
@@ -165,18 +165,18 @@ class ProcessProvider:
         self._folder_of(instance_id).set_tag(tags.drain(generation), "1")
 
     def unmark(self, instance_id: str, generation: int) -> None:
-        """Remove it; absent is no error."""
+        """Remove it; an absent one is not an error."""
         self._folder_of(instance_id).remove_tag(tags.drain(generation))
 
     def terminate(self, instance_id: str) -> None:
-        """End the node's processes; one that is gone is no error."""
+        """End the node's processes; one that is gone is not an error."""
         path = self._nodes / instance_id
         if not path.exists():
             return
         folder = node_folder.NodeFolder(path)
         folder.set_ending()
         end_processes(node_processes(str(self._folder), instance_id), KILL_AFTER)
-        self._children = [child for child in self._children if child.poll() is None]
+        self._begun = [child for child in self._begun if child.poll() is None]
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of its log."""

@@ -211,7 +211,7 @@ class SshProvider:
         self._tag("tag", instance_id, generation)
 
     def unmark(self, instance_id: str, generation: int) -> None:
-        """Remove it; absent is no error."""
+        """Remove it; an absent one is not an error."""
         self._tag("untag", instance_id, generation)
 
     def _tag(self, what: str, instance_id: str, generation: int) -> None:
@@ -224,7 +224,7 @@ class SshProvider:
             raise errors.ProviderRefused(f"node '{instance_id}' does not exist; `sfnodes status` lists those that do")
 
     def terminate(self, instance_id: str) -> None:
-        """End the node's processes; one that is gone is no error."""
+        """End the node's processes; one that is gone is not an error."""
         placed = self._find(instance_id)
         if placed is None or placed.state == "terminated":
             return
