@@ -19,7 +19,7 @@ import msgspec
 from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
 from simpleflow.core import errors, events, interceptors
-from simpleflow.data import converter, jumbo
+from simpleflow.data import codec, converter, jumbo
 
 from . import connect, executions, inputs, starting
 
@@ -204,4 +204,7 @@ class Client:
         place = jumbo.location(
             settings.SIMPLEFLOW_JUMBO_FIELDS_BUCKET, settings.SIMPLEFLOW_DATA_DIR, self._connection.endpoint_url
         )
-        return jumbo.Store(place)
+        chain = codec.of_settings(
+            settings.SIMPLEFLOW_ENCRYPTION_KEYS, settings.SIMPLEFLOW_COMPRESSION, settings.SIMPLEFLOW_CODECS
+        )
+        return jumbo.Store(place, codec=chain)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from simpleflow.core import errors, folders
-from simpleflow.data import blobs, converter
+from simpleflow.data import blobs, codec, converter
 from simpleflow.data.blobs import base
 
 #: key of a reference inside arguments
@@ -24,7 +26,12 @@ LARGEST = 5 << 20
 _POINTER = re.compile(r"simpleflow\+(?P<url>(?:s3|file)://\S*)/(?P<key>[0-9A-Za-z_.~-]+) (?P<size>\d+)")
 #: keys of ours; those of simpleflow 0.36 are UUIDs, which say nothing of the content
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+#: characters of an encoded value that stays in its field: a hundred of them fit into one response
+_INLINE = 8 << 10
+#: characters of contents that one store remembers
+CACHED = 16 << 20
 _converter = converter.Converter()
+_NO_CODEC = codec.Chain()
 
 
 class ValueTooLarge(errors.SimpleflowError, ValueError):
@@ -39,13 +46,26 @@ class Store:
     """Puts values over a limit into a blob store, and gets them back. Thread safe as the blob store is.
 
     ``location`` is ``BUCKET[/DIR]``, ``s3://BUCKET[/DIR]``, ``file:///FOLDER``, or None: then values over a limit are
-    refused, while pointers of others can still be followed.
+    refused, while pointers of others can still be followed. ``codec`` is what values pass on their way.
     """
 
-    def __init__(self, location: str | None, *, opener: Callable[[str], base.BlobStore] = blobs.open_store) -> None:
+    def __init__(
+        self,
+        location: str | None,
+        *,
+        opener: Callable[[str], base.BlobStore] = blobs.open_store,
+        codec: codec.Chain | None = None,
+    ) -> None:
         self._url = None if not location else location if "://" in location else f"s3://{location}"
         self._opener = opener
         self._opened: dict[str, base.BlobStore] = {}
+        self._codec = codec or _NO_CODEC
+        self._cache = _Cache()
+
+    @property
+    def seals(self) -> bool:
+        """Whether values below their limit are encoded, too."""
+        return self._codec.seals
 
     @property
     def offloads(self) -> bool:
@@ -53,10 +73,15 @@ class Store:
         return self._url is not None
 
     def offload(self, text: str, *, field: str, limit: int) -> str:
-        """Return the text itself, or the pointer to it when it has more than ``limit`` characters.
+        """Return the text, encoded where there is a codec, or the pointer to it when it has more than ``limit``
+        characters then.
 
         Raises ValueTooLarge without a store, or over five MiB.
         """
+        if self._codec.works and not text.startswith("simpleflow+"):
+            plain, text = text, self._codec.encode(text)
+            if text is not plain and self.offloads:
+                limit = min(limit, _INLINE)
         if len(text) <= limit:
             return text
         content = text.encode()
@@ -75,10 +100,22 @@ class Store:
         return f"simpleflow+{self._url.rstrip('/')}/{digest} {len(content)}"
 
     def load(self, text: str) -> str:
-        """Return what a text stands for: itself, or what its pointer leads to. Raises BrokenReference."""
-        found = _POINTER.fullmatch(text) if text.startswith("simpleflow+") else None
-        if found is None:
+        """Return what a text stands for: itself, what its pointer leads to, or what was encoded.
+
+        Raises BrokenReference and CannotDecode.
+        """
+        if not text.startswith("simpleflow+"):
             return text
+        found = _POINTER.fullmatch(text)
+        if found is None:
+            return self._codec.decode(text)
+        content = self._cache.get(text)
+        if content is None:
+            content = self._content(text, found)
+            self._cache.put(text, content)
+        return self._codec.decode(content)
+
+    def _content(self, text: str, found: re.Match[str]) -> str:
         got = self._open(found["url"]).get(found["key"])
         if got is None:
             raise BrokenReference(f"{text!r} leads to nothing: was the blob deleted, or is another store meant?")
@@ -104,6 +141,31 @@ class Store:
         if url not in self._opened:
             self._opened[url] = self._opener(url)
         return self._opened[url]
+
+
+class _Cache:
+    """Contents by their pointers, the latest ones: what is stored under a key never changes. Thread safe."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, str] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, pointer: str) -> str | None:
+        with self._lock:
+            content = self._found.get(pointer)
+            if content is not None:
+                self._found.move_to_end(pointer)
+            return content
+
+    def put(self, pointer: str, content: str) -> None:
+        with self._lock:
+            if pointer not in self._found:
+                self._found[pointer] = content
+                self._size += len(content)
+            while self._size > CACHED and self._found:
+                _, old = self._found.popitem(last=False)
+                self._size -= len(old)
 
 
 def location(bucket: str | None, data_dir: str | None, endpoint_url: str | None) -> str | None:

@@ -63,7 +63,11 @@ class Inline:
         self.connection = connect.Connection(transport=transport, domain=DOMAIN, endpoint_url=None)
         # In one process, memory is where values over a limit may go: they travel as they do elsewhere.
         blobs = memory.MemoryStore()
-        self._store = store = stores.open_store(jumbo) if jumbo else stores.Store(blobs.url, opener=lambda url: blobs)
+        self._store = store = (
+            stores.open_store(jumbo)
+            if jumbo
+            else stores.Store(blobs.url, opener=lambda url: blobs, codec=stores.codecs())
+        )
         self._payloads = payloads = stores.payloads()
         self._transport = transport
         self._decider = decider.Decider(

@@ -29,6 +29,10 @@ class Dispatcher(Protocol):
 class Store(Protocol):
     """Where values over SWF's limits go, and come back from."""
 
+    @property
+    def seals(self) -> bool:
+        """Whether values below their limit are encoded, too."""
+
     def offload(self, text: str, *, field: str, limit: int) -> str:
         """Return the text, or the pointer to it when it is over the limit; raises ValueError without a store."""
 

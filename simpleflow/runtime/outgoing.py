@@ -18,6 +18,9 @@ LIMITS = {
     "control": limits.DATA,
     "reason": limits.REASON,
 }
+#: fields that a codec always encodes, and the decisions whose own are read where nothing can be fetched
+_SEALED = ("input", "result")
+_OPEN = (decisions.SignalExternalWorkflowExecution,)
 _LISTED = (
     decisions.ScheduleActivityTask,
     decisions.StartChildWorkflowExecution,
@@ -37,7 +40,8 @@ def offloaded(decision: decisions.Decision, store: execute.Store) -> decisions.D
     changed: dict[str, str] = {}
     for field, limit in LIMITS.items():
         text = getattr(decision, field, None)
-        if isinstance(text, str) and len(text) > limit:
+        sealed = store.seals and field in _SEALED and not isinstance(decision, _OPEN)
+        if isinstance(text, str) and (sealed or len(text) > limit):
             changed[field] = store.offload(text, field=f"{field} of {_name(decision)}", limit=limit)
     return msgspec.structs.replace(decision, **changed) if changed else decision
 

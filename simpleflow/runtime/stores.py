@@ -7,7 +7,7 @@ import functools
 from simpleflow import settings
 from simpleflow.core import payloads as core_payloads
 from simpleflow.core import retries
-from simpleflow.data import blobs, converter, jumbo
+from simpleflow.data import blobs, codec, converter, jumbo
 
 Store = jumbo.Store
 #: seconds that a bucket may refuse keys and rights: a right that nobody gave is told, a key that is late is waited for
@@ -25,9 +25,16 @@ def open_store(location: str | None, *, patience: float | None = None) -> jumbo.
     ``patience``: seconds that an operation is repeated whose failure would cost finished work.
     """
     if patience is None:
-        return jumbo.Store(location)
+        return jumbo.Store(location, codec=codecs())
     lasting = retries.Patience(unclear=patience, unreached=patience, refused=min(patience, REFUSED))
-    return jumbo.Store(location, opener=functools.partial(blobs.open_store, patience=lasting))
+    return jumbo.Store(location, opener=functools.partial(blobs.open_store, patience=lasting), codec=codecs())
+
+
+def codecs() -> codec.Chain:
+    """Return what values pass on their way, by the settings. Raises UsageError for settings that are wrong."""
+    return codec.of_settings(
+        settings.SIMPLEFLOW_ENCRYPTION_KEYS, settings.SIMPLEFLOW_COMPRESSION, settings.SIMPLEFLOW_CODECS
+    )
 
 
 def location(endpoint_url: str | None) -> str | None:

@@ -49,6 +49,12 @@ SWF_CONNECTION_RETRIES = 5
 SWF_MAX_OPEN_ACTIVITY_COUNT = 1000
 #: BUCKET[/DIR], where values over a limit go
 SIMPLEFLOW_JUMBO_FIELDS_BUCKET: str | None = None
+#: 'ID:KEY,...', each key 32 bytes in base64: the first encrypts values, all decrypt them
+SIMPLEFLOW_ENCRYPTION_KEYS: str | None = None
+#: compress values that become smaller by it
+SIMPLEFLOW_COMPRESSION = False
+#: dotted names of codecs of yours (simpleflow.data.codec.Codec), which values pass first
+SIMPLEFLOW_CODECS: str | None = None
 #: ``test`` lowers the limits of decisions and open tasks
 SIMPLEFLOW_ENV = "production"
 SIMPLEFLOW_DISABLE_SETPROCTITLE = False
