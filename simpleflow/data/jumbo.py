@@ -23,9 +23,10 @@ from simpleflow.data.blobs import base
 REFERENCE = "$simpleflow.ref"
 #: bytes of the largest value that is taken
 LARGEST = 5 << 20
-_POINTER = re.compile(r"simpleflow\+(?P<url>(?:s3|file)://\S*)/(?P<key>[0-9A-Za-z_.~-]+) (?P<size>\d+)")
 #: keys of ours; those of simpleflow 0.36 are UUIDs, which say nothing of the content
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UUID = r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}"
+_POINTER = re.compile(rf"simpleflow\+(?P<url>(?:s3|file)://\S*)/(?P<key>{_DIGEST.pattern}|{_UUID}) (?P<size>\d+)")
 #: characters of an encoded value that stays in its field: a hundred of them fit into one response
 _INLINE = 8 << 10
 #: characters of contents that one store remembers

@@ -80,9 +80,10 @@ def test_what_cannot_be_followed_says_why(tmp_path: Path) -> None:
     wrong = stored(tmp_path, "other", "a" * 64)
     with pytest.raises(jumbo.BrokenReference, match="its digest differs"):
         store.load(wrong)
-    blobs.open_store(f"file://{tmp_path}").put("image", b"\xff\xd8")
+    image = str(uuid.uuid4())
+    blobs.open_store(f"file://{tmp_path}").put(image, b"\xff\xd8")
     with pytest.raises(jumbo.BrokenReference, match="is not UTF-8 text"):
-        store.load(f"simpleflow+file://{tmp_path}/image 2")
+        store.load(f"simpleflow+file://{tmp_path}/{image} 2")
 
 
 class Grows(Workflow):
