@@ -10,7 +10,7 @@ import pytest
 
 from simpleflow.data import jumbo
 from simpleflow.nodes import paths
-from simpleflow.server import places
+from simpleflow.server.process import places
 
 from . import doubles
 
