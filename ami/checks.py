@@ -139,13 +139,13 @@ def _disk(disk: disks.Disk, tar: Path, toolbox: tools.Toolbox, max_blocks: int) 
         yield f"the boot entry's root={options.get('root')} is not the partition's PARTUUID={root}: it would not boot"
     for flag in options.get("rootflags", "").split(","):
         if flag and flag not in ALLOWED_ROOT_FLAGS:
-            yield f"rootflags={flag} is no option of ext4 itself: without an initrd the kernel panics on it"
+            yield f"rootflags={flag} is not an option of ext4 itself: without an initrd the kernel panics on it"
     kernel = _run(toolbox, "mtype", "-i", esp, f"::{disks.KERNEL_PATH}").stdout
     if kernel != disks.kernel_of(tar)[1]:
         yield "the kernel on the EFI partition is not the one of the root file system"
     loader = _run(toolbox, "mtype", "-i", esp, "::EFI/BOOT/BOOTX64.EFI").stdout
     if loader[:2] != b"MZ":
-        yield "EFI/BOOT/BOOTX64.EFI is no EFI program"
+        yield "EFI/BOOT/BOOTX64.EFI is not an EFI program"
     yield from _filesystem(disk, toolbox)
 
 

@@ -72,7 +72,7 @@ def count(field: str, value: Any, *, least: int = 0, instead: str) -> int:
 
 
 def parallel(field: str, value: Any) -> int | None:
-    """Return how many may run at once; None and 0, as with 0.36, are no limit."""
+    """Return how many may run at once; None and 0 mean no limit, as with 0.36."""
     if value is None:
         return None
     return count(field, value, instead="write how many may be open at once, or None (or 0) for no limit") or None

@@ -1,7 +1,7 @@
 """What botocore's errors mean for a repetition, and clients that mend what a repetition needs: keys and clock.
 
 botocore repeats by itself what it lists as transient or throttled; an answer of a proxy, expired keys and a wrong clock
-are not in its lists, and what its parser says of a page of HTML is no error of its own.
+are not in its lists, and what its parser says of a page of HTML is not an error of its own.
 """
 
 from __future__ import annotations

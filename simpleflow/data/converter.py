@@ -65,17 +65,17 @@ class Converter:
             text = _fast.encode(value).decode()
         except (TypeError, RecursionError, AttributeError, ValueError):
             return _slow(value)
-        # NaN and infinities are no JSON; the fast encoder writes null for them.
+        # NaN and infinities are not JSON; the fast encoder writes null for them.
         return _slow(value) if "null" in text else text
 
     def decode(self, text: str) -> Any:
-        """Return the value of a JSON text; text that is no JSON comes back as it is."""
+        """Return the value of a JSON text; text that is not JSON comes back as it is."""
         try:
             return _any.decode(text)
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             pass
         try:
-            return json.loads(text)  # Python's own writers use NaN and lone surrogates, which are no JSON
+            return json.loads(text)  # Python's own writers use NaN and lone surrogates, which are not JSON
         except (ValueError, RecursionError):
             return text
 
@@ -191,7 +191,7 @@ def _text(value: str, path: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise TypeError(f"{_name(path)} is {shown(value)}, which is no UTF-8 ({error.reason}): pass bytes") from None
+        raise TypeError(f"{_name(path)} is {shown(value)}, which is not UTF-8 ({error.reason}): pass bytes") from None
     return value
 
 

@@ -98,7 +98,7 @@ def create(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove a file durably; absent is no error."""
+    """Remove a file durably; absent is not an error."""
     try:
         os.unlink(path)
     except FileNotFoundError:

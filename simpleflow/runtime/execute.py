@@ -61,7 +61,7 @@ class Middleware:
                 "write package.module.function, of a module that this worker can import"
             ) from error
         if not callable(found):
-            raise errors.UsageError(f"--middleware-{kind}-execution {path!r} is no function")
+            raise errors.UsageError(f"--middleware-{kind}-execution {path!r} is not a function")
         return found  # type: ignore[no-any-return]  # callable() narrows Any to nothing better
 
     def before(self, context: dict[str, Any]) -> None:

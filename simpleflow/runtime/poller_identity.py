@@ -30,7 +30,7 @@ def make() -> str:
         try:
             entries = msgspec.json.decode(given, type=dict[str, object])
         except msgspec.DecodeError as error:
-            raise errors.UsageError(f"SIMPLEFLOW_IDENTITY={given!r} is no JSON object ({error})") from None
+            raise errors.UsageError(f"SIMPLEFLOW_IDENTITY={given!r} is not a JSON object ({error})") from None
     else:
         entries = {"node": settings.SIMPLEFLOW_NODE_ID} if settings.SIMPLEFLOW_NODE_ID else {}
         entries |= {

@@ -173,7 +173,7 @@ def from_answer(action: str, status: int, kind: str, message: str, *, where: str
 
 
 def kind_of(error: BaseException) -> retries.Kind:
-    """Return what an error means for a repetition; what is no error of a call is final."""
+    """Return what an error means for a repetition; what is not an error of a call is final."""
     return error.kind if isinstance(error, SwfError) else retries.Kind.VERDICT
 
 

@@ -1,4 +1,4 @@
-"""Domains and types are registered when first needed; registering twice is no error."""
+"""Domains and types are registered when first needed; registering twice is not an error."""
 
 from __future__ import annotations
 

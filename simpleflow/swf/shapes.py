@@ -273,8 +273,8 @@ def _decoder(action: str) -> msgspec.json.Decoder[Any]:
 def decode(action: str, body: bytes | bytearray) -> Any:
     """Return the answer that a response body holds.
 
-    Raises ``core.events.UnknownEvent`` for an event type of a later SWF, ``msgspec.DecodeError`` for what is no answer
-    of this action: a member that is always there is missing, or something stands where nothing belongs.
+    Raises ``core.events.UnknownEvent`` for an event type of a later SWF, ``msgspec.DecodeError`` for what is not an
+    answer of this action: a member that is always there is missing, or something stands where nothing belongs.
     """
     if RESPONSES[action] is Nothing:
         if body and body.strip() not in (b"", b"{}"):

@@ -36,7 +36,7 @@ class BlobStore(Protocol):
         """Store the whole object at once (readers see old or new, never a part) and return its etag."""
 
     def delete(self, key: str) -> None:
-        """Remove; absent is no error."""
+        """Remove; absent is not an error."""
 
     def list(self, prefix: str = "") -> Iterator[Blob]:
         """Every object below a prefix, by key."""

@@ -104,7 +104,7 @@ class S3Store:
     def _page(self, prefix: str, token: dict[str, str]) -> dict[str, Any]:
         page: dict[str, Any] = self._api.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **token)
         if "IsTruncated" not in page:
-            raise ValueError("the answer is no list of objects")
+            raise ValueError("the answer is not a list of objects")
         return page
 
     @property

@@ -58,7 +58,7 @@ class NoRegion(errors.SwfError):
 class Wire(Protocol):
     """Carries one HTTP request. Thread safe; retries nothing.
 
-    Raises NotSent when nothing was sent, TransportError for everything else that is no whole answer.
+    Raises NotSent when nothing was sent, TransportError for everything else that is not a whole answer.
     """
 
     def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes | bytearray, bytes]:
@@ -111,7 +111,7 @@ class Http:
             decoded = shapes.decode(action, answer)
         except core_errors.SimpleflowError:
             raise
-        except Exception as error:  # whatever a parser says of bytes that are no answer
+        except Exception as error:  # whatever a parser says of bytes that are not an answer
             raise errors.TransportError(f"{action}: the answer is none of this action ({error}){self._at}") from error
         if not self._identified:
             self._identify(_IDENTIFIED in head, silent=not answer)

@@ -67,7 +67,7 @@ class Sockets:
         connection = self._take()
         try:
             status, answer, answered, reusable = connection.exchange(request, timeout)
-        except Exception as error:  # also what a parser says of bytes that are no HTTP
+        except Exception as error:  # also what a parser says of bytes that are not HTTP
             connection.close()
             raise errors.TransportError(f"no answer from {self._shown} ({error or type(error).__name__})") from error
         except BaseException:

@@ -56,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def rehearse(cluster: str | Path, options: Options, *, say: Say = lambda line: None) -> reports.Report:
     """Rehearse a cluster file of provider ec2; returns the report.
 
-    Raises UsageError for a file that is no ec2 cluster, RehearsalFailed when a part could not be shown.
+    Raises UsageError for a file that is not an ec2 cluster, RehearsalFailed when a part could not be shown.
     """
     loaded = config.load(cluster)
     if loaded.config.provider != "ec2":

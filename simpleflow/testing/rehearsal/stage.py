@@ -186,7 +186,7 @@ class Stage:
         return bool(self.cloud.instances.get(instance_id).group)
 
     def workers(self) -> list[Any]:
-        """Every instance so far that is no decider."""
+        """Every instance so far that is not a decider."""
         return [one for one in self.cloud.instances.all() if not one.group]
 
     def deciders(self) -> list[Any]:

@@ -110,7 +110,7 @@ def rewrite_entry(made: disk.Disk, toolbox: tools.Toolbox, change: Callable[[str
     ("old", "new", "says"),
     [
         ("root=PARTUUID=", "root=PARTUUID=0", "is not the partition's PARTUUID"),
-        ("rootflags=errors=remount-ro", "rootflags=noatime", "rootflags=noatime is no option of ext4"),
+        ("rootflags=errors=remount-ro", "rootflags=noatime", "rootflags=noatime is not an option of ext4"),
         ("rootflags=errors=remount-ro", "rootflags=errors=remount-ro,noatime", "rootflags=noatime"),
     ],
 )

@@ -203,7 +203,7 @@ class Alarms:
 
 
 def evaluate(expression: str, values: Mapping[str, float | None]) -> float | None:
-    """Evaluate metric math: arithmetic, comparisons, AND OR && ||, IF, FILL, MAX, MIN, SUM. None is no data.
+    """Evaluate metric math: arithmetic, comparisons, AND OR && ||, IF, FILL, MAX, MIN, SUM. None is not data.
 
     Raises ApiError for anything else, so that an alarm which would not be rehearsed is not accepted.
     """

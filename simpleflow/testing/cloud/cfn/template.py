@@ -65,7 +65,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read(text: str) -> dict[str, Any]:
-    """Parse JSON or YAML; raises ApiError with CloudFormation's words on what is no template."""
+    """Parse JSON or YAML; raises ApiError with CloudFormation's words on what is not a template."""
     try:
         value = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _Loader)  # noqa: S506 (SafeLoader)
     except (ValueError, yaml.YAMLError) as error:

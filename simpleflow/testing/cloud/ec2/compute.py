@@ -196,7 +196,7 @@ class Compute:
         for one in found:
             if isinstance(one, instances.Instance):
                 in_metadata = one.spec.get("MetadataOptions", {}).get("InstanceMetadataTags") == "enabled"
-                # AWS's own tags on it are no part of what is asked
+                # AWS's own tags on it are not part of what is asked
                 own = {key: value for key, value in one.tags.items() if not key.startswith("aws:")}
                 launch_templates.check_tags({**own, **given}, in_metadata=in_metadata)
                 one.tags |= given
@@ -207,7 +207,7 @@ class Compute:
 
     @requests.handles("ec2:DeleteTags")
     def delete_tags(self, request: requests.Request) -> Mapping[str, Any]:
-        """Remove tags; one that is not there, or has another value, is no error and stays."""
+        """Remove tags; one that is not there, or has another value, is not an error and stays."""
         found = [self._ours(resource) for resource in request.params["Resources"]]
         if all(one is None for one in found):
             return requests.BEHIND

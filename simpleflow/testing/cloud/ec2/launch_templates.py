@@ -37,7 +37,7 @@ def check_tags(tags: Mapping[str, str], *, in_metadata: bool) -> None:
 
 
 def user_data(text: str) -> bytes:
-    """Decode user data as EC2 does; raises ApiError when it is no base64 or too long."""
+    """Decode user data as EC2 does; raises ApiError when it is not base64 or too long."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -99,7 +99,7 @@ class Buckets:
 
     @requests.handles("s3:DeleteBucketPolicy")
     def delete(self, request: requests.Request) -> requests.Raw:
-        """Remove a bucket's policy; none is no error."""
+        """Remove a bucket's policy; none is not an error."""
         self._policies.pop(self._bucket(request), None)
         return requests.Raw(status=204)
 

@@ -19,7 +19,7 @@ def decode(data: bytes) -> Any:
     try:
         value = reader.value()
     except (IndexError, struct.error, UnicodeDecodeError, RecursionError) as error:
-        raise errors.ApiError("SerializationException", f"the body is no CBOR: {error}") from error
+        raise errors.ApiError("SerializationException", f"the body is not CBOR: {error}") from error
     if value is _BREAK or reader.left():
         raise errors.ApiError("SerializationException", "the body is not one CBOR value")
     return value

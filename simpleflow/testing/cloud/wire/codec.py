@@ -127,7 +127,7 @@ def _scalar(kind: str, text: Any, where: str) -> Any:
 
 
 def parse_json(body: bytes) -> Params:
-    """Read a JSON request; raises ApiError when it is no JSON object."""
+    """Read a JSON request; raises ApiError when it is not a JSON object."""
     try:
         value = json.loads(body or b"{}")
     except ValueError as error:

@@ -70,7 +70,7 @@ class Gateway:
         self.guards: list[Callable[[requests.Request], None]] = []
         #: token that proves a call comes from our own clients, so that nobody else can claim ``via``
         self.secret = uuid.uuid4().hex
-        #: paths that are no AWS call at all: prefix -> WSGI application
+        #: paths that are not calls of AWS: prefix -> WSGI application
         self.mounted: dict[str, WSGIApplication] = {}
 
     def register(self, store: object) -> None:
@@ -109,7 +109,7 @@ class Gateway:
                 models.service(service)
             except Exception as error:
                 service = "ec2"
-                raise errors.ApiError("NotRehearsed", f"{scope.service} is no service we know", 501) from error
+                raise errors.ApiError("NotRehearsed", f"{scope.service} is not a service we know", 501) from error
             speaks = identify.protocol(service, path, headers)
             principal = self._directory.of(scope.key, service)
             name, params = identify.action(

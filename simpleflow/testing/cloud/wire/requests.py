@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     #: the service that makes this call for the principal, such as ``cloudformation``
     via: str = ""
-    #: headers in lower case, and the raw body, for protocols that are no form
+    #: headers in lower case, and the raw body, for protocols that are not forms
     headers: Mapping[str, str] = {}
     body: bytes = b""
     #: the protocol that the caller speaks
@@ -116,7 +116,7 @@ class Record:
 
 
 class Raw(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is no form of the protocol: a document, or an empty body with its own status."""
+    """An answer that is not a form of the protocol: a document, or an empty body with its own status."""
 
     body: bytes = b""
     content_type: str = "application/json"
