@@ -1,9 +1,7 @@
 """Fetch a node's bundle by digest and hand over to it. Goes into user data: the standard library only, one file.
 
-``python3 fetch.py /etc/simpleflow/delivery.json`` gets the node bundle (units, scripts) from the cluster's bucket,
-verifies its SHA-256, unpacks it and runs its ``deliver.py``. S3 requests are signed with the machine's role, read from
-instance metadata with a token (AWS: "Signature Version 4", "Use IMDSv2"); ``http(s)://`` and ``file://`` are read as
-they are, and trusted as little: the digest decides.
+``python3 fetch.py /etc/simpleflow/delivery.json`` counts a decider's boot, gets the node bundle from the bucket (signed
+by the machine's role), verifies its SHA-256 and runs its ``deliver.py``. Other locations are read as they are.
 """
 
 from __future__ import annotations
@@ -26,20 +24,20 @@ from pathlib import Path
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 #: tries of one request; the waits between them double from half a second
 TRIES = 6
-#: looks for the role's keys, which metadata may have minutes after the boot
+#: looks for the role's keys, which may come minutes after the boot
 KEY_TRIES = 24
-#: tries to count a boot: what cannot be counted must not be replaced at once, for ever
+#: tries to count a boot, a minute apart
 COUNT_TRIES = 10
-#: failed boots of deciders in a row after which the group launches no more
+#: failed boots in a row that stop the group
 LIMIT = 3
-#: the delivery of a real machine; any other belongs to a rehearsal, whose machine is off when its process ends
+#: a real machine's; a rehearsal's machine is off when its process ends
 OWN = "/etc/simpleflow/delivery.json"
-#: set for ``deliver.py``: the boot was counted before anything was fetched
+#: tells deliver.py that the boot was counted
 COUNTED = "SIMPLEFLOW_BOOT_COUNTED"
 
 
 class DeliveryFailed(Exception):
-    """A part of the node could not be fetched or is not what was promised."""
+    """A part could not be fetched or is not what was promised."""
 
 
 def _open(request: urllib.request.Request, timeout: float) -> bytes:
@@ -56,10 +54,7 @@ def metadata(path: str, token: str) -> str:
 
 
 def credentials() -> dict[str, str]:
-    """Return AccessKeyId, SecretAccessKey and Token of the machine's role; raises DeliveryFailed.
-
-    They come late at times: no role yet (404, empty), or an answer whose Code is not Success. All of it is waited for.
-    """
+    """Return the keys of the machine's role, waiting for those that come late; raises DeliveryFailed."""
     problem = ""
     for attempt in range(KEY_TRIES):
         if attempt:
@@ -68,11 +63,11 @@ def credentials() -> dict[str, str]:
             return role_keys()
         except (OSError, ValueError, KeyError, IndexError) as error:
             problem = f"{type(error).__name__}: {error}"
-    raise DeliveryFailed(f"instance metadata shows no keys of a role: {problem}; has the machine an instance profile?")
+    raise DeliveryFailed(f"metadata shows no keys of a role: {problem}; has the machine an instance profile?")
 
 
 def role_keys() -> dict[str, str]:
-    """Ask metadata once for the role's keys."""
+    """Ask once."""
     headers = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
     request = urllib.request.Request(f"{METADATA}/latest/api/token", method="PUT", headers=headers)  # noqa: S310
     token = _open(request, 5).decode()
@@ -93,7 +88,7 @@ def sign(
     extra: dict[str, str],
     now: float,
 ) -> dict[str, str]:
-    """Return the headers that sign a request by Signature Version 4 at the moment ``now`` (epoch seconds)."""
+    """Return the headers that sign a request (Signature Version 4)."""
     parts = urllib.parse.urlsplit(url)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     digest = hashlib.sha256(body).hexdigest()
@@ -194,11 +189,13 @@ def unpack(data: bytes, folder: Path) -> None:
         archive.extractall(folder)  # noqa: S202 (checked above)
 
 
-# --- boots of deciders that fail --------------------------------------------------------------------------------------
+def say(text: str) -> None:
+    """Write to the boot's log."""
+    print(f"simpleflow: {text}", file=sys.stderr, flush=True)
 
 
 def boots(settings: dict[str, str]) -> int:
-    """Return the boots in a row that did not reset the counter; an absent object counts as none."""
+    """Return the boots in a row that did not reset the counter."""
     url = object_url(settings["boot_counter"], settings["region"], settings.get("endpoint", ""))
     try:
         return int(json.loads(call("GET", url, settings["region"], "s3"))["boots"])
@@ -210,14 +207,14 @@ def boots(settings: dict[str, str]) -> int:
 
 
 def set_boots(settings: dict[str, str], number: int, reason: str = "") -> None:
-    """Replace the counter; ``reason`` is what status shows of the last failure."""
+    """Replace the counter."""
     url = object_url(settings["boot_counter"], settings["region"], settings.get("endpoint", ""))
     body = json.dumps({"boots": number, "written": time.time(), "reason": reason}).encode()
     call("PUT", url, settings["region"], "s3", body, {"content-type": "application/json"})
 
 
 def query(settings: dict[str, str], service: str, version: str, action: str, parameters: dict[str, str]) -> None:
-    """Make one call of a service that speaks AWS's query protocol."""
+    """Make one call of AWS's query protocol."""
     default = f"https://{service}.{settings['region']}.amazonaws.com/"
     host = {"monitoring": "cloudwatch"}.get(service, service)
     url = settings.get(f"{host}_endpoint") or default
@@ -227,9 +224,9 @@ def query(settings: dict[str, str], service: str, version: str, action: str, par
 
 
 def trip(settings: dict[str, str], number: int) -> None:
-    """Suspend the group's launches and raise the user's alarm, each whether or not the other is refused."""
+    """Suspend the group's launches and raise the alarm."""
     reason = f"{number} boots in a row failed; 'sfnodes up' resumes after the cause is mended"
-    print(f"simpleflow: {reason}", file=sys.stderr, flush=True)
+    say(reason)
     group = {"AutoScalingGroupName": settings["group"], "ScalingProcesses.member.1": "Launch"}
     state = {"AlarmName": settings.get("alarm", ""), "StateValue": "ALARM", "StateReason": reason}
     calls = [("autoscaling", "2011-01-01", "SuspendProcesses", group)]
@@ -239,11 +236,11 @@ def trip(settings: dict[str, str], number: int) -> None:
         try:
             query(settings, service, version, action, parameters)
         except DeliveryFailed as problem:
-            print(f"simpleflow: {problem}", file=sys.stderr, flush=True)
+            say(str(problem))
 
 
 def count_boot(settings: dict[str, str]) -> None:
-    """Count this boot; trips when the three before it died without a word."""
+    """Count this boot; trips when three before it died."""
     number = boots(settings) + 1
     set_boots(settings, number)
     if number > LIMIT:
@@ -251,7 +248,7 @@ def count_boot(settings: dict[str, str]) -> None:
 
 
 def failed_boot(settings: dict[str, str], reason: str = "") -> None:
-    """This boot failed: leaves its reason, and trips when it is the third in a row."""
+    """Leave the reason; trips when it is the third in a row."""
     number = boots(settings)
     set_boots(settings, number, reason[-2000:])
     if number >= LIMIT:
@@ -259,40 +256,40 @@ def failed_boot(settings: dict[str, str], reason: str = "") -> None:
 
 
 def count_first(settings: dict[str, str]) -> None:
-    """Count the boot of a decider, with patience, before anything that may fail."""
+    """Count with patience: else it would be replaced for ever."""
     for attempt in range(COUNT_TRIES):
         try:
             count_boot(settings)
             return
         except DeliveryFailed as problem:
-            print(f"simpleflow: this boot cannot be counted: {problem}", file=sys.stderr, flush=True)
+            say(f"this boot cannot be counted: {problem}")
             if attempt == COUNT_TRIES - 1:
                 raise
             time.sleep(60)
 
 
 def give_up(path: Path, settings: dict[str, str], problem: BaseException) -> None:
-    """Tell why this machine cannot become a node, and power it off: EC2 terminates it, and what wants it sees so."""
+    """Tell why, count it, power off: EC2 terminates the machine."""
     said = f"this machine cannot become a node: {problem}"
-    print(f"simpleflow: {said}", file=sys.stderr, flush=True)
+    say(said)
     if settings.get("boot_counter"):
         try:
             failed_boot(settings, said)
         except DeliveryFailed as second:
-            print(f"simpleflow: nor can that be counted: {second}", file=sys.stderr, flush=True)
+            say(str(second))
     power_off(path)
 
 
 def power_off(path: Path) -> None:
     """End this machine."""
-    print("simpleflow: powering off", file=sys.stderr, flush=True)
+    say("powering off")
     if str(path) == OWN:
         subprocess.run(["systemctl", "poweroff"], check=False)
     sys.exit(0)
 
 
 def main(arguments: list[str]) -> None:
-    """Fetch the node bundle and run it."""
+    """Count, fetch, run."""
     path = Path(arguments[0])
     settings = json.loads(path.read_text())
     try:
