@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from simpleflow import base, registry, settings
 from simpleflow.core import errors, numbers
-from simpleflow.engine import api, calls, declared, failures, futures, run
+from simpleflow.engine import api, declared
+from simpleflow.engine.program import futures, run
+from simpleflow.engine.tasks import failures, tasks
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -24,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Timeout = int | float | str | None
 
 #: the task says nothing about its priority: the workflow's holds
-PRIORITY_NOT_SET: Any = calls.UNSET
+PRIORITY_NOT_SET: Any = tasks.UNSET
 RetryPolicy = failures.RetryPolicy
 _KEEP: Any = object()
 
@@ -289,7 +291,7 @@ class ActivityTask(Task):
         return self.activity(*self.resolve_args(*self.args), **self.resolve_kwargs(**self.kwargs))
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.activity(
             executor, self.activity, self.args, self.kwargs, priority=priority, raises=raises, plain=self.plain

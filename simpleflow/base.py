@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any, Protocol
 
-from simpleflow.engine import futures
+from simpleflow.engine.program import futures
 
 
 class Owner(Protocol):

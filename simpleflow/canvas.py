@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from simpleflow import activity, base, task
 from simpleflow.core import numbers
-from simpleflow.engine import api, calls, futures, groups
+from simpleflow.engine import api, groups
+from simpleflow.engine.program import futures
+from simpleflow.engine.tasks import tasks
 
 GroupFuture = groups.GroupFuture
 ChainFuture = groups.ChainFuture
@@ -28,11 +30,11 @@ def submit(
 ) -> futures.Future[Any]:
     """Do what ``Workflow.submit`` says."""
     executor = owner.executor
-    priority = calls.UNSET
+    priority = tasks.UNSET
     if "__priority" in kwargs:
         kwargs = dict(kwargs)
         priority = kwargs.pop("__priority")
-        if priority is not calls.UNSET:
+        if priority is not tasks.UNSET:
             numbers.priority("__priority", priority)
     run_now = getattr(executor, "execute", None)
     if isinstance(submittable, activity.Activity):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from simpleflow.core import numbers
 from simpleflow.engine import combinators
 from simpleflow.engine.combinators import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, DoneAndNotDone
-from simpleflow.engine.futures import CANCELLED, FINISHED, OPEN, PENDING, RUNNING, Future
+from simpleflow.engine.program.futures import CANCELLED, FINISHED, OPEN, PENDING, RUNNING, Future
 
 T = TypeVar("T")
 _UNSET: Any = object()

@@ -6,7 +6,8 @@ from typing import Any
 
 from simpleflow import base
 from simpleflow.core import numbers
-from simpleflow.engine import api, calls, signals
+from simpleflow.engine import api
+from simpleflow.engine.tasks import signals, tasks
 
 
 class WaitForSignal(base.Submittable):
@@ -26,7 +27,7 @@ class WaitForSignal(base.Submittable):
         return self.signal_name
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> signals.SignalFuture:
         return api.wait_signal(executor, self.signal_name, self.timeout)
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from simpleflow.activity import ActivityTask, NonPythonicActivityTask, Task, activity_with, get_actual_value
 from simpleflow.core import numbers
-from simpleflow.engine import api, calls, failure_context, futures
+from simpleflow.engine import api, failure_context
+from simpleflow.engine.program import futures
+from simpleflow.engine.tasks import tasks
 
 __all__ = [
     "ActivityTask",
@@ -51,7 +53,7 @@ class WorkflowTask(Task):
         return bool(getattr(self.workflow, "idempotent", False))
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.child(
             executor,
@@ -98,7 +100,7 @@ class SignalTask(Task):
         return self._name
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.signal(
             executor,
@@ -123,7 +125,7 @@ class MarkerTask(Task):
         return self._name
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.marker(executor, self._name, self.details)
 
@@ -142,7 +144,7 @@ class TimerTask(Task):
         return self.timer_id
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.timer(executor, self.timer_id, self.timeout, self.control)
 
@@ -158,7 +160,7 @@ class CancelTimerTask(Task):
         return self.timer_id
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.cancel_timer(executor, self.timer_id)
 
@@ -175,7 +177,7 @@ class ContinueAsNewTask(Task):
         return "continue_as_new"
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         return api.continue_as_new(executor, self.args, self.kwargs)
 
@@ -188,7 +190,7 @@ class CancelWorkflowTask(Task):
         return "cancel"
 
     def submit_to(
-        self, executor: Any, *, priority: Any = calls.UNSET, raises: bool | None = None
+        self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
         api.cancel_workflow(executor)
         raise AssertionError("the run is closed")

@@ -20,9 +20,10 @@ from typing import Any, ClassVar, TypeVar, overload
 from simpleflow import activity, base, canvas, marker, task
 from simpleflow import signal as signals
 from simpleflow.core import errors
-from simpleflow.engine import api, declared, evaluation, hooks, scopes
-from simpleflow.engine.futures import Future
-from simpleflow.engine.signals import SignalFuture
+from simpleflow.engine import api, declared, evaluation, hooks
+from simpleflow.engine.program import scopes
+from simpleflow.engine.program.futures import Future
+from simpleflow.engine.tasks.signals import SignalFuture
 
 T = TypeVar("T")
 _Activity = activity.Activity

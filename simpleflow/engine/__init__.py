@@ -2,11 +2,12 @@
 
 contract.py    DecisionTask, Needs, Decided: what goes in and comes out
 engine.py      Engine: decide, acknowledged, forget, query; cache.py what it keeps suspended
-evaluation.py  one ``run()``: fed settlement by settlement; strands.py where its code runs and blocks
-ledger.py      the history folded, event by event; records.py what it says of each task
-submitting.py  what a program submits: calls.py children.py timers.py signals.py markers.py local.py
-identity.py    what a task is recognised by; slots.py arguments with futures in them
-outbox.py closing.py divergence.py   from what the program wants to the answer
+evaluation.py  one ``run()``, fed settlement by settlement
+api.py         what a program asks and submits; combinators.py groups.py hooks.py failure_context.py
+answer.py      from what the program wants to the answer; divergence.py when the history says something else
+history/       the history folded, event by event
+program/       run.py the state of one evaluation; futures, strands and scopes: where code runs and blocks
+tasks/         what is submitted: activities, children, timers, signals, markers; outbox.py until it is sent
 """
 
 from __future__ import annotations

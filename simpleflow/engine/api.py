@@ -9,24 +9,13 @@ from typing import Any
 
 from simpleflow.core import attributes, decisions, errors, events, history, limits, text
 
-from . import (
-    activities,
-    calls,
-    children,
-    contract,
-    futures,
-    identity,
-    local,
-    markers,
-    records,
-    run,
-    signals,
-    slots,
-    timers,
-)
+from . import contract
 from . import declared as declarations
+from .history import identity, records
+from .program import futures, run
+from .tasks import activities, arguments, children, local_activities, markers, signals, tasks, timers
 
-_Future, _FIRST, _PLAIN = futures.Future, records.FIRST, slots.PLAIN
+_Future, _FIRST, _PLAIN = futures.Future, records.FIRST, arguments.PLAIN
 _COMPLETED = events.ActivityTaskCompleted
 
 #: share of SWF's events at which a new run should go on
@@ -151,7 +140,7 @@ def activity(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
-    priority: Any = calls.UNSET,
+    priority: Any = tasks.UNSET,
     raises: bool | None = None,
     plain: bool = False,
 ) -> futures.Future[Any]:
@@ -181,7 +170,7 @@ def activity(
         if type(value) not in _PLAIN:
             return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     try:
-        encoded = f'{{"args":{evaluation.encode(args)},"kwargs":{{}}}}'  # as slots.envelope, without a dictionary
+        encoded = f'{{"args":{evaluation.encode(args)},"kwargs":{{}}}}'  # as arguments.envelope, without a dictionary
     except TypeError:  # no JSON: the general way says which argument
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     if len(encoded) > activities.SURE:
@@ -277,7 +266,7 @@ def child(
     kwargs: Mapping[str, Any],
     *,
     task_list: str | None = None,
-    priority: Any = calls.UNSET,
+    priority: Any = tasks.UNSET,
     raises: bool | None = None,
 ) -> futures.Future[Any]:
     """Start a child workflow."""
@@ -306,7 +295,9 @@ def local_activity(
     """Run an activity beside the decider, without a task of its own."""
     evaluation.check_alive()
     hint = evaluation.payloads.result_hint(declared.callable)
-    return local.LocalCall(evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure), hint).future
+    return local_activities.LocalCall(
+        evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure), hint
+    ).future
 
 
 def timer(evaluation: run.Run, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from simpleflow.core import errors
 
-from . import futures, run, strands, timers
+from .program import futures, run, strands
+from .tasks import timers
 
 FIRST_COMPLETED = "FIRST_COMPLETED"
 FIRST_EXCEPTION = "FIRST_EXCEPTION"

@@ -7,7 +7,7 @@ from typing import Any
 
 from simpleflow.core import errors, limits, numbers, text
 
-from . import failures
+from .tasks import failures
 
 
 def check_text(field: str, value: Any, most: int = limits.NAME) -> None:

@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from . import activities, children, ledger, records, run, timers
+from .history import fold, records
+from .program import run
+from .tasks import activities, children, timers
 
 _WIDTH = 58
 _LINES = 40
@@ -65,7 +67,7 @@ def _history(evaluation: run.Run) -> Iterator[str]:
             case "StartChildWorkflowExecutionInitiated":
                 of = said.workflow_type
                 yield _line("workflow", of.name, of.version, said.task_list.name, said.input or "")
-            case "TimerStarted" if said.timer_id not in ledger.RESERVED_TIMERS:
+            case "TimerStarted" if said.timer_id not in fold.RESERVED_TIMERS:
                 yield _line("timer", said.timer_id, "", "", said.start_to_fire_timeout)
             case "SignalExternalWorkflowExecutionInitiated":
                 yield _line("signal", said.signal_name, "", said.workflow_id, said.input or "")

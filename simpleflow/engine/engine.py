@@ -11,7 +11,9 @@ import msgspec
 
 from simpleflow.core import errors, payloads
 
-from . import cache, closing, contract, evaluation, hooks, identity, inputs, ledger, outbox
+from . import answer, cache, contract, evaluation, hooks, inputs
+from .history import fold, identity
+from .tasks import outbox
 
 #: executions that are kept suspended, and their bytes
 CACHED = 1_000
@@ -183,7 +185,7 @@ class Engine:
                 self._cache.put(task.run_id, entry)
                 return needs
             complete = running.submitted is not None
-            decided, entry.outcome = closing.decide(running, self._bounds, complete=complete)
+            decided, entry.outcome = answer.decide(running, self._bounds, complete=complete)
         except BaseException:
             running.kill()
             self._cache.evict(task.run_id)
@@ -214,7 +216,7 @@ class Engine:
         if usable:
             try:
                 suspended.resume(task)
-            except ledger.Foreign:
+            except fold.Foreign:
                 usable = False
         if not usable or suspended.ledger.stale:
             self._cache.evict(task.run_id)

@@ -14,28 +14,10 @@ import greenlet  # type: ignore[import-untyped]  # it ships no types
 
 from simpleflow.core import errors, events, payloads, text
 
-from . import (
-    activities,
-    calls,
-    closing,
-    contract,
-    declared,
-    demand,
-    failure_context,
-    futures,
-    hooks,
-    identity,
-    inputs,
-    ledger,
-    local,
-    marker_records,
-    markers,
-    outbox,
-    run,
-    signals,
-    strands,
-    strict,
-)
+from . import answer, contract, declared, failure_context, hooks, inputs
+from .history import fold, identity, marker_records
+from .program import futures, run, strands, strict
+from .tasks import activities, demand, local_activities, markers, outbox, signals, tasks
 
 _Future, _Typed, _Wait, _COMPLETED = futures.Future, futures.Typed, futures.Wait, events.ActivityTaskCompleted
 
@@ -75,7 +57,7 @@ class Evaluation(run.Run):
             return False
         made = self.ledger.decisions
         completed = made.last_completed(self.position)
-        started = made.started[made.completed.index(completed)] if completed in made.completed else ledger.NOW
+        started = made.started[made.completed.index(completed)] if completed in made.completed else fold.NOW
         call = self.outbox.first(book.kind, record.name, started)
         if call is None:
             return False
@@ -109,7 +91,7 @@ class Evaluation(run.Run):
         self.ready.append(self.main.resume)
 
     def resume(self, task: contract.DecisionTask) -> None:
-        """Book what is new. Raises ``ledger.Foreign`` when another program decided meanwhile."""
+        """Book what is new. Raises ``fold.Foreign`` when another program decided meanwhile."""
         self.task = task
         self.ledger.begin_resume()
         self.ledger.fold(task.events, task.started_event_id)
@@ -126,7 +108,7 @@ class Evaluation(run.Run):
         if inspect.iscoroutine(value):
             assert self.main is not None
             value = self.main.drive(value)
-        return closing.result_text(self, value)
+        return answer.result_text(self, value)
 
     def advance(self) -> contract.Needs | None:
         """Deliver what arrived, one by one, each after all that the one before set off.
@@ -160,7 +142,7 @@ class Evaluation(run.Run):
         for book in (self.ledger.activities, self.ledger.children):
             for record in book.by_id.values():
                 call, record.call = record.call, None
-                if isinstance(call, calls.TaskCall):
+                if isinstance(call, tasks.TaskCall):
                     call.holders = ()
         for timer in self.calls.timers.values():
             timer.cut()
@@ -268,7 +250,7 @@ def _advance(evaluation: run.Run) -> contract.Needs | None:
         if not arrived:
             if not evaluation.calls.local:
                 return None
-            needs = local.settle(evaluation)
+            needs = local_activities.settle(evaluation)
             if needs is not None:
                 return needs
             continue

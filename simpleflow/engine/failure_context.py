@@ -7,7 +7,10 @@ from typing import Any
 
 from simpleflow.core import errors, numbers
 
-from . import calls, failures, futures, hooks, identity, run, strands
+from . import hooks
+from .history import identity
+from .program import futures, run, strands
+from .tasks import failures, tasks
 
 
 class Decision(Enum):
@@ -130,7 +133,7 @@ class FailedTask:
 
     __slots__ = ("args", "id", "name", "payload")
 
-    def __init__(self, call: calls.TaskCall) -> None:
+    def __init__(self, call: tasks.TaskCall) -> None:
         self.id = call.id
         self.payload = getattr(call, "activity", None) or getattr(call, "cls", None)
         self.name = call.name

@@ -9,7 +9,8 @@ from greenlet import GreenletExit  # type: ignore[import-untyped]  # it ships no
 
 from simpleflow.core import errors, interrupts, numbers
 
-from . import futures, identity, records, run
+from .history import identity, records
+from .program import futures, run
 
 #: submits one member, with further arguments
 Member = Callable[..., futures.Future[Any]]

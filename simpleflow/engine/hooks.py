@@ -11,7 +11,9 @@ import msgspec
 
 from simpleflow.core import decisions, errors, events, history, interrupts, limits, text
 
-from . import contract, identity, run, strands
+from . import contract
+from .history import identity
+from .program import run, strands
 
 _HOOKS = (
     "before_replay",

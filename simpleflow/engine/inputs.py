@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from . import identity, run
+from .history import identity
+from .program import run
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import pytest
 
 from simpleflow import Workflow, futures
 from simpleflow.core import decisions, events, limits
-from simpleflow.engine import outbox
+from simpleflow.engine.tasks import outbox
 
 from .driver import Play, act, new_engine
 

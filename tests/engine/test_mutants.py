@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from simpleflow.engine import calls, evaluation, ledger, timers
+from simpleflow.engine import evaluation
+from simpleflow.engine.history import fold
+from simpleflow.engine.tasks import tasks, timers
 
 from . import random_programs
 from .test_property import make
@@ -33,18 +35,18 @@ def batch_settlement(patch: pytest.MonkeyPatch) -> None:
 
 def unmarked_reads(patch: pytest.MonkeyPatch) -> None:
     """Nobody notices that something changed which a whole-history read saw."""
-    original = ledger.Ledger.fold
+    original = fold.Ledger.fold
 
-    def fold(self: Any, *args: Any) -> None:
+    def folded(self: Any, *args: Any) -> None:
         original(self, *args)
         self.stale = False
 
-    patch.setattr(ledger.Ledger, "fold", fold)
+    patch.setattr(fold.Ledger, "fold", folded)
 
 
 def whole_history_cancel(patch: pytest.MonkeyPatch) -> None:
     """``cancel()`` says whether the task is over by now, not as of the position."""
-    for cls in (calls.TaskCall, timers.TimerCall):
+    for cls in (tasks.TaskCall, timers.TimerCall):
         original = cls.cancel
 
         def cancel(self: Any, future: Any, original: Any = original) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from simpleflow.engine import outbox
+from simpleflow.engine.tasks import outbox
 
 from . import random_programs, wide_programs
 from .driver import new_engine

@@ -20,7 +20,6 @@ CIRCLES: tuple[set[str], ...] = ()
 WIDE_FOLDERS: dict[str, str] = {
     "cli": "one file a group of commands",
     "core": "one file a kind of value; each is a leaf that every room may import",
-    "engine": "to be divided into history, program and tasks",
     "runtime": "one file a noun; the halves (decider, worker) share most of them",
 }
 #: Classes of more than MAX_ATTRIBUTES attributes, each with its number today, which may only shrink.

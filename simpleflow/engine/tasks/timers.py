@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from simpleflow.core import decisions, errors, events, numbers
+from simpleflow.engine.history import identity, records, timer_records
+from simpleflow.engine.program import futures, run
 
-from . import failures, futures, identity, items, records, run, timer_records
+from . import failures, items
 
 
 class TimerCall(items.Sent):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import futures, items, records
+from simpleflow.engine.history import records
+from simpleflow.engine.program import futures
+
+from . import items
 
 
 class Once(items.Sent):

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import decisions, errors, events, limits, text
+from simpleflow.engine.history import marker_records
+from simpleflow.engine.program import futures, run
 
-from . import failures, futures, items, marker_records, once, run
+from . import failures, items, once
 
 
 class MarkerCall(once.Once):

@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from simpleflow.core import attributes, decisions, text, types
+from simpleflow.engine.history import identity, records
+from simpleflow.engine.program import futures, run
 
-from . import activities, calls, futures, identity, records, run, slots
+from . import activities, arguments, tasks
 
 #: what a class may say of a child by its arguments
 _GETTERS = ("get_workflow_id", "get_task_list", "get_tag_list")
 
 
-class ChildCall(calls.TaskCall, eq=False):
+class ChildCall(tasks.TaskCall, eq=False):
     """One child workflow execution."""
 
     cls: Any = None
     type_name: str = ""
-    priority: Any = calls.UNSET
+    priority: Any = tasks.UNSET
     task_list: str | None = None
     arguments: tuple[Sequence[Any], Mapping[str, Any]] = ((), {})
     #: what the class says of its tags by its arguments
@@ -55,7 +57,7 @@ class ChildCall(calls.TaskCall, eq=False):
     def own_id(self) -> str | None:
         if self.needs_values:
             args, kwargs = self.arguments
-            self.arguments = (slots.settled(args), slots.settled(kwargs))
+            self.arguments = (arguments.settled(args), arguments.settled(kwargs))
         given = self._got("get_workflow_id")
         if given:
             return identity.fitting(text.safe(given))
@@ -70,11 +72,11 @@ class ChildCall(calls.TaskCall, eq=False):
         return identity.fitting(f"{self._prefix()}{self.book.next_number(self.type_name)}")
 
     def _close_record(self) -> None:
-        calls.TaskCall._close_record(self)
+        tasks.TaskCall._close_record(self)
         self.evaluation.calls.children.pop(self.seq, None)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        done = calls.TaskCall.cancel(self, future)
+        done = tasks.TaskCall.cancel(self, future)
         if self.done:
             self.evaluation.calls.children.pop(self.seq, None)
         return done

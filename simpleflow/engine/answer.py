@@ -8,7 +8,10 @@ import msgspec
 
 from simpleflow.core import decisions, limits
 
-from . import calls, contract, divergence, futures, ledger, outbox, records, run, slots, strands
+from . import contract, divergence
+from .history import fold, records
+from .program import futures, run, strands
+from .tasks import arguments, outbox, tasks
 
 #: names in the execution context, at most
 SHOWN = 20
@@ -87,7 +90,7 @@ def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, c
     decided: tuple[decisions.Decision, ...] = ()
     if not book.diverged_open:
         delay = min(LONGEST, 1 << min(book.diverged_count, 20))
-        decided = (decisions.StartTimer(timer_id=ledger.DIVERGED, start_to_fire_timeout=str(delay)),)
+        decided = (decisions.StartTimer(timer_id=fold.DIVERGED, start_to_fire_timeout=str(delay)),)
     first = difference.splitlines()[-1]
     said = context(evaluation, diverged=first)
     return contract.Decided(decisions=decided, execution_context=said, divergence=difference), None
@@ -101,7 +104,7 @@ def _forget_refused(evaluation: run.Run) -> None:
             evaluation.position = event.id
             if record.call is None and record.finder is not None:
                 record.finder(record)
-            if isinstance(record.call, calls.TaskCall):
+            if isinstance(record.call, tasks.TaskCall):
                 record.call.done = True
     evaluation.position = ended
 
@@ -110,7 +113,7 @@ def result_text(evaluation: run.Run, value: Any) -> str:
     """Encode what ``run()`` returned; futures in it stand for their results, which are waited for."""
     found: list[futures.Future[Any]] = []
     try:
-        text = evaluation.payloads.encode(slots.find(value, found))
+        text = evaluation.payloads.encode(arguments.find(value, found))
     except TypeError as error:
         raise TypeError(f"the result of {evaluation.facts.workflow_name} cannot be serialised: {error}") from error
     if found:
@@ -122,7 +125,7 @@ def result_text(evaluation: run.Run, value: Any) -> str:
             if future._kind in (futures.FAILED, futures.CANCELED):
                 future._outcome()
             texts.append(future._slot())
-        text = slots.Template(text, len(found), evaluation.payloads).fill(texts)
+        text = arguments.Template(text, len(found), evaluation.payloads).fill(texts)
     evaluation.check_length("result", text, limits.DATA, f"workflow {evaluation.facts.workflow_name}")
     return text
 
@@ -171,7 +174,7 @@ def context(evaluation: run.Run, **more: Any) -> str | None:
     if blocked:
         said["blocked_on"] = blocked
     text = msgspec.json.encode(said, order="sorted").decode() if said else ""
-    book: ledger.Ledger = evaluation.ledger
+    book: fold.Ledger = evaluation.ledger
     if text == (book.last_context or ""):
         return None
     book.last_context = text

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from simpleflow.core import errors, payloads
-
-from . import futures
+from simpleflow.engine.program import futures
 
 #: text of a slot while the arguments are encoded; private-use characters, so that no program's text equals it
 _HOLE = "\ue000simpleflow.slot.{}\ue001"

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from simpleflow.core import attributes, decisions, limits, numbers, text, types
+from simpleflow.engine.history import identity, records
+from simpleflow.engine.program import futures, run
 
-from . import calls, demand, futures, identity, records, run, slots
+from . import arguments, demand, tasks
 
 #: characters of arguments that are within SWF's limit whatever ``meta`` adds
 SURE = limits.DATA - 4_096
@@ -31,12 +33,12 @@ class Plan(msgspec.Struct, eq=False):
     hint: Any = None
 
 
-class ActivityCall(calls.TaskCall, eq=False):
+class ActivityCall(tasks.TaskCall, eq=False):
     """One activity task."""
 
     activity: Any = None
     cell: list[int] | None = None
-    priority: Any = calls.UNSET
+    priority: Any = tasks.UNSET
     #: only kept where ``get_task_id`` asks for them
     arguments: tuple[Sequence[Any], Mapping[str, Any]] | None = None
     #: without the envelope, for workers in other languages
@@ -75,17 +77,17 @@ class ActivityCall(calls.TaskCall, eq=False):
 
     def ready(self, arguments: str) -> None:
         self._move(demand.FORESEEN)
-        calls.TaskCall.ready(self, arguments)
+        tasks.TaskCall.ready(self, arguments)
 
     def claimed(self, record: records.Record) -> None:
         if record.scheduled:
             self._move(demand.SCHEDULED)
-        calls.TaskCall.claimed(self, record)
+        tasks.TaskCall.claimed(self, record)
 
     def completed(self, result: str | None) -> None:
-        # As calls.TaskCall.completed, without its calls.
+        # As tasks.TaskCall.completed, without its calls.
         if self.shared:
-            calls.TaskCall.completed(self, result)
+            tasks.TaskCall.completed(self, result)
             return
         self.done = True
         evaluation = self.evaluation
@@ -116,12 +118,12 @@ class ActivityCall(calls.TaskCall, eq=False):
         if self.record is not None:
             self.evaluation.ledger.activities.by_id.pop(self.record.id, None)
 
-    def _join(self, other: calls.TaskCall) -> None:
+    def _join(self, other: tasks.TaskCall) -> None:
         self._move(None)
-        calls.TaskCall._join(self, other)
+        tasks.TaskCall._join(self, other)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        cancelled = calls.TaskCall.cancel(self, future)
+        cancelled = tasks.TaskCall.cancel(self, future)
         if self.done:
             self._move(None)
         return cancelled
@@ -134,7 +136,7 @@ class ActivityCall(calls.TaskCall, eq=False):
     def encode(self, args: Any, kwargs: Any) -> str:
         if self.plain:
             return str(self.evaluation.payloads.encode(args or kwargs))
-        return calls.TaskCall.encode(self, args, kwargs)
+        return tasks.TaskCall.encode(self, args, kwargs)
 
     def wire_input(self) -> str:
         meta = self.activity.meta
@@ -151,7 +153,7 @@ class ActivityCall(calls.TaskCall, eq=False):
         getter = getattr(activity.callable, "get_task_id", None)
         if getter is not None:
             args, kwargs = self.arguments or ((), {})
-            args, kwargs = slots.settled(args), slots.settled(kwargs)
+            args, kwargs = arguments.settled(args), arguments.settled(kwargs)
             suffix = text.safe(getter(self.evaluation.instance, *args, **kwargs))
             return identity.fitting(f"activity-{self.name}-{suffix}")
         if activity.idempotent:
@@ -223,10 +225,10 @@ def priority_of(evaluation: run.Run, given: Any, declared: Any) -> str | None:
     """Return the priority of a submission: what was given, else the task's own, else the workflow's."""
     for priority in (
         given,
-        getattr(declared, "task_priority", calls.UNSET),
+        getattr(declared, "task_priority", tasks.UNSET),
         getattr(evaluation.facts.cls, "task_priority", None),
     ):
-        if priority is not calls.UNSET:
+        if priority is not tasks.UNSET:
             return numbers.priority("task_priority", priority)
     return None
 

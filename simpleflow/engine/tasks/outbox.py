@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import decisions, limits, types
+from simpleflow.engine.history import fold, records
 
-from . import items, ledger, records
+from . import items
 
 #: bytes that a decision takes beside its texts, at most
 _OVERHEAD = 1_200
@@ -90,7 +91,7 @@ class Outbox:
                 return item
         return None
 
-    def take(self, book: ledger.Ledger, bounds: Bounds, *, closing: bool = False, most: int = 0) -> Batch:
+    def take(self, book: fold.Ledger, bounds: Bounds, *, closing: bool = False, most: int = 0) -> Batch:
         """Take out what one response may carry.
 
         ``closing``: a closing decision follows, so that tasks and timers, which it would end at once, stay behind.
@@ -191,7 +192,7 @@ class Outbox:
 
 def wake_up(delay: int = 0) -> decisions.StartTimer:
     """Return the decision that brings the next decision task when nothing else would."""
-    return decisions.StartTimer(timer_id=ledger.WAKE_UP, start_to_fire_timeout=str(delay))
+    return decisions.StartTimer(timer_id=fold.WAKE_UP, start_to_fire_timeout=str(delay))
 
 
 def _size(decision: decisions.Decision) -> int:

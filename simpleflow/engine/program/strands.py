@@ -13,8 +13,9 @@ from typing import Any
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]  # it ships no types
 
 from simpleflow.core import errors, interrupts
+from simpleflow.engine.history import identity
 
-from . import futures, identity, run, scopes
+from . import futures, run, scopes
 
 #: how often a dead strand is told to end before it is dropped
 PERSISTENCE = 10

@@ -11,8 +11,8 @@ import greenlet  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 
 from simpleflow.core import errors, limits, payloads, text
-
-from . import contract, identity, ledger
+from simpleflow.engine import contract
+from simpleflow.engine.history import fold, identity
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +190,7 @@ class Run:
         self.task = task
         self.payloads = coder
         self.encode, self.decode = coder.encode, coder.decode
-        self.ledger = ledger.Ledger()
+        self.ledger = fold.Ledger()
         self.ordinals = identity.Ordinals()
         #: submissions that were not sent yet, and what this run is told by signals
         self.outbox = outbox
@@ -341,7 +341,7 @@ class Run:
 
     def answering(self) -> bool:
         """Whether this position belongs to the decision that is being answered now."""
-        return self.completed_as_of() == ledger.NOW
+        return self.completed_as_of() == fold.NOW
 
     def raise_floor(self, event_id: int) -> None:
         """A whole-history read was answered by this settlement."""

@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import errors, limits, text
+from simpleflow.engine import contract
+from simpleflow.engine.history import identity, marker_records, records
+from simpleflow.engine.program import futures, run, strands
 
-from . import contract, futures, identity, marker_records, markers, records, run, slots, strands
+from . import arguments, markers
 
 
 class LocalCall:
@@ -18,13 +21,13 @@ class LocalCall:
 
     def __init__(self, evaluation: run.Run, name: str, args: Any, kwargs: Any, raises: bool, hint: Any = None) -> None:
         found: list[futures.Future[Any]] = []
-        args, kwargs = slots.find(args, found), slots.find(kwargs, found)
-        encoded = slots.envelope(args, kwargs, evaluation.payloads)
+        args, kwargs = arguments.find(args, found), arguments.find(kwargs, found)
+        encoded = arguments.envelope(args, kwargs, evaluation.payloads)
         if found:
             waiting = tuple(future for future in found if future._kind == futures.OPEN)
             if waiting:
                 strands.block(evaluation, waiting, len(waiting))
-            encoded = slots.Template(encoded, len(found), evaluation.payloads).fill([f._slot() for f in found])
+            encoded = arguments.Template(encoded, len(found), evaluation.payloads).fill([f._slot() for f in found])
         self.evaluation = evaluation
         self.name = name
         self.text = encoded

@@ -8,8 +8,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from simpleflow.core import errors, payloads
+from simpleflow.engine.history import identity, records
 
-from . import identity, records, run
+from . import run
 
 RESERVED = "$simpleflow."
 REFERENCE = "$simpleflow.ref"

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import decisions, errors, events, limits
+from simpleflow.engine.history import identity
+from simpleflow.engine.program import futures, run
 
-from . import failures, futures, identity, once, run, timers
+from . import failures, once, timers
 
 
 class SignalFuture(futures.Future[Any]):
@@ -99,8 +101,8 @@ class Queue:
 
     def deliver(self, event: events.WorkflowExecutionSignaled) -> None:
         name = event.attributes.signal_name
-        ledger = self._evaluation.ledger
-        ledger.signals_waiting[name] -= 1
+        book = self._evaluation.ledger
+        book.signals_waiting[name] -= 1
         waits = self._waits.get(name)
         if waits:
             wait = waits.popleft()
@@ -148,11 +150,11 @@ class Queue:
         """Whole-history read: whether a signal that was not delivered yet is this wait's."""
         evaluation = self._evaluation
         evaluation.reads.observed = True
-        ledger = evaluation.ledger
-        ledger.watched_signals[wait.name] = None
+        book = evaluation.ledger
+        book.watched_signals[wait.name] = None
         waits = self._waits.get(wait.name, deque())
         place = next((i for i, other in enumerate(waits) if other is wait), None)
-        undelivered = [e for target, e in ledger.arrived if target is self and e.attributes.signal_name == wait.name]
+        undelivered = [e for target, e in book.arrived if target is self and e.attributes.signal_name == wait.name]
         if place is None or place >= len(undelivered):
             return False
         evaluation.raise_floor(undelivered[place].id)

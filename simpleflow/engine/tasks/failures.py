@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import errors, events, limits, numbers
-
-from . import identity
+from simpleflow.engine.history import identity
 
 #: what to do about a refusal that does not pass by itself
 ADVICE: Mapping[str, str] = {

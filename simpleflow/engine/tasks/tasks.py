@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from simpleflow.core import decisions, errors, events, interrupts, limits, types
+from simpleflow.engine.history import identity, records
+from simpleflow.engine.program import futures
 
-from . import failures, futures, identity, items, records, slots, timers
+from . import arguments, failures, items, timers
 
 #: how often a task whose machine went away is scheduled again outside the retry budget
 INTERRUPTIONS = 10
@@ -55,7 +57,7 @@ class TaskCall(msgspec.Struct, eq=False):
     shared: bool = False
     #: of those that wait for the end of a cancelled task
     ends: tuple[futures.Future[Any], ...] = ()
-    template: slots.Template | None = None
+    template: arguments.Template | None = None
     dependencies: list[futures.Future[Any]] | None = None
     missing: int = 0
     #: the event whose delivery made it ready to be sent
@@ -81,7 +83,7 @@ class TaskCall(msgspec.Struct, eq=False):
         """Encode the arguments; what is not there yet is waited for, not by the program."""
         future = self.holders[0]
         for value in args:
-            if type(value) not in slots.PLAIN:
+            if type(value) not in arguments.PLAIN:
                 break
         else:
             if not kwargs:
@@ -89,14 +91,14 @@ class TaskCall(msgspec.Struct, eq=False):
                 return future
         found: list[futures.Future[Any]] = []
         try:
-            args, kwargs = slots.find(args, found), slots.find(kwargs, found)
+            args, kwargs = arguments.find(args, found), arguments.find(kwargs, found)
         except TypeError as error:
             raise TypeError(f"arguments of {self.name} cannot be serialised: {error}") from error
         text = self.encode(args, kwargs)
         if not found:
             self.ready(text)
             return future
-        self.template = slots.Template(text, len(found), self.evaluation.payloads)
+        self.template = arguments.Template(text, len(found), self.evaluation.payloads)
         self.dependencies = found
         self.ordinal = self.branch.count(f"open {self.kind} {self.name}")
         missing = [other for other in found if other._kind == futures.OPEN]
@@ -111,7 +113,7 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def encode(self, args: Any, kwargs: Any) -> str:
         try:
-            return slots.envelope(args, kwargs, self.evaluation.payloads)
+            return arguments.envelope(args, kwargs, self.evaluation.payloads)
         except TypeError as error:
             raise TypeError(f"arguments of {self.name} cannot be serialised: {error}") from error
 

@@ -1,0 +1,1 @@
+"""What the history says of an execution; knows no program."""

@@ -1,0 +1,1 @@
+"""Where ``run()`` runs, blocks and reads."""

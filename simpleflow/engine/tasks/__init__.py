@@ -1,0 +1,1 @@
+"""What a program submits, until the coordinator knows of it."""
