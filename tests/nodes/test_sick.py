@@ -186,9 +186,10 @@ def test_one_that_serves_half_of_its_lists_is_replaced_unless_no_launch_is_possi
 
 def test_the_mark_of_a_sick_machine_is_not_taken_back() -> None:
     marked = node("n", state=model.NodeState.MARKED)
-    marked = msgspec.structs.replace(marked, row=msgspec.structs.replace(marked.row, counted=True, drain=1))
+    row = msgspec.structs.replace(marked.row, counted=True, drain=1, draining_since=snapshot().now)
+    marked = msgspec.structs.replace(marked, row=row)
     plan = decide.decide(snapshot(marked, heavy=2))
-    assert plan.unmarks == ()
+    assert (plan.unmarks, plan.terminates) == ((), ())
     assert sum(each.units for each in plan.launches) == 1
 
 
@@ -241,6 +242,24 @@ def test_a_dead_worker_is_not_shown_as_polling(agent: Node) -> None:
     os.kill(worker.child.pid, signal.SIGKILL)
     agent.until(lambda: "the last one exited with status 1" in agent.document().health)
     assert not agent.document().task_lists[0].polling
+
+
+@pytest.mark.needs_processes
+def test_a_worker_that_hangs_neither_polls_nor_works(agent: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives, and its last words were that it works: without this the machine would be busy for ever."""
+    monkeypatch.setattr("simpleflow.nodes.agent.agent._SILENT", 0.5)
+    agent.touch("task")
+    agent.until(lambda: agent.document().task_lists[0].running != ())
+    (worker,) = agent.agent._workers
+    assert worker.child.pid
+    os.kill(worker.child.pid, signal.SIGSTOP)
+    try:
+        agent.until(lambda: "has not said anything" in agent.document().health)
+        agent.until(lambda: not agent.document().task_lists[0].running)
+        assert not agent.document().task_lists[0].polling
+    finally:
+        os.kill(worker.child.pid, signal.SIGCONT)
+    agent.until(lambda: agent.document().task_lists[0].running != ())
 
 
 @pytest.mark.needs_processes

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _TURN = 0.2
 #: a living worker that says nothing for so many seconds hangs: it speaks at least every 5 s
 _SILENT = 20.0
+#: after so many times as long its tasks are not shown as running any more
+_GIVEN_UP = 3
 #: seconds that workers get to end after the acknowledgement
 _GRACE = 5.0
 
@@ -52,8 +54,14 @@ class _Worker:
         said = self.channel.status
         if said is None or not self.child.alive():
             return documents.ListStatus(task_list=self.task_list, slots=self.slots)
-        polling = said.polling and said.task_list == self.task_list and self.channel.silent() < _SILENT
-        return documents.ListStatus(task_list=self.task_list, slots=self.slots, polling=polling, running=said.running)
+        silent = self.channel.silent()
+        return documents.ListStatus(
+            task_list=self.task_list,
+            slots=self.slots,
+            polling=said.polling and said.task_list == self.task_list and silent < _SILENT,
+            # It sends no heartbeats either: its tasks time out at the service, and it cannot answer them.
+            running=said.running if silent < _GIVEN_UP * _SILENT else (),
+        )
 
     def fault(self) -> str:
         """What is wrong with it, in words; '' when nothing is."""
