@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import venv
@@ -17,7 +18,10 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = {
     "simpleflow-0.36": ["simpleflow==0.36.*", "setuptools"],
     "temporal": ["temporalio==1.35.*"],
+    "restate": ["restate-sdk==0.18.*", "hypercorn==0.18.*"],
 }
+#: version of Restate's server
+RESTATE_SERVER = "1.7.12"
 #: peer -> the script that its Python runs
 SCRIPTS = {"simpleflow-0.36": "simpleflow_036.py", "temporal": "temporal_replayer.py"}
 
@@ -41,6 +45,30 @@ def python_of(peer: str) -> Path | None:
         return None
     ready.write_text(wanted)
     return python
+
+
+def restate_server() -> Path | None:
+    """Return Restate's server, fetched from npm the first time; None, said aloud, when it cannot be had."""
+    folder = CACHE / "restate-server"
+    found = folder / "package" / "bin" / "restate-server"
+    if found.is_file():
+        return found
+    machine = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+    package = f"@restatedev/restate-server-{sys.platform}-{machine}@{RESTATE_SERVER}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(["npm", "pack", "--silent", package], check=True, capture_output=True, text=True, cwd=folder)
+        (packed,) = folder.glob("*.tgz")
+        subprocess.run(["tar", "-xzf", packed.name], check=True, capture_output=True, text=True, cwd=folder)
+        packed.unlink()
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
+        print(
+            f"Restate's server cannot be had here, its column stays empty: {said[-1] if said else error}",
+            file=sys.stderr,
+        )
+        return None
+    return found
 
 
 def measure(python: Path, script: Path, *arguments: str, timeout: float = 600.0) -> dict[str, Any]:
