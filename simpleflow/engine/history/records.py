@@ -89,6 +89,13 @@ class Record(msgspec.Struct, eq=False):
         if kind in FAILURES and getattr(event.attributes, "reason", None) != INTERRUPTED:
             self.failures += 1
 
+    def attach(self, call: Any) -> None:
+        """Let a call hear what happens from now on, and deliver to it what happened before."""
+        self.call = call
+        waiting, self.undelivered = self.undelivered, None
+        for event in waiting or ():
+            call.deliver(event)
+
     def deliver(self, event: Any) -> None:
         if self.call is not None or (self.finder is not None and self.finder(self)):
             # A future that was made for this record alone gets its call now.

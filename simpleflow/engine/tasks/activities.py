@@ -84,32 +84,6 @@ class ActivityCall(tasks.TaskCall, eq=False):
             self._move(demand.SCHEDULED)
         tasks.TaskCall.claimed(self, record)
 
-    def completed(self, result: str | None) -> None:
-        # As tasks.TaskCall.completed, without its calls.
-        if self.shared:
-            tasks.TaskCall.completed(self, result)
-            return
-        self.done = True
-        evaluation = self.evaluation
-        if self.stage is not None and self.cell is not None:
-            self.cell[self.stage] -= 1
-            self.stage = None
-        if self.record is not None:
-            evaluation.ledger.activities.by_id.pop(self.record.id, None)
-        holders, self.holders = self.holders, ()
-        for future in holders:
-            if future._kind == futures.OPEN:
-                future._text = result
-                future._kind = futures.TEXT
-                future._at = evaluation.position
-                callbacks = future._callbacks
-                if callbacks is not None:
-                    future._callbacks = None
-                    if type(callbacks) is list:
-                        evaluation.ready.extend(callbacks)
-                    else:
-                        evaluation.ready.append(callbacks)
-
     def _close_record(self) -> None:
         self.done = True
         if self.stage is not None and self.cell is not None:

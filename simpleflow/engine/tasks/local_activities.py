@@ -47,10 +47,7 @@ class LocalCall:
             else:
                 evaluation.calls.local[self.key] = self
             return
-        self.record.call = self
-        for event in self.record.undelivered or ():
-            self.deliver(event)
-        self.record.undelivered = None
+        self.record.attach(self)
 
     def identity(self) -> str:
         return f"local:{self.key}"

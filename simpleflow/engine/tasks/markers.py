@@ -31,10 +31,7 @@ class MarkerCall(once.Once):
         if self.record is None:
             evaluation.outbox.push(self)
         else:
-            self.record.call = self
-            for event in self.record.undelivered or ():
-                self.deliver(event)
-            self.record.undelivered = None
+            self.record.attach(self)
 
     def identity(self) -> str:
         return f"marker:{self.name}:{self.key[1]}:0"

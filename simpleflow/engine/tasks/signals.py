@@ -203,10 +203,7 @@ class SignalCall(once.Once):
             else:
                 evaluation.outbox.push(self)
         else:
-            self.record.call = self
-            for event in self.record.undelivered or ():
-                self.deliver(event)
-            self.record.undelivered = None
+            self.record.attach(self)
         evaluation.note(self)
 
     def identity(self) -> str:

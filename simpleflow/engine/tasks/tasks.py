@@ -244,12 +244,9 @@ class TaskCall(msgspec.Struct, eq=False):
     def claimed(self, record: records.Record) -> None:
         self.record = record
         self.id = record.id
-        record.call = self
         record.said = record.control = None
         record.watched = max(record.watched, self.watched)
-        waiting, record.undelivered = record.undelivered, None
-        for event in waiting or ():
-            self.deliver(event)
+        record.attach(self)
         if record.scheduled == 0 and not self.done and not self.queued:
             self.push()
 
@@ -342,21 +339,9 @@ class TaskCall(msgspec.Struct, eq=False):
     def completed(self, text: str | None) -> None:
         """Settle with a result; the way that most tasks go."""
         self._close_record()
-        position = self.evaluation.position
         for future in self.holders:
-            if future._kind == futures.OPEN:
-                future._text = text
-                future._kind = futures.TEXT
-                future._at = position
-                callbacks = future._callbacks
-                if callbacks is not None:
-                    future._callbacks = None
-                    if type(callbacks) is list:
-                        self.evaluation.ready.extend(callbacks)
-                    else:
-                        self.evaluation.ready.append(callbacks)
-        if not self.shared:
-            self.holders = ()
+            future._complete_with_text(text)
+        self._let_go()
 
     def _failed(self, event: Any) -> None:
         error = failures.of_event(self.name, event, self.declared_timeout)

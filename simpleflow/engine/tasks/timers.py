@@ -45,10 +45,7 @@ class TimerCall(items.Sent):
         if self.record is None:
             self._push()
         else:
-            self.record.call = self
-            waiting, self.record.undelivered = self.record.undelivered, None
-            for event in waiting or ():
-                self.deliver(event)
+            self.record.attach(self)
             if not self.record.scheduled and not self.done and not self.queued:
                 self._push()
 
