@@ -89,7 +89,7 @@ class Workflow:
         Arguments may be futures. ``__priority`` sets the task's priority. Raises TypeError for anything else.
         """
         if type(submittable) is _Activity and type(self._executor) is _Evaluation and not kwargs:
-            return api.activity(self._executor, submittable, args, kwargs)  # what happens most: no detours
+            return api.activity(self._executor, submittable, args, kwargs)  # the most frequent case, written out
         return canvas.submit(self, submittable, args, kwargs)
 
     def map(self, submittable: Any, iterable: Iterable[Any]) -> list[Future[Any]]:

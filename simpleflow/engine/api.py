@@ -147,7 +147,7 @@ def activity(
     """Submit an activity; ``raises`` overrides what it declares, ``plain`` sends arguments without the envelope.
 
     Almost every task of a replay is one that the history shows completed at its first attempt, with plain arguments:
-    it needs no call, its record settles the future. That way is written out here, in one piece.
+    it needs no call, for its record settles the future. That case is written out here, in one piece.
     """
     strand = evaluation.current
     if strand is None or evaluation.dead:

@@ -55,8 +55,8 @@ class Cache:
         self._most_bytes = most_bytes
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self.bytes = 0
-        #: evaluations that would not end
-        self.immortal = 0
+        #: evaluations whose strands did not end when they were killed
+        self.would_not_end = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -91,5 +91,5 @@ class Cache:
 
     def _end(self, entry: Entry) -> None:
         if not entry.evaluation.kill():
-            self.immortal += 1
+            self.would_not_end += 1
         entry.evaluation.release()

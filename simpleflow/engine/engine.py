@@ -154,9 +154,9 @@ class Engine:
         return self._cache.bytes
 
     @property
-    def immortal(self) -> int:
-        """Evicted evaluations that would not end, and were dropped."""
-        return self._cache.immortal
+    def would_not_end(self) -> int:
+        """Evicted evaluations whose strands did not end when they were killed, and were dropped."""
+        return self._cache.would_not_end
 
     # -- how
 
@@ -216,7 +216,7 @@ class Engine:
         if usable:
             try:
                 suspended.resume(task)
-            except fold.Foreign:
+            except fold.DecidedElsewhere:
                 usable = False
         if not usable or suspended.ledger.stale:
             self._cache.evict(task.run_id)
@@ -288,7 +288,7 @@ def load(path: str) -> type:
         if isinstance(found, type):
             return found
         raise ImportError(f"module {name} has no class {'.'.join(parts[cut:])}")
-    raise ImportError(f"{path!r} is no module.Class")
+    raise ImportError(f"{path!r} is not of the form module.Class")
 
 
 def _without_events(task: contract.DecisionTask) -> contract.DecisionTask:

@@ -91,7 +91,7 @@ class Evaluation(run.Run):
         self.ready.append(self.main.resume)
 
     def resume(self, task: contract.DecisionTask) -> None:
-        """Book what is new. Raises ``fold.Foreign`` when another program decided meanwhile."""
+        """Book what is new. Raises ``fold.DecidedElsewhere`` when another decider decided meanwhile."""
         self.task = task
         self.ledger.begin_resume()
         self.ledger.fold(task.events, task.started_event_id)
@@ -275,7 +275,8 @@ def _deliver(evaluation: run.Run, ready: deque[Callable[[], object]], arrived: d
             else:
                 call.deliver(event)
             return
-        # What happens most: no detours. The record has done its part: without the way back there is no cycle.
+        # The most frequent case, written out. The record is not needed any more: without its reference to the future
+        # the two are no cycle.
         target.call = None
         if call._kind != futures.OPEN:
             continue
@@ -292,7 +293,7 @@ def _deliver(evaluation: run.Run, ready: deque[Callable[[], object]], arrived: d
         if type(callbacks) is list:
             ready.extend(callbacks)
         else:
-            ready.append(callbacks)  # type: ignore[arg-type]  # it is no list here
+            ready.append(callbacks)  # type: ignore[arg-type]  # it is not a list here
         return
 
 

@@ -412,7 +412,7 @@ class _Settled:
 
 
 class _Ignored:
-    """Source of a future that nobody reads."""
+    """Source of a future that is not read."""
 
     __slots__ = ()
 

@@ -107,7 +107,7 @@ def leaks(count: int) -> None:
             after_a_tenth = objects()
     at_the_end = objects()
     assert 49 <= running.suspended <= 50
-    assert running.immortal == 0
+    assert running.would_not_end == 0
     assert at_the_end[0] - after_a_tenth[0] < 2_000, (after_a_tenth, at_the_end)
     assert at_the_end[1] <= after_a_tenth[1] + 1
 

@@ -219,7 +219,7 @@ def test_a_finally_that_waits_does_not_keep_an_evicted_evaluation_alive() -> Non
     assert living() > before
     play.engine.forget(play.history.run_id)
     assert living() == before
-    assert (play.engine.suspended, play.engine.immortal) == (0, 0)
+    assert (play.engine.suspended, play.engine.would_not_end) == (0, 0)
 
 
 @pytest.mark.timeout(20)
@@ -238,7 +238,7 @@ def test_nor_does_a_bare_except_in_a_loop_what_still_lives_after_ten_is_dropped_
     before = living()
     play.decide()
     play.engine.forget(play.history.run_id)
-    assert play.engine.immortal == 1
+    assert play.engine.would_not_end == 1
     assert 10 <= Immortal.tries <= 12
     assert living() <= before + 1
 
@@ -261,7 +261,7 @@ def test_a_clean_up_that_only_submits_is_told_to_end_too() -> None:
     play.decide()
     play.engine.forget(play.history.run_id)
     assert seen == ["GreenletExit", "GreenletExit"]
-    assert play.engine.immortal == 0
+    assert play.engine.would_not_end == 0
 
 
 def test_a_clean_up_in_finally_runs_when_evicted_and_sees_greenlet_exit_again() -> None:

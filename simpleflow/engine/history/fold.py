@@ -15,7 +15,7 @@ from simpleflow.core import events
 from . import identity, marker_records, records, throttle, timer_records
 
 _Record, _CONTROL = records.Record, identity.CONTROL_PREFIX
-#: what happens most, without a look into a module
+#: the most frequent ones, as globals of this module
 _ActivityTaskScheduled, _ActivityTaskStarted = events.ActivityTaskScheduled, events.ActivityTaskStarted
 _ActivityTaskCompleted = events.ActivityTaskCompleted
 _DecisionTaskStarted, _DecisionTaskCompleted = events.DecisionTaskStarted, events.DecisionTaskCompleted
@@ -32,8 +32,8 @@ NOW = 1 << 60
 Target = Any
 
 
-class Foreign(Exception):
-    """The history goes on in a way that this evaluation did not decide: it must be re-run."""
+class DecidedElsewhere(Exception):
+    """Another decider decided meanwhile: the history holds what this evaluation did not submit. It must be re-run."""
 
 
 class Decisions:
@@ -123,7 +123,7 @@ class Ledger:
                 continue
             last = event.id
             kind = type(event)
-            if kind is _ActivityTaskCompleted:  # what happens most: no detours
+            if kind is _ActivityTaskCompleted:  # the most frequent case, written out
                 record = by_event.pop(event.attributes.scheduled_event_id, None)
                 if record is not None:
                     record.outcome = kind
@@ -197,7 +197,7 @@ class Ledger:
         record = book.by_id.get(attributes.activity_id)
         if record is None:
             if self.resumed:
-                raise Foreign(f"activity {attributes.activity_id}")
+                raise DecidedElsewhere(f"activity {attributes.activity_id}")
             record = book.new(attributes.activity_id, attributes.activity_type.name, attributes.control, attributes)
         elif record.call is None and record.said is None:
             book.scheduled_late(record, attributes)
@@ -225,7 +225,7 @@ class Ledger:
         record = book.by_id.get(attributes.activity_id)
         if record is None:
             if self.resumed:
-                raise Foreign(f"activity {attributes.activity_id}")
+                raise DecidedElsewhere(f"activity {attributes.activity_id}")
             record = book.unscheduled(attributes.activity_id, attributes.activity_type.name)
         self._not_opened(book, record, event, attributes.cause, attributes.decision_task_completed_event_id)
 
@@ -250,7 +250,7 @@ class Ledger:
         record = book.by_id.get(attributes.workflow_id)
         if record is None:
             if self.resumed:
-                raise Foreign(f"child workflow {attributes.workflow_id}")
+                raise DecidedElsewhere(f"child workflow {attributes.workflow_id}")
             record = book.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control, attributes)
         elif record.call is None and record.said is None:
             book.scheduled_late(record, attributes)
@@ -288,7 +288,7 @@ class Ledger:
             record = book.by_id.get(attributes.workflow_id)
         if record is None:
             if self.resumed:
-                raise Foreign(f"child workflow {attributes.workflow_id}")
+                raise DecidedElsewhere(f"child workflow {attributes.workflow_id}")
             record = book.unscheduled(attributes.workflow_id, attributes.workflow_type.name)
         self._not_opened(book, record, event, attributes.cause, attributes.decision_task_completed_event_id)
 
@@ -311,7 +311,7 @@ class Ledger:
             return
         record = self.timers.started(attributes.timer_id, event, self.resumed)
         if record is None:
-            raise Foreign(f"timer {attributes.timer_id}")
+            raise DecidedElsewhere(f"timer {attributes.timer_id}")
         self.diverged_count = 0
         if record.watched == records.EVERY or attributes.timer_id in self.timers.watched:
             self.stale = True
@@ -337,7 +337,7 @@ class Ledger:
             return
         record = self.timers.failed(attributes.timer_id, event, self.resumed)
         if record is None:
-            raise Foreign(f"timer {attributes.timer_id}")
+            raise DecidedElsewhere(f"timer {attributes.timer_id}")
         self._not_opened(self.timers, record, event, attributes.cause, attributes.decision_task_completed_event_id)
 
     def _timer_cancel_failed(self, event: events.CancelTimerFailed) -> None:
@@ -387,7 +387,7 @@ class Ledger:
 
     def _signal_out(self, event: events.SignalExternalWorkflowExecutionInitiated) -> None:
         if not self.signals_out.initiated(event, self.resumed):
-            raise Foreign(f"signal {event.attributes.signal_name}")
+            raise DecidedElsewhere(f"signal {event.attributes.signal_name}")
 
     def _signal_out_closed(self, event: Any) -> None:
         record = self.signals_out.closed(event)

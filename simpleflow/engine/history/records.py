@@ -168,9 +168,9 @@ class Book:
         #: what is left once another one is asked for enters the index
         self.row: list[Record] = []
         self.turn = 0
-        #: most that were open at once; the coordinator never minded
+        #: most that were open at once; the coordinator accepted them
         self.peak = 0
-        #: so many were open when the coordinator refused one more
+        #: how many were open when the coordinator refused one more
         self.cap = UNCAPPED
 
     @property
@@ -216,7 +216,7 @@ class Book:
         elif type(other) is list:
             other.append(record)
         else:
-            named[key] = [other, record]  # type: ignore[list-item]  # no list here
+            named[key] = [other, record]  # type: ignore[list-item]  # not a list here
 
     def unscheduled(self, identifier: str, name: str) -> Record:
         """Book what was refused and is not known yet: nothing says which submission it was but its turn."""
@@ -277,10 +277,10 @@ class Book:
             return None
         end = FIRST if ordinal == 0 else f'","ordinal":{ordinal},"simpleflow":1}}'
         if type(entry) is not list:
-            control = entry.control  # type: ignore[union-attr]  # no list here
+            control = entry.control  # type: ignore[union-attr]  # not a list here
             if control.endswith(end) and control.startswith(prefix) and self.numbered(entry):  # type: ignore[arg-type]
                 del named[text]
-                return entry  # type: ignore[return-value]  # no list here
+                return entry  # type: ignore[return-value]  # not a list here
             return None
         for place, record in enumerate(entry):
             if record.control.endswith(end) and record.control.startswith(prefix) and self.numbered(record):

@@ -1,10 +1,10 @@
-"""Patience: what the coordinator refused for now."""
+"""What the coordinator refused for now, and when to ask again."""
 
 from __future__ import annotations
 
 
 class Throttle:
-    """The coordinator asks for patience: how often in a row, and whether the back-off timer has fired since."""
+    """How often in a row the coordinator refused something for now, and whether the back-off timer has fired since."""
 
     __slots__ = ("_decision", "cause", "count", "timer", "waiting")
 
@@ -33,7 +33,7 @@ class Throttle:
             self.waiting = False
 
     def timer_started(self, decision: int) -> None:
-        # One that the very decision started of which something was refused is no back-off.
+        # One that the very decision started of which something was refused is not a back-off.
         self.timer = self.waiting and decision != self._decision
 
     def timer_fired(self) -> None:

@@ -108,7 +108,7 @@ class Future(Generic[T_co]):
             if evaluation is None:
                 raise errors.ExecutionBlocked
             evaluation.block_on(self)
-        if self._kind == TEXT and evaluation is not None and self._hint is None:  # what happens most: no detour
+        if self._kind == TEXT and evaluation is not None and self._hint is None:  # the most frequent case
             text = self._text
             if text is not None and not text.startswith(identity.POINTER):
                 self._content = value = evaluation.decode(text)
@@ -271,7 +271,7 @@ class Future(Generic[T_co]):
         elif type(self._callbacks) is list:
             self._callbacks.append(callback)
         else:
-            self._callbacks = [self._callbacks, callback]  # type: ignore[list-item]  # it is no list here
+            self._callbacks = [self._callbacks, callback]  # type: ignore[list-item]  # it is not a list here
 
     def _unsubscribe(self, callback: Callable[[], object]) -> None:
         if self._callbacks is callback or self._callbacks == callback:
@@ -326,7 +326,7 @@ class Future(Generic[T_co]):
                 if type(callbacks) is list:
                     evaluation.ready.extend(callbacks)
                 else:
-                    evaluation.ready.append(callbacks)  # type: ignore[arg-type]  # it is no list here
+                    evaluation.ready.append(callbacks)  # type: ignore[arg-type]  # it is not a list here
 
     def _slot(self) -> str:
         """The text that enters a slot; only of a future that completed, or failed without raising."""
@@ -366,7 +366,7 @@ def outcomes(given: Iterable[Future[Any]]) -> list[Any]:
     """Return the values of futures that are settled, in order; raises what the first that failed raises."""
     values = []
     for future in given:
-        if future._kind == TEXT and future._hint is None:  # what happens most: no detour
+        if future._kind == TEXT and future._hint is None:  # the most frequent case
             text, evaluation = future._text, future._evaluation
             if text is not None and evaluation is not None and not text.startswith(identity.POINTER):
                 future._content = value = evaluation.decode(text)

@@ -204,7 +204,7 @@ class Run:
         self.reads = Reads()
         #: what runs next, in order
         self.ready: deque[Callable[[], object]] = deque()
-        #: exceptions that nobody has read, in order; by identity, for a program's own may have no hash
+        #: exceptions that nobody has read, in order; by identity, for a program's own may not be hashable
         self.unread: dict[int, BaseException] = {}
         #: what each activity needs at each submission, looked up once
         self.plans: dict[Any, Any] = {}

@@ -17,7 +17,7 @@ class Strand(Protocol):
     scope: Scope | None
     wait: futures.Wait | None
     #: scope whose cancellation is raised at the next wait that it reaches
-    doomed: Scope | None
+    cancelled_at_next_wait: Scope | None
     #: raised where it waits, when it is resumed next
     injected: BaseException | None
     #: what it submits is not sent
@@ -67,7 +67,7 @@ class Scopes:
         self.taken = 0
         #: submissions that go on all the same: made in a shield
         self._exempt: set[int] = set()
-        #: later ones, by code that is no clean-up
+        #: later ones, by code that is not a clean-up
         self._barred: set[int] = set()
 
     def cancel_requested(self) -> bool:
@@ -132,8 +132,8 @@ class Scopes:
 
     def told(self, strand: Strand | None) -> None:
         """The strand read a task that was withdrawn: it knows."""
-        if strand is not None and strand.doomed is not None and reaches(strand.doomed, strand.scope):
-            strand.doomed = None
+        if strand is not None and _is_owed(strand):
+            strand.cancelled_at_next_wait = None
 
     def close(self) -> None:
         """The run ends by the request: what waits to be sent is withdrawn, but for markers and shielded clean-ups."""
@@ -167,7 +167,7 @@ def interrupt(evaluation: run.Run, of: Scope) -> None:
         if not _within(of, strand.scope):
             continue
         if strand.wait is None or not reaches(of, strand.scope):
-            strand.doomed = of
+            strand.cancelled_at_next_wait = of
         elif not _waits_for_arms(strand):
             strand.injected = _error()
             evaluation.ready.append(strand.interrupt)
@@ -179,10 +179,9 @@ def _error() -> errors.TaskCanceled:
 
 def due(strand: Strand) -> BaseException | None:
     """Return what a strand that is about to wait must be told instead."""
-    doomed = strand.doomed
-    if doomed is None or not reaches(doomed, strand.scope):
+    if not _is_owed(strand):
         return None
-    strand.doomed = None
+    strand.cancelled_at_next_wait = None
     return _error()
 
 
@@ -212,8 +211,14 @@ def shielded(strand: Strand) -> bool:
 
 
 def _bars(strand: Strand) -> bool:
-    """Whether the strand's code is no clean-up: it was not told of the cancellation, or never will be."""
-    return strand.barred or (strand.doomed is not None and reaches(strand.doomed, strand.scope))
+    """Whether the strand's code is not a clean-up: it was not told of the cancellation, or never will be."""
+    return strand.barred or _is_owed(strand)
+
+
+def _is_owed(strand: Strand) -> bool:
+    """Whether the cancellation would be raised if the strand waited here."""
+    of = strand.cancelled_at_next_wait
+    return of is not None and reaches(of, strand.scope)
 
 
 #: origins of what is always, and never, a clean-up
@@ -244,9 +249,9 @@ def scope(evaluation: run.Run, *, shield: bool = False, wait: bool = False) -> I
             if wait:
                 _acknowledged(evaluation, strand, opened)
             strand.scope = opened.parent
-            if strand.doomed is opened:
+            if strand.cancelled_at_next_wait is opened:
                 # It never waited: run() has no scope any more, so a request closes the execution at its next wait.
-                strand.doomed = None
+                strand.cancelled_at_next_wait = None
                 strand.closing = opened.parent is None and strand is evaluation.main and evaluation.scopes.owed
 
 

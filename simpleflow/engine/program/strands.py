@@ -17,8 +17,8 @@ from simpleflow.engine.history import identity
 
 from . import futures, run, scopes
 
-#: how often a dead strand is told to end before it is dropped
-PERSISTENCE = 10
+#: how often GreenletExit is raised in the strand of a dead evaluation before the strand is dropped
+MOST_KILLS = 10
 
 
 class Strand:
@@ -27,9 +27,9 @@ class Strand:
     __slots__ = (
         "barred",
         "branch",
+        "cancelled_at_next_wait",
         "closing",
         "deaths",
-        "doomed",
         "driven",
         "evaluation",
         "function",
@@ -60,12 +60,12 @@ class Strand:
         self.injected: BaseException | None = None
         self.let: Any = None
         #: scope whose cancellation is raised at the next wait that it reaches
-        self.doomed: scopes.Scope | None = None
-        #: what it submits is not sent: a cancel request was taken up, and it is no clean-up
+        self.cancelled_at_next_wait: scopes.Scope | None = None
+        #: what it submits is not sent: a cancel request was taken up, and it is not a clean-up
         self.barred = False
         #: a cancel request closes the execution at the next wait
         self.closing = False
-        #: how often it was told to end
+        #: how often GreenletExit was raised in it
         self.deaths = 0
         #: a coroutine is driven in it: it waits with ``await``
         self.driven = False
@@ -112,7 +112,7 @@ class Strand:
         if evaluation.strict is not None:
             evaluation.strict.check_locks(self)
             evaluation.strict.leave(self)
-        if self.doomed is not None or self.closing:
+        if self.cancelled_at_next_wait is not None or self.closing:
             self._interrupted(wait)
         self.wait = wait
         self.let.parent.switch()
@@ -156,9 +156,9 @@ class Strand:
         raise error
 
     def die(self) -> None:
-        """Raise GreenletExit in a dead evaluation's strand; one that catches it again and again never comes back."""
+        """Raise GreenletExit in a dead evaluation's strand; one that catches it again and again is left suspended."""
         self.deaths += 1
-        while self.deaths > PERSISTENCE:
+        while self.deaths > MOST_KILLS:
             self.let.parent.switch()
         raise GreenletExit
 
@@ -215,15 +215,15 @@ class Strand:
         let = self.let
         if let is None or let.dead:
             return True
-        for _ in range(PERSISTENCE):
+        for _ in range(MOST_KILLS):
             let.parent = getcurrent()
-            # What a dying program raises is nobody's business any more.
+            # What a program raises while it is ended is dropped.
             with contextlib.suppress(Exception):
                 let.throw(GreenletExit)
             if let.dead:
                 del let.strand
                 return True
-            if self.deaths > PERSISTENCE:
+            if self.deaths > MOST_KILLS:
                 break
         return False
 

@@ -52,7 +52,7 @@ _FUNCTIONS: Mapping[tuple[str, str], str] = {
     ("subprocess", "run"): _ACTIVITY,
     ("socket", "create_connection"): _ACTIVITY,
 }
-#: logging asks for the time of each record; what it writes is nobody's decision
+#: logging asks for the time of each record; what it writes decides nothing
 _ELSEWHERE = frozenset({"importlib._bootstrap", "importlib._bootstrap_external", "linecache", "logging"})
 _LOCKS = frozenset({"lock", "RLock"})
 

@@ -73,7 +73,7 @@ class Cancellation(Sent):
 
     @property
     def done(self) -> bool:
-        """Nobody wants it any more: the task ended meanwhile, or was told already."""
+        """It is not wanted any more: the task ended meanwhile, or was told already."""
         record = self.call.record
         return self.withdrawn or record is None or record.outcome is not None or record.cancel_seen
 

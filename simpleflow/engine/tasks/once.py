@@ -1,4 +1,4 @@
-"""What is sent once, and is over when the history says so: markers, and signals to other executions."""
+"""What is sent once, and ends when the history says so: markers, and signals to other executions."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Outbox:
         return batch
 
     def _next(self, room: dict[str, int]) -> list[tuple[int, items.Item]] | None:
-        """Return the heap whose head is next; heads that nobody wants any more are dropped."""
+        """Return the heap whose head is next; heads that are not wanted any more are dropped."""
         best = None
         for cap, heap in self._heaps.items():
             while heap and getattr(heap[0][1], "done", False):

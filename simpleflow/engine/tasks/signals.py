@@ -263,7 +263,7 @@ def propagate(evaluation: run.Run, event: Any) -> None:
         branch = identity.Branch("propagate")
         name = event.attributes.signal_name
         sent = SignalCall(evaluation, name, workflow_id, run_id, event.attributes.input, branch)
-        sent.future._raises = False  # a child that ended meanwhile is nobody's failure
+        sent.future._raises = False  # a child that ended meanwhile is not a failure of this run
 
 
 def _envelope(text: str | None) -> Mapping[str, Any] | None:

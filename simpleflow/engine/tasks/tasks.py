@@ -126,7 +126,7 @@ class TaskCall(msgspec.Struct, eq=False):
             self._fill_later()
 
     def _fill_later(self) -> None:
-        """Go on where no code of the program could catch what its own getters raise: the task fails with it."""
+        """Go on where no code of the program can catch what its own getters raise: the task fails with it."""
         self._or_fail(self._fill)
 
     def _or_fail(self, step: Callable[[], object]) -> None:
