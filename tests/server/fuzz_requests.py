@@ -81,7 +81,7 @@ _ODD: list[Any] = [
     {"": ""},
     {"name": None},
 ]
-#: bodies that are no objects, or hardly
+#: bodies that are not objects, or hardly
 NASTY: list[bytes] = [
     b"",
     b" ",
@@ -108,7 +108,7 @@ NASTY: list[bytes] = [
     b"{" + b",".join(b'"k%d": %d' % (number, number) for number in range(20_000)) + b"}",
     b'{"domain": "' + b"x" * 900_000 + b'"}',
 ]
-#: what arrives on a connection and is no request
+#: what arrives on a connection and is not a request
 BYTES: list[bytes] = [
     b"",
     b"\r\n\r\n",

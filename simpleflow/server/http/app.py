@@ -1,4 +1,4 @@
-"""The HTTP skin: AWS JSON 1.0 over a Host. It parses, asks, and answers; what a call means is decided behind it."""
+"""AWS JSON 1.0 over HTTP: parses requests, has a Host carry them out, and writes the answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Crossed(Exception):
 
 
 class Calls(Protocol):
-    """What the skin needs of a host (``host.Host``)."""
+    """What the application needs of ``host.Host``."""
 
     async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         """Carry out a call; returns after the commit that it depends on. Cancelled: the client is gone."""
@@ -55,7 +55,7 @@ class Calls(Protocol):
 
 
 class App:
-    """A raw ASGI application for ``http_connection.Connection``.
+    """A raw ASGI application for ``connection.Connection``.
 
     ``keys`` are the credentials that sign requests on TCP. ``token`` is what they must carry instead. Without both
     anybody on this machine may call. Without keys the Host header must name a loopback address. Requests on the unix
@@ -131,7 +131,7 @@ class App:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": answer})
         except asyncio.CancelledError:
-            connection.drop()  # the service ends, and this client reads nothing
+            connection.drop()  # the service ends while this client does not read its answer
 
     async def _answer(self, scope: Scope, receive: Receive, connection: Any) -> bytes:
         target = b""
@@ -177,7 +177,7 @@ class App:
             name = given.decode("latin-1")
             if not 0 < len(name) <= _POLL_ID:
                 raise errors.validation(f"X-Simpleflow-Poll must have 1 to {_POLL_ID} characters")
-            if name in self._open:  # its poller gave that one up, and we have not heard of it yet
+            if name in self._open:  # its client has given that poll up, and its connection is not closed yet
                 self._host.revoke(name)
         if self._stopping and "nextPageToken" not in request:
             return _EMPTY_POLL[action]

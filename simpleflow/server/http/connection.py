@@ -24,9 +24,9 @@ from simpleflow.server.requests import errors
 
 #: bytes of request line and headers
 HEAD_BYTES: Final = 32_768
-#: bytes of a whole request, with what holds its chunks together; a body is refused long before
+#: bytes of a whole request, with the lines between its chunks; a body that is too long is refused long before
 MESSAGE_BYTES: Final = 16 * limits.REQUEST_BYTES
-#: requests that wait behind the one that is worked; with more its client is not read from
+#: requests that may wait behind the one that is carried out; with more, nothing is read from the client
 BEHIND: Final = 100
 #: seconds from a request's first byte to its last
 REQUEST_SECONDS: Final = 30.0
@@ -70,7 +70,7 @@ class Corked:
 
 
 class _Refused(Exception):
-    """Ends the parsing of a request; why, is told to its client."""
+    """Ends the parsing of a request; the client gets the reason."""
 
 
 class Connection(httptools_impl.HttpToolsProtocol):
@@ -90,11 +90,11 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._size = 0
         self._most = HEAD_BYTES
         self._why: tuple[int, str] | None = None
-        #: the request that is worked; others may wait behind it
+        #: the request that is carried out; others may wait behind it
         self._worked: httptools_impl.RequestResponseCycle | None = None
-        #: when the request that is still incomplete began; None between requests and while one is worked
+        #: when the request that is still incomplete began; None between requests and while one is carried out
         self._since: float | None = None
-        #: bytes that the client had not read, and since when no fewer
+        #: bytes that the client has not read, and since when it has read none of them
         self._unread = 0
         self._unread_since = 0.0
 
@@ -187,7 +187,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._hold_back()
 
     def _hold_back(self) -> None:
-        """Read no more while many requests wait behind the one that is worked."""
+        """Read nothing more while many requests wait behind the one that is carried out."""
         if len(self.pipeline) > BEHIND:
             self.flow.pause_reading()
 
@@ -207,7 +207,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self.transport.abort()
 
     def end(self) -> None:
-        """The service ends: a request of which a part is still to come is not waited for."""
+        """Answer a request that has not arrived completely: the service ends and does not wait for the rest."""
         cycle = self.cycle
         if cycle is not None and cycle is self._worked and cycle.more_body and not cycle.response_started:
             self._answer(errors.unavailable("The service is ending: call again"))
@@ -216,7 +216,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """Drop the client when it has been too slow; called about once a second."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            self._since = None  # a request is worked; what a client sends meanwhile may wait
+            self._since = None  # a request is carried out; what its client sends meanwhile may wait
         elif self._since is not None and now - self._since > REQUEST_SECONDS:
             self._refuse(408, f"A request must be complete within {REQUEST_SECONDS:.0f} s")
             return

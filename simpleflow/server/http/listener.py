@@ -1,4 +1,4 @@
-"""The listening side: sockets, uvicorn, and an end at which open polls are answered.
+"""The sockets that the service listens on, and uvicorn, which ends only after open polls are answered.
 
 A unix socket of mode 0600 for this user; a TCP port when one is asked for. Sockets are bound before anything else
 happens, so that a port in use leaves nothing half done.
@@ -41,7 +41,7 @@ def unix_socket(path: Path) -> socket.socket:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Listening(f"{path} is no socket: move it away, or set SIMPLEFLOW_RUNTIME_DIR to another folder")
+            raise Listening(f"{path} is not a socket: move it away, or set SIMPLEFLOW_RUNTIME_DIR to another folder")
         if answers(path):
             raise Listening(
                 f"another server listens at {path}: stop it with 'simpleflow server stop', or set "
@@ -87,7 +87,7 @@ def tcp_socket(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, told when to end by us, over sockets that are bound already."""
+    """uvicorn over sockets that are bound already; ``should_exit`` ends it, signals do not."""
 
     def __init__(self, app: app.App, *, look: Callable[[], bool]) -> None:
         super().__init__(
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="error",  # a client's nonsense is answered, not logged
+                log_level="error",  # malformed requests are answered, not logged
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the caller's."""
+        """Leave signals to the caller."""
         yield
 
     async def on_tick(self, counter: int) -> bool:

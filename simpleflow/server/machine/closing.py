@@ -1,4 +1,4 @@
-"""How an execution ends: its last event, its parent told, its children treated by the child policy."""
+"""The end of an execution: its last event, the message to its parent, and the child policy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def terminate(
 
 
 def time_out(session: sessions.Session, run: execution.Execution) -> None:
-    """The execution's own timeout has passed."""
+    """End an execution whose own timeout has passed."""
     policy = run.config.child_policy
     close(session, run, "WorkflowExecutionTimedOut", {"childPolicy": policy, "timeoutType": "START_TO_CLOSE"})
     _apply(session, run, policy)

@@ -13,7 +13,7 @@ from . import history, tokens
 
 
 def request(run: execution.Execution) -> None:
-    """Something happened that the decider has to see: schedule a decision task, unless one will show it anyway."""
+    """Schedule a decision task for what has just happened, unless a scheduled one shows it anyway."""
     if run.ended():
         return
     if run.deciding:
@@ -49,7 +49,7 @@ def _scheduled(run: execution.Execution, task_list: str, timeout: str) -> int:
 
 
 def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: str) -> None:
-    """Let pollers have it."""
+    """Offer a scheduled decision task to pollers."""
     if run.ended():
         return
     state, changes = run.state, run.changes
@@ -61,7 +61,7 @@ def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: st
 
 
 def settled(run: execution.Execution) -> None:
-    """The started task is done with: the one behind it, if any, comes up."""
+    """End the started decision task, and offer the one that waits behind it."""
     state = run.state
     state.scheduled = state.started = 0
     state.decision_due = None
@@ -72,7 +72,7 @@ def settled(run: execution.Execution) -> None:
 
 
 def time_out(run: execution.Execution) -> None:
-    """The task was not started, or not completed, in time; a temporary task list is given up."""
+    """Record that the decision task was not started, or not completed, in time; drop a temporary task list."""
     state = run.state
     run.append(
         "DecisionTaskTimedOut",
@@ -90,7 +90,7 @@ def time_out(run: execution.Execution) -> None:
 
 
 def hand_out(session: sessions.Session, key: int, asked: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Start the waiting task of an execution for a poller; None when it has none any more."""
+    """Start the waiting decision task of an execution for a poller; None when it has none any more."""
     run = session.by_key(key)
     if run is None or not run.state.scheduled or run.state.started:
         return None

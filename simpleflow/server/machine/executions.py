@@ -133,7 +133,7 @@ def info(config: states.Config, *, closed: float | None, status: str | None, can
         "workflowType": {"name": config.type_name, "version": config.type_version},
         "startTimestamp": config.started,
         "executionStatus": "OPEN" if closed is None else "CLOSED",
-        # recorded traffic: a closed execution shows none, even when it was cancelled on request
+        # recorded traffic: it is false for a closed execution, even when it was cancelled on request
         "cancelRequested": cancel_requested and closed is None,
     }
     if closed is not None:

@@ -10,7 +10,7 @@ _EVENTS = 2_000
 
 
 def clean(session: sessions.Session) -> bool:
-    """Forget some; return whether there may be more. Steps are small because every call waits meanwhile."""
+    """Forget some closed executions; return whether there may be more. Steps are small: calls wait meanwhile."""
     left, events = _EXECUTIONS, _EVENTS
     for domain in session.domains.values():
         for key in session.store.expired(domain.name, session.kept_since(domain.name), left + 1):

@@ -48,7 +48,7 @@ def cancel(session: sessions.Session, run: execution.Execution, asked: Mapping[s
 
 
 def fire(run: execution.Execution, timer: states.Timer) -> None:
-    """A timer is due."""
+    """Record that a timer is due."""
     run.append("TimerFired", {"startedEventId": timer.started, "timerId": timer.id})
     run.end(timer.started)
     decision_tasks.request(run)

@@ -1,4 +1,4 @@
-"""Task tokens and page tokens: fenced, so that an old or foreign one does no harm."""
+"""Task tokens and page tokens. A token that is old, or of another database, is refused."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def of_task(kind: str, run: execution.Execution, event_id: int) -> str:
 def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Execution, int]:
     """Return the execution and the event of a task token.
 
-    Raises UnknownResourceFault for a task whose execution is closed or unknown, ValidationException for what is no
-    token.
+    Raises UnknownResourceFault for a task whose execution is closed or unknown, ValidationException for a text
+    that is not a token.
     """
     parts = token.split(".")
     try:

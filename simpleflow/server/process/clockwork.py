@@ -1,4 +1,4 @@
-"""What a service does by itself on a loop: deadlines when they are due, and the clean-up after retention."""
+"""What a service does on a loop without a call: fire deadlines, and clean up after retention."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Clockwork:
         self.arm()
 
     def stop(self) -> None:
-        """Fire and clean no more."""
+        """Stop firing deadlines and cleaning up."""
         self._cleaner.cancel()
         if self._alarm is not None:
             self._alarm.cancel()
 
     def arm(self) -> None:
-        """Look again when the next deadline is."""
+        """Set the alarm to the next deadline."""
         due = self._service.soonest
         if self._again:
             return
@@ -68,7 +68,7 @@ class Clockwork:
             self._alarm = self._loop.call_later(wait, self._fire)
 
     def put_off(self) -> None:
-        """The store failed: what is due already is tried again in a while, not at once and for ever."""
+        """Try what is due again after a pause: the store failed, and an immediate retry could go on for ever."""
         if self._again:
             return
         self._again = True

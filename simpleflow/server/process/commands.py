@@ -23,7 +23,7 @@ from . import options as started
 _START = 60.0
 #: seconds that a server gets to end after SIGTERM
 _STOP = 20.0
-#: seconds in which a server that breaks off is asked again
+#: seconds in which a server that closes the connection is asked again
 _BREAK = 5.0
 #: seconds after which a server that a command started by itself ends, when nothing is open
 IDLE = 60.0
@@ -36,7 +36,7 @@ class ServerError(core_errors.SimpleflowError):
 
 
 class _Ready(msgspec.Struct, kw_only=True):
-    """What a detached server says once."""
+    """What a detached server tells the process that started it, once."""
 
     lines: list[str] = []
     error: str = ""
@@ -97,7 +97,7 @@ def _relieve(where: places.Places, options: started.Options) -> None:
 
 
 def status() -> dict[str, Any] | None:
-    """Return what the running service says of itself, None when none runs. Raises ServerError when it is mute."""
+    """Return the status of the running service, None when none runs. Raises ServerError when it does not answer."""
     where = places.Places()
     if not where.own():
         return None
@@ -202,7 +202,7 @@ def _again(where: places.Places, idle: float) -> started.Options:
 
 
 def _status_of_one_that_may_end() -> dict[str, Any] | None:
-    """``status``, asked again for a while when the server breaks off: it may be ending."""
+    """Call ``status`` again for a while when the server closes the connection: it may be ending."""
     limit = time.monotonic() + _BREAK
     while True:
         try:
@@ -271,7 +271,7 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
     with open(reader, "rb") as pipe:
         said = _wait(pipe)
     if said is not None and not said.error:
-        process.returncode = 0  # it outlives us: nobody waits for it, and nothing shall warn of that
+        process.returncode = 0  # it outlives this process: without a return code, Popen warns that nobody waited
         return said.lines
     if said is None:
         process.kill()

@@ -12,9 +12,9 @@ from typing import Final
 
 #: seconds of a flush that costs less than handing it to a thread
 _QUICK: Final = 0.0005
-#: of so many flushes of a slow disk one looks whether it still is
+#: one of so many flushes of a slow disk is made on the loop, to see whether the disk is still slow
 _TRY_AGAIN: Final = 16
-#: seconds of a flush that no wait for the interpreter or a busy machine explains: the loop does not try such a disk
+#: seconds of a flush that only a slow disk explains: the loop never waits for such a disk
 _SLOW: Final = 0.05
 
 
@@ -34,7 +34,7 @@ class Disk:
         self._thread: threading.Thread | None = None
         #: a flush is under way
         self.busy = False
-        #: how long the last ones took; one that was held up by other processes says nothing of the disk
+        #: seconds that the last flushes took; the shortest counts, since other processes may hold one up
         self._seconds: collections.deque[float] = collections.deque(maxlen=8)
         self._slow = 0
 
@@ -49,7 +49,7 @@ class Disk:
     def quick(self) -> bool:
         """Whether the loop had better wait here than for a thread.
 
-        Now and then yes, whatever was seen: a thread measures its own wait for the interpreter too.
+        Now and then yes, whatever was measured: a thread also measures how long it waits for the interpreter.
         """
         best = min(self._seconds, default=_QUICK)
         if best < _QUICK:
@@ -79,7 +79,7 @@ class Disk:
         begun = time.perf_counter()
         try:
             self._flush()
-        except BaseException as raised:  # whoever waits for it decides what it means
+        except BaseException as raised:  # ``done`` decides what the error means
             return raised
         finally:
             self._seconds.append(time.perf_counter() - begun)

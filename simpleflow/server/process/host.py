@@ -85,12 +85,12 @@ class Host:
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
         self._pending = False
         self._next: asyncio.Handle | None = None
-        #: calls so far, those before the commit that is pending, those that the loop's last turn knew of
+        #: numbers of calls: all so far, those before the pending commit, those at the loop's last turn
         self._calls = 0
         self._before = 0
         self._known = 0
-        #: how many answers left together last
-        self._crowd = 0
+        #: how many answers the last commit released together
+        self._released = 0
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -229,7 +229,7 @@ class Host:
     async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._polls[waiter] = future
-        # a cancelled task runs only later: a commit that comes before it must know
+        # a cancelled task runs later; a commit before that must know that the client is gone
         waiter.gone = future.done
         self._soon(loop)
         timer = loop.call_later(self._poll_seconds, self._expire, waiter)
@@ -271,7 +271,7 @@ class Host:
         Every call counts, also one that was answered at once: those who wait must not wait for others for long.
         """
         calls = self._calls
-        if self._crowd > 1 and calls != self._known and calls - self._before < _MOST and self._loop is not None:
+        if self._released > 1 and calls != self._known and calls - self._before < _MOST and self._loop is not None:
             self._known = calls
             self._next = self._loop.call_soon(self._turn)
         else:
@@ -280,7 +280,7 @@ class Host:
 
     def _commit(self) -> None:
         self._pending = False
-        if self._next is not None:  # it was not the loop's turn that led here
+        if self._next is not None:  # the commit was not called by ``_turn``
             self._next.cancel()
             self._next = None
         if self._retry is not None:
@@ -377,7 +377,7 @@ class Host:
     def _release(self, held: list[_Held]) -> None:
         """Give the answers."""
         fault: errors.Fault | None = None
-        self._crowd = len(held)
+        self._released = len(held)
         if self.after_commit is not None and held:
             try:
                 self.after_commit()
@@ -412,7 +412,7 @@ class Host:
             if not future.done():
                 future.set_exception(fault)
         if self._polls and not self._stopped and self._retry is None and self._loop is not None:
-            # others may still wait for the tasks that this group had taken
+            # other polls may wait for the tasks that this group had taken
             self._retry = self._loop.call_later(_RETRY, self._commit)
         if self._clockwork is not None and not self._stopped:
             self._clockwork.put_off()

@@ -33,14 +33,14 @@ logger = logging.getLogger(__name__)
 
 #: open files that a server with thousands of polls needs
 _FILES = 65_536
-#: seconds that a server which listens no more gets to end before the next one gives up
+#: seconds that a server which has stopped listening gets to end before the next one gives up
 _PREDECESSOR = 15.0
 #: addresses on which nobody else can call
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Running:
-    """One server. Made, it has its sockets and its database, or an error was raised and nothing is left."""
+    """One server. Its constructor takes the sockets and the database, or raises and leaves nothing."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Running:
         )
         self._server = listener.Server(self._app, look=self._look)
         self._since = real.now()
-        #: holds back those who start a server while this one ends because it was idle
+        #: lock that keeps others from starting a server while this one, idle, ends
         self._ending: int | None = None
 
     def _keep(self, made: socket.socket, undo: contextlib.ExitStack) -> None:
@@ -172,7 +172,7 @@ class Running:
         self._server.should_exit = True
 
     def _look(self) -> bool:
-        """Whether an auto-started server shall end: nothing open, nobody came. Then nobody may start one meanwhile."""
+        """Whether a server that a command started ends now: nothing is open and nobody came. It then holds a lock."""
         limit = self._options.idle
         if limit is None or self._host.busy or self._app.open_polls or self._app.quiet() < limit:
             return False
@@ -184,7 +184,7 @@ class Running:
 
 
 def _only_one(where: places.Places) -> int:
-    """Take the lock of this user's server; one that listens no more gets time to end. Raises Listening."""
+    """Take the lock of this user's server; one that has stopped listening gets time to end. Raises Listening."""
     limit = time.monotonic() + _PREDECESSOR
     where.own(make=True)
     while True:

@@ -77,7 +77,7 @@ class Keys:
     def verify(
         self, method: str, raw_path: bytes, query: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes
     ) -> str:
-        """Return the access key that signed this request; raises Fault when none did, or not rightly."""
+        """Return the access key that signed this request. Raises Fault for a missing or wrong signature."""
         sent: dict[str, list[bytes]] = {}
         for name, value in headers:
             sent.setdefault(name.decode("latin-1"), []).append(value)

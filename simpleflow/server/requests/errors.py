@@ -1,10 +1,10 @@
-"""What a call is refused with.
+"""The faults with which a call is refused.
 
 Fault
 ├── modelled(...)         the eleven faults of the service model, ``com.amazonaws.swf.base.model#NAME``
 ├── validation(...)       a request that breaks a constraint, ``com.amazon.coral.validate#ValidationException``
 ├── throttled()           a token bucket is empty, ``com.amazon.coral.availability#ThrottlingException``
-├── protocol(...)         a request that is no call: bad JSON, unknown operation, no or wrong signature
+├── protocol(...)         a request that is not a call: bad JSON, an unknown operation, a missing or wrong signature
 └── internal(...)         the service itself failed; nothing of the call was kept
 """
 
@@ -30,7 +30,7 @@ MODELLED: Final = frozenset(
         "WorkflowExecutionAlreadyStartedFault",
     }
 )
-#: where each kind of name lives on the wire
+#: the namespace of each kind of name on the wire
 _MODEL = "com.amazonaws.swf.base.model#"
 _VALIDATE = "com.amazon.coral.validate#"
 _AVAILABILITY = "com.amazon.coral.availability#"
@@ -74,7 +74,7 @@ class Fault(Exception):
 def modelled(name: str, message: str) -> Fault:
     """Make one of the eleven faults of the service model; raises ValueError for any other name."""
     if name not in MODELLED:
-        raise ValueError(f"{name} is no fault of the service model; write one of {', '.join(sorted(MODELLED))}")
+        raise ValueError(f"{name} is not a fault of the service model; write one of {', '.join(sorted(MODELLED))}")
     return Fault(name, message, namespace=_MODEL)
 
 
@@ -94,7 +94,7 @@ def throttled(message: str = "Rate exceeded") -> Fault:
 
 
 def protocol(name: str, message: str) -> Fault:
-    """Make the refusal of a request that never was a call; raises KeyError for an unknown name."""
+    """Make the refusal of a request that is not a call; raises KeyError for an unknown name."""
     return Fault(name, message, namespace=_SERVICE, status=_PROTOCOL[name])
 
 

@@ -32,11 +32,11 @@ _FORMS = {
 
 
 class ResponseLost(Exception):
-    """The call was carried out and committed; its answer shall not reach the client."""
+    """The call was carried out and committed; its answer must not reach the client."""
 
 
 class Faults:
-    """What shall go wrong, counted down. Thread safe: ``flush`` is called on the thread that waits for the disk.
+    """The faults that are still to happen, counted down. Thread safe: ``flush`` runs on the thread of the disk.
 
     Raises UsageError for a text that names no fault.
     """
@@ -78,17 +78,17 @@ class Faults:
                     self.jumps.append((float(found["after"] or 0.0), float(found["seconds"])))
 
     def before(self, action: str) -> None:
-        """Raise ThrottlingException when a call of this action shall be throttled."""
+        """Raise ThrottlingException when a call of this action has to be throttled."""
         if self._throttles and self._count_down(self._throttles, action):
             raise errors.throttled()
 
     def after(self, action: str) -> None:
-        """Raise ResponseLost when the answer of this committed call shall be lost."""
+        """Raise ResponseLost when the answer of this committed call has to be lost."""
         if self._losses and self._count_down(self._losses, action):
             raise ResponseLost
 
     def commit(self) -> None:
-        """Raise OSError (no space left on device) when the disk shall be full at this commit."""
+        """Raise OSError (no space left on device) when this commit has to find a full disk."""
         if self._full:
             with self._lock:
                 if self._full:
@@ -96,7 +96,7 @@ class Faults:
                     raise OSError(errno.ENOSPC, "No space left on device (--fault full-disk)")
 
     def flush(self) -> None:
-        """Be as slow as the disk shall be."""
+        """Sleep as long as the slow disk takes more."""
         time.sleep(self.slow)
 
     def _count_down(self, left: dict[str, int], action: str) -> bool:

@@ -1,4 +1,4 @@
-"""What one call changed and has not told yet, which the executions that it changes share."""
+"""The moment of a call and what it changed: shared by the service's memory and each of its executions."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ CLOSING: Final = {
 
 
 class Execution:
-    """One run. Whatever changes it marks it; the session writes marked executions when the call ends."""
+    """One run. Each change marks it as dirty; the session writes dirty executions when the call ends."""
 
     __slots__ = (
         "activities",
@@ -73,7 +73,7 @@ class Execution:
         self.closed: float | None = None
         self.close_status: str | None = None
         self.final: states.Final | None = None
-        #: decisions are being carried out: one decision task, at their end, tells all that they caused
+        #: decisions are being carried out: one decision task at their end shows all that they caused
         self.deciding = False
         self.wants_decision = False
         # what the store does not have yet
@@ -107,7 +107,7 @@ class Execution:
         if state.events >= limits.HISTORY_EVENTS - 1 and kind not in CLOSING:
             self.changes.on_overflow(self)
             return 0
-        # first of all: a call that fails from here on is dropped with what it changed
+        # before any change: a call that fails later drops the executions that it marked
         self.changes.dirty[self.key] = self
         event_id = state.events = state.events + 1
         now = self.changes.now

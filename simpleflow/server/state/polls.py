@@ -42,7 +42,7 @@ class Polls:
     """The waiters of one service."""
 
     def __init__(self) -> None:
-        #: in order, and one in the middle may go
+        #: in the order of arrival; a waiter in the middle may leave
         self._waiting: dict[tuple[str, str], collections.OrderedDict[Waiter, None]] = {}
         self._named: dict[str, Waiter] = {}
         self.open = 0

@@ -13,7 +13,7 @@ Kind = Literal["data", "aws", "none"]
 
 
 class Quotas:
-    """The numbers of one service; None is no limit."""
+    """The limits of one service; None: unlimited."""
 
     def __init__(self, kind: Kind, clock: clocks.Clock) -> None:
         bounded = kind != "none"

@@ -1,4 +1,4 @@
-"""What the state machines share: executions in memory, the moment of the call, and what it changed.
+"""The service's memory: executions, the moment of the present call, and what the call changed.
 
 A call changes executions in memory; at its end ``finish`` writes what changed, in one go. A call that is refused has
 changed nothing, or is dropped: memory is only a copy of rows, and is read again from them.
@@ -76,7 +76,7 @@ class Session(changes.Changes[execution.Execution]):
             except base.Lost:
                 raise
             except Exception as error:
-                # a part of the call is written: with what it shares its transaction with, it has to go
+                # a part of the call is written: its transaction is undone, with the other calls in it
                 self.store.rollback()
                 raise base.Lost(repr(error)) from error
             self.dirty.clear()
@@ -178,7 +178,7 @@ class Session(changes.Changes[execution.Execution]):
         return (first | event_id, states.encode(item), None, None, 0, 0)
 
     def note_due(self, moment: float) -> None:
-        """Something will be due at this moment."""
+        """Note that something is due at this moment."""
         if self.soonest is None or moment < self.soonest:
             self.soonest = moment
 
@@ -299,12 +299,12 @@ class Session(changes.Changes[execution.Execution]):
 
 
 def key_of(run_id: str) -> int:
-    """The execution's key, which is the end of its run id; 0 for what is no run id of ours."""
+    """The execution's key, which is the end of its run id; 0 when the text is not a run id of ours."""
     try:
         key = int(run_id.rpartition("=")[2], 16)
     except ValueError:
         return 0
-    # a larger one is no number that the store could look for
+    # SQLite has no integers that are larger
     return key if 0 < key < base.KEYS else 0
 
 

@@ -1,4 +1,4 @@
-"""Where the embedded service keeps what it promised: the Protocol, and its two implementations.
+"""Where the embedded service keeps its rows: the Protocol, and its two implementations.
 
 ``sqlite.open_file`` keeps rows in a file, ``memory.open_memory`` in the process; both speak the same SQL, so that
 what a test sees in memory holds on disk.

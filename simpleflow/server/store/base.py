@@ -1,4 +1,4 @@
-"""The seam to durable rows. The state machines above it know no SQL; what is below it knows no events."""
+"""The Protocol of durable rows. The state machines use it without SQL; it holds events as opaque bytes."""
 
 from __future__ import annotations
 

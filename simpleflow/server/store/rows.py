@@ -55,7 +55,7 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
-        # A store in memory may be dropped without a word: a test's service, say. Python 3.13 minds an open connection.
+        # A store in memory may be dropped without close(), by a test say: Python 3.13 warns of an open connection.
         weakref.finalize(self, connection.close).atexit = False
         self.dirty = False
         self.unflushed = False
@@ -80,7 +80,7 @@ class Rows:
         self.dirty = False
 
     def flush(self) -> None:
-        """There is no disk, or nobody waits for it."""
+        """Do nothing: there is no disk, or commits do not wait for it."""
 
     def rollback(self) -> None:
         if self._connection.in_transaction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-#: marks a file as ours ("SWFe")
+#: marks a file as a database of the embedded service ("SWFe")
 APPLICATION_ID: Final = 0x53574665
 
 #: step n leads from version n to n + 1; a step that was released is never changed

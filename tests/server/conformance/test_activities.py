@@ -30,7 +30,7 @@ def test_schedule_with_everything(driver: drivers.Driver) -> None:
     assert task["startedEventId"] == 6
     assert run.one("ActivityTaskStarted") == {"identity": "worker 1", "scheduledEventId": 5}
     assert driver.waiting_activities(wanted["taskList"]["name"]) == 0
-    # A start is no news to the decider.
+    # A start is not news to the decider.
     assert driver.waiting(run.task_list) == 0
     driver.swf.respond_activity_task_completed(taskToken=task["taskToken"], result="r")
     assert run.one("ActivityTaskCompleted") == {"result": "r", "scheduledEventId": 5, "startedEventId": 6}

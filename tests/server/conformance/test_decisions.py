@@ -92,7 +92,7 @@ def test_marker(driver: drivers.Driver) -> None:
     run = driver.start()
     run.decide(drivers.decision("RecordMarker", markerName="m", details="d"))
     assert run.one("MarkerRecorded") == {"markerName": "m", "details": "d", "decisionTaskCompletedEventId": 4}
-    # A marker is no news: no decision task.
+    # A marker is not news: no decision task follows.
     assert driver.waiting(run.task_list) == 0
 
 

@@ -1,4 +1,4 @@
-"""Each action asked about something that is not there, and requests that are no calls at all."""
+"""Each action asked about something that is not there, and requests that are not calls at all."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def test_a_socket_path_that_is_too_long_or_no_socket(tmp_path: Path) -> None:
     with pytest.raises(listener.Listening, match="SIMPLEFLOW_RUNTIME_DIR"):
         listener.unix_socket(tmp_path / ("x" * 120))
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(listener.Listening, match="is no socket"):
+    with pytest.raises(listener.Listening, match="is not a socket"):
         listener.unix_socket(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "kept"
 

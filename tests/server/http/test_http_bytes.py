@@ -1,4 +1,4 @@
-"""Bytes on the socket: what is no call, what is too long, who may call, and polls that are revoked."""
+"""Bytes on the socket: what is not a call, what is too long, who may call, and polls that are revoked."""
 
 from __future__ import annotations
 
