@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _PAGE = re.compile(r"(?<![\w/.*{}<>-])((?:[\w.-]+/)*[\w-]+\.md)\b")
 #: a page by its bare name and a section, as in "DESIGN 4.8"
 _SECTION = re.compile(r"\b(?:REPLAY|CONTROL|DESIGN|NODES|FEATURES|SWF|HOUSE|IMAGE|STYLE|BASELINES)(?:\.md| [A-Z]? ?\d)")
+#: a file of the package by its path, in code style
+_FILE = re.compile(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.(?:py|sh))`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".j2", ".sh", ".service", ".json", ""}
 
@@ -61,4 +63,15 @@ def test_links_lead_somewhere() -> None:
                 wrong.append(f"{page.relative_to(ROOT)} links to {link}, which does not exist")
             elif anchor and anchor not in headings(file):
                 wrong.append(f"{page.relative_to(ROOT)} links to {link}: {file.name} has no such heading")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_files_that_pages_name_are_there() -> None:
+    pages = [path for path in tracked() if path.suffix == ".md" and path.name != "CHANGELOG.md"]
+    wrong = [
+        f"{page.relative_to(ROOT)} names {name}: there is no such file in the package or the repository"
+        for page in pages
+        for name in _FILE.findall(page.read_text())
+        if not any((folder / name).exists() for folder in (ROOT, ROOT / "simpleflow", ROOT / "tests", page.parent))
+    ]
     assert not wrong, "\n".join(wrong)
