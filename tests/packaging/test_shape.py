@@ -14,8 +14,6 @@ MAX_FILES = 15
 MAX_ATTRIBUTES = 35
 MAX_LINES = 500
 
-#: Files that stand in an import circle today, one set a circle. A set may only lose names.
-CIRCLES: tuple[set[str], ...] = ()
 #: Folders of more than MAX_FILES files, each with the reason.
 WIDE_FOLDERS: dict[str, str] = {
     "cli": "one file a group of commands",
@@ -55,15 +53,11 @@ def path_between(graph: dict[str, dict[str, int]], start: str, end: str) -> list
     return []
 
 
-def circles_of(graph: dict[str, dict[str, int]]) -> dict[str, list[str]]:
-    """Each file that imports itself through others -> the shortest such chain."""
-    return {module: chain for module in graph if (chain := path_between(graph, module, module))}
-
-
-def new_circles(graph: dict[str, dict[str, int]], known: tuple[set[str], ...]) -> list[str]:
-    """The circles that no known one holds, each told once, as ``file:line -> file``."""
-    new = {frozenset(c): c for c in circles_of(graph).values() if not any(k.issuperset(c) for k in known)}
-    return [" -> ".join([*(f"{a}:{graph[a][b]}" for a, b in itertools.pairwise(c)), c[-1]]) for c in new.values()]
+def circles(graph: dict[str, dict[str, int]]) -> list[str]:
+    """Each shortest chain from a file to itself, told once, as ``file:line -> file``."""
+    chains = [path_between(graph, module, module) for module in graph]
+    found = {frozenset(chain): chain for chain in chains if chain}
+    return [" -> ".join([*(f"{a}:{graph[a][b]}" for a, b in itertools.pairwise(c)), c[-1]]) for c in found.values()]
 
 
 def attributes_of(node: ast.ClassDef) -> set[str]:
@@ -93,25 +87,18 @@ def wide_classes() -> dict[str, int]:
     }
 
 
-def test_no_new_import_circle() -> None:
-    circles = new_circles(import_graph(), CIRCLES)
-    assert not circles, (
+def test_no_import_circle() -> None:
+    found = circles(import_graph())
+    assert not found, (
         "these files import each other in a circle (imports for types and inside functions count). Let the lower file "
         "take the value as an argument, or declare a Protocol for it in the lower file, or move what both need into "
-        "a third file below them:\n" + "\n".join(circles)
+        "a third file below them:\n" + "\n".join(found)
     )
 
 
-def test_circles_that_are_gone_are_not_listed() -> None:
-    gone = set().union(*CIRCLES) - set(circles_of(import_graph()))
-    assert not gone, f"good: these are in no circle any more; remove them from CIRCLES: {sorted(gone)}"
-
-
 def test_circles_are_found() -> None:
-    graph = {"a": {"b": 3}, "b": {"c": 1}, "c": {"a": 9}, "d": {"a": 1}}
-    assert new_circles(graph, ()) == ["c:9 -> a:3 -> b:1 -> c"]
-    assert new_circles(graph, ({"a", "b", "c"},)) == []
-    assert new_circles(graph, ({"a", "b"},))
+    assert circles({"a": {"b": 3}, "b": {"c": 1}, "c": {"a": 9}, "d": {"a": 1}}) == ["c:9 -> a:3 -> b:1 -> c"]
+    assert circles({"a": {"b": 3, "c": 4}, "b": {"c": 1}}) == []
     for hidden in ("if TYPE_CHECKING:", "def f():"):
         assert list(imports_in(f"{hidden}\n    from .x import y", ["simpleflow", "core"])) == [
             (2, "simpleflow.core.x.y")
