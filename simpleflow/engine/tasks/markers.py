@@ -10,10 +10,10 @@ from simpleflow.core import decisions, errors, events, limits, text
 from simpleflow.engine.history import marker_records
 from simpleflow.engine.program import futures, run
 
-from . import failures, items, once
+from . import failures, outbox
 
 
-class MarkerCall(once.Once):
+class MarkerCall(outbox.Once):
     """One marker; its future is done once the history holds it."""
 
     __slots__ = ("details", "future", "key", "name")
@@ -67,7 +67,7 @@ def record(evaluation: run.Run, name: str, details: str | None) -> futures.Futur
     return call.future
 
 
-class OwnMarker(items.Sent):
+class OwnMarker(outbox.Sent):
     """A marker of ours: what it says is known to the program at once, and in each re-run from the history."""
 
     __slots__ = ("_details", "_key", "_name", "evaluation")

@@ -3,17 +3,126 @@
 from __future__ import annotations
 
 import heapq
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from simpleflow.core import decisions, limits, types
+from simpleflow.core import decisions, errors, limits, types
 from simpleflow.engine.history import fold, records
-
-from . import items
+from simpleflow.engine.program import futures
 
 #: bytes that a decision takes beside its texts, at most
 _OVERHEAD = 1_200
+
+
+class Item(Protocol):
+    """Something that waits to be sent. Sent in order of submission."""
+
+    seq: int
+    queued: bool
+    #: "work" (a task, a child, a timer, a signal), "cancel" or "note" (a marker)
+    sort: ClassVar[str]
+
+    @property
+    def cap(self) -> str:
+        """Which cap of the coordinator it counts for."""
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether the program waits for its event, which alone causes no decision."""
+
+    def decision(self) -> decisions.Decision | None:
+        """Return the decision, and book that it was sent; None when it is not wanted any more."""
+
+    def missing_type(self) -> types.RegisteredType | None:
+        """Return the type to register before it is sent."""
+
+    def withdraw(self) -> None:
+        """Never send it: a cancel request was taken up. What waits for it is cancelled."""
+
+
+class Sent:
+    """What most items have."""
+
+    __slots__ = ("queued", "seq")
+
+    cap: str = ""
+    sort: ClassVar[str] = "note"
+
+    def __init__(self, seq: int) -> None:
+        self.seq = seq
+        self.queued = False
+
+    @property
+    def waited_for(self) -> bool:
+        return False
+
+    def missing_type(self) -> types.RegisteredType | None:
+        return None
+
+    def withdraw(self) -> None:
+        raise errors.Misuse("what only tells something is sent in any case")
+
+
+class Cancellation(Sent):
+    """The wish that a task that was scheduled be cancelled."""
+
+    __slots__ = ("call", "withdrawn")
+
+    sort: ClassVar[str] = "cancel"
+
+    def __init__(self, call: Any) -> None:
+        evaluation = call.evaluation
+        super().__init__(evaluation.next_seq())
+        self.call = call
+        self.withdrawn = False
+        if evaluation.scopes is not None:
+            evaluation.scopes.note_shield(evaluation.current, self.seq)
+
+    @property
+    def done(self) -> bool:
+        """It is not wanted any more: the task ended meanwhile, or was told already."""
+        record = self.call.record
+        return self.withdrawn or record is None or record.outcome is not None or record.cancel_seen
+
+    def withdraw(self) -> None:
+        self.withdrawn = True
+
+    def decision(self) -> decisions.Decision | None:
+        record = self.call.record
+        if record is None or record.outcome is not None or record.cancel_seen:
+            return None
+        record.cancel_seen = True
+        decided: decisions.Decision = self.call.cancel_decision()
+        return decided
+
+
+class Once(Sent):
+    """Such an item, and how the flags of its future are read."""
+
+    __slots__ = ("evaluation", "record", "watched")
+
+    def __init__(self, evaluation: Any) -> None:
+        super().__init__(evaluation.next_seq())
+        self.evaluation = evaluation
+        #: whole-history reads that depend on it
+        self.watched = records.NOT
+        self.record: records.Record | None = None
+
+    def state(self, future: futures.Future[Any]) -> str:
+        evaluation, record = self.evaluation, self.record
+        if evaluation.facts.asynchronous:
+            over = record is not None and 0 < record.closed_id <= evaluation.started_as_of()
+            return futures.FINISHED if over else futures.PENDING
+        evaluation.reads.observed = True
+        self.watched = records.FINAL
+        if record is None:
+            return futures.PENDING
+        record.watched = records.FINAL
+        if record.outcome is None:
+            return futures.PENDING
+        evaluation.raise_floor(record.closed_id)
+        return futures.FINISHED
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +153,7 @@ class Outbox:
 
     def __init__(self) -> None:
         #: ours first: what ``patched`` said must be in the history before anything that follows from it
-        self._heaps: dict[str, list[tuple[int, items.Item]]] = {
+        self._heaps: dict[str, list[tuple[int, Item]]] = {
             "own": [],
             "": [],
             "activity": [],
@@ -52,7 +161,7 @@ class Outbox:
             "timer": [],
         }
 
-    def push(self, item: items.Item) -> None:
+    def push(self, item: Item) -> None:
         if not item.queued:
             item.queued = True
             heapq.heappush(self._heaps[item.cap], (item.seq, item))
@@ -64,7 +173,7 @@ class Outbox:
                 item.queued = False
             self._heaps[cap] = []
 
-    def waiting(self) -> list[items.Item]:
+    def waiting(self) -> list[Item]:
         """Return what waits to be sent, in order of submission."""
         return [item for _, item in sorted(entry for heap in self._heaps.values() for entry in heap)]
 
@@ -144,7 +253,7 @@ class Outbox:
                     break
         return batch
 
-    def _next(self, room: dict[str, int]) -> list[tuple[int, items.Item]] | None:
+    def _next(self, room: dict[str, int]) -> list[tuple[int, Item]] | None:
         """Return the heap whose head is next; heads that are not wanted any more are dropped."""
         best = None
         for cap, heap in self._heaps.items():

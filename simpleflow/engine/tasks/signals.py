@@ -12,7 +12,7 @@ from simpleflow.core import decisions, errors, events, limits
 from simpleflow.engine.history import identity
 from simpleflow.engine.program import futures, run
 
-from . import failures, once, timers
+from . import failures, outbox, timers
 
 
 class SignalFuture(futures.Future[Any]):
@@ -168,7 +168,7 @@ class Queue:
         return not self._waits
 
 
-class SignalCall(once.Once):
+class SignalCall(outbox.Once):
     """One signal to another execution; done once the service delivered it."""
 
     __slots__ = ("control", "done", "future", "name", "run_id", "text", "workflow_id")

@@ -11,7 +11,7 @@ from simpleflow.core import decisions, errors, events, interrupts, limits, types
 from simpleflow.engine.history import identity, records
 from simpleflow.engine.program import futures
 
-from . import arguments, failures, items, timers
+from . import arguments, failures, outbox, timers
 
 #: how often a task whose machine went away is scheduled again outside the retry budget
 INTERRUPTIONS = 10
@@ -453,7 +453,7 @@ class TaskCall(msgspec.Struct, eq=False):
         self.cancelled = self.evaluation.position
         record = self.record
         if record is not None and record.scheduled and not record.cancel_seen and record.outcome is None:
-            self.evaluation.outbox.push(items.Cancellation(self))
+            self.evaluation.outbox.push(outbox.Cancellation(self))
         return True
 
     def cancel_decision(self) -> decisions.Decision:

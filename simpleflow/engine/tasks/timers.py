@@ -8,10 +8,10 @@ from simpleflow.core import decisions, errors, events, numbers
 from simpleflow.engine.history import identity, records, timer_records
 from simpleflow.engine.program import futures, run
 
-from . import failures, items
+from . import failures, outbox
 
 
-class TimerCall(items.Sent):
+class TimerCall(outbox.Sent):
     """One timer: opened by the program, settled when it fires."""
 
     __slots__ = ("cancelling", "control", "delay", "done", "evaluation", "future", "id", "ordinal", "record", "watched")
@@ -157,7 +157,7 @@ class TimerCall(items.Sent):
         return decisions.CancelTimer(timer_id=self.id)
 
 
-class CancelTimer(items.Cancellation):
+class CancelTimer(outbox.Cancellation):
     """The wish that a timer be cancelled; its event alone causes no decision."""
 
     __slots__ = ()
