@@ -25,7 +25,7 @@ def decide(
     evaluation: run.Run, bounds: outbox.Bounds, *, complete: bool
 ) -> tuple[contract.Decided, contract.Outcome | None]:
     """Return the answer, and how the execution ends by it if it does. ``complete``: the whole history was replayed."""
-    book = evaluation.ledger
+    book = evaluation.book
     if complete:
         difference = divergence.check(evaluation)
         if difference is not None:
@@ -33,8 +33,8 @@ def decide(
             if verdict is not None:
                 return verdict
     outcome = evaluation.outcome
-    if outcome is None and not evaluation.ledger.arrived and evaluation.ledger.on_cancel.refused and complete:
-        evaluation.ledger.on_cancel.ask()
+    if outcome is None and not evaluation.book.arrived and evaluation.book.on_cancel.refused and complete:
+        evaluation.book.on_cancel.ask()
         outcome = evaluation.outcome
     if evaluation.hooks.has("after_replay"):
         ended = evaluation.hooks.notify("after_replay", evaluation.hooks.history())
@@ -76,7 +76,7 @@ def decide(
 
 def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, contract.Outcome | None] | None:
     """Return the answer to a diverged run; None to go on in spite of it."""
-    book = evaluation.ledger
+    book = evaluation.book
     mode = getattr(evaluation.facts.cls, "on_divergence", None) or ("warn" if book.activities.legacy_seen else "wait")
     if mode == "warn":
         evaluation.notes.warned = difference
@@ -99,7 +99,7 @@ def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, c
 def _forget_refused(evaluation: run.Run) -> None:
     """What was refused before the run ended, and not delivered to it any more, is not sent again with the close."""
     ended = evaluation.position
-    for record, event in evaluation.ledger.arrived:
+    for record, event in evaluation.book.arrived:
         if type(event) in records.REFUSALS:
             evaluation.position = event.id
             if record.call is None and record.finder is not None:
@@ -134,8 +134,8 @@ def _warn_of_abandoned(evaluation: run.Run) -> None:
     """Log what a finished run leaves behind."""
     left = [
         record.id
-        for book in (evaluation.ledger.activities, evaluation.ledger.children)
-        for record in book.by_id.values()
+        for register in (evaluation.book.activities, evaluation.book.children)
+        for record in register.by_id.values()
         if record.call is not None and not record.call.done and record.call.holders
     ]
     if left and evaluation.outcome is not None and evaluation.outcome.status == "completed":
@@ -148,7 +148,7 @@ def _most(evaluation: run.Run) -> int:
 
 
 def _report(evaluation: run.Run, batch: outbox.Batch) -> None:
-    book = evaluation.ledger
+    book = evaluation.book
     events = book.last_id
     if events > limits.HISTORY_EVENTS * WARN_AT:
         evaluation.notes.advise(
@@ -174,7 +174,7 @@ def context(evaluation: run.Run, **more: Any) -> str | None:
     if blocked:
         said["blocked_on"] = blocked
     text = msgspec.json.encode(said, order="sorted").decode() if said else ""
-    book: fold.Ledger = evaluation.ledger
+    book: fold.Book = evaluation.book
     if text == (book.last_context or ""):
         return None
     book.last_context = text

@@ -46,7 +46,7 @@ def should_continue_as_new(evaluation: run.Run) -> bool:
 
 
 def cancel_requested(evaluation: run.Run) -> bool:
-    return 0 < evaluation.ledger.cancel_requested_id <= evaluation.started_as_of()
+    return 0 < evaluation.book.cancel_requested_id <= evaluation.started_as_of()
 
 
 def uuid4(evaluation: run.Run) -> uuid.UUID:
@@ -70,7 +70,7 @@ def patched(evaluation: run.Run, identifier: str, *, deprecated: bool = False) -
 
 
 def run_context(evaluation: run.Run) -> dict[str, Any]:
-    if not hasattr(evaluation, "ledger"):  # a local executor, outside an evaluation
+    if not hasattr(evaluation, "book"):  # a local executor, outside an evaluation
         said = dict.fromkeys(_CONTEXT)
         outside: Any = evaluation
         return {**said, "workflow_id": outside.workflow_id, "run_id": outside.run_id, "tag_list": []}
@@ -91,16 +91,16 @@ def run_context(evaluation: run.Run) -> dict[str, Any]:
 
 def list_markers(evaluation: run.Run, all: bool) -> list[tuple[str, Any]]:
     """Return (name, details) of markers as far as the whole history says; the newest of each name, or all."""
-    book = evaluation.ledger.markers
-    book.watched = True
+    known = evaluation.book.markers
+    known.watched = True
     evaluation.reads.observed = True
-    shown = [(name, None if said is None else evaluation.value_of(said)) for name, said in book.shown]
+    shown = [(name, None if said is None else evaluation.value_of(said)) for name, said in known.shown]
     return shown if all else list(dict(shown).items())
 
 
 def event_details(evaluation: run.Run, event_type: str, event_name: str) -> dict[str, Any] | None:
     """Return what the whole history says of the newest signal, marker or timer of a name."""
-    book = evaluation.ledger
+    book = evaluation.book
     if event_type not in ("signal", "marker", "timer"):
         raise ValueError(f"no details of {event_type!r}: ask for a signal, marker or timer")
     event_name = text.safe(event_name)
@@ -175,25 +175,25 @@ def activity(
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
     if len(encoded) > activities.SURE:
         return _general(evaluation, declared, plan, args, kwargs, future, priority, plain)
-    branch, book, row = strand.branch, plan.book, plan.book.row
+    branch, register, row = strand.branch, plan.register, plan.register.row
     ordinals, ordinal = evaluation.ordinals, 0
     record: records.Record | None
     if (
-        book.turn < len(row)
-        and (following := row[book.turn]).said.input == encoded
+        register.turn < len(row)
+        and (following := row[register.turn]).said.input == encoded
         and following.name == plan.name
         and following.id[plan.beside :].isdecimal()
         and following.control.endswith(_FIRST)
         and following.control.startswith(branch.prefix)
     ):
         # The history's next one, and the first of its kind: an equal one before it would have asked for this one.
-        book.turn += 1
+        register.turn += 1
         record = following
         record.branch = branch
         ordinals.later.append(record)
     else:
         ordinal = ordinals.next(branch, "activity", plan.name, encoded)
-        record = book.claim(plan.name, branch.prefix, ordinal, encoded) if book.by_id else None
+        record = register.claim(plan.name, branch.prefix, ordinal, encoded) if register.by_id else None
         if record is not None:
             record.branch = branch
             record.ordinal = ordinal
@@ -201,7 +201,7 @@ def activity(
         record.call = future
         record.activity = declared
         future._source = record
-        del book.by_id[record.id]
+        del register.by_id[record.id]
         if evaluation.submitted is not None:
             evaluation.submitted.append(record)
         return future
@@ -211,7 +211,7 @@ def activity(
     call.ordinal = ordinal
     if evaluation.submitted is not None:
         evaluation.submitted.append(call)
-    if record is None and book.by_id:
+    if record is None and register.by_id:
         record = call.find(encoded, None)
     if record is None:
         call.foreseen()
@@ -402,8 +402,8 @@ def cancel_workflow(evaluation: run.Run) -> None:
 
 def cancel_everything(evaluation: run.Run) -> None:
     """Ask for the cancellation of every open task, child and timer."""
-    for book in (evaluation.ledger.activities, evaluation.ledger.children):
-        for record in list(book.by_id.values()):
+    for register in (evaluation.book.activities, evaluation.book.children):
+        for record in list(register.by_id.values()):
             call = record.call
             if call is not None and not call.done:
                 for future in list(call.holders):

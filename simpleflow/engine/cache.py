@@ -34,7 +34,7 @@ class Entry:
     def measure(self) -> int:
         """Estimate the bytes it holds, from counts that are known anyway."""
         suspended = self.evaluation
-        book = suspended.ledger
+        book = suspended.book
         referred = (
             len(book.activities.by_id)
             + len(book.children.by_id)

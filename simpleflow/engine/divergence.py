@@ -19,9 +19,9 @@ def check(evaluation: run.Run) -> str | None:
 
     An evaluation that observed something (a whole-history read) may rightly take another way.
     """
-    if evaluation.reads.observed or evaluation.reads.gave_up or evaluation.ledger.on_cancel.refused:
+    if evaluation.reads.observed or evaluation.reads.gave_up or evaluation.book.on_cancel.refused:
         return None
-    book = evaluation.ledger
+    book = evaluation.book
     left = [
         *book.activities.unclaimed(),
         *book.children.unclaimed(),

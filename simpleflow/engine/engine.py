@@ -195,8 +195,8 @@ class Engine:
             running.ordinals.compact()
             if running.scopes is not None:
                 running.scopes.compact()
-            running.ledger.activities.count()
-            running.ledger.children.count()
+            running.book.activities.count()
+            running.book.children.count()
         running.blobs.texts.clear()
         running.calls.local_results.clear()
         self._suspend(task, entry, decided)
@@ -211,14 +211,14 @@ class Engine:
             and entry.acknowledged == entry.answered == previous
             and not suspended.reads.single_use
         )
-        if usable and suspended.ledger.missing_before(task.events):
+        if usable and suspended.book.missing_before(task.events):
             return contract.Needs(history=True)
         if usable:
             try:
                 suspended.resume(task)
             except fold.DecidedElsewhere:
                 usable = False
-        if not usable or suspended.ledger.stale:
+        if not usable or suspended.book.stale:
             self._cache.evict(task.run_id)
             return None
         return entry

@@ -42,26 +42,26 @@ class Evaluation(run.Run):
         guard = strict.Guard() if (watched if chosen is None else chosen) else None
         super().__init__(facts, task, coder, outbox=outbox.Outbox(), strict=guard)
         self.demand = demand.Demand()
-        self.signals = self.ledger.on_signal = signals.Queue(self)
+        self.signals = self.book.on_signal = signals.Queue(self)
         self.hooks = hooks.Hooks(self)
-        self.ledger.on_cancel = hooks.CancelRequest(self)
-        self.ledger.activities.finder = self.ledger.children.finder = self._find_submission
-        self.ledger.markers.finder = self._find_marker
+        self.book.on_cancel = hooks.CancelRequest(self)
+        self.book.activities.finder = self.book.children.finder = self._find_submission
+        self.book.markers.finder = self._find_marker
 
     def _find_submission(self, record: Any) -> bool:
         """A refused task names only its type: the first of that type that was ready when its decision started."""
         if record.said is not None:
             return False  # it was scheduled later: its control says which submission it is
-        book = self.ledger.activities if self.ledger.activities.by_id.get(record.id) is record else self.ledger.children
-        if not book.numbered(record):
+        register = self.book.activities if self.book.activities.by_id.get(record.id) is record else self.book.children
+        if not register.numbered(record):
             return False
-        made = self.ledger.decisions
+        made = self.book.decisions
         completed = made.last_completed(self.position)
         started = made.started[made.completed.index(completed)] if completed in made.completed else fold.NOW
-        call = self.outbox.first(book.kind, record.name, started)
+        call = self.outbox.first(register.kind, record.name, started)
         if call is None:
             return False
-        book.claim_refused(record)
+        register.claim_refused(record)
         call.record, call.id, record.call = record, record.id, call
         record.watched = max(record.watched, call.watched)
         return True
@@ -80,8 +80,8 @@ class Evaluation(run.Run):
     def begin(self, task: contract.DecisionTask) -> None:
         """Book the whole history and let ``run()`` go up to where it first blocks."""
         self.task = task
-        self.ledger.fold(task.events, task.started_event_id)
-        started = self.ledger.started_event
+        self.book.fold(task.events, task.started_event_id)
+        started = self.book.started_event
         if started is None:
             raise errors.Misuse("the history does not begin with WorkflowExecutionStarted")
         self.position = started.id
@@ -93,8 +93,8 @@ class Evaluation(run.Run):
     def resume(self, task: contract.DecisionTask) -> None:
         """Book what is new. Raises ``fold.DecidedElsewhere`` when another decider decided meanwhile."""
         self.task = task
-        self.ledger.begin_resume()
-        self.ledger.fold(task.events, task.started_event_id)
+        self.book.begin_resume()
+        self.book.fold(task.events, task.started_event_id)
 
     def _run(self) -> Any:
         declared.check_workflow(self.facts.cls)
@@ -129,7 +129,7 @@ class Evaluation(run.Run):
         """End every strand; return whether all of them ended."""
         self.dead = True
         self.ready.clear()
-        self.ledger.arrived.clear()
+        self.book.arrived.clear()
         gone = [strand.kill() for strand in list(self.strands)]
         self.strands.clear()
         return all(gone)
@@ -139,8 +139,8 @@ class Evaluation(run.Run):
 
         That would cost as much as the decisions of a short execution.
         """
-        for book in (self.ledger.activities, self.ledger.children):
-            for record in book.by_id.values():
+        for register in (self.book.activities, self.book.children):
+            for record in register.by_id.values():
                 call, record.call = record.call, None
                 if isinstance(call, tasks.TaskCall):
                     call.holders = ()
@@ -206,7 +206,7 @@ class Evaluation(run.Run):
         if strand.driven:
             raise errors.Misuse("in async def run write 'await future' where it may not be done, not future.result")
         if future._callbacks is None:
-            arrived = self.ledger.arrived
+            arrived = self.book.arrived
             if (
                 arrived
                 and arrived[0][0].call is future
@@ -238,7 +238,7 @@ class Evaluation(run.Run):
 
 
 def _advance(evaluation: run.Run) -> contract.Needs | None:
-    ready, arrived, blobs = evaluation.ready, evaluation.ledger.arrived, evaluation.blobs
+    ready, arrived, blobs = evaluation.ready, evaluation.book.arrived, evaluation.blobs
     while evaluation.outcome is None:
         if blobs.asking is not None or (blobs.parked and not _unpark(blobs)):
             return contract.Needs(blobs=tuple(blobs.missing))

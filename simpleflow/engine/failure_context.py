@@ -151,7 +151,7 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
     context.id = call.id
     context.retry_count = call.attempts - 1
     context.current_started_decision_id = evaluation.started_as_of()
-    context.last_completed_decision_id = evaluation.ledger.decisions.last_completed(evaluation.position)
+    context.last_completed_decision_id = evaluation.book.decisions.last_completed(evaluation.position)
     branch = f"hook(on_task_failure,{call.id},{call.attempts})"
     try:
         returned = owner.call("on_task_failure", context, branch=branch, origin=call.seq)

@@ -29,7 +29,7 @@ class GroupFuture(futures.Future[Any]):
         bubbles_exception_on_failure: bool = True,
     ) -> None:
         executor = workflow.executor
-        self._local = not hasattr(executor, "ledger")
+        self._local = not hasattr(executor, "book")
         super().__init__(None if self._local else executor, self, bubbles_exception_on_failure)
         self.activities = list(activities)
         self.max_parallel = max_parallel
@@ -279,7 +279,7 @@ class GroupFuture(futures.Future[Any]):
         while again and self._kind == futures.OPEN:
             again = False
             mine = {id(future) for future in self._leaves()}
-            for entry in list(evaluation.ledger.arrived):
+            for entry in list(evaluation.book.arrived):
                 target, event = entry
                 call = getattr(target, "call", None)
                 if (
@@ -288,7 +288,7 @@ class GroupFuture(futures.Future[Any]):
                     or not any(id(future) in mine for future in _held(call))
                 ):
                     continue
-                evaluation.ledger.arrived.remove(entry)
+                evaluation.book.arrived.remove(entry)
                 before = evaluation.position
                 evaluation.position = event.id
                 try:

@@ -24,8 +24,8 @@ def batch_settlement(patch: pytest.MonkeyPatch) -> None:
     original = evaluation.Evaluation.advance
 
     def advance(self: Any) -> Any:
-        while self.ledger.arrived and self.main is not None:
-            target, event = self.ledger.arrived.popleft()
+        while self.book.arrived and self.main is not None:
+            target, event = self.book.arrived.popleft()
             self.position = event.id
             target.deliver(event)
         return original(self)
@@ -35,13 +35,13 @@ def batch_settlement(patch: pytest.MonkeyPatch) -> None:
 
 def unmarked_reads(patch: pytest.MonkeyPatch) -> None:
     """Nobody notices that something changed which a whole-history read saw."""
-    original = fold.Ledger.fold
+    original = fold.Book.fold
 
     def folded(self: Any, *args: Any) -> None:
         original(self, *args)
         self.stale = False
 
-    patch.setattr(fold.Ledger, "fold", folded)
+    patch.setattr(fold.Book, "fold", folded)
 
 
 def whole_history_cancel(patch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def whole_history_cancel(patch: pytest.MonkeyPatch) -> None:
 
 
 def now_of_the_current_decision(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(evaluation.Evaluation, "timestamp_as_of", lambda self: self.ledger.decisions.timestamps[-1])
+    patch.setattr(evaluation.Evaluation, "timestamp_as_of", lambda self: self.book.decisions.timestamps[-1])
 
 
 MUTANTS = [batch_settlement, unmarked_reads, whole_history_cancel, now_of_the_current_decision]

@@ -1,4 +1,4 @@
-"""The ledger: what the history says so far, folded event by event, each event once.
+"""The book: what the history says so far, folded event by event, each event once.
 
 ``fold`` only books. What happens to the program is queued in ``arrived`` and delivered one by one by the evaluation.
 """
@@ -72,7 +72,7 @@ class Decisions:
         return min(bisect.bisect_right(self.started, position), len(self.started) - 1)
 
 
-class Ledger:
+class Book:
     """Everything that the history says and the engine still needs."""
 
     def __init__(self) -> None:
@@ -86,8 +86,8 @@ class Ledger:
         self.resumed = False
         #: something that a whole-history read saw has changed
         self.stale = False
-        self.activities = records.Book("activity")
-        self.children = records.Book("workflow")
+        self.activities = records.Register("activity")
+        self.children = records.Register("workflow")
         self.timers = timer_records.Timers()
         self.signals_out = timer_records.Outgoing()
         self.markers = marker_records.Markers()
@@ -112,9 +112,9 @@ class Ledger:
         """Book the events up to the start of the decision being answered; those that were seen are skipped."""
         handlers = HANDLERS
         last = self.last_id
-        book = self.activities
-        by_event, by_id, arrived = book.by_event, book.by_id, self.arrived
-        row = book.row
+        register = self.activities
+        by_event, by_id, arrived = register.by_event, register.by_id, self.arrived
+        row = register.row
         decisions = self.decisions
         whole = not self.resumed
         event: Any
@@ -140,8 +140,8 @@ class Ledger:
                     record = by_id[identifier] = _Record(identifier, said.activity_type.name, control, said, 1, last)
                     row.append(record)
                     by_event[last] = record
-                    if len(by_event) > book.peak:
-                        book.peak = len(by_event)
+                    if len(by_event) > register.peak:
+                        register.peak = len(by_event)
                     self.diverged_count = 0
                     if self.throttle.count:
                         self.throttle.succeeded(said.decision_task_completed_event_id)
@@ -193,26 +193,26 @@ class Ledger:
 
     def _activity_scheduled(self, event: events.ActivityTaskScheduled) -> None:
         attributes = event.attributes
-        book = self.activities
-        record = book.by_id.get(attributes.activity_id)
+        register = self.activities
+        record = register.by_id.get(attributes.activity_id)
         if record is None:
             if self.resumed:
                 raise DecidedElsewhere(f"activity {attributes.activity_id}")
-            record = book.new(attributes.activity_id, attributes.activity_type.name, attributes.control, attributes)
+            record = register.new(attributes.activity_id, attributes.activity_type.name, attributes.control, attributes)
         elif record.call is None and record.said is None:
-            book.scheduled_late(record, attributes)
+            register.scheduled_late(record, attributes)
         record.scheduled += 1
         record.open_id = event.id
         if record.scheduled > 1 or record.refused is not None:
             record.outcome = record.refused = None
-        book.opened(event.id, record)
+        register.opened(event.id, record)
         self.diverged_count = 0
         if self.throttle.count:
             self.throttle.succeeded(attributes.decision_task_completed_event_id)
 
     def _activity_closed(self, event: Any) -> None:
-        book = self.activities
-        record = book.by_event.pop(event.attributes.scheduled_event_id, None)
+        register = self.activities
+        record = register.by_event.pop(event.attributes.scheduled_event_id, None)
         if record is not None:
             record.close(event)
             self.arrived.append((record, event))
@@ -221,18 +221,18 @@ class Ledger:
 
     def _schedule_failed(self, event: events.ScheduleActivityTaskFailed) -> None:
         attributes = event.attributes
-        book = self.activities
-        record = book.by_id.get(attributes.activity_id)
+        register = self.activities
+        record = register.by_id.get(attributes.activity_id)
         if record is None:
             if self.resumed:
                 raise DecidedElsewhere(f"activity {attributes.activity_id}")
-            record = book.unscheduled(attributes.activity_id, attributes.activity_type.name)
-        self._not_opened(book, record, event, attributes.cause, attributes.decision_task_completed_event_id)
+            record = register.unscheduled(attributes.activity_id, attributes.activity_type.name)
+        self._not_opened(register, record, event, attributes.cause, attributes.decision_task_completed_event_id)
 
-    def _not_opened(self, book: Any, record: records.Record, event: Any, cause: str, decision: int) -> None:
+    def _not_opened(self, register: Any, record: records.Record, event: Any, cause: str, decision: int) -> None:
         record.refused = cause
-        if "LIMIT_EXCEEDED" in cause and book.open > 0:
-            book.cap = min(book.cap, book.open)
+        if "LIMIT_EXCEEDED" in cause and register.open > 0:
+            register.cap = min(register.cap, register.open)
         elif "LIMIT_EXCEEDED" in cause or "RATE_EXCEEDED" in cause:
             self.throttle.failed(cause, decision, event.id)
         self.arrived.append((record, event))
@@ -246,16 +246,16 @@ class Ledger:
 
     def _child_initiated(self, event: events.StartChildWorkflowExecutionInitiated) -> None:
         attributes = event.attributes
-        book = self.children
-        record = book.by_id.get(attributes.workflow_id)
+        register = self.children
+        record = register.by_id.get(attributes.workflow_id)
         if record is None:
             if self.resumed:
                 raise DecidedElsewhere(f"child workflow {attributes.workflow_id}")
-            record = book.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control, attributes)
+            record = register.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control, attributes)
         elif record.call is None and record.said is None:
-            book.scheduled_late(record, attributes)
+            register.scheduled_late(record, attributes)
         record.schedule(event.id)
-        book.opened(event.id, record)
+        register.opened(event.id, record)
         self.diverged_count = 0
         self.throttle.succeeded(attributes.decision_task_completed_event_id)
 
@@ -268,8 +268,8 @@ class Ledger:
                 self.stale = True
 
     def _child_closed(self, event: Any) -> None:
-        book = self.children
-        record = book.by_event.pop(event.attributes.initiated_event_id, None)
+        register = self.children
+        record = register.by_event.pop(event.attributes.initiated_event_id, None)
         if record is not None:
             if record.started and record.runs:
                 record.runs[-1][1] = event.id
@@ -280,17 +280,17 @@ class Ledger:
 
     def _child_failed(self, event: events.StartChildWorkflowExecutionFailed) -> None:
         attributes = event.attributes
-        book = self.children
-        record = book.by_event.pop(attributes.initiated_event_id, None)
+        register = self.children
+        record = register.by_event.pop(attributes.initiated_event_id, None)
         if record is not None:  # initiated, and then refused
             record.scheduled -= 1
         else:
-            record = book.by_id.get(attributes.workflow_id)
+            record = register.by_id.get(attributes.workflow_id)
         if record is None:
             if self.resumed:
                 raise DecidedElsewhere(f"child workflow {attributes.workflow_id}")
-            record = book.unscheduled(attributes.workflow_id, attributes.workflow_type.name)
-        self._not_opened(book, record, event, attributes.cause, attributes.decision_task_completed_event_id)
+            record = register.unscheduled(attributes.workflow_id, attributes.workflow_type.name)
+        self._not_opened(register, record, event, attributes.cause, attributes.decision_task_completed_event_id)
 
     def _child_cancel(self, event: events.RequestCancelExternalWorkflowExecutionInitiated) -> None:
         record = self.children.by_id.get(event.attributes.workflow_id)
@@ -398,35 +398,35 @@ class Ledger:
 
 
 #: one table for all executions: a bound method for each would weigh three kilobytes in every one
-HANDLERS: dict[type, Callable[[Ledger, Any], None]] = {
-    events.WorkflowExecutionStarted: Ledger._started,
-    events.ActivityTaskScheduled: Ledger._activity_scheduled,
-    events.ActivityTaskCompleted: Ledger._activity_closed,
-    events.ActivityTaskFailed: Ledger._activity_closed,
-    events.ActivityTaskTimedOut: Ledger._activity_closed,
-    events.ActivityTaskCanceled: Ledger._activity_closed,
-    events.ScheduleActivityTaskFailed: Ledger._schedule_failed,
-    events.ActivityTaskCancelRequested: Ledger._activity_cancel,
-    events.RequestCancelActivityTaskFailed: Ledger._activity_cancel,
-    events.StartChildWorkflowExecutionInitiated: Ledger._child_initiated,
-    events.ChildWorkflowExecutionStarted: Ledger._child_started,
-    events.ChildWorkflowExecutionCompleted: Ledger._child_closed,
-    events.ChildWorkflowExecutionFailed: Ledger._child_closed,
-    events.ChildWorkflowExecutionTimedOut: Ledger._child_closed,
-    events.ChildWorkflowExecutionCanceled: Ledger._child_closed,
-    events.ChildWorkflowExecutionTerminated: Ledger._child_closed,
-    events.StartChildWorkflowExecutionFailed: Ledger._child_failed,
-    events.RequestCancelExternalWorkflowExecutionInitiated: Ledger._child_cancel,
-    events.TimerStarted: Ledger._timer_started,
-    events.TimerFired: Ledger._timer_closed,
-    events.TimerCanceled: Ledger._timer_closed,
-    events.StartTimerFailed: Ledger._timer_failed,
-    events.CancelTimerFailed: Ledger._timer_cancel_failed,
-    events.WorkflowExecutionSignaled: Ledger._signaled,
-    events.WorkflowExecutionCancelRequested: Ledger._cancel_requested,
-    events.MarkerRecorded: Ledger._marker,
-    events.RecordMarkerFailed: Ledger._marker_failed,
-    events.SignalExternalWorkflowExecutionInitiated: Ledger._signal_out,
-    events.ExternalWorkflowExecutionSignaled: Ledger._signal_out_closed,
-    events.SignalExternalWorkflowExecutionFailed: Ledger._signal_out_closed,
+HANDLERS: dict[type, Callable[[Book, Any], None]] = {
+    events.WorkflowExecutionStarted: Book._started,
+    events.ActivityTaskScheduled: Book._activity_scheduled,
+    events.ActivityTaskCompleted: Book._activity_closed,
+    events.ActivityTaskFailed: Book._activity_closed,
+    events.ActivityTaskTimedOut: Book._activity_closed,
+    events.ActivityTaskCanceled: Book._activity_closed,
+    events.ScheduleActivityTaskFailed: Book._schedule_failed,
+    events.ActivityTaskCancelRequested: Book._activity_cancel,
+    events.RequestCancelActivityTaskFailed: Book._activity_cancel,
+    events.StartChildWorkflowExecutionInitiated: Book._child_initiated,
+    events.ChildWorkflowExecutionStarted: Book._child_started,
+    events.ChildWorkflowExecutionCompleted: Book._child_closed,
+    events.ChildWorkflowExecutionFailed: Book._child_closed,
+    events.ChildWorkflowExecutionTimedOut: Book._child_closed,
+    events.ChildWorkflowExecutionCanceled: Book._child_closed,
+    events.ChildWorkflowExecutionTerminated: Book._child_closed,
+    events.StartChildWorkflowExecutionFailed: Book._child_failed,
+    events.RequestCancelExternalWorkflowExecutionInitiated: Book._child_cancel,
+    events.TimerStarted: Book._timer_started,
+    events.TimerFired: Book._timer_closed,
+    events.TimerCanceled: Book._timer_closed,
+    events.StartTimerFailed: Book._timer_failed,
+    events.CancelTimerFailed: Book._timer_cancel_failed,
+    events.WorkflowExecutionSignaled: Book._signaled,
+    events.WorkflowExecutionCancelRequested: Book._cancel_requested,
+    events.MarkerRecorded: Book._marker,
+    events.RecordMarkerFailed: Book._marker_failed,
+    events.SignalExternalWorkflowExecutionInitiated: Book._signal_out,
+    events.ExternalWorkflowExecutionSignaled: Book._signal_out_closed,
+    events.SignalExternalWorkflowExecutionFailed: Book._signal_out_closed,
 }

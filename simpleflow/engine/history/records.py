@@ -144,7 +144,7 @@ def counted(record: Record) -> bool:
     return record.id[len(record.name) + BESIDE :].isdecimal() or len(record.id) == limits.NAME  # cut: either
 
 
-class Book:
+class Register:
     """Activities, or child workflows."""
 
     def __init__(self, kind: str) -> None:

@@ -151,6 +151,7 @@ class Run:
     __slots__ = (
         "_seq",
         "blobs",
+        "book",
         "calls",
         "current",
         "dead",
@@ -162,7 +163,6 @@ class Run:
         "hooks",
         "hub",
         "instance",
-        "ledger",
         "main",
         "notes",
         "ordinals",
@@ -190,7 +190,7 @@ class Run:
         self.task = task
         self.payloads = coder
         self.encode, self.decode = coder.encode, coder.decode
-        self.ledger = fold.Ledger()
+        self.book = fold.Book()
         self.ordinals = identity.Ordinals()
         #: submissions that were not sent yet, and what this run is told by signals
         self.outbox = outbox
@@ -327,17 +327,17 @@ class Run:
     # -- positional reads
 
     def place(self) -> int:
-        return self.ledger.decisions.at(max(self.position, self.reads.floor))
+        return self.book.decisions.at(max(self.position, self.reads.floor))
 
     def started_as_of(self) -> int:
         """The DecisionTaskStarted event that positional reads speak of."""
-        return self.ledger.decisions.started[self.place()]
+        return self.book.decisions.started[self.place()]
 
     def completed_as_of(self) -> int:
-        return self.ledger.decisions.completed[self.place()]
+        return self.book.decisions.completed[self.place()]
 
     def timestamp_as_of(self) -> float:
-        return self.ledger.decisions.timestamps[self.place()]
+        return self.book.decisions.timestamps[self.place()]
 
     def answering(self) -> bool:
         """Whether this position belongs to the decision that is being answered now."""

@@ -148,7 +148,7 @@ class Scopes:
     def compact(self) -> None:
         """Forget what is over: the execution is suspended."""
         if self._exempt or self._barred:
-            book = self._evaluation.ledger
+            book = self._evaluation.book
             live = {item.seq for item in self._evaluation.outbox.waiting()}
             for record in (*book.activities.by_id.values(), *book.children.by_id.values()):
                 live.add(getattr(record.call, "seq", 0))

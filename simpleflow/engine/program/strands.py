@@ -144,7 +144,7 @@ class Strand:
         """Raise what a cancellation owes this strand, if it reaches where it is about to wait."""
         if self.closing:
             self.closing = False
-            self.evaluation.ledger.on_cancel.ask()
+            self.evaluation.book.on_cancel.ask()
             return
         error = scopes.due(self)
         if error is None:

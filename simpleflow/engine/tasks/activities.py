@@ -26,7 +26,7 @@ class Plan(msgspec.Struct, eq=False):
     cell: list[int]
     #: its id is its identity, or its input holds more than arguments
     special: bool
-    book: records.Book
+    register: records.Register
     #: characters of its ids before their number
     beside: int
     #: type of its results, where they are something else than the decoded ones
@@ -90,7 +90,7 @@ class ActivityCall(tasks.TaskCall, eq=False):
             self.cell[self.stage] -= 1
             self.stage = None
         if self.record is not None:
-            self.evaluation.ledger.activities.by_id.pop(self.record.id, None)
+            self.evaluation.book.activities.by_id.pop(self.record.id, None)
 
     def _join(self, other: tasks.TaskCall) -> None:
         self._move(None)
@@ -103,9 +103,9 @@ class ActivityCall(tasks.TaskCall, eq=False):
         return cancelled
 
     @property
-    def book(self) -> records.Book:
-        book: records.Book = self.evaluation.ledger.activities
-        return book
+    def register(self) -> records.Register:
+        register: records.Register = self.evaluation.book.activities
+        return register
 
     def encode(self, args: Any, kwargs: Any) -> str:
         if self.plain:
@@ -135,7 +135,7 @@ class ActivityCall(tasks.TaskCall, eq=False):
         return None
 
     def new_id(self) -> str:
-        return identity.fitting(f"activity-{self.name}-{self.book.next_number(self.name)}")
+        return identity.fitting(f"activity-{self.name}-{self.register.next_number(self.name)}")
 
     def decision(self) -> decisions.Decision | None:
         if self.done:
@@ -143,7 +143,7 @@ class ActivityCall(tasks.TaskCall, eq=False):
         if not self.id:
             self.id = self.new_id()
         if self.record is None:
-            self.record = self.book.emitted(self, self.id, self.name)
+            self.record = self.register.emitted(self, self.id, self.name)
             self.record.watched = self.watched
         self._move(demand.SCHEDULED)
         activity = self.activity
@@ -188,7 +188,7 @@ def plan(evaluation: run.Run, activity: Any) -> Plan:
         activity.name,
         evaluation.demand.cell(activity),
         special,
-        evaluation.ledger.activities,
+        evaluation.book.activities,
         len(activity.name) + records.BESIDE,
         evaluation.payloads.result_hint(activity.callable),
     )

@@ -35,9 +35,9 @@ class ChildCall(tasks.TaskCall, eq=False):
         return getattr(self.cls, "retry", 0)
 
     @property
-    def book(self) -> records.Book:
-        book: records.Book = self.evaluation.ledger.children
-        return book
+    def register(self) -> records.Register:
+        register: records.Register = self.evaluation.book.children
+        return register
 
     @property
     def history_name(self) -> str:
@@ -69,7 +69,7 @@ class ChildCall(tasks.TaskCall, eq=False):
         return identity.child_prefix(self.name, self.evaluation.facts.workflow_id, self.evaluation.facts.run_id)
 
     def new_id(self) -> str:
-        return identity.fitting(f"{self._prefix()}{self.book.next_number(self.type_name)}")
+        return identity.fitting(f"{self._prefix()}{self.register.next_number(self.type_name)}")
 
     def _close_record(self) -> None:
         tasks.TaskCall._close_record(self)
@@ -87,7 +87,7 @@ class ChildCall(tasks.TaskCall, eq=False):
         if not self.id:
             self.id = self.new_id()
         if self.record is None:
-            self.record = self.book.emitted(self, self.id, self.type_name)
+            self.record = self.register.emitted(self, self.id, self.type_name)
             self.record.watched = self.watched
         cls = self.cls
         return decisions.StartChildWorkflowExecution(

@@ -37,7 +37,7 @@ class LocalCall:
         #: names it for the caller, and in its marker
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
         self.future: futures.Future[Any] = futures.made(evaluation, self, raises, hint)
-        self.record: records.Record | None = evaluation.ledger.markers.claim(
+        self.record: records.Record | None = evaluation.book.markers.claim(
             (marker_records.LOCAL_ACTIVITY, marker_records.own_key(self.key, self.branch, self.ordinal))
         )
         self.seq = evaluation.next_seq()

@@ -25,9 +25,9 @@ class MarkerCall(outbox.Once):
         self.future: futures.Future[Any] = futures.Future(evaluation, self)
         self.future._text = details
         evaluation.check_length("details", details or "", limits.DATA, f"marker {name}")
-        book = evaluation.ledger.markers
-        self.key = book.key(name, details)
-        self.record = book.claim(self.key)
+        known = evaluation.book.markers
+        self.key = known.key(name, details)
+        self.record = known.claim(self.key)
         if self.record is None:
             evaluation.outbox.push(self)
         else:
@@ -49,7 +49,7 @@ class MarkerCall(outbox.Once):
     def decision(self) -> decisions.Decision | None:
         if self.record is not None:
             return None
-        self.record = self.evaluation.ledger.markers.emitted(self, self.key)
+        self.record = self.evaluation.book.markers.emitted(self, self.key)
         self.record.watched = self.watched
         return decisions.RecordMarker(marker_name=self.name, details=self.details)
 
@@ -89,7 +89,7 @@ class OwnMarker(outbox.Sent):
             refused(self.evaluation, self._name)
 
     def decision(self) -> decisions.Decision | None:
-        self.evaluation.ledger.markers.emitted(self, self._key)
+        self.evaluation.book.markers.emitted(self, self._key)
         return decisions.RecordMarker(marker_name=self._name, details=self._details)
 
 
@@ -105,7 +105,7 @@ def side_effect(evaluation: run.Run, identifier: str, function: Any) -> Any:
     identifier = text.safe(identifier)
     branch = evaluation.branch
     ordinal = branch.count(f"side_effect {identifier}")
-    known = evaluation.ledger.markers.claim(
+    known = evaluation.book.markers.claim(
         (marker_records.SIDE_EFFECT, marker_records.own_key(identifier, branch.path, ordinal))
     )
     if known is not None and known.said is not None:
@@ -132,7 +132,7 @@ def patched(evaluation: run.Run, identifier: str, *, deprecated: bool = False) -
     answered now.
     """
     identifier = text.safe(identifier)
-    known = evaluation.ledger.markers.claim((marker_records.PATCH, marker_records.own_key(identifier, "", 0)))
+    known = evaluation.book.markers.claim((marker_records.PATCH, marker_records.own_key(identifier, "", 0)))
     if known is not None and known.decision and known.decision <= evaluation.completed_as_of():
         return True
     now = evaluation.answering()

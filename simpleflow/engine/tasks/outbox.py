@@ -200,7 +200,7 @@ class Outbox:
                 return item
         return None
 
-    def take(self, book: fold.Ledger, bounds: Bounds, *, closing: bool = False, most: int = 0) -> Batch:
+    def take(self, book: fold.Book, bounds: Bounds, *, closing: bool = False, most: int = 0) -> Batch:
         """Take out what one response may carry.
 
         ``closing``: a closing decision follows, so that tasks and timers, which it would end at once, stay behind.
@@ -285,18 +285,18 @@ class Outbox:
                 return True
         return False
 
-    def _slow_start(self, book: records.Book, bounds: Bounds) -> bool:
-        return book.cap == records.UNCAPPED and len(self._heaps["activity"]) > bounds.decisions
+    def _slow_start(self, register: records.Register, bounds: Bounds) -> bool:
+        return register.cap == records.UNCAPPED and len(self._heaps["activity"]) > bounds.decisions
 
-    def _activity_room(self, book: records.Book, bounds: Bounds, most: int) -> int:
-        cap = min(book.cap, bounds.open_activities, most or records.UNCAPPED)
-        if self._slow_start(book, bounds):
-            cap = min(cap, self._start_width(book))
-        return cap - book.open
+    def _activity_room(self, register: records.Register, bounds: Bounds, most: int) -> int:
+        cap = min(register.cap, bounds.open_activities, most or records.UNCAPPED)
+        if self._slow_start(register, bounds):
+            cap = min(cap, self._start_width(register))
+        return cap - register.open
 
     @staticmethod
-    def _start_width(book: records.Book) -> int:
-        return max(limits.FIRST_ACTIVITIES, 2 * book.peak)
+    def _start_width(register: records.Register) -> int:
+        return max(limits.FIRST_ACTIVITIES, 2 * register.peak)
 
 
 def wake_up(delay: int = 0) -> decisions.StartTimer:

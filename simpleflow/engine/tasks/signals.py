@@ -90,7 +90,7 @@ class SignalWait:
 class Queue:
     """Signals by name: each goes to the oldest wait on that name that was not cancelled."""
 
-    #: it is a target of the ledger, as records are: no submission stands behind it
+    #: the book delivers to it, as to records: no submission stands behind it
     call = None
 
     def __init__(self, evaluation: run.Run) -> None:
@@ -101,7 +101,7 @@ class Queue:
 
     def deliver(self, event: events.WorkflowExecutionSignaled) -> None:
         name = event.attributes.signal_name
-        book = self._evaluation.ledger
+        book = self._evaluation.book
         book.signals_waiting[name] -= 1
         waits = self._waits.get(name)
         if waits:
@@ -150,7 +150,7 @@ class Queue:
         """Whole-history read: whether a signal that was not delivered yet is this wait's."""
         evaluation = self._evaluation
         evaluation.reads.observed = True
-        book = evaluation.ledger
+        book = evaluation.book
         book.watched_signals[wait.name] = None
         waits = self._waits.get(wait.name, deque())
         place = next((i for i, other in enumerate(waits) if other is wait), None)
@@ -195,7 +195,7 @@ class SignalCall(outbox.Once):
         digest = identity.digest(f"{workflow_id}\n{run_id or ''}\n{text}")
         ordinal = evaluation.ordinals.next(branch, "signal", name, digest)
         self.control = identity.control(branch, digest, ordinal)
-        book = evaluation.ledger.signals_out
+        book = evaluation.book.signals_out
         self.record = book.claim(self.control, book.key(workflow_id, run_id, name, None))
         if self.record is None:
             if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
@@ -231,7 +231,7 @@ class SignalCall(outbox.Once):
     def decision(self) -> decisions.Decision | None:
         if self.done:
             return None
-        self.record = self.evaluation.ledger.signals_out.emitted(self, self.control, self.name)
+        self.record = self.evaluation.book.signals_out.emitted(self, self.control, self.name)
         self.record.watched = self.watched
         return decisions.SignalExternalWorkflowExecution(
             workflow_id=self.workflow_id,

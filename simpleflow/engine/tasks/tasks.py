@@ -225,16 +225,16 @@ class TaskCall(msgspec.Struct, eq=False):
 
     def find(self, text: str, identifier: str | None) -> records.Record | None:
         """Return the record of this submission: exact control first, then the id, then what has no control."""
-        book, name = self.book, self.history_name
+        register, name = self.register, self.history_name
         if identifier is not None:
-            return book.claim_by_id(identifier)
-        if not book.by_id:
+            return register.claim_by_id(identifier)
+        if not register.by_id:
             return None
-        record = book.claim(name, self.branch.prefix, self.ordinal, self.wire_input())
-        if record is None and book.index:
-            record = book.claim_by_control(name, self.own_control())
-        if record is None and book.legacy:
-            record = book.claim_legacy(name, text)
+        record = register.claim(name, self.branch.prefix, self.ordinal, self.wire_input())
+        if record is None and register.index:
+            record = register.claim_by_control(name, self.own_control())
+        if record is None and register.legacy:
+            record = register.claim_legacy(name, text)
         return record
 
     def own_control(self) -> str:
@@ -275,7 +275,7 @@ class TaskCall(msgspec.Struct, eq=False):
     # -- what each kind says
 
     @property
-    def book(self) -> records.Book:
+    def register(self) -> records.Register:
         raise errors.Misuse("not a task")
 
     @property
@@ -307,7 +307,7 @@ class TaskCall(msgspec.Struct, eq=False):
             self._refused(event)
         elif self.done:
             if self.record is not None:
-                self.book.drop(self.record)
+                self.register.drop(self.record)
             ends, self.ends = self.ends, ()
             for future in ends:
                 future._complete(None)
@@ -329,7 +329,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def _close_record(self) -> None:
         self.done = True
         if self.record is not None:
-            self.book.drop(self.record)
+            self.register.drop(self.record)
 
     def _let_go(self) -> None:
         # A settled task is free again once the program drops its future; a shared one answers later submissions.

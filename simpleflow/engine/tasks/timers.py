@@ -41,7 +41,7 @@ class TimerCall(outbox.Sent):
         if not timer_id.startswith(timer_records.OURS):  # each of those has an id of its own
             evaluation.calls.timer_counts[timer_id] = self.ordinal + 1
         evaluation.note(self)
-        self.record: records.Record | None = evaluation.ledger.timers.claim(timer_id)
+        self.record: records.Record | None = evaluation.book.timers.claim(timer_id)
         if self.record is None:
             self._push()
         else:
@@ -96,7 +96,7 @@ class TimerCall(outbox.Sent):
     def _let_go(self) -> None:
         """Nothing more will be said of it."""
         if self.record is not None:
-            self.evaluation.ledger.timers.drop(self.record)
+            self.evaluation.book.timers.drop(self.record)
 
     def _cancelled(self) -> None:
         self._let_go()
@@ -136,7 +136,7 @@ class TimerCall(outbox.Sent):
             return False
         if record is not None and record.decision and record.decision >= evaluation.completed_as_of():
             # Emitted by a later decision than this one: it belongs to a later timer of this id.
-            evaluation.ledger.timers.give_back(record)
+            evaluation.book.timers.give_back(record)
             if self.id in evaluation.calls.timer_counts:
                 evaluation.calls.timer_counts[self.id] -= 1
             self.record = record = None
@@ -149,7 +149,7 @@ class TimerCall(outbox.Sent):
     def decision(self) -> decisions.Decision | None:
         if self.done:
             return None
-        self.record = self.evaluation.ledger.timers.emitted(self, self.id)
+        self.record = self.evaluation.book.timers.emitted(self, self.id)
         self.record.watched = self.watched
         return decisions.StartTimer(timer_id=self.id, start_to_fire_timeout=str(self.delay), control=self.control)
 
