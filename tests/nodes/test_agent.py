@@ -18,7 +18,7 @@ from simpleflow.nodes import config, control, drain, setups
 from simpleflow.nodes.agent import Agent, OrphanWatch, metadata_client
 from simpleflow.nodes.providers.process import MetadataServer, node_folder
 
-from . import doubles
+from . import fakes
 
 #: works on TASK until FINISH exists; after stop_polling takes the task that HANDED names to the poll that is open
 WORKER = """
@@ -56,7 +56,7 @@ class Node:
 
     def __init__(self, folder: Path, cluster: str = "", directory: str = "") -> None:
         self.folder = folder
-        self.store = doubles.MemoryStore()
+        self.store = fakes.MemoryStore()
         self.server = MetadataServer(str(folder))
         self.server.start()
         self.files = node_folder.NodeFolder(folder / "nodes" / "n-1")
@@ -73,7 +73,7 @@ class Node:
         script = folder / "worker.py"
         script.write_text(WORKER)
         setup = setups.node_setup(
-            doubles.cluster(cluster), "small", store="memory://", endpoint="unix:///nowhere.sock", directory=directory
+            fakes.cluster(cluster), "small", store="memory://", endpoint="unix:///nowhere.sock", directory=directory
         )
         times = {**setup.times, "metadata": 0.05, "document_min": 0.05, "look": 0.1, "lease": 0.3, "margin": 4.5}
         self.own()

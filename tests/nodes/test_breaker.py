@@ -9,7 +9,7 @@ from simpleflow.nodes import config
 from simpleflow.nodes.policy import guards
 from simpleflow.nodes.providers import base
 
-from . import doubles
+from . import fakes
 from .test_reconcile import run_until_empty
 from .world import World
 
@@ -23,7 +23,7 @@ times: {metadata: 0.2}
 
 def broken_beside_an_old_one(text: str = ONE_SLOT) -> World:
     """One busy machine that works for ever; every later one fails at boot."""
-    world = World(doubles.cluster(text))
+    world = World(fakes.cluster(text))
     world.add("old")
     for _ in range(5):
         world.tick(task_time=1e9)
@@ -75,7 +75,7 @@ task_lists:
 breaker: {pause: 3, stop: 4}
 times: {metadata: 0.2}
 """
-    world = World(doubles.cluster(text))
+    world = World(fakes.cluster(text))
     world.add("old")
     for _ in range(5):
         world.tick(task_time=1e9)
@@ -87,7 +87,7 @@ times: {metadata: 0.2}
     row = documents.RunRow(
         run_id="r", workflow_id="w", workflow="demo", started_event_id=10**6, changed=0.0, tasks=tasks
     )
-    world.store.put("demand/e.json", doubles.encode(documents.DemandDocument(decider="e", written=0.0, runs=(row,))))
+    world.store.put("demand/e.json", fakes.encode(documents.DemandDocument(decider="e", written=0.0, runs=(row,))))
     for _ in range(600):
         world.tick(task_time=1e9)
     counts = {each.profile: each.count for each in world.document().failures}
@@ -96,7 +96,7 @@ times: {metadata: 0.2}
 
 
 def test_a_later_machine_that_works_clears_them_and_the_failure_of_an_older_one_says_nothing_any_more() -> None:
-    control = doubles.control_of(launched=9)
+    control = fakes.control_of(launched=9)
     for order in (2, 3):
         control = guards.failed(control, "small", "", "log", order=order)
     control = guards.worked(control, "small", "", order=2)
@@ -110,7 +110,7 @@ def test_a_later_machine_that_works_clears_them_and_the_failure_of_an_older_one_
 
 
 def test_success_between_two_failures_leaves_the_later_one() -> None:
-    control = doubles.control_of(launched=9)
+    control = fakes.control_of(launched=9)
     for order in (2, 7):
         control = guards.failed(control, "small", "", "log", order=order)
     control = guards.worked(control, "small", "", order=5)
@@ -118,17 +118,17 @@ def test_success_between_two_failures_leaves_the_later_one() -> None:
 
 
 def test_success_of_one_profile_or_image_says_nothing_of_another() -> None:
-    control = guards.failed(doubles.control_of(launched=9), "small", "ami-1", "log", order=2)
+    control = guards.failed(fakes.control_of(launched=9), "small", "ami-1", "log", order=2)
     for profile, image in (("other", "ami-1"), ("small", "ami-2")):
         assert guards.worked(control, profile, image, order=5).failures == control.failures
 
 
 def test_up_forgets_failures_and_those_still_to_come_of_machines_that_were_launched_before_it() -> None:
-    control = guards.failed(doubles.control_of(launched=3), "small", "", "log", order=2)
+    control = guards.failed(fakes.control_of(launched=3), "small", "", "log", order=2)
     control = guards.mended(control)
     assert control.failures == ()
     assert guards.failed(control, "small", "", "log", order=3).failures == ()
-    control = doubles.with_launch(control)
+    control = fakes.with_launch(control)
     assert control.intents[-1].order == control.launched
     assert guards.failed(control, "small", "", "log", order=control.launched).failures[0].count == 1
 

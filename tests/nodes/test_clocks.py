@@ -18,7 +18,7 @@ from simpleflow.nodes.manager import demand
 from simpleflow.nodes.manager import report as reports
 from simpleflow.nodes.providers.process import MetadataServer, node_folder
 
-from . import doubles
+from . import fakes
 from .test_reconcile import run_until_empty
 from .world import World
 
@@ -32,7 +32,7 @@ APART = [
 
 def apart_world(provider: float, nodes: float, manager: float) -> World:
     world = World(provider=provider, nodes=nodes)
-    world.manager("m1", doubles.Skewed(world.clock, manager))
+    world.manager("m1", fakes.Skewed(world.clock, manager))
     return world
 
 
@@ -71,7 +71,7 @@ def test_a_drain_waits_for_its_task_whatever_the_clocks_show(provider: float, no
 def test_a_holder_with_another_clock_keeps_its_lease_and_a_contender_stays_one(ahead: float) -> None:
     """The lease's moment is one of the provider's clock; when to renew it, the holder's monotonic clock says."""
     world = apart_world(0.0, 0.0, ahead)
-    world.manager("m2", doubles.Skewed(world.clock, -ahead))
+    world.manager("m2", fakes.Skewed(world.clock, -ahead))
     world.add("a")
     for _ in range(60):
         world.tick(task_time=1e9)
@@ -84,7 +84,7 @@ def test_a_holder_with_another_clock_keeps_its_lease_and_a_contender_stays_one(a
 def test_a_laptop_that_slept_ends_nothing_and_counts_nothing_twice() -> None:
     """Suspended for eight hours in the midst of boots and tasks: wall clocks jump, monotonic ones do not."""
     world = World()
-    laptop = doubles.Skewed(world.clock, 0.0)
+    laptop = fakes.Skewed(world.clock, 0.0)
     world.provider_clock = world.provider._clock = laptop  # type: ignore[assignment]
     world.manager("m1", laptop)
     world.add("a", "b", "c")
@@ -137,7 +137,7 @@ class Jumping(clocks.VirtualClock):
 
 
 def test_a_wall_clock_that_is_set_back_keeps_no_document_from_being_written() -> None:
-    clock, store, times = Jumping(), doubles.MemoryStore(), doubles.cluster().settings
+    clock, store, times = Jumping(), fakes.MemoryStore(), fakes.cluster().settings
     document = documents.NodeDocument(
         node="n", profile="small", attempt="a", state="working", booted=clock.now(), written=clock.now()
     )
@@ -157,8 +157,8 @@ def test_a_deciders_demand_is_published_though_its_clock_was_set_back() -> None:
         def now(self) -> float:
             return super().now() - self.back
 
-    clock, store = Real(), doubles.MemoryStore()
-    times = msgspec.structs.replace(doubles.cluster().settings, document_min=0.05)
+    clock, store = Real(), fakes.MemoryStore()
+    times = msgspec.structs.replace(fakes.cluster().settings, document_min=0.05)
     publisher = demand.DemandPublisher(store, "d", times, clock)
     publisher.polling()
     run = interceptors.Execution(domain="d", workflow_id="w", run_id="r", workflow_name="n", workflow_version="1")
@@ -183,7 +183,7 @@ def test_a_report_draws_a_machines_moments_beside_the_providers(ahead: float, tm
     (node,) = world.living()
     stored = world.store.objects[f"nodes/{node.id}.json"]
 
-    class Dated(doubles.MemoryStore):
+    class Dated(fakes.MemoryStore):
         def list(self, prefix: str = "") -> object:  # type: ignore[override]
             return (msgspec.structs.replace(each, modified=world.clock.now()) for each in super().list(prefix))
 

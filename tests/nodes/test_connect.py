@@ -17,7 +17,7 @@ from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, fake
 from simpleflow.process import lock_lifeline
 
-from . import doubles
+from . import fakes
 
 TEXT = """\
 cluster: demo
@@ -71,7 +71,7 @@ def test_a_decider_of_no_cluster_publishes_nothing() -> None:
 def test_a_decider_publishes_what_its_runs_ask_for_under_a_name_of_its_own(tmp_path: Path) -> None:
     store = f"file://{tmp_path}/store"
     path = tmp_path / "decider.json"
-    path.write_bytes(msgspec.json.encode(setups.decider_setup(doubles.cluster(), store=store)))
+    path.write_bytes(msgspec.json.encode(setups.decider_setup(fakes.cluster(), store=store)))
     (publisher,) = connect.decider({connect.SETUP_VARIABLE: str(path), "SIMPLEFLOW_NODE_ID": "n-1"})
     publisher.polling()
     execution = interceptors.Execution(

@@ -9,7 +9,7 @@ from simpleflow.core import documents
 from simpleflow.nodes import billing, config, control, errors
 from simpleflow.nodes.providers import base
 
-from . import doubles
+from . import fakes
 
 TIMES = config.PRESETS["aws"]
 TERMS = config.Billing(period=1, minimum=60)
@@ -31,8 +31,8 @@ def listing(*instances: base.Instance, begun: float = 100.0) -> base.Listing:
     return base.Listing(instances=instances, begun=begun)
 
 
-def two_managers() -> tuple[control.ControlFile, control.ControlFile, doubles.MemoryStore]:
-    store, clock = doubles.MemoryStore(), doubles.virtual()
+def two_managers() -> tuple[control.ControlFile, control.ControlFile, fakes.MemoryStore]:
+    store, clock = fakes.MemoryStore(), fakes.virtual()
     return (
         control.ControlFile(store, "demo", "m1", clock),
         control.ControlFile(store, "demo", "m2", clock),
@@ -70,7 +70,7 @@ def test_seq_changes_with_an_equal_renewal() -> None:
 
 
 def test_a_contender_waits_a_lease_time_of_unchanged_seq_on_its_own_clock() -> None:
-    store, clock = doubles.MemoryStore(), doubles.virtual()
+    store, clock = fakes.MemoryStore(), fakes.virtual()
     holder = control.ControlFile(store, "demo", "m1", clock)
     contender = control.ControlFile(store, "demo", "m2", clock)
     holder.read()

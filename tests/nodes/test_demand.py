@@ -15,7 +15,7 @@ from simpleflow.core.errors import SimpleflowError
 from simpleflow.nodes import config, ensure
 from simpleflow.nodes.manager import demand
 
-from . import doubles
+from . import fakes
 
 TIMES = msgspec.structs.replace(config.PRESETS["local"], document_min=0.05, document_max=0.4)
 
@@ -37,7 +37,7 @@ def answered(run: str, count: int, *, event: int = 3, closed: bool = False) -> i
     )
 
 
-class SlowStore(doubles.MemoryStore):
+class SlowStore(fakes.MemoryStore):
     """Takes a while for each PUT, so that others gather behind it; fails on demand."""
 
     failing = False

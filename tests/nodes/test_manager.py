@@ -20,20 +20,20 @@ from simpleflow.nodes import config, control
 from simpleflow.nodes.manager import manager, reconcile
 from simpleflow.process import kept, tether
 
-from . import doubles
+from . import fakes
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
 def deciders(least: int, most: int, clock: clocks.Clock, folder: Path) -> manager.Deciders:
-    cluster = doubles.cluster()
+    cluster = fakes.cluster()
     numbers = msgspec.structs.replace(cluster.deciders, min=least, max=most)
     cluster = msgspec.structs.replace(cluster, deciders=numbers)
     return manager.Deciders(cluster, SLEEPER, dict(os.environ), str(folder), folder / "logs", clock)
 
 
 def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_nothing_is_open(tmp_path: Path) -> None:
-    clock = doubles.virtual()
+    clock = fakes.virtual()
     made = deciders(0, 2, clock, tmp_path)
     assert made.wanted(0, open_runs=False) == 0
     assert made.wanted(1, open_runs=False) == 1
@@ -46,7 +46,7 @@ def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_noth
 
 
 def test_a_growing_queue_brings_more_up_to_the_maximum_and_min_stays_without_work(tmp_path: Path) -> None:
-    clock = doubles.virtual()
+    clock = fakes.virtual()
     assert deciders(0, 3, clock, tmp_path).wanted(1000, open_runs=True) == 3
     assert deciders(0, 3, clock, tmp_path).wanted(11, open_runs=True) == 2
     assert deciders(1, 3, clock, tmp_path).wanted(0, open_runs=False) == 1
@@ -64,17 +64,17 @@ class Keeper:
 
 
 class Rig:
-    """A manager whose passes are the real ones on doubles, run in this thread."""
+    """A manager whose passes are the real ones on fakes, run in this thread."""
 
-    def __init__(self, folder: Path, store: doubles.MemoryStore, name: str = "m1") -> None:
+    def __init__(self, folder: Path, store: fakes.MemoryStore, name: str = "m1") -> None:
         from simpleflow.nodes.providers import fake
 
         clock = clocks.RealClock()
-        cluster = doubles.cluster()
+        cluster = fakes.cluster()
         times = {"loop": 30.0}
         cluster = msgspec.structs.replace(cluster, times={**cluster.times, **times})
         file = control.ControlFile(store, "demo", name, clock)
-        coordinator = doubles.Coordinator()
+        coordinator = fakes.Coordinator()
         self.reconciler = reconcile.Reconciler(
             cluster, file, fake.FakeProvider("demo", clock), store, coordinator, clock
         )
@@ -103,7 +103,7 @@ def signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("signals")
 def test_a_deciders_document_begins_a_pass_before_its_time_and_ending_ends_the_manager(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, doubles.MemoryStore())
+    rig = Rig(tmp_path, fakes.MemoryStore())
     rig.demand.mkdir()
     rig.resume.touch()
     seen: list[int] = []
@@ -130,7 +130,7 @@ def test_a_deciders_document_begins_a_pass_before_its_time_and_ending_ends_the_m
 
 @pytest.mark.usefixtures("signals")
 def test_a_manager_that_does_not_lead_keeps_no_decider(tmp_path: Path) -> None:
-    store = doubles.MemoryStore()
+    store = fakes.MemoryStore()
     other = control.ControlFile(store, "demo", "other", clocks.RealClock())
     other.replace(control.take(other.read(), "other", time.time()))
     rig = Rig(tmp_path, store)
@@ -142,7 +142,7 @@ def test_a_manager_that_does_not_lead_keeps_no_decider(tmp_path: Path) -> None:
 
 @pytest.mark.needs_processes
 def test_a_child_is_kept_with_growing_pauses_and_a_clean_end_is_noticed() -> None:
-    clock = doubles.virtual()
+    clock = fakes.virtual()
     child = kept.Tethered("short", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), clock.monotonic)
     pauses = []
     for _ in range(3):
@@ -214,7 +214,7 @@ def test_what_comes_too_late_to_be_tethered_does_not_begin() -> None:
 
 def test_the_command_of_a_decider_names_where_it_polls_and_what_it_loads() -> None:
     cluster = msgspec.structs.replace(
-        doubles.cluster(), deciders=config.Deciders(workflows=("jobs.Nightly",), processes=2)
+        fakes.cluster(), deciders=config.Deciders(workflows=("jobs.Nightly",), processes=2)
     )
     words = manager.decider_command(cluster, "unix:///run/swf.sock")
     assert words[words.index("--endpoint-url") + 1] == "unix:///run/swf.sock"

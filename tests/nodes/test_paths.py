@@ -12,7 +12,7 @@ from simpleflow.data import jumbo
 from simpleflow.nodes import paths
 from simpleflow.server.process import places
 
-from . import doubles
+from . import fakes
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_clusters_the_service_and_large_values_lie_in_the_same_folders(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    where, service = paths.ClusterPaths(doubles.cluster(), environment), places.Places(environment)
+    where, service = paths.ClusterPaths(fakes.cluster(), environment), places.Places(environment)
     assert where.folder == service.data / "clusters" / "demo"
     assert where.endpoint == service.endpoint
     data_dir = environment.get("SIMPLEFLOW_DATA_DIR")

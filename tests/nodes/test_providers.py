@@ -20,7 +20,7 @@ from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider, 
 from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import lock_lifeline
 
-from . import doubles
+from . import fakes
 from .conformance import suite
 
 
@@ -54,7 +54,7 @@ class Local:
         self.line = lock_lifeline.Lifeline(folder / "lifeline.lock")
         self.metadata = MetadataServer(str(folder))
         self.metadata.start()
-        cluster = doubles.cluster()
+        cluster = fakes.cluster()
         setup = setups.node_setup(
             cluster,
             "small",

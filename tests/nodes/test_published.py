@@ -14,7 +14,7 @@ from simpleflow.nodes import config, errors, model, published, setups
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.policy import decide
 
-from . import doubles
+from . import fakes
 from .rig import FLOORS, Rig
 
 TEXT = """\
@@ -34,7 +34,7 @@ def changed(text: str, new: str) -> config.ClusterConfig:
 
 
 def test_a_published_file_is_read_once_and_again_when_it_changed() -> None:
-    store, cluster = doubles.MemoryStore(), config.loads(TEXT)
+    store, cluster = fakes.MemoryStore(), config.loads(TEXT)
     watch = published.Watch(store, "demo")
     assert watch.look() is None
     assert published.write(store, cluster, "c1", 1.0)
@@ -52,7 +52,7 @@ def test_a_published_file_is_read_once_and_again_when_it_changed() -> None:
 
 
 def test_another_clusters_document_is_neither_read_nor_replaced() -> None:
-    store = doubles.MemoryStore()
+    store = fakes.MemoryStore()
     published.write(store, config.loads(TEXT.replace("cluster: demo", "cluster: other")), "", 1.0)
     before = store.get(documents.CLUSTER_KEY)
     for act in (

@@ -9,7 +9,7 @@ from simpleflow.nodes.manager import observe
 from simpleflow.nodes.policy import guards
 from simpleflow.nodes.providers import base
 
-from . import doubles
+from . import fakes
 from .world import World
 
 
@@ -165,7 +165,7 @@ task_lists: {light: {profile: small, slots: 2, max: 3}, more: {profile: other, m
 breaker: {pause: 2, stop: 3}
 times: {metadata: 0.2}
 """
-    world = World(doubles.cluster(text))
+    world = World(fakes.cluster(text))
     world.boots_work = False
     world.add("a")
     for _ in range(200):
@@ -262,7 +262,7 @@ task_lists: {light: {profile: small, slots: 1, max: 5}}
 budget: {per_hour: 1.5}
 times: {metadata: 0.2}
 """
-    world = World(doubles.cluster(text))
+    world = World(fakes.cluster(text))
     world.add(*(f"t{number}" for number in range(200)))
     for _ in range(300):
         world.tick()
@@ -287,16 +287,16 @@ def test_a_service_that_does_not_answer_scales_nothing_down_at_first() -> None:
 def test_runs_without_a_document_are_read_from_their_histories() -> None:
     world = World()
     world.add("a")
-    row = doubles.documents.DemandDocument(decider="d", written=0.0)
-    world.coordinator.histories["r"] = doubles.documents.RunRow(
+    row = fakes.documents.DemandDocument(decider="d", written=0.0)
+    world.coordinator.histories["r"] = fakes.documents.RunRow(
         run_id="r",
         workflow_id="w",
         workflow="demo",
         started_event_id=3,
         changed=0.0,
-        tasks=(doubles.documents.TaskCount(task_list="light", activity="a", state="scheduled", count=1),),
+        tasks=(fakes.documents.TaskCount(task_list="light", activity="a", state="scheduled", count=1),),
     )
-    world.store.put("demand/d.json", doubles.encode(row))
+    world.store.put("demand/d.json", fakes.encode(row))
     for _ in range(4):
         world.tick()
     assert len(world.nodes) == 1
@@ -331,8 +331,8 @@ def test_documents_of_closed_machines_and_deciders_are_forgotten_after_a_while_a
 
 def test_whether_nothing_is_open_is_looked_up_anew_each_time() -> None:
     """The leave's second look (docs/design/control.md): what a list showed a minute ago says nothing about now."""
-    coordinator, clock = doubles.Coordinator(), doubles.virtual()
-    observer = observe.Observer(doubles.cluster(), doubles.MemoryStore(), coordinator, clock)
+    coordinator, clock = fakes.Coordinator(), fakes.virtual()
+    observer = observe.Observer(fakes.cluster(), fakes.MemoryStore(), coordinator, clock)
     clock.advance(1.0)
     observer.read_runs()
     assert observer.nothing_open()

@@ -15,7 +15,7 @@ from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.manager import report as reports
 from simpleflow.nodes.providers import base, fake
 
-from . import doubles
+from . import fakes
 from . import world as worlds
 
 CLUSTER = config.loads(
@@ -50,7 +50,7 @@ class Provider(fake.FakeProvider):
         return super().diagnose(instance_id)
 
 
-class Store(doubles.MemoryStore):
+class Store(fakes.MemoryStore):
     """Refuses one call about one key."""
 
     cursed = ""
@@ -70,12 +70,12 @@ class World:
     """Three machines that work and idle, one of them cursed."""
 
     def __init__(self) -> None:
-        self.clock = doubles.virtual()
+        self.clock = fakes.virtual()
         self.provider = Provider("demo", self.clock)
         self.store = Store()
         self.file = control.ControlFile(self.store, "demo", "m", self.clock)
         self.reconciler = reconcile.Reconciler(
-            CLUSTER, self.file, self.provider, self.store, doubles.Coordinator(), self.clock
+            CLUSTER, self.file, self.provider, self.store, fakes.Coordinator(), self.clock
         )
         self.reconciler.run_pass()
         spec = base.LaunchSpec(

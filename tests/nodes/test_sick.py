@@ -15,7 +15,7 @@ from simpleflow.nodes import model
 from simpleflow.nodes.manager import report, sightings
 from simpleflow.nodes.policy import decide, guards
 
-from . import doubles
+from . import fakes
 from .test_agent import Node
 from .test_policy import CLUSTER, node, snapshot
 from .test_reconcile import run_until_empty
@@ -129,7 +129,7 @@ def test_while_the_coordinator_answers_nobody_no_machine_is_sick() -> None:
     (first,) = world.living()
 
     def refuse(task_list: str) -> int:
-        raise doubles.SimpleflowError("the service does not answer")
+        raise fakes.SimpleflowError("the service does not answer")
 
     answering = world.coordinator.pending_activities
     world.coordinator.pending_activities = refuse  # type: ignore[method-assign]  # down for a while
@@ -204,7 +204,7 @@ def test_a_sick_machine_that_hangs_in_its_drain_is_ended_and_one_that_works_is_n
 
 
 def test_half_of_its_lists_sick_is_seen() -> None:
-    clock, times = doubles.virtual(), doubles.cluster().settings
+    clock, times = fakes.virtual(), fakes.cluster().settings
     seen = sightings.Sightings(times, clock)
     row = documents.Row(instance="n", profile="small", attempt="a", price=0, since=clock.now(), until=clock.now())
     lists = (
@@ -272,7 +272,7 @@ def test_a_worker_that_polls_the_wrong_list_serves_none(agent: Node) -> None:
 
 
 def test_the_words_of_the_breaker_fit_what_happened() -> None:
-    never = guards.failed(doubles.control_of(launched=1), "small", "", "log")
+    never = guards.failed(fakes.control_of(launched=1), "small", "", "log")
     stopped = guards.failed(never, "small", "", "log", stopped=True)
     assert guards.describe(never.failures[0]) == "1 machines booted and never worked"
     assert guards.describe(stopped.failures[0]) == "2 machines stopped working, or never did"

@@ -22,7 +22,7 @@ from simpleflow.nodes.agent import channel as channels
 from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider
 from simpleflow.process import Supervisor, kept
 
-from . import doubles
+from . import fakes
 from .conformance import suite
 from .test_agent import Node
 
@@ -39,7 +39,7 @@ TOO_LONG = {"TOO_LONG": "x" * (3 << 20)}
 
 
 def test_a_child_whose_folder_is_gone_is_told_and_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clock = doubles.virtual()
+    clock = fakes.virtual()
     folder = tmp_path / "code"
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     child = kept.Tethered("worker of 'light'", command, dict(os.environ), clock.monotonic, directory=str(folder))
@@ -83,7 +83,7 @@ def test_a_worker_that_cannot_be_started_leaves_the_other_lists_tasks_alone(node
 def test_nodes_that_cannot_be_started_are_refused_and_leave_nothing_behind(tmp_path: Path) -> None:
     metadata = MetadataServer(str(tmp_path))
     metadata.start()
-    setup = setups.node_setup(doubles.cluster(), "small", store=f"file://{tmp_path}/store")
+    setup = setups.node_setup(fakes.cluster(), "small", store=f"file://{tmp_path}/store")
     provider = ProcessProvider("demo", str(tmp_path), {"small": msgspec.structs.replace(setup, environment=TOO_LONG)})
     spec = suite.base.LaunchSpec(cluster="demo", profile="small", attempt="a-1", units=2, not_after=time.time() + 30)
     with pytest.raises(errors.ProviderRefused, match="2 of 2 nodes were not started"):

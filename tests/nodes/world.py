@@ -13,7 +13,7 @@ from simpleflow.nodes import config, control, drain
 from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.providers import base, fake
 
-from . import doubles
+from . import fakes
 
 
 class Provider(fake.FakeProvider):
@@ -148,12 +148,12 @@ class World:
         self, cluster: config.ClusterConfig | None = None, *, provider: float = 0.0, nodes: float = 0.0
     ) -> None:
         """``provider`` and ``nodes``: seconds that their clocks are ahead of the world's."""
-        self.clock = doubles.virtual()
-        self.provider_clock = doubles.Skewed(self.clock, provider)
+        self.clock = fakes.virtual()
+        self.provider_clock = fakes.Skewed(self.clock, provider)
         self.nodes_ahead = nodes
-        self.cluster = cluster or doubles.cluster()
-        self.store = doubles.MemoryStore()
-        self.coordinator = doubles.Coordinator()
+        self.cluster = cluster or fakes.cluster()
+        self.store = fakes.MemoryStore()
+        self.coordinator = fakes.Coordinator()
         self.nodes: dict[str, SimNode] = {}
         self.provider = Provider(self)
         self.provider.on_launch = self._launched
@@ -192,7 +192,7 @@ class World:
         )
         document = documents.DemandDocument(decider="d", written=self.clock.now(), runs=(row,))
         self.store.put("demand/d.json", msgspec.json.encode(document))
-        self.coordinator.runs["r"] = doubles.observe.OpenRun(workflow_id="w", run_id="r", workflow="demo")
+        self.coordinator.runs["r"] = fakes.observe.OpenRun(workflow_id="w", run_id="r", workflow="demo")
 
     def add(self, *names: str) -> None:
         self.queue += names

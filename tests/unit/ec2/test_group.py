@@ -11,7 +11,7 @@ from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import leave
 from simpleflow.testing import cloud as emulated
 from tests.unit.ec2.conftest import CloudClients
-from tests.unit.ec2.doubles import MemoryStore
+from tests.unit.ec2.fakes import MemoryStore
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents, errors, interceptors
 from simpleflow.nodes import control
 from simpleflow.nodes.providers.ec2 import keeper
-from tests.unit.ec2.doubles import MemoryStore
+from tests.unit.ec2.fakes import MemoryStore
 
 POLL = 60.0
 

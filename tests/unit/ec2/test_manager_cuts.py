@@ -21,7 +21,7 @@ from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
 from simpleflow.nodes.stack import up as stack
 from simpleflow.testing import cloud as emulated
-from tests.nodes import doubles, world
+from tests.nodes import fakes, world
 from tests.unit.ec2.conftest import CLUSTER, CODE, DirectClients
 
 
@@ -53,8 +53,8 @@ class Ec2World(world.World):
         self.cloud = cloud
         self.clock = cloud.clock  # type: ignore[assignment]  # a virtual one, by the fixture
         self.cluster = config.loads(CLUSTER)
-        self.store = doubles.MemoryStore()
-        self.coordinator = doubles.Coordinator()
+        self.store = fakes.MemoryStore()
+        self.coordinator = fakes.Coordinator()
         self.nodes = {}
         self.queue, self.done, self.lost, self.terminated = [], [], [], []
         self.boots_work = True

@@ -1,4 +1,4 @@
-"""Every scene of a rehearsal on the real stacks, with doubles for SWF, the agents and the two commands."""
+"""Every scene of a rehearsal on the real stacks, with fakes for SWF, the agents and the two commands."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from simpleflow.testing.rehearsal import stage as stages
 
 ROOT = Path(__file__).resolve().parents[4]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
-PROGRAM = Path(__file__).with_name("doubles") / "machine.py"
+PROGRAM = Path(__file__).with_name("fakes") / "machine.py"
 
 
 class FakeSwf:
-    """Runs are files, which the doubles of the agents read."""
+    """Runs are files, which the fakes of the agents read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Clients:
         return self._cloud.client(service)
 
 
-class DoubledPlay(rehearsals.Play):
+class FakedPlay(rehearsals.Play):
     """Starts its first run as the second: there is no SWF that a client could reach."""
 
     def _start_as_client(self, arguments: Sequence[Any], keywords: dict[str, Any]) -> dict[str, str]:
@@ -69,8 +69,8 @@ class DoubledPlay(rehearsals.Play):
         return self._start(arguments, keywords, announced=False)
 
 
-class DoubledStage(stages.Stage):
-    """A stage whose SWF, agents and commands are doubles; account, templates and machines' lives are real."""
+class FakedStage(stages.Stage):
+    """A stage whose SWF, agents and commands are fakes; account, templates and machines' lives are real."""
 
     def _swf_client(self) -> Any:
         return FakeSwf(self.folder / "swf")
@@ -109,8 +109,8 @@ class DoubledStage(stages.Stage):
 def test_every_scene_is_played_and_told() -> None:
     said: list[str] = []
     options = rehearsals.Options(workflow="stdlib-report")
-    with DoubledStage(CLUSTER, fail_boot=2) as stage:
-        play = DoubledPlay(stage, options, said.append)
+    with FakedStage(CLUSTER, fail_boot=2) as stage:
+        play = FakedPlay(stage, options, said.append)
         play.all()
         report = reports.make(stage, play.shown, 1.0, [])
         processes = stage.processes()

@@ -1,4 +1,4 @@
-"""Doubles of the outside worlds: a blob store in memory, and a coordinator that a test fills in."""
+"""Fakes of the outside worlds: a blob store in memory, and a coordinator that a test fills in."""
 
 from __future__ import annotations
 
