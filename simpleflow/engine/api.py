@@ -136,7 +136,7 @@ def event_details(evaluation: run.Run, event_type: str, event_name: str) -> dict
 
 def activity(
     evaluation: run.Run,
-    declared: Any,
+    declared: declarations.Activity,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
@@ -227,7 +227,7 @@ def activity(
 
 def _call(
     evaluation: run.Run,
-    declared: Any,
+    declared: declarations.Activity,
     plan: activities.Plan,
     future: futures.Future[Any],
     priority: Any,
@@ -242,7 +242,7 @@ def _call(
 
 def _general(
     evaluation: run.Run,
-    declared: Any,
+    declared: declarations.Activity,
     plan: activities.Plan,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
@@ -261,7 +261,7 @@ def _general(
 
 def child(
     evaluation: run.Run,
-    cls: Any,
+    cls: declarations.WorkflowClass,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
@@ -290,7 +290,7 @@ def child(
 
 
 def local_activity(
-    evaluation: run.Run, declared: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    evaluation: run.Run, declared: declarations.Activity, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> futures.Future[Any]:
     """Run an activity beside the decider, without a task of its own."""
     evaluation.check_alive()

@@ -1,13 +1,56 @@
-"""What the engine reads of authors' declarations, and the checks of the numbers in them."""
+"""What the engine reads of authors' declarations, and the checks of the names and numbers in them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from simpleflow.core import errors, limits, numbers, text
 
 from .tasks import failures
+
+
+class Activity(Protocol):
+    """What the engine reads of an activity; ``simpleflow.activity.Activity`` is one."""
+
+    name: str
+    version: str | None
+    task_list: str | None
+    task_priority: Any
+    #: a number of retries or a RetryPolicy
+    retry: Any
+    raises_on_failure: bool
+    #: equal arguments are one task
+    idempotent: bool | None
+    #: travels with the input
+    meta: dict[str, Any] | None
+    #: seconds as a number or text, None or 0: left out
+    task_start_to_close_timeout: Any
+    task_schedule_to_close_timeout: Any
+    task_schedule_to_start_timeout: Any
+    task_heartbeat_timeout: Any
+
+    @property
+    def callable(self) -> Any:
+        """What workers call; ``get_task_id`` of it names its tasks."""
+
+
+class WorkflowClass(Protocol):
+    """What the engine reads of every Workflow class.
+
+    Read where a class has it: retry, raises_on_failure, task_list, task_priority, execution_timeout,
+    decision_tasks_timeout, child_policy, tag_list, INHERIT_TAG_LIST, idempotent, max_open_activity_count,
+    propagate_signals_to_parent, on_divergence, strict, resumable, and the getters get_workflow_id, get_task_list and
+    get_tag_list.
+    """
+
+    name: str
+    version: str
+    __module__: str
+    __name__: str
+    __qualname__: str
+
+    def run(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 def check_text(field: str, value: Any, most: int = limits.NAME) -> None:

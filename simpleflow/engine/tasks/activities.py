@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from simpleflow.core import attributes, decisions, limits, numbers, text, types
+from simpleflow.engine import declared
 from simpleflow.engine.history import identity, records
 from simpleflow.engine.program import futures, run
 
@@ -36,7 +37,7 @@ class Plan(msgspec.Struct, eq=False):
 class ActivityCall(tasks.TaskCall, eq=False):
     """One activity task."""
 
-    activity: Any = None
+    activity: declared.Activity = None  # type: ignore[assignment]  # set by who makes it
     cell: list[int] | None = None
     priority: Any = tasks.UNSET
     #: only kept where ``get_task_id`` asks for them
@@ -181,7 +182,7 @@ class ActivityCall(tasks.TaskCall, eq=False):
         }
 
 
-def plan(evaluation: run.Run, activity: Any) -> Plan:
+def plan(evaluation: run.Run, activity: declared.Activity) -> Plan:
     """Return what each submission of an activity needs."""
     special = bool(activity.idempotent) or bool(activity.meta) or hasattr(activity.callable, "get_task_id")
     made = evaluation.plans[activity] = Plan(
@@ -195,11 +196,11 @@ def plan(evaluation: run.Run, activity: Any) -> Plan:
     return made
 
 
-def priority_of(evaluation: run.Run, given: Any, declared: Any) -> str | None:
+def priority_of(evaluation: run.Run, given: Any, of: object) -> str | None:
     """Return the priority of a submission: what was given, else the task's own, else the workflow's."""
     for priority in (
         given,
-        getattr(declared, "task_priority", tasks.UNSET),
+        getattr(of, "task_priority", tasks.UNSET),
         getattr(evaluation.facts.cls, "task_priority", None),
     ):
         if priority is not tasks.UNSET:

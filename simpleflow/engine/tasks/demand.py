@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from simpleflow.core import documents
+from simpleflow.engine import declared
 
 SCHEDULED, FORESEEN = 0, 1
 
@@ -17,7 +16,7 @@ class Demand:
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str], list[int]] = {}
 
-    def cell(self, activity: Any) -> list[int]:
+    def cell(self, activity: declared.Activity) -> list[int]:
         """Return the counts [scheduled, foreseen] of an activity's row, to be changed in place."""
         key = (activity.task_list or "", activity.name)
         cell = self._cells.get(key)
