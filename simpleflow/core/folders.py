@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -51,16 +50,21 @@ def shown(path: object) -> str:
 
 
 def make(path: Path) -> None:
-    """Make a folder and those above it that are missing, each with mode 0700 whatever the umask. Raises OSError."""
-    if path.is_dir():
-        return
-    if path.parent != path:
-        make(path.parent)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        path.chmod(0o700)  # a umask may take even the owner's rights away
-    if not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    """Make a folder and those above it that are missing, each with mode 0700 whatever the umask.
+
+    Raises OSError, which names the whole path.
+    """
+    missing = [each for each in (path, *path.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        try:
+            each.mkdir(mode=0o700)
+            each.chmod(0o700)  # a umask may take even the owner's rights away
+        except FileExistsError:
+            if not each.is_dir():  # another process may have made it meanwhile
+                number = errno.ENOTDIR
+                raise NotADirectoryError(number, os.strerror(number), str(path)) from None
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
 def writable_by_others(found: os.stat_result) -> bool:

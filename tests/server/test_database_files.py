@@ -403,3 +403,6 @@ def test_folders_are_judged(tmp_path: Path) -> None:
     assert "not a folder" in str(folders.flaw(tmp_path / "file"))
     with pytest.raises(FileNotFoundError):
         folders.flaw(tmp_path / "none")
+    with pytest.raises(NotADirectoryError) as refused:
+        folders.make(tmp_path / "file" / "below" / "it")
+    assert refused.value.filename == str(tmp_path / "file" / "below" / "it")
