@@ -14,7 +14,7 @@ from tests.docs import blocks
 
 #: examples that are not run, with the reason
 SHOWN = {
-    "server.requests.auth": "a credentials file; tests/server/http/test_sigv4.py writes such files",
+    "server.requests.auth": "a credentials file; tests/unit/server/http/test_sigv4.py writes such files",
     "data.converter": "a table",
     "client.client": "tests/docs runs docs/how-to/clients.md, which shows the same",
     "runtime.standalone": "processes; tests/unit/runtime/test_standalone.py runs a Group",

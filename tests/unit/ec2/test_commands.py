@@ -25,8 +25,8 @@ from simpleflow.nodes.providers.ec2 import keeper, stackinfo
 from simpleflow.nodes.stack import status
 from simpleflow.swf import errors as swf_errors
 from simpleflow.testing import cloud as emulated
-from tests.nodes.test_formats import PART
 from tests.unit.ec2.conftest import CLUSTER, CloudClients
+from tests.unit.nodes.test_formats import PART
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from simpleflow.nodes import config
 from simpleflow.nodes.agent import metadata_client
 from simpleflow.nodes.providers import ec2
 from simpleflow.testing import cloud as emulated
-from tests.nodes.conformance import suite
 from tests.unit.ec2.conftest import CloudClients
+from tests.unit.nodes.conformance import suite
 
 
 class TestEc2(suite.ProviderConformance):

@@ -1,6 +1,6 @@
 """The manager on the emulated account, dropped after any step of launch and drain: one launch for one demand.
 
-The real reconciler and provider, simulated nodes (tests/nodes/world.py) and virtual time: the moments of
+The real reconciler and provider, simulated nodes (tests/unit/nodes/world.py) and virtual time: the moments of
 docs/design/control.md (last moment to send, signature's life, lag of lists) pass in no time.
 """
 
@@ -21,8 +21,8 @@ from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation
 from simpleflow.nodes.stack import up as stack
 from simpleflow.testing import cloud as emulated
-from tests.nodes import fakes, world
 from tests.unit.ec2.conftest import CLUSTER, CODE, DirectClients
+from tests.unit.nodes import fakes, world
 
 
 class WatchedProvider(ec2.Ec2Provider):
@@ -47,7 +47,7 @@ class WatchedProvider(ec2.Ec2Provider):
 
 
 class Ec2World(world.World):
-    """The world of tests/nodes on an account that is up."""
+    """The world of tests/unit/nodes on an account that is up."""
 
     def __init__(self, cloud: emulated.Cloud) -> None:
         self.cloud = cloud

@@ -24,9 +24,9 @@ from simpleflow.nodes.stack import down as stack_down
 from simpleflow.nodes.stack import plan, status
 from simpleflow.nodes.stack import up as stack
 from simpleflow.testing import cloud as emulated
-from tests.nodes.fakes import Coordinator
 from tests.unit.ec2.conftest import CODE, CloudClients, DirectClients
 from tests.unit.ec2.fakes import Drainer, MemoryStore
+from tests.unit.nodes.fakes import Coordinator
 
 
 class World:

@@ -144,7 +144,7 @@ def test_kill_9_of_each_process_changes_no_result(rig: Rig) -> None:
         rig.until("the service answers", lambda: supervisor.reachable(rig.cluster.paths.endpoint))
         gate = Gate(rig.file.with_name(f"gate-{victim}"))
         given = json.dumps({"args": [3, 1, str(gate.path)], "kwargs": {}})
-        run = start(rig, victim, given, "tests.nodes.jobs.Held")
+        run = start(rig, victim, given, "tests.unit.nodes.jobs.Held")
         with connection_of(rig) as connection:
             until_a_task_runs(rig, connection, victim, run)
             kill(rig, victim)

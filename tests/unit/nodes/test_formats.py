@@ -18,7 +18,7 @@ from simpleflow.nodes.cluster import cluster, supervisor
 from simpleflow.nodes.policy import decide
 from simpleflow.nodes.providers import base
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "formats.md").read_text()
 PART = PAGE[PAGE.index("## Part two: clusters") :]
 
 

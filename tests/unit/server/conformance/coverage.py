@@ -17,8 +17,8 @@ import botocore.model
 if __package__:
     from . import seen as sight
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "fidelity.md"
-BEGIN = "<!-- coverage: begin (written by tests/server/conformance/coverage.py) -->"
+DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "fidelity.md"
+BEGIN = "<!-- coverage: begin (written by tests/unit/server/conformance/coverage.py) -->"
 END = "<!-- coverage: end -->"
 
 #: reasons why something is never seen, by their short names
@@ -175,7 +175,7 @@ def table() -> str:
     """The coverage table, in Markdown: what the run must have seen, and what it cannot see."""
     of = model()
     lines = [
-        "Seen over boto3 by `tests/server/conformance`: everything below but what carries a reason in brackets.",
+        "Seen over boto3 by `tests/unit/server/conformance`: everything below but what carries a reason in brackets.",
         "",
         *(f"- ({name}) {text}" for name, text in REASONS.items()),
         "",

@@ -49,7 +49,7 @@ class Server:
             [sys.executable, str(_HERE / "kill_forks.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **places, "PYTHONPATH": str(_HERE.parents[1])},
+            env={**os.environ, **places, "PYTHONPATH": str(_HERE.parents[2])},
             text=True,
         )
         self._pid = 0

@@ -20,7 +20,7 @@ from simpleflow.core import documents
 from simpleflow.nodes import stores
 from simpleflow.nodes.cluster import cluster
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 #: seconds that a wait may last; only a failing test reaches it
 WIDE = 180.0
 

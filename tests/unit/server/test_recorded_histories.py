@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import recorded_calls
 
-_FOLDER = Path(__file__).resolve().parents[1] / "histories" / "swf"
+_FOLDER = Path(__file__).resolve().parents[2] / "histories" / "swf"
 _HISTORIES = sorted(path for path in _FOLDER.glob("*.json") if not path.name.startswith("_"))
 _EXCHANGES: dict[str, list[dict[str, Any]]] = json.loads((_FOLDER / "_exchanges.json").read_text())
 

@@ -24,4 +24,4 @@ def test_everything_that_can_be_produced_was_seen(request: pytest.FixtureRequest
 
 def test_table_in_the_documentation_is_up_to_date() -> None:
     text = coverage.DOCUMENT.read_text()
-    assert text == coverage.written(text), "run: python tests/server/conformance/coverage.py"
+    assert text == coverage.written(text), "run: python tests/unit/server/conformance/coverage.py"

@@ -43,7 +43,7 @@ class Run:
         last = str(self.gate.path) if seconds is None else seconds
         given = json.dumps({"args": [light, heavy, last], "kwargs": {}})
         start = ("workflow.start", "--cluster", str(rig.file), "--workflow-id", name, "--input", given)
-        done = rig.command(*start, f"tests.nodes.jobs.{'Held' if seconds is None else 'Naps'}")
+        done = rig.command(*start, f"tests.unit.nodes.jobs.{'Held' if seconds is None else 'Naps'}")
         assert done.returncode == 0, done.stderr
         execution = {"workflowId": name, "runId": done.stdout.split()[1]}
         self._request = {"domain": service.domain, "execution": execution}
@@ -136,7 +136,9 @@ def test_down_may_be_repeated_and_only_now_hurries(rig: Rig, service: connect.Co
         refused = rig.sfnodes(*command)
         assert (refused.returncode, refused.stdout) == (64, "")
         assert "is going down and finishes its running tasks" in refused.stderr
-    start = rig.command("workflow.start", "--cluster", str(rig.file), "tests.nodes.jobs.Held", "--input", "[1, 0, 0]")
+    start = rig.command(
+        "workflow.start", "--cluster", str(rig.file), "tests.unit.nodes.jobs.Held", "--input", "[1, 0, 0]"
+    )
     assert start.returncode == 64
     assert "is going down, and nobody would decide" in start.stderr
     opened = time.time()
