@@ -180,7 +180,7 @@ def activity(
     record: records.Record | None
     if (
         register.turn < len(row)
-        and (following := row[register.turn]).said.input == encoded
+        and (following := row[register.turn]).attributes.input == encoded
         and following.name == plan.name
         and following.id[plan.beside :].isdecimal()
         and following.control.endswith(_FIRST)

@@ -78,7 +78,7 @@ def _code(evaluation: run.Run) -> Iterator[str]:
         if isinstance(call, activities.ActivityCall | records.Record):
             declared = call.activity
             task_list = declared.task_list or ""
-            text = call.said.input if isinstance(call, records.Record) else call.wire_input()
+            text = call.attributes.input if isinstance(call, records.Record) else call.wire_input()
             yield _line("activity", call.name, str(declared.version), task_list, text)
         elif isinstance(call, children.ChildCall):
             yield _line("workflow", call.type_name, str(call.cls.version), call.task_list or "", call.wire_input())

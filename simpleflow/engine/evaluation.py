@@ -50,7 +50,7 @@ class Evaluation(run.Run):
 
     def _find_submission(self, record: Any) -> bool:
         """A refused task names only its type: the first of that type that was ready when its decision started."""
-        if record.said is not None:
+        if record.attributes is not None:
             return False  # it was scheduled later: its control says which submission it is
         register = self.book.activities if self.book.activities.by_id.get(record.id) is record else self.book.children
         if not register.numbered(record):

@@ -134,17 +134,19 @@ class Book:
                         self.stale = True
                 continue
             if kind is _ActivityTaskScheduled and whole:
-                said = event.attributes
-                identifier, control = said.activity_id, said.control
+                attributes = event.attributes
+                identifier, control = attributes.activity_id, attributes.control
                 if identifier not in by_id and control is not None and control.startswith(_CONTROL):
-                    record = by_id[identifier] = _Record(identifier, said.activity_type.name, control, said, 1, last)
+                    record = by_id[identifier] = _Record(
+                        identifier, attributes.activity_type.name, control, attributes, 1, last
+                    )
                     row.append(record)
                     by_event[last] = record
                     if len(by_event) > register.peak:
                         register.peak = len(by_event)
                     self.diverged_count = 0
                     if self.throttle.count:
-                        self.throttle.succeeded(said.decision_task_completed_event_id)
+                        self.throttle.succeeded(attributes.decision_task_completed_event_id)
                     continue
             elif kind is _ActivityTaskStarted:
                 record = by_event.get(event.attributes.scheduled_event_id)
@@ -157,12 +159,12 @@ class Book:
                 self._decision_started = (last, event.timestamp)
                 continue
             elif kind is _DecisionTaskCompleted:
-                said = event.attributes
-                decisions.started.append(said.started_event_id or self._decision_started[0])
+                attributes = event.attributes
+                decisions.started.append(attributes.started_event_id or self._decision_started[0])
                 decisions.timestamps.append(self._decision_started[1])
                 decisions.completed.append(last)
-                if said.execution_context is not None:
-                    self.last_context = said.execution_context
+                if attributes.execution_context is not None:
+                    self.last_context = attributes.execution_context
                 continue
             handler = handlers.get(kind)
             if handler is not None:
@@ -199,7 +201,7 @@ class Book:
             if self.resumed:
                 raise DecidedElsewhere(f"activity {attributes.activity_id}")
             record = register.new(attributes.activity_id, attributes.activity_type.name, attributes.control, attributes)
-        elif record.call is None and record.said is None:
+        elif record.call is None and record.attributes is None:
             register.scheduled_late(record, attributes)
         record.scheduled += 1
         record.open_id = event.id
@@ -252,7 +254,7 @@ class Book:
             if self.resumed:
                 raise DecidedElsewhere(f"child workflow {attributes.workflow_id}")
             record = register.new(attributes.workflow_id, attributes.workflow_type.name, attributes.control, attributes)
-        elif record.call is None and record.said is None:
+        elif record.call is None and record.attributes is None:
             register.scheduled_late(record, attributes)
         record.schedule(event.id)
         register.opened(event.id, record)

@@ -85,7 +85,7 @@ class Ordinals:
         """Count those that were put off."""
         add = self._fresh.add
         for record in self.later:
-            add(hash(record.said.input) ^ hash((record.branch.path, "activity", record.name)))
+            add(hash(record.attributes.input) ^ hash((record.branch.path, "activity", record.name)))
         self.later.clear()
 
     def _once_more(self, number: int) -> int:

@@ -25,28 +25,28 @@ class Markers:
     def key(name: str, details: str | None) -> tuple[str, str]:
         if name.startswith(OURS) and details is not None:
             try:
-                said = _own.decode(details)
+                own = _own.decode(details)
             except msgspec.DecodeError:
                 return name, details
-            return name, own_key(said.id, said.branch, said.ordinal)
+            return name, own_key(own.id, own.branch, own.ordinal)
         return name, "" if details is None else details
 
     def recorded(self, event: Any) -> Record:
-        said = event.attributes
-        key = self.key(said.marker_name, said.details)
+        attributes = event.attributes
+        key = self.key(attributes.marker_name, attributes.details)
         record = self.known.get(key)
         if record is None:
-            record = self.known[key] = Record(said.marker_name, said.marker_name, key)
+            record = self.known[key] = Record(attributes.marker_name, attributes.marker_name, key)
         if record.call is None:
-            record.said = said
+            record.attributes = attributes
         record.schedule(event.id)
-        record.decision = record.decision or said.decision_task_completed_event_id
+        record.decision = record.decision or attributes.decision_task_completed_event_id
         record.outcome = type(event)
         record.closed_id = event.id
-        record.local = said.marker_name == LOCAL_ACTIVITY
-        if not said.marker_name.startswith(OURS):
-            self.shown.append((said.marker_name, said.details))
-            self.last[said.marker_name] = event
+        record.local = attributes.marker_name == LOCAL_ACTIVITY
+        if not attributes.marker_name.startswith(OURS):
+            self.shown.append((attributes.marker_name, attributes.details))
+            self.last[attributes.marker_name] = event
         return record
 
     def failed(self, event: Any) -> Record:

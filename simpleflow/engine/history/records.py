@@ -36,7 +36,7 @@ class Record(msgspec.Struct, eq=False):
     #: control text of ours; None: of an execution that an older simpleflow began
     control: Any
     #: attributes of the event that scheduled it, until it is claimed
-    said: Any = None
+    attributes: Any = None
     #: how often it was scheduled; a retry keeps the id
     scheduled: int = 0
     #: event that opened it last
@@ -183,13 +183,13 @@ class Register:
         self.by_event[event_id] = record
         self.peak = max(self.peak, len(self.by_event))
 
-    def new(self, identifier: str, name: str, control: str | None, said: Any) -> Record:
+    def new(self, identifier: str, name: str, control: str | None, attributes: Any) -> Record:
         """Book what was scheduled and is not known yet."""
         if control is not None and control.startswith(identity.CONTROL_PREFIX):
-            record = Record(identifier, name, control, said)
-            self.enter(record, said)
+            record = Record(identifier, name, control, attributes)
+            self.enter(record, attributes)
         else:
-            record = Record(identifier, name, None, said)
+            record = Record(identifier, name, None, attributes)
             self.legacy.setdefault(name, []).append(record)
             self.legacy_seen = True
         self.by_id[identifier] = record
@@ -201,13 +201,13 @@ class Register:
         row, turn = self.row, self.turn
         self.turn = len(row)
         for record in row[turn:] if turn else row:
-            self.enter(record, record.said)
+            self.enter(record, record.attributes)
 
-    def enter(self, record: Record, said: Any) -> None:
+    def enter(self, record: Record, attributes: Any) -> None:
         named = self.index.get(record.name)
         if named is None:
             named = self.index[record.name] = {}
-        key = said.input
+        key = attributes.input
         if key is None or key.startswith(identity.POINTER):
             key = record.control
         other = named.get(key)
@@ -226,12 +226,12 @@ class Register:
         self.uncounted.append(record)
         return record
 
-    def scheduled_late(self, record: Record, said: Any) -> None:
+    def scheduled_late(self, record: Record, attributes: Any) -> None:
         """It was refused before; now its control says what it is."""
-        record.said = said
-        if said.control is not None and said.control.startswith(identity.CONTROL_PREFIX):
-            record.control = said.control
-            self.enter(record, said)
+        record.attributes = attributes
+        if attributes.control is not None and attributes.control.startswith(identity.CONTROL_PREFIX):
+            record.control = attributes.control
+            self.enter(record, attributes)
         else:
             self.legacy.setdefault(record.name, []).append(record)
         waiting = self.refused.get(record.name)
@@ -313,7 +313,7 @@ class Register:
         """Return the oldest unclaimed record of that name and input that carries no control."""
         wanted = canonical(text)
         for candidate in self.legacy.get(name, ()):
-            if canonical(candidate.said.input) == wanted and self.numbered(candidate):
+            if canonical(candidate.attributes.input) == wanted and self.numbered(candidate):
                 self._out(candidate)
                 return candidate
         return None
@@ -325,7 +325,7 @@ class Register:
 
     def _out(self, record: Record) -> None:
         self.settle()
-        for key in (record.said.input if record.said is not None else None, record.control):
+        for key in (record.attributes.input if record.attributes is not None else None, record.control):
             named = self.index.get(record.name, {})
             entry = named.get(key) if key is not None else None
             if entry is record:

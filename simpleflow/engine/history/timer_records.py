@@ -39,7 +39,7 @@ class Timers:
             if resumed:
                 return None
             record = Record(timer_id, timer_id, None)
-            record.said = event.attributes
+            record.attributes = event.attributes
             self.queues.setdefault(timer_id, deque()).append(record)
             self.latest[timer_id] = record
         record.schedule(event.id)
@@ -57,7 +57,7 @@ class Timers:
                 return None
             record = Record(timer_id, timer_id, None)
             record.decision = event.attributes.decision_task_completed_event_id
-            record.said = event.attributes
+            record.attributes = event.attributes
             self.queues.setdefault(timer_id, deque()).append(record)
         if passes(event.attributes.cause):
             # It is started later, or refused once more: that event speaks of the same record.
@@ -115,16 +115,16 @@ class Outgoing:
         return f"{workflow_id}\n{run_id or ''}\n{name}"
 
     def initiated(self, event: Any, resumed: bool) -> bool:
-        said = event.attributes
-        key = self.key(said.workflow_id, said.run_id, said.signal_name, said.control)
+        attributes = event.attributes
+        key = self.key(attributes.workflow_id, attributes.run_id, attributes.signal_name, attributes.control)
         expected = self._expected.get(key)
         if expected:
             record = expected.popleft()
         elif resumed:
             return False
         else:
-            record = Record(said.workflow_id, said.signal_name, key)
-            record.said = said
+            record = Record(attributes.workflow_id, attributes.signal_name, key)
+            record.attributes = attributes
             self.index.setdefault(key, deque()).append(record)
         record.schedule(event.id)
         self.by_event[event.id] = record

@@ -219,7 +219,7 @@ def of_record(evaluation: run.Run, record: records.Record, future: futures.Futur
     call = ActivityCall(evaluation, 0, record.name, record.branch, (future,))
     call.activity = record.activity
     call.ordinal = record.ordinal
-    call.text = record.said.input
+    call.text = record.attributes.input
     call.id = record.id
     call.record = record
     call.done = future._kind != futures.OPEN

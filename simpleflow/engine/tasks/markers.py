@@ -108,8 +108,8 @@ def side_effect(evaluation: run.Run, identifier: str, function: Any) -> Any:
     known = evaluation.book.markers.claim(
         (marker_records.SIDE_EFFECT, marker_records.own_key(identifier, branch.path, ordinal))
     )
-    if known is not None and known.said is not None:
-        encoded = bytes(marker_records.own_details(known.said.details or "").value).decode()
+    if known is not None and known.attributes is not None:
+        encoded = bytes(marker_records.own_details(known.attributes.details or "").value).decode()
     else:
         if evaluation.strict is not None:
             evaluation.strict.suspended += 1

@@ -244,7 +244,7 @@ class TaskCall(msgspec.Struct, eq=False):
     def claimed(self, record: records.Record) -> None:
         self.record = record
         self.id = record.id
-        record.said = record.control = None
+        record.attributes = record.control = None
         record.watched = max(record.watched, self.watched)
         record.attach(self)
         if record.scheduled == 0 and not self.done and not self.queued:
