@@ -25,8 +25,8 @@ test: $(READY)  ## all tests but the slow ones
 test-slow: $(READY)  ## virtual machines, soak, long fuzzing, other people's clients
 	@$(BIN)/pytest -m slow
 
-check: $(READY)  ## ruff, mypy strict, directions of import, import circles, sizes
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest -q tests/packaging/test_layers.py tests/packaging/test_shape.py
+check: $(READY)  ## ruff, mypy strict, directions of import, circles, sizes, cited pages
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/pytest -q tests/packaging/test_layers.py tests/packaging/test_shape.py tests/packaging/test_documents.py
 
 ami: $(READY)  ## build, check and boot a machine image here (root, Debian, scripts/ami-setup)
 	@$(BIN)/python -m simpleflow.ami build $(AMI)
