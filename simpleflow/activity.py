@@ -31,6 +31,22 @@ RetryPolicy = failures.RetryPolicy
 _KEEP: Any = object()
 
 
+class _Setting:
+    """Stands for the value that a setting has when an activity is declared."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"settings.{self.name}"
+
+
+_START_TO_CLOSE: Any = _Setting("ACTIVITY_START_TO_CLOSE_TIMEOUT")
+_SCHEDULE_TO_CLOSE: Any = _Setting("ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT")
+_SCHEDULE_TO_START: Any = _Setting("ACTIVITY_SCHEDULE_TO_START_TIMEOUT")
+_HEARTBEAT: Any = _Setting("ACTIVITY_HEARTBEAT_TIMEOUT")
+
+
 class Activity(Generic[P, R]):
     """A callable with what the coordinator must know of it. Calling it outside a workflow runs it, for unit tests."""
 
@@ -71,6 +87,8 @@ class Activity(Generic[P, R]):
         #: a task that is closed at the service runs on to its end
         self.survives_close = survives_close
         self.__doc__ = getattr(callable, "__doc__", None)
+        #: timeout -> the setting that it was left to
+        self.default_timeouts: dict[str, str] = {}
         self.register()
 
     if not TYPE_CHECKING:  # type checkers would let every attribute be assigned
@@ -80,6 +98,9 @@ class Activity(Generic[P, R]):
             check = _CHECKS.get(name)
             if check is not None:
                 check(f"{_FIELDS.get(name, name)} of activity {self.__dict__.get('name', '')}", value)
+            if name in self.__dict__.get("default_timeouts", ()):
+                others = {key: setting for key, setting in self.default_timeouts.items() if key != name}
+                super().__setattr__("default_timeouts", others)
             super().__setattr__(name, value)
 
     def _full_name(self) -> str:
@@ -197,7 +218,10 @@ class Decorator:
     def __call__(self, target: Callable[P, R]) -> Activity[P, R]: ...
 
     def __call__(self, target: Any) -> Activity[Any, Any]:
-        return Activity(target, **self._attributes)
+        left = {name: value.name for name, value in self._attributes.items() if isinstance(value, _Setting)}
+        made = Activity(target, **{**self._attributes, **{name: getattr(settings, of) for name, of in left.items()}})
+        made.default_timeouts = {f"task_{name}": of for name, of in left.items()}
+        return made
 
 
 def with_attributes(
@@ -207,10 +231,10 @@ def with_attributes(
     task_priority: Any = PRIORITY_NOT_SET,
     retry: int | failures.RetryPolicy = 0,
     raises_on_failure: bool = False,
-    start_to_close_timeout: Timeout = settings.ACTIVITY_START_TO_CLOSE_TIMEOUT,
-    schedule_to_close_timeout: Timeout = settings.ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT,
-    schedule_to_start_timeout: Timeout = settings.ACTIVITY_SCHEDULE_TO_START_TIMEOUT,
-    heartbeat_timeout: Timeout = settings.ACTIVITY_HEARTBEAT_TIMEOUT,
+    start_to_close_timeout: Timeout = _START_TO_CLOSE,
+    schedule_to_close_timeout: Timeout = _SCHEDULE_TO_CLOSE,
+    schedule_to_start_timeout: Timeout = _SCHEDULE_TO_START,
+    heartbeat_timeout: Timeout = _HEARTBEAT,
     idempotent: bool | None = None,
     meta: Mapping[str, Any] | None = None,
     cleanup: Callable[..., object] | None = None,

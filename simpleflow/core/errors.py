@@ -58,12 +58,20 @@ class TaskFailed(ExecutionFailure):
 class TimeoutError(ExecutionFailure):
     """A task or child workflow took longer than one of its timeouts."""
 
-    def __init__(self, timeout_type: str, timeout_value: Any = None) -> None:
+    def __init__(self, timeout_type: str, timeout_value: Any = None, *, origin: str = "") -> None:
         super().__init__(timeout_type, timeout_value)
         #: START_TO_CLOSE, SCHEDULE_TO_CLOSE, SCHEDULE_TO_START or HEARTBEAT
         self.timeout_type = timeout_type
         #: seconds, as the task declared them
         self.timeout_value = timeout_value
+        #: where the seconds come from, when the task did not declare them
+        self.origin = origin
+
+    def __str__(self) -> str:
+        left_to = f" ({self.origin})" if self.origin else ""
+        if self.timeout_value is None:
+            return f"{self.timeout_type} timeout{left_to}"
+        return f"{self.timeout_type} timeout of {self.timeout_value} s{left_to}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.timeout_type})"

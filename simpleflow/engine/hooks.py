@@ -236,14 +236,21 @@ def _of_task(error: BaseException) -> tuple[str, str | None] | None:
     if issubclass(kind, errors.TaskException | errors.WorkflowException):
         what: Any = error.task if issubclass(kind, errors.TaskException) else error.workflow  # type: ignore[attr-defined]
         inner: Any = error.exception  # type: ignore[attr-defined]  # both have it
-        said = getattr(inner, "reason", None) or text.shown(inner, limits.REASON)
+        said = getattr(inner, "reason", None) or _said(inner)
         return _reason(getattr(what, "name", what), said), _text(getattr(inner, "details", None)) or _details(error)
     if issubclass(kind, errors.TaskFailed):
         failed: Any = error
         return _reason(failed.name, failed.reason), _text(failed.details) or _details(error)
     if issubclass(kind, errors.ExecutionFailure) and error.task_name is not None:  # type: ignore[attr-defined]
-        return _reason(error.task_name, text.shown(error, limits.REASON)), _details(error)  # type: ignore[attr-defined]
+        return _reason(error.task_name, _said(error)), _details(error)  # type: ignore[attr-defined]
     return None
+
+
+def _said(error: Any) -> str:
+    shown = text.shown(error, limits.REASON)
+    if isinstance(error, errors.TimeoutError):
+        return f"{shown}: {error}"
+    return shown
 
 
 def _reason(name: object, said: object) -> str:

@@ -31,10 +31,10 @@ def _load() -> dict[str, Any]:
 
 def __getattr__(name: str) -> Any:
     if name.isupper():
-        try:
-            return _load()[name]
-        except KeyError:
-            pass
+        values = _load()
+        found = name if name in values else base.FOLLOWS.get(name)
+        if found in values:
+            return values[found]
     raise AttributeError(f"no setting {name}: simpleflow/settings/default.py lists them all")
 
 
@@ -51,7 +51,9 @@ def put_setting(name: str, value: Any) -> None:
 
 def items() -> dict[str, Any]:
     """Return every setting by name, in alphabetical order."""
-    return dict(sorted(_load().items()))
+    values = _load()
+    following = {name: values[leader] for name, leader in base.FOLLOWS.items()}
+    return dict(sorted({**following, **values}.items()))
 
 
 def reload() -> None:

@@ -16,6 +16,13 @@ from . import default
 MODULE_VARIABLE = "SIMPLEFLOW_SETTINGS_MODULE"
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
+#: setting -> the one whose value it has where nobody sets it
+FOLLOWS = {
+    "ACTIVITY_START_TO_CLOSE_TIMEOUT": "ACTIVITY_DEFAULT_TIMEOUT",
+    "ACTIVITY_HEARTBEAT_TIMEOUT": "ACTIVITY_DEFAULT_TIMEOUT",
+}
+#: timeouts that may be switched off
+OPTIONAL = frozenset({*FOLLOWS, "ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT", "ACTIVITY_SCHEDULE_TO_START_TIMEOUT"})
 NAMES = frozenset(name for name in vars(default) if name.isupper())
 
 
@@ -33,11 +40,13 @@ def parse(name: str, text: str, example: Any) -> Any:
     """Turn the text of an environment variable into the type that its default has."""
     if isinstance(example, bool):
         return parse_bool(name, text)
-    if isinstance(example, int):
+    if name in OPTIONAL and text == "NONE":
+        return text
+    if isinstance(example, int) or name in OPTIONAL:
         try:
             return int(text)
         except ValueError:
-            raise errors.UsageError(f"{name}={text!r} is not a whole number: write one, such as {example}") from None
+            raise errors.UsageError(f"{name}={text!r} is not a whole number: {_example(name, example)}") from None
     if name == "LOGGING":
         try:
             return msgspec.json.decode(text, type=dict[str, Any])
@@ -46,13 +55,19 @@ def parse(name: str, text: str, example: Any) -> Any:
     return text
 
 
+def _example(name: str, example: Any) -> str:
+    return "write seconds, or NONE for no limit" if name in OPTIONAL else f"write one, such as {example}"
+
+
 def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Read every setting once. Names of the user's module that no default has are kept as they are.
+    """Read every setting once, but those that follow another one and that nobody sets.
+
+    Names of the user's module that no default has are kept as they are.
 
     Raises UsageError when the module cannot be imported or a variable has the wrong type.
     """
     environ = os.environ if environ is None else environ
-    values = {name: getattr(default, name) for name in NAMES}
+    values = {name: getattr(default, name) for name in NAMES if name not in FOLLOWS}
     module_name = environ.get(MODULE_VARIABLE)
     if module_name:
         try:

@@ -6,21 +6,24 @@ from __future__ import annotations
 from typing import Any
 
 from simpleflow import constants
+from simpleflow.core import limits
 
 WORKFLOW_DEFAULT_TASK_LIST = "default"
 WORKFLOW_DEFAULT_VERSION = "default"
-#: seconds
-WORKFLOW_DEFAULT_EXECUTION_TIME = constants.HOUR
+#: seconds, SWF's longest; 0.36 had constants.HOUR
+WORKFLOW_DEFAULT_EXECUTION_TIME = limits.DURATION_SECONDS
 WORKFLOW_DEFAULT_DECISION_TASK_TIMEOUT = 5 * constants.MINUTE
 
 ACTIVITY_DEFAULT_TASK_LIST = "default"
 ACTIVITY_DEFAULT_VERSION = "default"
 #: seconds
 ACTIVITY_DEFAULT_TIMEOUT = 5 * constants.MINUTE
-ACTIVITY_START_TO_CLOSE_TIMEOUT = ACTIVITY_DEFAULT_TIMEOUT
-ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT = ACTIVITY_DEFAULT_TIMEOUT
-ACTIVITY_SCHEDULE_TO_START_TIMEOUT = ACTIVITY_DEFAULT_TIMEOUT
-ACTIVITY_HEARTBEAT_TIMEOUT = ACTIVITY_DEFAULT_TIMEOUT
+#: these two follow ACTIVITY_DEFAULT_TIMEOUT where nobody sets them
+ACTIVITY_START_TO_CLOSE_TIMEOUT: int | str = ACTIVITY_DEFAULT_TIMEOUT
+ACTIVITY_HEARTBEAT_TIMEOUT: int | str = ACTIVITY_DEFAULT_TIMEOUT
+#: 0.36 had 300 s for both: that ended what queued for longer, or waited for a machine to boot
+ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT: int | str = "NONE"
+ACTIVITY_SCHEDULE_TO_START_TIMEOUT: int | str = "NONE"
 #: seconds between SIGTERM and SIGKILL when a task's processes are ended
 ACTIVITY_SIGTERM_WAIT_SEC = 3
 

@@ -88,6 +88,35 @@ class Hanging(Base):
         return type(self.submit(hangs).exception).__name__
 
 
+@activity.with_attributes(version="1", task_list="work", raises_on_failure=True)
+def hangs_by_default() -> None:
+    environment.hang()
+
+
+class HangingByDefault(Base):
+    name = "hanging_by_default"
+    execution_timeout = None
+
+    def run(self) -> Any:
+        return self.submit(hangs_by_default).result
+
+
+class LateChild(Base):
+    name = "late_child"
+    execution_timeout = 60
+
+    def run(self) -> Any:
+        return self.submit(self.wait_signal("never")).result
+
+
+class LateParent(Base):
+    name = "late_parent"
+
+    def run(self) -> Any:
+        child = self.submit(LateChild)
+        return str(child.exception)
+
+
 class Racing(Base):
     name = "racing"
 

@@ -54,6 +54,20 @@ def test_an_activity_that_hangs_times_out(place: Environment) -> None:
     assert place.run(flows.Hanging) == "TimeoutError"
 
 
+def test_the_message_of_a_timeout_names_limit_seconds_and_default(place: Environment) -> None:
+    run = place.start(flows.HangingByDefault)
+    with pytest.raises(Failed) as failed:
+        place.wait(run)
+    begins = "TimeoutError(START_TO_CLOSE): START_TO_CLOSE timeout of 300 s (the default: start_to_close_timeout"
+    assert begins in str(failed.value)
+    assert "ACTIVITY_START_TO_CLOSE_TIMEOUT" in str(failed.value)
+    history = place.history(run)
+    assert history[0].attributes.execution_start_to_close_timeout == "31536000"
+    (scheduled,) = [event.attributes for event in history if type(event).__name__ == "ActivityTaskScheduled"]
+    assert scheduled.schedule_to_start_timeout == scheduled.schedule_to_close_timeout == "NONE"
+    assert place.run(flows.LateParent) == "START_TO_CLOSE timeout of 60 s"
+
+
 def test_the_first_of_two_wins_and_the_other_is_cancelled(place: Environment) -> None:
     assert place.run(flows.Racing) == [1, [True]]
 

@@ -172,14 +172,19 @@ class ActivityCall(tasks.TaskCall, eq=False):
         return types.RegisteredType(kind="activity", name=self.name, version=str(self.activity.version))
 
     @property
-    def declared_timeout(self) -> Mapping[str, Any]:
+    def declared_timeout(self) -> Mapping[str, tuple[Any, str]]:
         activity = self.activity
-        return {
-            "START_TO_CLOSE": activity.task_start_to_close_timeout,
-            "SCHEDULE_TO_CLOSE": activity.task_schedule_to_close_timeout,
-            "SCHEDULE_TO_START": activity.task_schedule_to_start_timeout,
-            "HEARTBEAT": activity.task_heartbeat_timeout,
-        }
+        left = getattr(activity, "default_timeouts", {})
+        found = {}
+        for kind in ("start_to_close", "schedule_to_close", "schedule_to_start", "heartbeat"):
+            name = f"task_{kind}_timeout"
+            setting = left.get(name)
+            origin = f"the default: {kind}_timeout of the activity, or {setting}, sets another" if setting else ""
+            seconds = getattr(activity, name)
+            if seconds is None:
+                origin = f"the default of the registered type: {kind}_timeout of the activity sets another"
+            found[kind.upper()] = (seconds, origin)
+        return found
 
 
 def plan(evaluation: run.Run, activity: declared.Activity) -> Plan:

@@ -136,8 +136,13 @@ class ChildCall(tasks.TaskCall, eq=False):
         return types.RegisteredType(kind="workflow", name=self.type_name, version=str(self.cls.version))
 
     @property
-    def declared_timeout(self) -> Mapping[str, Any]:
-        return {"START_TO_CLOSE": getattr(self.cls, "execution_timeout", None)}
+    def declared_timeout(self) -> Mapping[str, tuple[Any, str]]:
+        own = getattr(self.cls, "execution_timeout", None)
+        if own:
+            return {"START_TO_CLOSE": (own, "")}
+        inherited = self.evaluation.given.started.execution_start_to_close_timeout
+        origin = f"the default, its parent's: execution_timeout of {self.cls.__name__} sets another"
+        return {"START_TO_CLOSE": (inherited, origin)}
 
 
 def got(cls: Any, getter: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -99,18 +99,22 @@ def details_of(details: str | None) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def of_event(name: str, event: Any, timeouts: Mapping[str, Any]) -> BaseException:
-    """Return the exception that an event of a task or child workflow stands for."""
+def of_event(name: str, event: Any, timeouts: Mapping[str, tuple[Any, str]]) -> BaseException:
+    """Return the exception that an event of a task or child workflow stands for.
+
+    ``timeouts``: type of a timeout -> its seconds, and where they come from when the task did not declare them.
+    """
     error = _of_event(name, event, timeouts)
     error.task_name = name
     return error
 
 
-def _of_event(name: str, event: Any, timeouts: Mapping[str, Any]) -> errors.ExecutionFailure:
+def _of_event(name: str, event: Any, timeouts: Mapping[str, tuple[Any, str]]) -> errors.ExecutionFailure:
     kind = type(event)
     said = event.attributes
     if kind is events.ActivityTaskTimedOut or kind is events.ChildWorkflowExecutionTimedOut:
-        return errors.TimeoutError(said.timeout_type, timeouts.get(said.timeout_type))
+        seconds, origin = timeouts.get(said.timeout_type, (None, ""))
+        return errors.TimeoutError(said.timeout_type, seconds, origin=origin)
     if kind is events.ChildWorkflowExecutionTerminated:
         return errors.TaskTerminated(f"child workflow {said.workflow_execution.workflow_id} was terminated")
     return errors.TaskFailed(name, said.reason, said.details)

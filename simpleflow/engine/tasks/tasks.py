@@ -403,7 +403,7 @@ class TaskCall(msgspec.Struct, eq=False):
         return None
 
     @property
-    def declared_timeout(self) -> Mapping[str, Any]:
+    def declared_timeout(self) -> Mapping[str, tuple[Any, str]]:
         return {}
 
     # -- reads
