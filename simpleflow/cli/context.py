@@ -59,11 +59,14 @@ class State:
     def colored(self) -> bool:
         return self.color == "always" or (self.color == "auto" and sys.stdout.isatty())
 
-    def connect(self, domain: str | None = None, *, serving: bool = False) -> connect.Connection:
+    def connect(
+        self, domain: str | None = None, *, serving: bool = False, wait: Callable[[float], bool] | None = None
+    ) -> connect.Connection:
         """Reach the backend that options, settings and environment lead to; says so when it is the embedded one.
 
         A domain that is a positional argument must not be given here: it chooses no backend. ``serving``: wait for a
-        service that does not answer, as deciders and workers do.
+        service that does not answer, as deciders and workers do; ``wait`` sleeps meanwhile, and returns True to
+        give up.
         """
         from simpleflow.client import connect
 
@@ -74,7 +77,7 @@ class State:
         ):  # what a shell exports must not lead away from what was asked
             endpoint = settings.AWS_ENDPOINT_URL_SWF
         try:
-            waiting: dict[str, Any] = {"patience": connect.SERVING} if serving else {}
+            waiting: dict[str, Any] = {"patience": connect.SERVING, "wait": wait} if serving else {}
             connection = connect.connect(domain=chosen, backend=self.backend, endpoint_url=endpoint, **waiting)
         except OSError as error:  # its folders; what a connection raises is a SimpleflowError
             raise errors.SimpleflowError(

@@ -13,7 +13,7 @@ import msgspec
 from simpleflow import log, settings
 from simpleflow.core import errors
 from simpleflow.process import Stop, lifeline, titles
-from simpleflow.runtime import standalone
+from simpleflow.runtime import standalone, starting
 
 from . import context
 
@@ -88,14 +88,16 @@ def start(
     )
     standalone.check_worker(spec)
     answer = None if poll_data is None else _answer(poll_data)
-    connection = state.connect(domain, serving=True)
+    stop = Stop()
+    stop.install()
+    lifeline.watch(lambda: stop.request(Stop.HURRY))
+    connection = starting.unless_stopped(lambda wait: state.connect(domain, serving=True, wait=wait), stop)
+    if connection is None:
+        return
     spec = msgspec.structs.replace(spec, place=context.place(state, connection))
     connection.close()
     at_once = f"{spec.slots} task{'s'[: spec.slots > 1]} at a time"
     context.working(f"worker of task list '{spec.task_list}', {at_once}", connection)
-    stop = Stop()
-    stop.install()
-    lifeline.watch(lambda: stop.request(Stop.HURRY))
     if standalone.run_worker(spec, stop=stop, poll_data=answer):
         lifeline.hand_on()
         os.execv(sys.executable, [sys.executable, "-m", "simpleflow", *sys.argv[1:]])  # noqa: S606 - this very program

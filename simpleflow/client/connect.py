@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -49,6 +50,7 @@ def connect(
     endpoint_url: str | None = None,
     *,
     patience: retries.Patience = repeating.COMMAND,
+    wait: Callable[[float], bool] | None = None,
 ) -> Connection:
     """Reach a service.
 
@@ -58,8 +60,8 @@ def connect(
     - ``backend="swf"``, or a domain alone: Amazon SWF, with credentials, region and endpoint of AWS's configuration.
 
     Without a domain it is ``default``; it is registered where that costs nothing: on the embedded service, which is
-    waited for as ``patience`` says (``SERVING``: without end). Raises
-    UsageError for what excludes each other, and SwfError with what to do when the service cannot be reached.
+    waited for as ``patience`` says (``SERVING``: without end); ``wait`` sleeps meanwhile, and returns True to give up.
+    Raises UsageError for what excludes each other, and SwfError with what to do when the service cannot be reached.
     """
     if backend is not None and backend not in BACKENDS:
         raise errors.UsageError(
@@ -69,21 +71,23 @@ def connect(
     if endpoint_url:
         if backend == "swf" and endpoint_url.startswith("unix:"):
             raise errors.UsageError(f"--backend swf and the socket {endpoint_url} exclude each other: give one")
-        return _open(endpoint_url, domain, patience)
+        return _open(endpoint_url, domain, patience, wait)
     if backend == "embedded" or (backend is None and not domain):
         from simpleflow.server.process import commands  # psutil, and the way to start a server
 
-        return _open(commands.ensure(), domain, patience)
+        return _open(commands.ensure(), domain, patience, wait)
     if not domain:
         raise errors.UsageError("Amazon SWF needs a domain: give -d/--domain or set SWF_DOMAIN")
     return Connection(transport=http.open_amazon(), domain=domain, endpoint_url=None)
 
 
-def _open(endpoint_url: str, domain: str | None, patience: retries.Patience) -> Connection:
+def _open(
+    endpoint_url: str, domain: str | None, patience: retries.Patience, wait: Callable[[float], bool] | None
+) -> Connection:
     transport = http.open_endpoint(endpoint_url)
     try:
         if endpoint_url.startswith("unix:") or not domain:
-            registrar = registration.Registrar(transport, domain or DEFAULT_DOMAIN, patience=patience)
+            registrar = registration.Registrar(transport, domain or DEFAULT_DOMAIN, patience=patience, wait=wait)
             registrar.ensure_domain(RETENTION_DAYS)
     except BaseException:
         transport.close()

@@ -16,7 +16,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -29,7 +29,20 @@ from simpleflow.core import errors, interceptors, text
 from simpleflow.dispatch import limits
 from simpleflow.process import Stop, Supervisor, lifeline, titles
 
-from . import agent_channel, beside, decider, execute, frames, lanes, needs, poller_identity, stores, watchdog, worker
+from . import (
+    agent_channel,
+    beside,
+    decider,
+    execute,
+    frames,
+    lanes,
+    needs,
+    poller_identity,
+    starting,
+    stores,
+    watchdog,
+    worker,
+)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +52,19 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_url: str | None = None
     backend: Literal["local", "embedded", "swf"] | None = None
 
-    def connect(self) -> connect.Connection:
-        return connect.connect(
-            domain=self.domain, endpoint_url=self.endpoint_url, backend=self.backend, patience=connect.SERVING
-        )
+    def connect(self, stop: Stop | None) -> connect.Connection | None:
+        """Wait for the service; None when ``stop`` is raised before it answers."""
+
+        def reach(wait: Callable[[float], bool]) -> connect.Connection:
+            return connect.connect(
+                domain=self.domain,
+                endpoint_url=self.endpoint_url,
+                backend=self.backend,
+                patience=connect.SERVING,
+                wait=wait,
+            )
+
+        return starting.unless_stopped(reach, stop)
 
 
 class DeciderSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +190,9 @@ def run_decider(
     """Run one decider in this process and on this thread until ``stop`` says so."""
     check_modules(spec.modules)
     limit = limits.Limit(spec.modules)
-    connection = spec.place.connect()
+    connection = spec.place.connect(stop)
+    if connection is None:
+        return
     store = stores.open_store(stores.location(connection.endpoint_url), patience=decider.PATIENCE)
     payloads = stores.payloads()
     step = decider.Decider(
@@ -214,7 +238,9 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
     Return whether it ended because its code changed on disk.
     """
     check_worker(spec)
-    connection = spec.place.connect()
+    connection = spec.place.connect(stop)
+    if connection is None:
+        return False
     made = worker.Worker(
         connection.transport,
         worker.Options(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from simpleflow.core import retries, types
@@ -18,9 +18,16 @@ class Registrar:
     """
 
     def __init__(
-        self, transport: base.Transport, domain: str, *, patience: retries.Patience = repeating.COMMAND
+        self,
+        transport: base.Transport,
+        domain: str,
+        *,
+        patience: retries.Patience = repeating.COMMAND,
+        wait: Callable[[float], bool] | None = None,
     ) -> None:
-        """``patience``: how long a registration is repeated that the service neither made nor refused."""
+        """``patience``: how long a registration is repeated that the service neither made nor refused; ``wait`` sleeps,
+        and returns True to give it up."""
+        self._wait = wait
         self._transport = transport
         self._patience = patience
         self._domain = domain
@@ -54,5 +61,5 @@ class Registrar:
         if key in self._known:
             return
         with contextlib.suppress(errors.TypeAlreadyExistsFault, errors.DomainAlreadyExistsFault):
-            repeating.call(self._transport, action, request, patience=self._patience)
+            repeating.call(self._transport, action, request, patience=self._patience, wait=self._wait)
         self._known.add(key)
