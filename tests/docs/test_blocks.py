@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,16 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         for block in blocks.blocks(source):
             if block.file:
                 (tmp_path / block.file).write_text(block.text)
-    program: dict[str, Any] = {"__name__": f"docs_{page.stem.replace('-', '_')}", "__file__": str(tmp_path / "page.py")}
+    # As a module that can be imported: dataclasses, deciders and workers look modules up by their name.
+    made = types.ModuleType(f"docs_{page.stem.replace('-', '_')}")
+    made.__file__ = str(tmp_path / "page.py")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    program = made.__dict__
     with beside(page):
         for block in blocks.blocks(page):
             if block.language == "python" and block.runs:
                 exec(compile("\n" * block.line + block.text, str(page), "exec"), program)
-    for name, function in program.items():
+    for name, function in list(program.items()):
         if name.startswith("test_"):
             run_test(function)
 
