@@ -59,8 +59,15 @@ def info(state: context.State, words: tuple[str, ...], domain: str | None, run_i
             "started": moment(shown.start_timestamp),
             "execution_time": round((shown.close_timestamp or time.time()) - shown.start_timestamp, 3),
             "input": utils.json_loads_or_raw(started.input),
+            **_said(answer.latest_execution_context),
         },
     )
+
+
+def _said(text: str | None) -> dict[str, Any]:
+    """Return what the last decision left for people: what the run waits for, why it does not go on."""
+    said = utils.json_loads_or_raw(text or None)
+    return said if isinstance(said, dict) else {"execution_context": said} if said else {}
 
 
 def row(shown: Any) -> tuple[Any, ...]:

@@ -6,17 +6,15 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import decisions, limits
+from simpleflow.core import limits
 
-from . import contract, divergence
+from . import contract, declined, divergence
 from .history import fold, records
 from .program import futures, run, strands
 from .tasks import arguments, outbox, tasks
 
 #: names in the execution context, at most
 SHOWN = 20
-#: seconds between two looks at a diverged run, at most
-LONGEST = 3600
 #: share of the events of a history at which its length is warned of
 WARN_AT = 0.8
 
@@ -65,7 +63,7 @@ def decide(
     answer = contract.Decided(
         decisions=tuple(decided),
         types=tuple(batch.types),
-        execution_context=None if closed is not None else context(evaluation),
+        execution_context=_blanked(evaluation) if closed is not None else context(evaluation),
         demand=evaluation.demand.rows() if outcome is None else (),
         diagnostics=tuple(evaluation.notes.sentences),
         warned=evaluation.notes.warned,
@@ -87,10 +85,7 @@ def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, c
     if mode == "fail_workflow":
         outcome = evaluation.hooks.failing("the program and the history diverged", difference)
         return contract.Decided(decisions=(outcome.decision,), divergence=difference), outcome
-    decided: tuple[decisions.Decision, ...] = ()
-    if not book.diverged_open:
-        delay = min(LONGEST, 1 << min(book.diverged_count, 20))
-        decided = (decisions.StartTimer(timer_id=fold.DIVERGED, start_to_fire_timeout=str(delay)),)
+    decided = () if book.diverged_open else (declined.timer(book.diverged_count),)
     first = difference.splitlines()[-1]
     said = context(evaluation, diverged=first)
     return contract.Decided(decisions=decided, execution_context=said, divergence=difference), None
@@ -179,6 +174,11 @@ def context(evaluation: run.Run, **more: Any) -> str | None:
         return None
     book.last_context = text
     return text
+
+
+def _blanked(evaluation: run.Run) -> str | None:
+    """What a run waited for does not hold any more when it closes."""
+    return "" if evaluation.book.last_context else None
 
 
 def blocked_on(evaluation: run.Run) -> list[str]:

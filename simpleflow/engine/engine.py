@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import errors, payloads
+from simpleflow.core import errors, payloads, text
 
 from . import answer, cache, contract, evaluation, hooks, inputs
 from .history import fold, identity
@@ -263,10 +263,11 @@ class Engine:
         path = path or task.workflow_name
         try:
             found = self._load(path)
-        except ImportError as error:
+        except (Exception, SystemExit) as error:  # a script may end itself when it is imported
             raise errors.UsageError(
-                f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported ({error}): start "
-                "the decider with package.module.Class, in a folder or with a PYTHONPATH where it is found"
+                f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported "
+                f"({text.of_error(error)}): start the decider with package.module.Class, in a folder or with a "
+                "PYTHONPATH where it is found, and with what its module imports"
             ) from error
         self._classes[path] = found
         return found

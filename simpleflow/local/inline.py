@@ -73,7 +73,7 @@ class Inline:
         self._decider = decider.Decider(
             transport,
             engines.Engine(workflows=workflows, payloads=payloads, offloads=store.offloads, strict=strict),
-            decider.Options(domain=DOMAIN, task_list="inline", identity="inline"),
+            decider.Options(domain=DOMAIN, task_list="inline", identity="inline", declines=False),
             resolver=needs.Resolver(
                 transport,
                 domain=DOMAIN,

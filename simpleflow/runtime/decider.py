@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from simpleflow import engine as engines
-from simpleflow.core import clock, decisions, interceptors, limits, retries
+from simpleflow.core import clock, decisions, interceptors, limits, retries, text
 from simpleflow.swf import errors, registration, repeating
 from simpleflow.swf.transport import base
 
@@ -38,6 +38,9 @@ class Options:
     sticky_list: str | None = None
     #: send activities and children to this list, whatever list they name (standalone)
     override_list: str | None = None
+    #: answer what cannot be decided here (a class that cannot be imported, a value that cannot be read) with a timer
+    #: that backs off; False: raise it
+    declines: bool = True
 
 
 def sticky_name(task_list: str) -> str:
@@ -126,11 +129,7 @@ class Decider:
         )
         for interceptor in self._mounted:
             interceptor.received(received)
-        task = self._resolver.task_of(answer)
-        decided = on_engine(functools.partial(self._engine.decide, task))
-        while isinstance(decided, engines.Needs):
-            task = self._resolver.resolve(task, decided)
-            decided = on_engine(functools.partial(self._engine.decide, task))
+        decided, declined = self._decided(answer, on_engine)
         for sentence in decided.diagnostics:
             logger.warning("%s %s: %s", execution.workflow_id, execution.run_id, sentence)
         refused = False
@@ -143,7 +142,7 @@ class Decider:
             logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
             sent, refused = outgoing.ending(error), True
         try:
-            acknowledged = self._respond(answer, decided, sent)
+            acknowledged = self._respond(answer, decided, sent, shared=declined)
         except (errors.ValidationException, errors.RequestTooLarge, errors.SerializationException) as error:
             # A name that SWF does not take, say: the same answer would be refused again and again, until the history
             # is full of decisions that timed out.
@@ -151,7 +150,7 @@ class Decider:
             sent, refused = outgoing.ending(error), True
             acknowledged = self._respond(answer, decided, sent)
         closed = any(isinstance(decision, decisions.CLOSING) for decision in sent)
-        if acknowledged and not refused and (not closed or self._really_closed(execution, on_engine)):
+        if acknowledged and not refused and not declined and (not closed or self._really_closed(execution, on_engine)):
             (at_end if closed else later)(lambda: self._engine.acknowledged(execution.run_id, answer.started_event_id))
         else:
             later(lambda: self._engine.forget(execution.run_id))
@@ -167,6 +166,39 @@ class Decider:
         for interceptor in reversed(self._mounted):
             interceptor.answered(outcome)
         return True
+
+    def _decided(self, answer: Any, on_engine: OnEngine) -> tuple[engines.Decided, bool]:
+        """Return the answer, and whether it is that nobody here can decide."""
+        task = self._resolver.task_of(answer)
+        try:
+            return self._asked(task, on_engine, self._engine.decide), False
+        except (errors.SwfError, needs.HistoryGap):
+            raise
+        except Exception as error:
+            if not self.options.declines:
+                raise
+            reason = text.of_error(error)
+            logger.exception(
+                "%s %s cannot be decided here; it is looked at again later. %s",
+                task.workflow_id,
+                task.run_id,
+                reason,
+                extra={"action": "declined"},
+            )
+            return self._asked(task, _inline, lambda task: engines.decline(task, reason)), True
+
+    def _asked(
+        self,
+        task: engines.DecisionTask,
+        on_engine: OnEngine,
+        function: Callable[[engines.DecisionTask], engines.Decided | engines.Needs],
+    ) -> engines.Decided:
+        decided = on_engine(functools.partial(function, task))
+        while isinstance(decided, engines.Needs):
+            task = self._resolver.resolve(task, decided)
+            decided = on_engine(functools.partial(function, task))
+        found: engines.Decided = decided
+        return found
 
     def _really_closed(self, execution: interceptors.Execution, on_engine: OnEngine) -> bool:
         """Whether hooks of the closed workflow may run: a closing decision fails when an event arrived meanwhile.
@@ -194,7 +226,10 @@ class Decider:
             return False
         return bool(answer.execution_info.execution_status == "CLOSED")
 
-    def _respond(self, answer: Any, decided: engines.Decided, sent: Sequence[decisions.Decision]) -> bool:
+    def _respond(
+        self, answer: Any, decided: engines.Decided, sent: Sequence[decisions.Decision], *, shared: bool = False
+    ) -> bool:
+        """``shared``: give the execution back to the list that every decider polls."""
         self._types.ensure(decided.types)
         request: dict[str, Any] = {
             "taskToken": answer.task_token,
@@ -205,7 +240,7 @@ class Decider:
             request["executionContext"] = decided.execution_context[: limits.DATA]
         if self.options.sticky_list is not None:
             # Without the timeout the list would hold for good; a drain gives the original one back.
-            if self._draining:
+            if self._draining or shared:
                 request["taskList"] = {"name": self.options.task_list}
             else:
                 request["taskList"] = {"name": self.options.sticky_list}

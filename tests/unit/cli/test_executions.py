@@ -98,6 +98,7 @@ class Table:
             return SimpleNamespace(
                 execution_info=_info(name, status="OPEN" if name.startswith("o") else "CLOSED", tags=["a"]),
                 execution_configuration=configuration,
+                latest_execution_context='{"blocked_on":["activity-parse-1"]}' if name.startswith("o") else "",
             )
         if action == "GetWorkflowExecutionHistory":
             ordered = HISTORY[::-1] if request.get("reverseOrder") else HISTORY
@@ -134,6 +135,8 @@ def test_info_shows_type_tags_and_input(table: Table) -> None:
     assert (shown["status"], shown["task_list"], shown["tag_list"]) == ("COMPLETED", "decisions", "a")
     assert shown["input"] == {"args": [1]}
     assert shown["execution_time"] == 10.0
+    assert "blocked_on" not in shown
+    assert rows("workflow.info", "o1")["blocked_on"] == ["activity-parse-1"]
 
 
 def test_every_event_of_every_page_is_shown_with_its_zone(table: Table) -> None:
@@ -209,7 +212,7 @@ def test_signals_go_to_one_or_to_all_that_match(table: Table) -> None:
     [
         (["workflow.signal", "go"], "no execution named"),
         (["workflow.signal", "go", "o1", "--tag", "x"], "exclude"),
-        (["workflow.signal", "go", "o1", "-i", "{"], "no JSON"),
+        (["workflow.signal", "go", "o1", "-i", "{"], "not JSON"),
         (["workflow.info", "a", "b", "c", "d"], "positional"),
     ],
 )

@@ -416,3 +416,45 @@ def test_a_child_that_run_forked_decides_nothing() -> None:
     thread.run(lambda: bool(statuses) or os.getpid() != pid)
     assert os.getpid() == pid
     assert statuses == [0]
+
+
+def test_what_cannot_be_decided_here_goes_back_to_all_with_a_timer() -> None:
+    class Broken(FakeEngine):
+        def decide(self, task: Any) -> Any:
+            raise ImportError("no module 'shop'")
+
+    swf, engine = FakeSwf(), Broken()
+    assert make(swf, engine).handle(polled())
+    (sent,) = swf.responses()
+    (timer,) = sent["decisions"]
+    assert timer["startTimerDecisionAttributes"] == {"timerId": "_simpleflow_diverged", "startToFireTimeout": "1"}
+    assert "no module 'shop'" in sent["executionContext"]
+    assert sent["taskList"] == {"name": "shared"}
+    assert engine.log == [("forget", "run")]
+
+
+def test_a_blob_that_cannot_be_read_is_answered_too() -> None:
+    swf, engine = FakeSwf(), FakeEngine(engines.Needs(blobs=("simpleflow+s3://gone/x 9",)))
+
+    def load(pointer: str) -> str:
+        raise ValueError(f"{pointer}: there is no such bucket")
+
+    step = decider.Decider(
+        swf,
+        engine,  # type: ignore[arg-type]  # a double
+        OPTIONS,
+        resolver=needs.Resolver(swf, domain="d", load=load, wait=lambda seconds: None),
+    )
+    assert step.handle(polled())
+    assert "no such bucket" in swf.responses()[0]["executionContext"]
+
+
+def test_a_call_that_the_service_refused_leaves_the_decision_to_others() -> None:
+    class Refused(FakeEngine):
+        def decide(self, task: Any) -> Any:
+            raise errors.UnknownResourceFault("closed")
+
+    swf = FakeSwf()
+    with pytest.raises(errors.UnknownResourceFault):
+        make(swf, Refused()).handle(polled())
+    assert swf.responses() == []
