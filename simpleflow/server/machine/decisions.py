@@ -25,7 +25,7 @@ def respond_completed(session: sessions.Session, request: Mapping[str, Any]) -> 
         raise errors.unknown_resource(f"Unknown decision task, startedEventId = {started}")
     attributes: dict[str, Any] = {"scheduledEventId": state.scheduled, "startedEventId": started}
     for name in ("executionContext", "taskList", "taskListScheduleToStartTimeout"):
-        if request.get(name):
+        if request.get(name) is not None:  # "" as context: what the last decision left does not hold any more
             attributes[name] = request[name]
     completed = run.append("DecisionTaskCompleted", attributes)
     if run.ended():
