@@ -15,6 +15,11 @@ class Owner(Protocol):
     def executor(self) -> Any: ...
 
 
+def workflow_of(given: Any) -> Any:
+    """Return the workflow of what a container is given to submit itself to: a workflow, or its executor."""
+    return given if hasattr(given, "executor") else given.workflow
+
+
 class Submittable(abc.ABC):
     """Something that one submission turns into one future."""
 

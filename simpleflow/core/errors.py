@@ -48,17 +48,14 @@ class TaskFailed(ExecutionFailure):
         #: JSON text with error, error_type, message and traceback, when a worker of ours wrote it
         self.details = details
 
-    def __str__(self) -> str:
-        return f"{self.name} failed: {self.reason or 'no reason given'}"
-
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.name}, "{self.reason}")'
+        return f'{type(self).__name__} ({self.name}, "{self.reason}")'
 
 
 class TimeoutError(ExecutionFailure):
     """A task or child workflow took longer than one of its timeouts."""
 
-    def __init__(self, timeout_type: str, timeout_value: Any = None, *, origin: str = "") -> None:
+    def __init__(self, timeout_type: str = "unknown timeout", timeout_value: Any = None, *, origin: str = "") -> None:
         super().__init__(timeout_type, timeout_value)
         #: START_TO_CLOSE, SCHEDULE_TO_CLOSE, SCHEDULE_TO_START or HEARTBEAT
         self.timeout_type = timeout_type
@@ -89,7 +86,7 @@ class TaskCanceled(SimpleflowError):
         self.details = details
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.details!r})"
+        return f"{type(self).__name__}({'' if self.details is None else self.details})"
 
 
 class TaskException(SimpleflowError):
@@ -99,6 +96,11 @@ class TaskException(SimpleflowError):
         super().__init__(task, exception)
         self.task = task
         self.exception = exception
+
+    @property
+    def payload(self) -> Any:
+        """The task itself."""
+        return self.task
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(task={self.task!r}, exception={self.exception!r})"
@@ -111,6 +113,11 @@ class WorkflowException(SimpleflowError):
         super().__init__(workflow, exception)
         self.workflow = workflow
         self.exception = exception
+
+    @property
+    def payload(self) -> Any:
+        """The workflow itself."""
+        return self.workflow
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(workflow={self.workflow!r}, exception={self.exception!r})"
@@ -126,10 +133,10 @@ class AggregateException(SimpleflowError):
     def append(self, exception: BaseException | None) -> None:
         self.exceptions.append(exception)
 
-    def handle(self, handler: Callable[..., Any], *args: Any) -> None:
-        """Call ``handler(exception, *args)`` for each exception inside; those for which it returns false are raised
+    def handle(self, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call ``handler(exception, *args, **kwargs)`` for each exception; those for which it returns false are raised
         again, together."""
-        left = [e for e in self.flatten().exceptions if e is not None and not handler(e, *args)]
+        left = [e for e in self.exceptions if e is not None and not handler(e, *args, **kwargs)]
         if left:
             raise AggregateException(left)
 
@@ -144,11 +151,16 @@ class AggregateException(SimpleflowError):
             elif exception is not None:
                 yield exception
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AggregateException) and self.exceptions == other.exceptions
+
+    __hash__ = SimpleflowError.__hash__
+
     def __str__(self) -> str:
-        return "; ".join(text.safe(e) or text.shown(e) for e in self._leaves())
+        return f"{type(self).__name__}({[text.safe(each) for each in self.exceptions]})"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.exceptions!r})"
+        return f"<{type(self).__name__} {[text.shown(each) for each in self.exceptions]}>"
 
 
 class ValueTooLong(SimpleflowError, ValueError):

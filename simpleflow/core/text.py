@@ -103,13 +103,14 @@ def class_name(value: object) -> str:
 
 
 def class_path(value: object) -> str:
-    """Return ``module.Class`` of a value."""
+    """Return ``module.Class`` of a value, ``Class`` alone of what Python brings: the form of 0.36's failure details."""
     kind = type(value)
     try:
         module = safe(kind.__module__)
     except _RAISED:
         module = "?"
-    return f"{module}.{encodable(_of_type(kind, '__qualname__'))}"
+    name = encodable(_of_type(kind, "__qualname__"))
+    return name if module == "builtins" else f"{module}.{name}"
 
 
 def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:

@@ -155,6 +155,11 @@ class Executor:
         )
 
         def proceed() -> Any:
+            needed = binaries(decoded, found.meta)
+            if needed:
+                from simpleflow import download  # few need it
+
+                download.download_binaries(needed)
             self._middleware.before(context)
             try:
                 result = forked.in_parent(lambda: invoke(found.callable, args, kwargs, context))
@@ -202,6 +207,14 @@ def arguments(decoded: Any) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(decoded, list | tuple):
         return list(decoded), {}
     return [decoded], {}
+
+
+def binaries(decoded: Any, declared: Any) -> Mapping[str, str]:
+    """Return the programs that a task needs: those that its input names, else those of its activity."""
+    sent = decoded.get("meta") if isinstance(decoded, Mapping) else None
+    meta = sent if isinstance(sent, Mapping) else declared
+    found = meta.get("binaries") if isinstance(meta, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def invoke(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], context: dict[str, Any]) -> Any:

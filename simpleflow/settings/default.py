@@ -40,8 +40,8 @@ SIMPLEFLOW_SYSLOG_TARGET: str | None = None
 LOG_LEVEL = "INFO"
 
 SIMPLEFLOW_ENABLE_DISK_CACHE = False
-#: None: a folder of the user's cache directory
-SIMPLEFLOW_BINARIES_DIRECTORY: str | None = None
+#: where programs that tasks need lie; it must be a folder of the user's own
+SIMPLEFLOW_BINARIES_DIRECTORY = "/tmp/simpleflow-binaries"  # noqa: S108 - used only while nobody else may write to it
 
 SWF_DOMAIN: str | None = None
 SIMPLEFLOW_FORMAT: str | None = None

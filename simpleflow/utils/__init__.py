@@ -7,8 +7,8 @@ retry.py       retry with delays
 
 from __future__ import annotations
 
-import hashlib
 import traceback
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +17,8 @@ from .names import full_object_name, import_from_module, issubclass_
 
 __all__ = [
     "format_exc",
+    "format_exc_type",
+    "full_class_name",
     "full_object_name",
     "hex_hash",
     "import_from_module",
@@ -42,6 +44,17 @@ def format_exc(exc: BaseException) -> str:
     return "".join(traceback.format_exception_only(type(exc), exc)).strip()
 
 
-def hex_hash(text: str) -> str:
-    """Return the md5 of a text in hexadecimal; names things, protects nothing."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+def format_exc_type(exc_type: type) -> str:
+    """Return ``module.Class`` of an exception's class, ``Class`` alone of a builtin one."""
+    module = exc_type.__module__
+    return exc_type.__name__ if module in ("builtins", "__main__") else f"{module}.{exc_type.__name__}"
+
+
+def full_class_name(klass: type) -> str:
+    """Return ``module.qualified_name`` of a class."""
+    return full_object_name(klass)
+
+
+def hex_hash(text: str | None) -> str:
+    """Return the adler32 of a text in hexadecimal, as in ids of child workflows; names things, protects nothing."""
+    return f"{zlib.adler32(text.encode()):x}" if text else "0"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import types
 from typing import Any
 
 
 def import_from_module(path: str) -> Any:
-    """Import ``package.module.name`` or ``package.module.Class.method``.
+    """Import ``package.module.name`` or ``package.module.Class.method``; a name alone is a builtin.
 
     Raises ImportError with the path when no module or no such attribute is found; an error inside an imported module
     comes out as it is.
     """
     parts = path.split(".")
+    if len(parts) == 1 and hasattr(builtins, path):
+        return getattr(builtins, path)
     if len(parts) < 2 or not all(parts):
         raise ImportError(f"{path!r} is not a dotted name: write package.module.name")
     for cut in range(len(parts) - 1, 0, -1):

@@ -212,7 +212,7 @@ def test_hook_sees_the_failure() -> None:
     play = hooked(lambda self, context: context)
     play.check = False
     calls = play.workflows[0].calls  # type: ignore[attr-defined]
-    details = json.dumps({"error": "ValueError", "error_type": "builtins.ValueError", "message": "bad row 7"})
+    details = json.dumps({"error": "ValueError", "error_type": "ValueError", "message": "bad row 7"})
     play.history.fail_activity("activity-a-1", "ValueError: bad row 7", details)
     play.decide()
     assert calls == [

@@ -57,7 +57,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
         "testing/",
         "cli/",
     ),
-    "boto3": ("data/blobs/s3.py", "nodes/providers/ec2/", "ami/", "testing/"),
+    "boto3": ("data/blobs/", "nodes/providers/ec2/", "ami/", "testing/"),
     "uvicorn": ("server/",),
     "uvloop": ("server/",),
     "httptools": ("server/", "swf/transport/"),

@@ -99,7 +99,7 @@ def test_propagating_to_a_task_leaves_the_shared_activity_alone() -> None:
 def test_a_retry_policy_chooses_by_error_and_bounds_its_delays() -> None:
     policy = activity.RetryPolicy(max_attempts=4, initial=2, backoff=3, maximum=10, give_up_on=(KeyError, "Fatal"))
     assert [policy.delay(n, 0.0) for n in (1, 2, 3)] == [2, 6, 10]
-    details = '{"error":"KeyError","error_type":"builtins.KeyError","message":"","traceback":""}'
+    details = '{"error":"KeyError","error_type":"KeyError","message":"","traceback":""}'
     for error, wanted in (
         (exceptions.TaskFailed("a", "KeyError: x", details), False),
         (exceptions.TaskFailed("a", "Fatal: x"), False),

@@ -41,7 +41,62 @@ PATHS = {
         "to_concurrent",
         "wait",
     ),
+    "constants": (
+        "CACHE_DIR",
+        "DAY",
+        "HOUR",
+        "JUMBO_FIELDS_MAX_SIZE",
+        "JUMBO_FIELDS_PREFIX",
+        "MAX_CONTROL_LENGTH",
+        "MAX_DETAILS_LENGTH",
+        "MAX_EXECUTION_CONTEXT_LENGTH",
+        "MAX_HEARTBEAT_DETAILS_LENGTH",
+        "MAX_IDENTITY_LENGTH",
+        "MAX_INPUT_LENGTH",
+        "MAX_LOG_FIELD",
+        "MAX_REASON_LENGTH",
+        "MAX_RESULT_LENGTH",
+        "MINUTE",
+        "SIMPLEFLOW_ENV",
+    ),
+    "dispatch.by_module": ("ModuleDispatcher",),
+    "dispatch.dry_run": ("DryRunDispatcher",),
+    "dispatch.dynamic_dispatcher": ("Dispatcher",),
+    "dispatch.exceptions": ("DispatchError",),
+    "dispatch.from_task_registry": ("RegistryDispatcher",),
+    "download": ("RemoteBinary", "download_binaries", "with_binaries"),
+    "execute": ("format_arguments", "get_name", "program", "python"),
+    "format": (
+        "JumboTooLargeError",
+        "control",
+        "decode",
+        "details",
+        "encode",
+        "execution_context",
+        "heartbeat_details",
+        "identity",
+        "input",
+        "reason",
+        "result",
+    ),
     "history": ("History",),
+    "local": ("Executor",),
+    "local.executor": ("Executor",),
+    "log": ("SimpleflowFormatter", "logger"),
+    "logging_context": ("get", "reset", "set"),
+    "process": ("NamedMixin", "Supervisor", "reset_signal_handlers", "with_state"),
+    "settings": ("configure", "print_settings", "put_setting"),
+    "settings.base": ("load",),
+    "settings.default": ("ACTIVITY_DEFAULT_TASK_LIST",),
+    "step": ("Step", "WorkflowStepMixin"),
+    "step.constants": ("STEP_ACTIVITY_PARAMS_DEFAULT", "UNKNOWN_CONTEXT"),
+    "step.submittable": ("Step",),
+    "step.tasks": ("GetStepsDoneTask", "MarkStepDoneTask"),
+    "step.utils": ("should_force_step", "should_skip_step", "step_is_forced", "step_will_run"),
+    "step.workflow": ("WorkflowStepMixin",),
+    "storage": ("get_bucket", "list_keys", "pull", "pull_content", "push", "push_content"),
+    "utils": ("format_exc", "full_object_name", "import_from_module", "issubclass_", "json_dumps", "remove_none"),
+    "utils.retry": ("constant", "exponential", "with_delay"),
     "marker": ("Marker",),
     "registry": ("Registry", "registry"),
     "signal": ("WaitForSignal",),
@@ -90,14 +145,14 @@ def test_an_aggregate_flattens_and_hands_on_what_its_handler_refuses() -> None:
     nested = exceptions.AggregateException([None, exceptions.AggregateException([first, None]), second])
     assert nested.flatten().exceptions == [first, second]
     with pytest.raises(exceptions.AggregateException) as raised:
-        nested.handle(lambda error: isinstance(error, ValueError))
+        nested.flatten().handle(lambda error: isinstance(error, ValueError))
     assert raised.value.exceptions == [second]
-    nested.handle(lambda error: True)
+    nested.flatten().handle(lambda error: True)
 
 
 def test_failures_say_what_failed() -> None:
     failed = exceptions.TaskFailed("jobs.parse", "bad row", None)
     assert (failed.name, failed.reason, failed.details) == ("jobs.parse", "bad row", None)
-    assert str(failed) == "jobs.parse failed: bad row"
+    assert str(failed) == "('jobs.parse', 'bad row', None)"
     late = exceptions.TimeoutError("HEARTBEAT", "300")
     assert (late.timeout_type, late.timeout_value) == ("HEARTBEAT", "300")

@@ -294,3 +294,7 @@ def runs_on(folder: str) -> str:
     wait_for(str(Path(folder, "go")))
     Path(folder, "ended").write_text("")
     return "unheard"
+
+
+def my_tool(word: str) -> str:
+    return subprocess.check_output(["my-tool", word], text=True)

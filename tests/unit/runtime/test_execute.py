@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import runtime_activities as acts
 
-from simpleflow import dispatch, logging_context
+from simpleflow import dispatch, logging_context, settings
 from simpleflow.core import errors, interceptors
 from simpleflow.runtime import execute, stores, values
 
@@ -53,6 +55,17 @@ def test_a_function_gets_its_arguments() -> None:
 def test_a_class_is_made_executed_and_post_executed() -> None:
     assert result("Sum", '{"args":[1,2,3]}') == [6, "activity-1"]
     assert acts.posted == [(1, 2, 3)]
+
+
+def test_programs_that_the_input_names_are_brought_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my-tool").write_text("#!/bin/sh\necho $1 worked\n")
+    settings.put_setting("SIMPLEFLOW_BINARIES_DIRECTORY", str(tmp_path / "binaries"))
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    given = {"args": ["it"], "kwargs": {}, "meta": {"binaries": {"my-tool": f"file://{tmp_path}/my-tool"}}}
+    try:
+        assert result("my_tool", json.dumps(given)) == "it worked\n"
+    finally:
+        settings.reload()
 
 
 def test_the_context_reaches_functions_in_both_ways() -> None:
@@ -126,7 +139,7 @@ def test_failure_details_always_fit() -> None:
     assert len(answer.reason) <= 256
     assert len(answer.details) <= 32_768
     assert set(json.loads(answer.details)) == {"error", "error_type", "message", "traceback"}
-    assert json.loads(answer.details)["error_type"] == "builtins.ValueError"
+    assert json.loads(answer.details)["error_type"] == "ValueError"
     assert "left out" in json.loads(answer.details)["traceback"]
 
 
