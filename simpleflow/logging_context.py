@@ -14,10 +14,13 @@ ENV_KEYS = {
     "workflow_id": "_SWF_CONTEXT_WORKFLOW_ID",
 }
 
+#: what stands in the environment: looking there costs as much as writing
+_written: dict[str, str] = {variable: os.environ.get(variable, "") for variable in ENV_KEYS.values()}
+
 
 def set(key: str, value: object) -> None:
     """Set one key; raises KeyError for a name that is not in ENV_KEYS."""
-    os.environ[ENV_KEYS[key]] = str(value)
+    _write(ENV_KEYS[key], str(value))
 
 
 def get(key: str) -> str:
@@ -28,7 +31,12 @@ def get(key: str) -> str:
 def reset() -> None:
     """Forget the task; children started from now on inherit nothing of it."""
     for variable in ENV_KEYS.values():
-        os.environ[variable] = ""
+        _write(variable, "")
+
+
+def _write(variable: str, value: str) -> None:
+    if _written[variable] != value:
+        _written[variable] = os.environ[variable] = value
 
 
 def items() -> dict[str, str]:

@@ -82,7 +82,7 @@ def measure(python: Path, script: Path, *arguments: str, timeout: float = 600.0)
     return result
 
 
-def measure_peer(peer: str, *arguments: str) -> dict[str, Any] | None:
-    """As ``measure``, for a peer; None when it cannot be had."""
+def measure_peer(peer: str, *arguments: str, script: str | None = None) -> dict[str, Any] | None:
+    """As ``measure``, for a peer; None when it cannot be had. ``script``: another than its usual one."""
     python = python_of(peer)
-    return None if python is None else measure(python, HERE / SCRIPTS[peer], *arguments)
+    return None if python is None else measure(python, HERE / (script or SCRIPTS[peer]), *arguments)

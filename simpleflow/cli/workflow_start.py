@@ -114,7 +114,8 @@ def start(
 def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *, virtual_time: bool) -> int:
     from simpleflow.local import inline
 
-    with inline.Inline(virtual_time=virtual_time, pre=pre, post=post) as place:
+    patience = 0.0 if virtual_time else inline.PATIENCE
+    with inline.Inline(virtual_time=virtual_time, pre=pre, post=post, patience=patience) as place:
         run = begin(place.connection, asked, store=place.store)
         output.say(f"{run.workflow_id} {run.run_id}", err=True)
         with output.result_alone():

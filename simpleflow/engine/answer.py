@@ -147,8 +147,8 @@ def _report(evaluation: run.Run, batch: outbox.Batch) -> None:
     events = book.last_id
     if events > limits.HISTORY_EVENTS * WARN_AT:
         evaluation.notes.advise(
-            f"the history has {events} of {limits.HISTORY_EVENTS} events: SWF terminates the execution there; continue "
-            "as new when self.should_continue_as_new says so"
+            f"the history holds more than {WARN_AT:.0%} of {limits.HISTORY_EVENTS} events: SWF terminates the "
+            "execution there; continue as new when self.should_continue_as_new says so"
         )
     if batch.decisions or book.activities.open or book.children.open or book.timers.open:
         return

@@ -47,7 +47,11 @@ class Executor:
             "__extra": {"class": utils.full_object_name(self._workflow_class)},
         }
         with inline.Inline(
-            virtual_time=self._virtual_time, workflows=[self._workflow_class], pre=self._pre, post=self._post
+            virtual_time=self._virtual_time,
+            workflows=[self._workflow_class],
+            pre=self._pre,
+            post=self._post,
+            patience=0.0 if self._virtual_time else inline.PATIENCE,
         ) as place:
             self.run_id = place.start(self._workflow_class, envelope, workflow_id=self.workflow_id)
             status, last = place.outcome(self.workflow_id, place.run_until_closed(self.workflow_id, self.run_id))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from simpleflow import dispatch, utils
+from simpleflow import dispatch, logging_context, utils
 from simpleflow import engine as engines
 from simpleflow.client import connect, inputs, starting
 from simpleflow.core import clock, errors, interceptors
@@ -29,7 +29,18 @@ from . import latency
 
 #: seconds between two heartbeats of an inline activity that takes time
 HEARTBEAT = 1.0
+#: decisions that close an execution
+CLOSING = frozenset(
+    {
+        "CompleteWorkflowExecution",
+        "FailWorkflowExecution",
+        "CancelWorkflowExecution",
+        "ContinueAsNewWorkflowExecution",
+    }
+)
 DOMAIN = "default"
+#: seconds for which activities of a local run may hold up a decision
+PATIENCE = 0.01
 
 
 class Stuck(errors.SimpleflowError):
@@ -40,7 +51,8 @@ class Inline:
     """One service in memory with deciders and workers for every task list that its decisions name.
 
     ``virtual_time``: time stands still while anything runs, and jumps when nothing does. ``strict``: as of the engine,
-    for classes that do not say. A context manager.
+    for classes that do not say. ``patience``: run activities for so many seconds before the next decision,
+    which may cost more than they do. A context manager.
     """
 
     def __init__(
@@ -54,7 +66,9 @@ class Inline:
         mounted: Sequence[interceptors.WorkerInterceptor] = (),
         jumbo: str | None = None,
         strict: bool = False,
+        patience: float = 0.0,
     ) -> None:
+        self._patience, self._decide_at = patience, 0.0
         self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
         self.service = local_service.open_memory(clock=self.clock, domain=DOMAIN)
         self._decision_lists: set[str] = set()
@@ -73,7 +87,7 @@ class Inline:
         self._decider = decider.Decider(
             transport,
             engines.Engine(workflows=workflows, payloads=payloads, offloads=store.offloads, strict=strict),
-            decider.Options(domain=DOMAIN, task_list="inline", identity="inline", declines=False),
+            decider.Options(domain=DOMAIN, task_list="inline", identity="inline", alone=True, declines=False),
             resolver=needs.Resolver(
                 transport,
                 domain=DOMAIN,
@@ -89,6 +103,7 @@ class Inline:
             store=store,
             middleware=execute.Middleware(pre, post),
             mounted=mounted,
+            lingers=True,
         )
         #: (due, order, what): answers of activities that take time, and their heartbeats
         self._later: list[tuple[float, int, Callable[[], None]]] = []
@@ -111,14 +126,23 @@ class Inline:
 
     def step(self) -> bool:
         """Do the first thing that can be done now; return False when nothing can."""
-        return self._due() or self._decide() or self._work()
+        if self._decide_at and self.clock.monotonic() < self._decide_at and self._work():
+            return True
+        self._decide_at = 0.0
+        logging_context.reset()
+        if self._due() or self._decide():
+            return True
+        if self._patience:
+            self._decide_at = self.clock.monotonic() + self._patience
+        return self._work()
 
     def _due(self) -> bool:
-        fired = self.service.fire_due()
+        fired = bool(self.service.fire_due())
+        self._transport.closing |= fired
         if self._later and self._later[0][0] <= self.clock.now():
             heapq.heappop(self._later)[2]()
             fired = True
-        return bool(fired)
+        return fired
 
     def _decide(self) -> bool:
         for name in sorted(self._decision_lists):
@@ -197,9 +221,19 @@ class Inline:
             self._pass_time()
 
     def run_until(self, condition: Callable[[], bool]) -> None:
-        """Step, and let time pass, until the condition holds. Raises Stuck when nothing will ever happen."""
-        while not condition():
+        """Step, and let time pass, until the condition holds. Raises Stuck when nothing will ever happen.
+
+        It is looked at after what can close an execution, and when nothing can run: looking costs as much as a step.
+        """
+        self._transport.closing = True
+        while True:
+            if self._transport.closing:
+                self._transport.closing = False
+                if condition():
+                    return
             if not self.step():
+                if condition():
+                    return
                 self._pass_time()
 
     def _pass_time(self) -> None:
@@ -277,6 +311,7 @@ class Inline:
             run_id = last.new_execution_run_id
 
     def close(self) -> None:
+        logging_context.reset()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -295,12 +330,17 @@ class _Watching:
         self._transport = transport
         self._decision_lists = decision_lists
         self._activity_lists = activity_lists
+        #: something was asked that may close an execution
+        self.closing = False
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         answer = self._transport.call(action, request, poll_id=poll_id)
         if action == "StartWorkflowExecution":
             self._learn(self._decision_lists, request)
+        elif action == "TerminateWorkflowExecution":
+            self.closing = True
         for decision in request.get("decisions", ()):
+            self.closing |= decision["decisionType"] in CLOSING
             for name, said in decision.items():
                 if name == "scheduleActivityTaskDecisionAttributes":
                     self._learn(self._activity_lists, said)

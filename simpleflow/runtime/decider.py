@@ -38,6 +38,8 @@ class Options:
     sticky_list: str | None = None
     #: send activities and children to this list, whatever list they name (standalone)
     override_list: str | None = None
+    #: there is no other decider: polls ask for what is new only
+    alone: bool = False
     #: answer what cannot be decided here (a class that cannot be imported, a value that cannot be read) with a timer
     #: that backs off; False: raise it
     declines: bool = True
@@ -101,7 +103,7 @@ class Decider:
             "taskList": {"name": task_list},
             "identity": self.options.identity,
         }
-        if task_list == self.options.sticky_list:
+        if self.options.alone or task_list == self.options.sticky_list:
             request["startAtPreviousStartedEvent"] = True
         answer = self._transport.call("PollForDecisionTask", request, poll_id=poll_id)
         return self._resolver.whole(answer, request) if answer.task_token else None

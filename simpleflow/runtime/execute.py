@@ -90,7 +90,9 @@ class Executor:
         store: Store,
         middleware: Middleware | None = None,
         mounted: Sequence[interceptors.WorkerInterceptor] = (),
+        lingers: bool = False,
     ) -> None:
+        self._lingers = lingers
         self._dispatcher = dispatcher
         self._payloads = payloads
         self._store = store
@@ -113,7 +115,8 @@ class Executor:
             logger.warning("Activity %s failed: %s", task.name, text.of_error(error), extra={"action": "failed"})
             return failures.of_exception(error)
         finally:
-            logging_context.reset()
+            if not self._lingers:
+                logging_context.reset()
         return values.Completed(result=encoded)
 
     def clean_up(self, task: values.Task) -> str:
