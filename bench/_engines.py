@@ -115,7 +115,7 @@ class Ours:
         self._socket = Path(self._run.name) / "swf.sock"
         self.server = self._serve()
         self.client = clients.Client(domain="bench", endpoint_url=f"unix://{self._socket}")
-        names = [f"_flows.{each}" for each in ("Fan", "Chain", "First", "Noted")]
+        names = [f"_flows.{each}" for each in ("Fan", "Chain", "Local", "First", "Noted")]
         where = ["--backend", "embedded"]
         self._decider = self._spawn("decider", "decider.start", "-t", "bench", *where, *names)
         self.worker = self._spawn("worker", "worker.start", "-t", "bench", "-N", str(slots), *where)
@@ -148,6 +148,12 @@ class Ours:
 
     def chain(self, count: int) -> float:
         took, result = self._work(_flows.Chain, count)
+        assert result == count
+        return took
+
+    def local(self, count: int) -> float:
+        """Seconds of a chain of local activities."""
+        took, result = self._work(_flows.Local, count)
         assert result == count
         return took
 

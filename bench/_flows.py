@@ -61,6 +61,16 @@ class Chain(_Bench):
         return int(value) + 1
 
 
+class Local(_Bench):
+    name = "bench.local"
+
+    def run(self, count: int) -> int:
+        value: Any = 0
+        for number in range(count):
+            value = self.submit_local(noop, number).result
+        return int(value) + 1
+
+
 class First(_Bench):
     name = "bench.first"
 

@@ -24,6 +24,8 @@ import _table
 FAN, CHAIN, MANY, FIRST = 1000, 200, 60, 15
 #: seconds of rest before an idle start, and of an idle worker
 REST, IDLE = 0.1, 10.0
+#: steps a second of a chain of local activities, to reach
+LOCAL_GOAL = 700
 #: ratio of rates to Restate's, and of CPU a task, to reach
 GOALS = {"fan-out, tasks/s": 1.3, "chain, steps/s": 3.0, "3-step workflows/s": 1.5}
 
@@ -150,6 +152,19 @@ def rest(folder: Path) -> bool:
     return share < 0.5 and memory < 250
 
 
+def local(folder: Path, rounds: int, count: int) -> bool:
+    """A chain of no-ops that run in a runner beside the decider."""
+    ours = _engines.Ours(folder, 1)
+    try:
+        ours.local(50)
+        rate = statistics.median(count / ours.local(count) for _ in range(rounds))
+    finally:
+        ours.stop()
+    rows = [["chain, steps/s", f"{rate:,.0f}", f">= {LOCAL_GOAL}", _table.verdict(rate >= LOCAL_GOAL)]]
+    _table.show("local activities", ["", "measured", "goal", ""], rows)
+    return rate >= LOCAL_GOAL
+
+
 def crash(folder: Path, count: int, slots: int) -> bool:
     """kill -9 of the service at a third of a fan-out."""
     ours = _engines.Ours(folder, slots)
@@ -185,12 +200,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: to see that it runs")
     parser.add_argument("--slots", type=int, default=os.cpu_count() or 1, help="task runners of our worker")
     parser.add_argument("--alone", action="store_true", help="without the peer")
-    parser.add_argument("--only", choices=["rates", "rest", "crash"])
+    parser.add_argument("--only", choices=["rates", "local", "rest", "crash"])
     parser.add_argument("--check", action="store_true", help="exit code 1 when a goal is missed")
     given = parser.parse_args()
     scale = 0.1 if given.quick else 1.0
     parts = {
         "rates": lambda folder: compare(folder, 1 if given.quick else given.rounds, scale, given.slots, given.alone),
+        "local": lambda folder: local(folder, 1 if given.quick else given.rounds, int(1000 * scale)),
         "rest": rest,
         "crash": lambda folder: crash(folder, int(1000 * scale), given.slots),
     }

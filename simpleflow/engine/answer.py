@@ -57,7 +57,7 @@ def decide(
         if not book.wake_up_open:
             if book.throttle.waiting and len(evaluation.outbox):
                 decided.append(outbox.wake_up(book.throttle.delay))
-            elif batch.wake_up:
+            elif batch.wake_up or evaluation.calls.local:
                 decided.append(outbox.wake_up())
         _report(evaluation, batch)
     answer = contract.Decided(

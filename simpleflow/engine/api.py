@@ -294,10 +294,7 @@ def local_activity(
 ) -> futures.Future[Any]:
     """Run an activity beside the decider, without a task of its own."""
     evaluation.check_alive()
-    hint = evaluation.payloads.result_hint(declared.callable)
-    return local_activities.LocalCall(
-        evaluation, declared.name, args, kwargs, bool(declared.raises_on_failure), hint
-    ).future
+    return local_activities.LocalCall(evaluation, declared, args, kwargs).future
 
 
 def timer(evaluation: run.Run, timer_id: str, timeout: Any, control: Any = None) -> futures.Future[Any]:

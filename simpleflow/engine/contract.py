@@ -29,6 +29,8 @@ class DecisionTask(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Mapping[str, str] = {}
     #: key of a local activity -> what it returned
     local: Mapping[str, LocalResult] = {}
+    #: answer with what is there: local activities that did not run yet are asked for at the next decision
+    hurried: bool = False
 
 
 class LocalActivity(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,10 @@ class LocalActivity(msgspec.Struct, frozen=True, kw_only=True):
     #: the activity's dotted name, and its input envelope as text
     name: str
     input: str
+    #: the module that declares it: to be imported before the name is looked up
+    module: str = ""
+    #: seconds that it may take, as its author declared; None: not declared
+    timeout: float | None = None
 
 
 class LocalResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +62,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     #: pointers of jumbo values whose text the program reads
     blobs: tuple[str, ...] = ()
     local: tuple[LocalActivity, ...] = ()
+    #: with ``local``: seconds that the decision may take in all; None: no limit
+    seconds: float | None = None
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

@@ -248,7 +248,7 @@ def _advance(evaluation: run.Run) -> contract.Needs | None:
         if blobs.parked:
             continue
         if not arrived:
-            if not evaluation.calls.local:
+            if not evaluation.calls.local or local_activities.put_off(evaluation):
                 return None
             needs = local_activities.settle(evaluation)
             if needs is not None:

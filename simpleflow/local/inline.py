@@ -92,7 +92,9 @@ class Inline:
                 transport,
                 domain=DOMAIN,
                 load=store.load,
-                local=beside.Beside(payloads=payloads, store=store, dispatcher=dispatcher).run,
+                local=beside.Inline(
+                    execute.Executor(dispatcher=dispatcher or dispatch.Dispatcher(), payloads=payloads, store=store)
+                ).run,
             ),
             store=store,
             time=self.clock,

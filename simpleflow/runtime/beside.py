@@ -1,47 +1,246 @@
-"""Local activities: run beside the decider, on the lane's thread, by the worker's own task function."""
+"""Local activities: run in task runners beside the decider, which nothing of them reaches."""
 
 from __future__ import annotations
 
-from simpleflow import dispatch
-from simpleflow import engine as engines
-from simpleflow.core import payloads as core_payloads
+import logging
+import threading
+import time
 
-from . import execute, values
+import msgspec
+
+from simpleflow import engine as engines
+from simpleflow.core import errors, retries
+
+from . import code_versions, execute, failures, frames, pool, values
+
+logger = logging.getLogger(__name__)
+
+#: runners at a time
+MOST = 8
+#: seconds to wait for a runner that is busy before one more is started: a no-op is over before
+SPARING = 0.05
+#: a runner is recycled after so many tasks, or when it holds so many bytes after one
+MAX_TASKS, MAX_BYTES = 10_000, 1 << 30
+#: attempts to start a runner
+STARTS = 3
+#: seconds that a clean-up may take
+CLEANUP_SECONDS = 10.0
 
 
 class Beside:
-    """Runs local activities in this process. Thread safe; what they return or raise is persisted with the decision."""
+    """Runs local activities in child processes that are kept for the next one. Thread safe."""
 
-    def __init__(
-        self,
-        *,
-        payloads: core_payloads.Payloads,
-        store: execute.Store,
-        dispatcher: execute.Dispatcher | None = None,
-    ) -> None:
-        self._executor = execute.Executor(
-            dispatcher=dispatcher or dispatch.Dispatcher(), payloads=payloads, store=store
-        )
+    def __init__(self, setup: frames.Setup, *, most: int = MOST) -> None:
+        self._setup = setup
+        self._most = most
+        self._versions = code_versions.Versions()
+        self._changed = threading.Condition()
+        self._idle: list[pool.Runner] = []
+        self._busy: set[pool.Runner] = set()
+        #: runners that live or start
+        self._count = 0
+        self._closed = False
+        #: activities that declare a clean-up, as runners told
+        self._with_cleanup: set[str] = set()
+
+    def run(self, activity: engines.LocalActivity, task: engines.DecisionTask) -> engines.LocalResult:
+        """Run one within its timeout. Raises SimpleflowError when no runner starts, and after ``close``."""
+        given = _task_of(activity, task)
+        runner = self._take()
+        try:
+            answer = self._attend(runner, given, activity.timeout)
+        finally:
+            self._give(runner)
+        return _result_of(answer)
+
+    def close(self) -> None:
+        """End every runner with all that it started; what runs is not answered."""
+        with self._changed:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            busy = tuple(self._busy)
+            self._changed.notify_all()
+        for runner in busy:
+            runner.end(wait=0)
+        for runner in idle:
+            runner.dismiss()
+
+    def _take(self) -> pool.Runner:
+        """Return a runner that can take a task: one that waits, one that is free in a moment, or a new one."""
+        gone: list[pool.Runner] = []
+        runner: pool.Runner | None = None
+        spare = time.monotonic() + SPARING
+        with self._changed:
+            while runner is None:
+                self._check_open()
+                while self._idle and not self._idle[-1].alive:
+                    gone.append(self._idle.pop())
+                    self._count -= 1
+                left = spare - time.monotonic()
+                if self._idle:
+                    runner = self._idle.pop()
+                    self._busy.add(runner)
+                elif self._count == 0 or (self._count < self._most and left <= 0):
+                    self._count += 1
+                    break
+                else:
+                    self._changed.wait(left if left > 0 and self._count < self._most else None)
+        for each in gone:
+            each.dismiss()
+        return runner or self._new()
+
+    def _new(self) -> pool.Runner:
+        """Start a runner in a place that is counted already."""
+        try:
+            runner = self._started()
+        except BaseException:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify()
+            raise
+        with self._changed:
+            if not self._closed:
+                self._busy.add(runner)
+                return runner
+            self._count -= 1
+        runner.dismiss()
+        raise _ended()
+
+    def _started(self) -> pool.Runner:
+        backoff = retries.Backoff()
+        while True:
+            try:
+                runner = pool.Runner(msgspec.structs.replace(self._setup, code=self._versions.known()))
+                try:
+                    runner.ready()
+                except BaseException:
+                    runner.dismiss()
+                    raise
+                return runner
+            except Exception as error:
+                if backoff.attempts >= STARTS - 1:
+                    raise errors.SimpleflowError(f"no runner for local activities starts: {error}") from error
+                time.sleep(backoff.next())
+
+    def _give(self, runner: pool.Runner) -> None:
+        """Take a runner back; one that another task must not get is let go."""
+        usable = runner.alive and runner.tasks < MAX_TASKS and runner.memory < MAX_BYTES
+        with self._changed:
+            self._busy.discard(runner)
+            usable = usable and not self._closed
+            if usable:
+                self._idle.append(runner)
+                self._changed.notify()
+        if usable:
+            return
+        runner.dismiss()
+        with self._changed:
+            self._count -= 1
+            self._changed.notify()
+
+    def _attend(self, runner: pool.Runner, task: values.Task, limit: float | None) -> values.Answer:
+        """Have a runner run the task; its processes are ended when it takes longer than ``limit`` seconds."""
+        deadline = None if limit is None else time.monotonic() + limit
+        try:
+            runner.start(task)
+            while True:
+                left = 3600.0 if deadline is None else max(0.0, deadline - time.monotonic())
+                frame = runner.receive(left)
+                match frame:
+                    case frames.Done(answer=answer, left=left_over, code=code):
+                        runner.other_code |= self._versions.learn(code)
+                        if left_over:
+                            logger.warning(
+                                "%s leaves behind what cannot be put back (%s): its runner ends with it.",
+                                task.name,
+                                ", ".join(left_over),
+                                extra={"action": "left_over"},
+                            )
+                        return answer
+                    case frames.Started():
+                        runner.other_code |= self._versions.learn(frame.code)
+                        if frame.cleanup:
+                            self._with_cleanup.add(frame.name)
+                if deadline is not None and time.monotonic() >= deadline:
+                    answer = _over(task, limit)
+                    runner.end()
+                    break
+        except pool.RunnerDied as error:
+            runner.end(wait=0)
+            answer = failures.of_words("RunnerDied", str(error))
+        except BaseException:
+            # It may work on: what it says next would be taken for the answer to another task.
+            runner.end(wait=0)
+            raise
+        with self._changed:
+            self._check_open()
+        if task.name in self._with_cleanup:
+            self._clean_up(task)
+        return answer
+
+    def _clean_up(self, task: values.Task) -> None:
+        """Run the clean-up that the activity declares, in a fresh process."""
+        try:
+            runner = self._started()
+            try:
+                said = runner.clean_up(task, CLEANUP_SECONDS)
+            finally:
+                runner.end(wait=0)
+                runner.dismiss()
+        except Exception as error:
+            said = str(error)
+        if said:
+            logger.error("The clean-up of %s failed: %s", task.name, said, extra={"action": "cleanup_failed"})
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _ended()
+
+
+class Inline:
+    """Runs local activities in this process and on this thread: for the one thread of a virtual environment."""
+
+    def __init__(self, executor: execute.Executor) -> None:
+        self._executor = executor
 
     def run(self, activity: engines.LocalActivity, task: engines.DecisionTask) -> engines.LocalResult:
         """Run one; never raises."""
-        answer = self._executor.handle(
-            values.Task(
-                activity_id=activity.key,
-                name=activity.name,
-                version="",
-                workflow_id=task.workflow_id,
-                run_id=task.run_id,
-                domain=task.domain,
-                task_list="",
-                started_event_id=task.started_event_id,
-                input=activity.input,
-            )
-        )
-        match answer:
-            case values.Completed(result=result):
-                return engines.LocalResult(result="null" if result is None else result)
-            case values.Failed(reason=reason, details=details):
-                return engines.LocalResult(reason=reason, details=details)
-            case values.Canceled(details=details):
-                return engines.LocalResult(reason="canceled", details=details)
+        return _result_of(self._executor.handle(_task_of(activity, task)))
+
+
+def _task_of(activity: engines.LocalActivity, task: engines.DecisionTask) -> values.Task:
+    return values.Task(
+        activity_id=activity.key,
+        name=activity.name,
+        version="",
+        workflow_id=task.workflow_id,
+        run_id=task.run_id,
+        domain=task.domain,
+        task_list="",
+        started_event_id=task.started_event_id,
+        input=activity.input,
+        module=activity.module,
+    )
+
+
+def _result_of(answer: values.Answer) -> engines.LocalResult:
+    match answer:
+        case values.Completed(result=result):
+            return engines.LocalResult(result="null" if result is None else result)
+        case values.Failed(reason=reason, details=details):
+            return engines.LocalResult(reason=reason, details=details)
+        case values.Canceled(details=details):
+            return engines.LocalResult(reason="canceled", details=details)
+
+
+def _ended() -> errors.SimpleflowError:
+    return errors.SimpleflowError("the decider ends: its local activities run again at the next attempt")
+
+
+def _over(task: values.Task, limit: float | None) -> values.Failed:
+    logger.warning("Local activity %s ran for longer than %g s; its processes are ended.", task.name, limit)
+    return failures.of_words(
+        "TimedOut",
+        f"the local activity ran for longer than {limit:g} s: declare a longer start_to_close_timeout (a decision, "
+        "with its local activities, must end within decision_tasks_timeout), or submit it as a task of its own",
+    )

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 #: runs a function on the thread that owns the engine, and returns what it returns
 OnEngine = Callable[[Callable[[], Any]], Any]
+#: returns the task with what the engine asked for
+Resolve = Callable[[engines.DecisionTask, engines.Needs], engines.DecisionTask]
 
 #: seconds that a sticky task waits for its decider before any other may take it
 STICKY_TIMEOUT = "10"
@@ -109,12 +111,19 @@ class Decider:
         return self._resolver.whole(answer, request) if answer.task_token else None
 
     def handle(
-        self, answer: Any, *, on_engine: OnEngine = _inline, later: OnEngine = _inline, at_end: OnEngine = _inline
+        self,
+        answer: Any,
+        *,
+        on_engine: OnEngine = _inline,
+        later: OnEngine = _inline,
+        at_end: OnEngine = _inline,
+        aside: OnEngine = _inline,
     ) -> bool:
         """Decide one task and respond; return whether the response was acknowledged.
 
         ``later`` and ``at_end`` may run their function after they returned, but before anything that ``on_engine`` is
-        given afterwards; ``at_end``, which gets a closed run's, without waiting for that.
+        given afterwards; ``at_end``, which gets a closed run's, without waiting for that. ``aside`` runs, on this
+        thread, what brings the engine what it asks for: it may take long.
 
         Raises what an interceptor, the engine or the service raises: the task is then left unanswered.
         """
@@ -131,7 +140,13 @@ class Decider:
         )
         for interceptor in self._mounted:
             interceptor.received(received)
-        decided, declined = self._decided(answer, on_engine)
+
+        def resolve(task: engines.DecisionTask, wanted: engines.Needs) -> engines.DecisionTask:
+            spent = lambda: self._time.monotonic() - begun  # noqa: E731 - a name for one expression
+            found: engines.DecisionTask = aside(lambda: self._resolver.resolve(task, wanted, spent=spent))
+            return found
+
+        decided, declined = self._decided(answer, on_engine, resolve)
         for sentence in decided.diagnostics:
             logger.warning("%s %s: %s", execution.workflow_id, execution.run_id, sentence)
         refused = False
@@ -169,11 +184,11 @@ class Decider:
             interceptor.answered(outcome)
         return True
 
-    def _decided(self, answer: Any, on_engine: OnEngine) -> tuple[engines.Decided, bool]:
+    def _decided(self, answer: Any, on_engine: OnEngine, resolve: Resolve) -> tuple[engines.Decided, bool]:
         """Return the answer, and whether it is that nobody here can decide."""
         task = self._resolver.task_of(answer)
         try:
-            return self._asked(task, on_engine, self._engine.decide), False
+            return self._asked(task, on_engine, self._engine.decide, resolve), False
         except (errors.SwfError, needs.HistoryGap):
             raise
         except Exception as error:
@@ -187,17 +202,18 @@ class Decider:
                 reason,
                 extra={"action": "declined"},
             )
-            return self._asked(task, _inline, lambda task: engines.decline(task, reason)), True
+            return self._asked(task, _inline, lambda task: engines.decline(task, reason), resolve), True
 
     def _asked(
         self,
         task: engines.DecisionTask,
         on_engine: OnEngine,
         function: Callable[[engines.DecisionTask], engines.Decided | engines.Needs],
+        resolve: Resolve,
     ) -> engines.Decided:
         decided = on_engine(functools.partial(function, task))
         while isinstance(decided, engines.Needs):
-            task = self._resolver.resolve(task, decided)
+            task = resolve(task, decided)
             decided = on_engine(functools.partial(function, task))
         found: engines.Decided = decided
         return found

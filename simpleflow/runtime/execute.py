@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -136,6 +137,8 @@ class Executor:
         return ""
 
     def _run(self, task: values.Task, started: Callable[[activity.Activity[..., Any]], None] | None) -> str | None:
+        if task.module:
+            importlib.import_module(task.module)
         found = self._dispatcher.dispatch_activity(task.name)
         if started is not None:
             started(found)

@@ -6,6 +6,7 @@ import collections
 import logging
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -133,6 +134,32 @@ class InFlight:
             return None
 
 
+class Lane:
+    """One thread that polls a list and answers what it gets."""
+
+    #: seconds that it may wait for what the engine asks for before another takes its place at the list
+    PATIENCE = 0.25
+
+    def __init__(self, task_list: str) -> None:
+        self.task_list = task_list
+        self.replaced = False
+        self._since: float | None = None
+
+    def aside(self, function: Callable[[], T]) -> T:
+        """Run what may take long on the lane's own thread."""
+        self._since = time.monotonic()
+        try:
+            return function()
+        finally:
+            self._since = None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it waits for so long that its list should be polled by another one."""
+        since = self._since
+        return not self.replaced and since is not None and time.monotonic() - since > self.PATIENCE
+
+
 class DeciderProcess(NamedMixin):
     """Polls the shared and the sticky list side by side, and answers until ``stop`` says so.
 
@@ -161,10 +188,8 @@ class DeciderProcess(NamedMixin):
         lists = [self.task_list] * lanes
         if step.options.sticky_list is not None:
             lists += [step.options.sticky_list] * lanes
-        self._threads = [
-            threading.Thread(target=self._lane, args=(name,), name=f"lane-{number}", daemon=True)
-            for number, name in enumerate(lists)
-        ]
+        #: threads that poll, and those that finish what they took when another took their place
+        self._threads: dict[threading.Thread, Lane] = dict(map(self._new_lane, lists))
         self._stop.listen(self._engine.wake)
 
     def run(self) -> None:
@@ -175,7 +200,7 @@ class DeciderProcess(NamedMixin):
             self._dog.start()
         for thread in self._threads:
             thread.start()
-        self._engine.run(lambda: self._stop.draining)
+        self._engine.run(self._served)
         self._step.drain()
         try:
             threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
@@ -189,7 +214,8 @@ class DeciderProcess(NamedMixin):
     def status_text(self) -> str:
         """Say in one line what this decider does. Thread safe."""
         what = "draining" if self._stop.draining else "deciding"
-        polls = f"{len(self._open)} of {len(self._threads)} polls open"
+        lanes = sum(not lane.replaced for lane in list(self._threads.values()))
+        polls = f"{len(self._open)} of {lanes} polls open"
         return f"decider of {self.task_list}, {what}, {polls}, {self._in_flight.count} runs in flight"
 
     def _revoke(self) -> None:
@@ -202,10 +228,33 @@ class DeciderProcess(NamedMixin):
             threading.Event().wait(0.1)
         self._engine.wake()
 
-    def _lane(self, task_list: str) -> None:
+    def _new_lane(self, task_list: str) -> tuple[threading.Thread, Lane]:
+        lane = Lane(task_list)
+        return threading.Thread(target=self._serve, args=(lane,), name=f"lane of {task_list}", daemon=True), lane
+
+    def _served(self) -> bool:
+        self._replace_stuck()
+        return self._stop.draining
+
+    def _replace_stuck(self) -> None:
+        """Have each list polled by as many lanes as it is due, whatever local activities and blobs take."""
+        for lane in list(self._threads.values()):
+            if not lane.stuck:
+                continue
+            thread, fresh = self._new_lane(lane.task_list)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no thread to be had
+                logger.debug("A lane that waits is not replaced: %s", error)
+                return
+            lane.replaced = True
+            self._threads = {old: of for old, of in self._threads.items() if old.is_alive()} | {thread: fresh}
+
+    def _serve(self, lane: Lane) -> None:
+        task_list = lane.task_list
         poll_id = f"{uuid.uuid4().hex}-decider"
         pace = retrying.PollPace(task_list)
-        while not self._stop.draining:
+        while not (self._stop.draining or lane.replaced):
             self._open.add(poll_id)
             pace.opened()
             try:
@@ -217,7 +266,7 @@ class DeciderProcess(NamedMixin):
                 self._open.discard(poll_id)
             self._rest(pace.answered(empty=answer is None))
             if answer is not None:
-                self._answer(answer)
+                self._answer(answer, lane)
 
     def _rest(self, seconds: float) -> None:
         waited = threading.Event()
@@ -225,16 +274,16 @@ class DeciderProcess(NamedMixin):
             waited.wait(min(0.2, seconds))
             seconds -= 0.2
 
-    def _answer(self, answer: Any) -> None:
+    def _answer(self, answer: Any, lane: Lane) -> None:
         run_id = answer.workflow_execution.run_id
         if not self._in_flight.take(run_id, answer):
             return
         left: Any | None = answer
         while left is not None:
-            self._decide(left)
+            self._decide(left, lane)
             left = self._in_flight.next(run_id)
 
-    def _decide(self, answer: Any) -> None:
+    def _decide(self, answer: Any, lane: Lane) -> None:
         execution = answer.workflow_execution
         try:
             self._step.handle(
@@ -242,6 +291,7 @@ class DeciderProcess(NamedMixin):
                 on_engine=lambda function: self._engine.call(self._watched(answer, function)),
                 later=lambda function: self._engine.put_off(self._watched(answer, function)),
                 at_end=lambda function: self._engine.post(self._watched(answer, function)),
+                aside=lane.aside,
             )
         except Exception:
             logger.exception(

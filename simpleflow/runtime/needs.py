@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,7 +19,13 @@ from simpleflow.swf.transport import base
 ATTEMPTS = 6
 #: seconds that a page is asked for: a decision task rarely lives longer than a few minutes
 PATIENCE = retries.Patience.of(120.0)
-#: runs one local activity of a task, and returns how it ended
+#: local activities of one decision that run at the same time, at most
+AT_ONCE = 8
+#: seconds of a local activity whose author declares none
+LOCAL_LIMIT = 60.0
+#: share of a decision's time after which no local activity is begun, and share that one may take
+BEGUN_WITHIN, ONE_TAKES = 0.5, 0.4
+#: runs one local activity of a task within its timeout, and returns how it ended
 RunLocal = Callable[[engines.LocalActivity, engines.DecisionTask], engines.LocalResult]
 
 
@@ -87,8 +95,14 @@ class Resolver:
             complete=complete,
         )
 
-    def resolve(self, task: engines.DecisionTask, needs: engines.Needs) -> engines.DecisionTask:
-        """Return the task with what ``needs`` names added to it. Raises what the service or the blob store raises."""
+    def resolve(
+        self, task: engines.DecisionTask, needs: engines.Needs, *, spent: Callable[[], float] = lambda: 0.0
+    ) -> engines.DecisionTask:
+        """Return the task with what ``needs`` names added to it. Raises what the service or the blob store raises.
+
+        ``spent``: seconds since the decision began. When half of its time is used up, or a response full of local
+        activities has ended, no other is begun: the decision is answered with what is there.
+        """
         if needs.history:
             if task.complete:
                 raise errors.SimpleflowError(
@@ -99,33 +113,51 @@ class Resolver:
             loaded = {pointer: self._load(pointer) for pointer in needs.blobs}
             task = msgspec.structs.replace(task, blobs={**task.blobs, **loaded})
         if needs.local:
-            ended = self._run_all(needs.local, task)
+            last = math.inf if needs.seconds is None else needs.seconds * BEGUN_WITHIN
+            if spent() > last or len(task.local) >= limits.DECISIONS - 1:  # what ran is recorded before more runs
+                return msgspec.structs.replace(task, hurried=True)
+            ended = self._run_all(needs, task, lambda: spent() <= last)
             task = msgspec.structs.replace(task, local={**task.local, **ended})
         return task
 
     def _run_all(
-        self, local: tuple[engines.LocalActivity, ...], task: engines.DecisionTask
+        self, needs: engines.Needs, task: engines.DecisionTask, time_left: Callable[[], bool]
     ) -> dict[str, engines.LocalResult]:
-        if len(local) == 1:
-            return {local[0].key: self._local(local[0], task)}
+        """Run local activities side by side while there is time to begin one; return those that ended."""
+        most = math.inf if needs.seconds is None else needs.seconds * ONE_TAKES
+        waiting = collections.deque(
+            msgspec.structs.replace(each, timeout=min(LOCAL_LIMIT if each.timeout is None else each.timeout, most))
+            for each in needs.local
+        )
         ended: dict[str, engines.LocalResult] = {}
+        failed: list[BaseException] = []
 
-        def run(activity: engines.LocalActivity) -> None:
-            ended[activity.key] = self._local(activity, task)
+        def work() -> None:
+            first = not ended
+            while waiting and not failed and (first or time_left()):
+                first = False
+                try:
+                    activity = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                try:
+                    ended[activity.key] = self._local(activity, task)
+                except BaseException as error:
+                    failed.append(error)
 
         threads = []
-        for each in local:
-            thread = threading.Thread(target=run, args=(each,), name=f"local-{each.key}", daemon=True)
+        for number in range(min(AT_ONCE, len(waiting)) - 1):
+            thread = threading.Thread(target=work, name=f"local-{number}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # no thread to be had: one after another, here
-                run(each)
-            else:
-                threads.append(thread)
+            except RuntimeError:  # no thread to be had: the others do it
+                break
+            threads.append(thread)
+        work()
         for thread in threads:
             thread.join()
-        if len(ended) < len(local):
-            raise errors.SimpleflowError("a local activity ended without a result: the decider's log says why")
+        if failed:
+            raise failed[0]
         return ended
 
     def _history(self, task: engines.DecisionTask) -> tuple[Any, ...]:

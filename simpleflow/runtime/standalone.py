@@ -195,6 +195,7 @@ def run_decider(
         return
     store = stores.open_store(stores.location(connection.endpoint_url), patience=decider.PATIENCE)
     payloads = stores.payloads()
+    local = beside.Beside(frames.Setup(jumbo=stores.location(connection.endpoint_url)))
     step = decider.Decider(
         connection.transport,
         engines.Engine(
@@ -214,13 +215,16 @@ def run_decider(
             connection.transport,
             domain=connection.domain,
             load=store.load,
-            local=beside.Beside(payloads=payloads, store=store).run,
+            local=local.run,
         ),
         store=store,
         mounted=mounted,
     )
     dog = watchdog.Watchdog(spec.watchdog) if spec.watchdog > 0 else None
-    lanes.DeciderProcess(connection.transport, step, stop=stop, dog=dog, lanes=spec.lanes).run()
+    try:
+        lanes.DeciderProcess(connection.transport, step, stop=stop, dog=dog, lanes=spec.lanes).run()
+    finally:
+        local.close()
 
 
 def cluster_interceptors() -> tuple[interceptors.DeciderInterceptor, ...]:

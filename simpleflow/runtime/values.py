@@ -25,6 +25,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     task_list: str
     started_event_id: int = 0
     input: str | None = None
+    #: module to import before the name is looked up; '': the name says where
+    module: str = ""
 
     @classmethod
     def of(cls, answer: Any, *, domain: str, task_list: str) -> Task:

@@ -73,6 +73,8 @@ class Play:
         #: text of blobs, and results of local activities, that the engine may ask for
         self.blobs: dict[str, str] = {}
         self.local: dict[str, engine.LocalResult] = {}
+        #: local activities of a decision after which there is no time for more
+        self.hurried_after: int | None = None
         #: what the engine asked for, in order
         self.needs: list[engine.Needs] = []
         self.last: engine.Decided = engine.Decided()
@@ -138,6 +140,9 @@ class Play:
                 task = msgspec.structs.replace(
                     task, events=tuple(self.history.events[: task.started_event_id]), complete=True
                 )
+            if decided.local and len(task.local) == self.hurried_after:
+                task = msgspec.structs.replace(task, hurried=True)
+                continue
             task = msgspec.structs.replace(
                 task,
                 blobs={**task.blobs, **{pointer: self.blobs[pointer] for pointer in decided.blobs}},

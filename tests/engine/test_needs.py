@@ -114,6 +114,45 @@ def test_a_local_activity_is_asked_for_and_recorded_as_a_marker() -> None:
     assert play.result == [41, 42]
 
 
+def test_a_decision_without_time_left_leaves_local_activities_to_the_next() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            return [self.submit_local(A, number).result for number in range(3)]
+
+    class Answers(dict[str, engine.LocalResult]):
+        def __missing__(self, key: str) -> engine.LocalResult:
+            return engine.LocalResult(result="41")
+
+    play = Play(Program)
+    play.local = Answers()
+    play.hurried_after = 1
+    assert play.decide() == ["RecordMarker simpleflow.local_activity", "StartTimer _simpleflow_wake_up_timer"]
+    play.evict()
+    play.hurried_after = None
+    play.needs.clear()
+    play.history.fire_timer("_simpleflow_wake_up_timer")
+    play.decide()
+    assert len({one.key for need in play.needs for one in need.local}) == 2
+    assert play.result == [41, 41, 41]
+
+
+def test_a_local_activity_s_limit_is_what_its_author_declared() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            limited = activity.with_attributes(name="a", version="1", start_to_close_timeout=7)(len)
+            return [self.submit_local(each, []).result for each in (A, limited, A.options(start_to_close_timeout=3))]
+
+    class Answers(dict[str, engine.LocalResult]):
+        def __missing__(self, key: str) -> engine.LocalResult:
+            return engine.LocalResult(result="0")
+
+    play = Play(Program, check=False)
+    play.local = Answers()
+    play.decide()
+    assert [one.timeout for need in play.needs for one in need.local] == [None, 7, 3]
+    assert {need.seconds for need in play.needs} == {300}
+
+
 def test_a_local_activity_that_fails_fails_as_another_would() -> None:
     class Program(Base):
         def run(self) -> Any:

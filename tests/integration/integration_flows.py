@@ -161,3 +161,75 @@ class Speaks(Base):
         os.system("echo written by a program of run()")
         answer: str = self.submit(speak).result
         return answer
+
+
+@activity.with_attributes(version="1", raises_on_failure=True)
+def local_step(number: int) -> int:
+    return number + 1
+
+
+@activity.with_attributes(version="1", start_to_close_timeout=60)
+def local_wait(path: str) -> str:
+    """Wait for a file."""
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return path
+
+
+@activity.with_attributes(version="1", start_to_close_timeout=1)
+def local_hang() -> None:
+    time.sleep(600)
+
+
+@activity.with_attributes(version="1")
+def local_closerange() -> None:
+    os.closerange(3, 1 << 20)
+
+
+class LocalChain(Base):
+    """One local activity after another."""
+
+    name = "local-chain"
+
+    def run(self, count: int) -> int:
+        value = 0
+        for _ in range(count):
+            value = self.submit_local(local_step, value).result
+        return value
+
+
+class LocalWaits(Base):
+    """A local activity that waits for a file."""
+
+    name = "local-waits"
+    decision_tasks_timeout = 300
+
+    def run(self, path: str) -> str:
+        return str(self.submit_local(local_wait, path).result)
+
+
+class LocalTrouble(Base):
+    """Local activities that hang and break their process."""
+
+    name = "local-trouble"
+
+    def run(self) -> list[str]:
+        hung, broken = self.submit_local(local_hang), self.submit_local(local_closerange)
+        return [str(hung.exception), str(broken.exception)]
+
+
+class LocalSlow(Base):
+    """Local activities that take together longer than a decision may."""
+
+    name = "local-slow"
+    decision_tasks_timeout = 2
+
+    def run(self, count: int) -> int:
+        for _ in range(count):
+            self.submit_local(local_doze).exception
+        return count
+
+
+@activity.with_attributes(version="1")
+def local_doze() -> None:
+    time.sleep(0.4)

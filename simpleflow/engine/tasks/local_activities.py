@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import errors, limits, text
-from simpleflow.engine import contract
+from simpleflow.engine import contract, declared
 from simpleflow.engine.history import identity, marker_records, records
 from simpleflow.engine.program import futures, run, strands
 
@@ -17,9 +17,21 @@ from . import arguments, markers
 class LocalCall:
     """One local activity."""
 
-    __slots__ = ("branch", "evaluation", "future", "key", "name", "ordinal", "record", "seq", "text")
+    __slots__ = (
+        "branch",
+        "evaluation",
+        "future",
+        "key",
+        "module",
+        "name",
+        "ordinal",
+        "record",
+        "seq",
+        "text",
+        "timeout",
+    )
 
-    def __init__(self, evaluation: run.Run, name: str, args: Any, kwargs: Any, raises: bool, hint: Any = None) -> None:
+    def __init__(self, evaluation: run.Run, activity: declared.Activity, args: Any, kwargs: Any) -> None:
         found: list[futures.Future[Any]] = []
         args, kwargs = arguments.find(args, found), arguments.find(kwargs, found)
         encoded = arguments.envelope(args, kwargs, evaluation.payloads)
@@ -29,14 +41,18 @@ class LocalCall:
                 strands.block(evaluation, waiting, len(waiting))
             encoded = arguments.Template(encoded, len(found), evaluation.payloads).fill([f._slot() for f in found])
         self.evaluation = evaluation
-        self.name = name
+        name = self.name = activity.name
+        self.module = getattr(activity.callable, "__module__", None) or ""
+        self.timeout = _declared_limit(activity)
         self.text = encoded
         self.branch = evaluation.branch.path
         digest = identity.digest(encoded)
         self.ordinal = evaluation.ordinals.next(evaluation.branch, "local", name, digest)
         #: names it for the caller, and in its marker
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
-        self.future: futures.Future[Any] = futures.made(evaluation, self, raises, hint)
+        self.future: futures.Future[Any] = futures.made(
+            evaluation, self, bool(activity.raises_on_failure), evaluation.payloads.result_hint(activity.callable)
+        )
         self.record: records.Record | None = evaluation.book.markers.claim(
             (marker_records.LOCAL_ACTIVITY, marker_records.own_key(self.key, self.branch, self.ordinal))
         )
@@ -102,16 +118,36 @@ class LocalCall:
         return True
 
 
+def put_off(evaluation: run.Run) -> bool:
+    """Whether what did not run yet is left to the next decision: the time of this one is used up."""
+    return evaluation.task.hurried and not evaluation.calls.local.keys() & evaluation.calls.local_results.keys()
+
+
+def _declared_limit(activity: declared.Activity) -> float | None:
+    """Return the seconds that the author gave it; what a setting says is meant for tasks of their own."""
+    left = getattr(activity, "default_timeouts", {})
+    given = (
+        _seconds(getattr(activity, name))
+        for name in ("task_start_to_close_timeout", "task_schedule_to_close_timeout")
+        if name not in left
+    )
+    return min((each for each in given if each is not None), default=None)
+
+
+def _seconds(timeout: Any) -> float | None:
+    return None if timeout in (None, "", "NONE", 0) else float(timeout)
+
+
 def settle(evaluation: run.Run) -> contract.Needs | None:
     """Settle those whose results are there, in order of submission; ask for the others when none is."""
     # They are delivered after all that came before this decision's start: as of this decision.
     evaluation.position = max(evaluation.position, evaluation.task.started_event_id - 1)
-    done = [key for key in evaluation.calls.local if key in evaluation.calls.local_results]
-    if not done:
+    done = next((key for key in evaluation.calls.local if key in evaluation.calls.local_results), None)
+    if done is None:
         wanted = tuple(
-            contract.LocalActivity(key=key, name=call.name, input=call.text)
+            contract.LocalActivity(key=key, name=call.name, input=call.text, module=call.module, timeout=call.timeout)
             for key, call in evaluation.calls.local.items()
         )
-        return contract.Needs(local=wanted)
-    evaluation.calls.local.pop(done[0]).settle(evaluation.calls.local_results[done[0]])
+        return contract.Needs(local=wanted, seconds=_seconds(evaluation.given.started.task_start_to_close_timeout))
+    evaluation.calls.local.pop(done).settle(evaluation.calls.local_results[done])
     return None
