@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import pytest
+
 from simpleflow import Workflow, exceptions, futures
 
 from .driver import Play, act
@@ -298,6 +300,111 @@ def test_a_scope_that_waits_leaves_only_when_its_activities_have_acknowledged() 
     assert play.decide() == ["RequestCancelActivityTask activity-a-1"]
     play.history.cancel_activity("activity-a-1")
     assert play.decide() == ["CancelWorkflowExecution"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_scope_that_is_cancelled_at_its_end_waits_and_goes_on(asynchronous: bool) -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            with self.cancel_scope(wait=True) as scope:
+                task = self.submit(A)
+                self.submit(TICK).result
+                scope.cancel()
+            return [task.cancelled, self.submit(B).result]
+
+    class Async(Base):
+        async def run(self) -> Any:
+            with self.cancel_scope(wait=True) as scope:
+                task = self.submit(A)
+                await self.submit(TICK)
+                scope.cancel()
+            return [task.cancelled, await self.submit(B)]
+
+    play = Play(Async if asynchronous else Program)
+    play.decide()
+    play.history.start_activity("activity-a-1")
+    play.complete("activity-tick-1")
+    assert play.decide() == ["RequestCancelActivityTask activity-a-1"]
+    play.history.cancel_activity("activity-a-1")
+    assert play.decide() == ["ScheduleActivityTask activity-b-1"]
+    play.complete("activity-b-1", "went on")
+    play.decide()
+    assert play.result == [True, "went on"]
+
+
+def test_what_is_cancelled_alone_is_waited_for_too() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            with self.cancel_scope(wait=True):
+                given_up, kept = self.submit(A), self.submit(C)
+                self.submit(TICK).result
+                given_up.cancel()
+            return [given_up.cancelled, kept.finished, self.submit(B).result]
+
+    play = Play(Program)
+    play.decide()
+    play.history.start_activity("activity-a-1")
+    play.complete("activity-tick-1")
+    assert play.decide() == ["RequestCancelActivityTask activity-a-1"]
+    play.complete("activity-a-1", "it ended before it heard of it")
+    assert play.decide() == ["ScheduleActivityTask activity-b-1"]
+    play.complete("activity-b-1")
+    play.decide()
+    assert play.result == [True, False, None]
+
+
+def test_an_outer_cancel_is_raised_after_the_inner_scope_has_waited() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            seen = []
+            with contextlib.suppress(exceptions.TaskCanceled), self.cancel_scope() as outer:
+                with self.cancel_scope(wait=True):
+                    self.submit(A)
+                    self.submit(TICK).result
+                    outer.cancel()
+                seen.append("left the inner one")
+                self.submit(B).result
+                seen.append("never")
+            return seen
+
+    play = Play(Program)
+    play.decide()
+    play.history.start_activity("activity-a-1")
+    play.complete("activity-tick-1")
+    assert play.decide() == ["RequestCancelActivityTask activity-a-1"]
+    play.history.cancel_activity("activity-a-1")
+    play.decide()
+    assert play.result == ["left the inner one"]
+
+
+def test_children_are_cancelled_with_their_parent_where_a_scope_is_open() -> None:
+    class Child(Workflow):
+        name, version, task_list = "child", "1", "decisions"
+
+        def run(self) -> None:
+            return
+
+    class Program(Base):
+        scoped = True
+
+        def run(self) -> Any:
+            child = self.submit(Child)
+            with self.cancel_scope() if self.scoped else contextlib.nullcontext():
+                child.result
+
+    class Unscoped(Program):
+        scoped = False
+
+    for cls, last in ((Program, 2), (Unscoped, 1)):
+        play = Play(cls, others=(Child,))
+        (started,) = play.decide()
+        play.history.start_child(started.split()[1])
+        play.decide()
+        play.history.request_cancel()
+        made = play.decide()
+        assert len(made) == last
+        assert made[-1] == "CancelWorkflowExecution"
+        assert made[:-1] == [f"RequestCancelExternalWorkflowExecution {started.split()[1]}"][: last - 1]
 
 
 def test_a_scope_that_waits_does_not_wait_for_a_task_that_somebody_else_holds() -> None:

@@ -136,10 +136,20 @@ class Scopes:
             strand.cancelled_at_next_wait = None
 
     def close(self) -> None:
-        """The run ends by the request: what waits to be sent is withdrawn, but for markers and shielded clean-ups."""
+        """The run ends by the request: what waits to be sent is withdrawn, but for markers and shielded clean-ups.
+
+        Children are asked to cancel: SWF ends activities and timers with their execution, children go on.
+        """
         for item in self._evaluation.outbox.waiting():
             if item.sort != "note" and item.seq not in self._exempt and not getattr(item, "done", False):
                 item.withdraw()
+        for record in list(self._evaluation.book.children.by_id.values()):
+            call = record.call
+            if call is None or call.done or call.seq in self._exempt:
+                continue
+            for future in list(call.holders):
+                if future._kind == futures.OPEN:
+                    call.cancel(future)
 
     def give_up(self) -> None:
         """The class refused the request after all."""
@@ -256,25 +266,29 @@ def scope(evaluation: run.Run, *, shield: bool = False, wait: bool = False) -> I
 
 
 def _acknowledged(evaluation: run.Run, strand: Strand, of: Scope) -> None:
-    """Request the cancellation of what is open in a cancelled scope, and wait until all of it has ended."""
+    """Wait until what was cancelled inside has ended; in a cancelled scope what is open is asked to cancel first."""
     upward: Scope | None = of
     while upward is not None and not upward.cancelled:
         upward = upward.parent
-    if upward is None:
-        return
     waiting = []
     for future in of.submitted:
         call = future.source
-        if future._kind == futures.OPEN:
+        if upward is not None and future._kind == futures.OPEN:
             call.cancel(future)
-        record = call.record
-        # The history may hold its end already: it counts once it is delivered.
-        ended = record is None or (record.outcome is not None and record.closed_id <= evaluation.position)
-        # Of a task that others hold too only this submission was cancelled.
-        if future._kind == futures.CANCELED and call.done and not ended and record.scheduled:
+        if future._kind == futures.CANCELED and call.done and _runs(evaluation, call.record):
             waiting.append(call.acknowledged())
     if waiting:
+        # This wait is the scope's own: what the block is still owed is raised at the program's next one.
+        owed, strand.cancelled_at_next_wait = strand.cancelled_at_next_wait, None
         evaluation.current.block(evaluation.waiting_for(tuple(waiting), len(waiting)))
+        strand.cancelled_at_next_wait = strand.cancelled_at_next_wait or owed
+
+
+def _runs(evaluation: run.Run, record: Any) -> bool:
+    """Whether a cancelled task was sent and has not ended yet; its end in the history counts once it is delivered."""
+    if record is None or not record.scheduled:
+        return False
+    return record.outcome is None or record.closed_id > evaluation.position
 
 
 class Saga:
