@@ -137,7 +137,7 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
     try:
         group = stackinfo.read(account.clients, cluster.cluster).group
         known += [each.instance for each in ec2.Ec2DeciderGroup(cluster.cluster, account.clients, group).read().members]
-    except errors.ProviderRefused:
+    except errors.NotThere:
         pass  # no stack, or none that came so far: workers are all there is
     if node is not None and node not in known:
         raise core_errors.UsageError(

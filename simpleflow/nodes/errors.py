@@ -6,6 +6,7 @@ SimpleflowError
 └── NodesError
     ├── ControlLost             control.json was replaced by someone else, or no answer came
     ├── ProviderRefused         definite: nothing was done
+    │   └── NotThere            what was asked about does not exist (any more)
     ├── ProviderUnclear         no definite answer: the call may have been carried out
     └── ProviderThrottled       definite: repeat it later
 """
@@ -33,6 +34,10 @@ class ControlLost(NodesError):
 
 class ProviderRefused(NodesError):
     """The provider refused; nothing was done."""
+
+
+class NotThere(ProviderRefused):
+    """What was asked about does not exist (any more): nobody refused the look."""
 
 
 class ProviderUnclear(NodesError):

@@ -37,7 +37,7 @@ def _workers(cluster: config.ClusterConfig, account: accounts.Account) -> Counte
 def _deciders(cluster: config.ClusterConfig, account: accounts.Account) -> int:
     try:
         return len(ec2.Ec2DeciderGroup(cluster.cluster, account.clients).read().members)
-    except errors.ProviderRefused:
+    except errors.NotThere:
         return 0  # the stack never came so far, or the group was deleted by hand
 
 

@@ -17,6 +17,9 @@ from simpleflow.nodes.providers.ec2 import stackinfo
 
 from .up import Step, base_name, bucket_of, documents_of, progress
 
+#: looks in a row that may fail before `down` gives up
+_LOOKS = 20
+
 
 class Drainer(Protocol):
     """The manager's passes with nothing to launch (reconcile.Reconciler with ``ending``)."""
@@ -44,7 +47,7 @@ def down(
     """
     stack = account.formation.find_own(cluster.cluster, cluster.cluster)
     # Before anything is taken down: what --purge would not delete in the end it says at once.
-    account.formation.find_own(base_name(cluster.cluster), cluster.cluster)
+    base = account.formation.find_own(base_name(cluster.cluster), cluster.cluster)
     if stack is not None and stack.busy and not stack.status.startswith("DELETE"):
         # An ``up`` was cut off: its operation ends first, whatever it ends in.
         try:
@@ -53,6 +56,7 @@ def down(
             yield Step(name=cluster.cluster, detail=str(error))
         stack = account.formation.find_own(cluster.cluster, cluster.cluster)
     info = _info(account, cluster, stack is not None)
+    bucket = info.bucket if info is not None else bucket_of(cluster, dict(base.outputs) if base is not None else {})
     if info is not None:
         try:
             account.set_wake_up(info.wake_alarm, acts=False)
@@ -60,24 +64,28 @@ def down(
         except errors.NodesError as error:
             # It may raise the group once more, which is emptied again; the alarm goes with the stack.
             yield Step(name="wake-up alarm", detail=f"not silenced: {error}")
-        ender = _Ender(provider)
-        passes: Drainer = ender
-        left: Callable[[], str] = ender.left
-        if account.bucket(info.bucket).exists():
-            opened = file(info.bucket)
+    opened = file(bucket) if bucket and account.bucket(bucket).exists() else None
+    ender = _Ender(provider)
+    passes: Drainer = ender
+    left = _Patient(ender.left if opened is None else functools.partial(_left, provider, opened))
+    # Workers are not the stack's: where it, or its group, was deleted by hand they would stay for ever.
+    if info is not None or left():
+        if opened is None:
+            gone = f"'{bucket}' is gone" if bucket else "there is none"
+            yield Step(name="bucket", detail=f"{gone}: workers are ended, as none can be drained")
+        else:
             # A living manager sees another holder at its next write and stops acting: no need to wait for its lease.
             # The lease's moment is one of the provider's clock: machines measure by it how long they may stay.
             moment = provider.list().begun
             opened.change(functools.partial(control.take, holder=opened.holder, now=moment))
             yield Step(name="lease", detail=f"taken by {opened.holder}")
-            passes, left = drainer(opened), functools.partial(_left, provider, opened)
-        else:
-            yield Step(name="bucket", detail=f"'{info.bucket}' is gone: workers are ended, as none can be drained")
+            passes = drainer(opened)
         while still := left():
             passes.run_pass()
             yield Step(name="drain", detail=still)
             wait(min(cluster.settings.loop, 5.0))
         yield Step(name="workers", detail="none")
+    if info is not None:
         yield from _empty_group(cluster, account, info, passes, wait)
     left_over = account.formation.find_own(cluster.cluster, cluster.cluster)
     if left_over is not None:
@@ -91,15 +99,41 @@ def down(
 
 
 def _info(account: accounts.Account, cluster: config.ClusterConfig, exists: bool) -> stackinfo.StackInfo | None:
-    """What the stack made; None when it is gone, or never came so far as to have a group."""
+    """What the stack made; None when it is gone, or never came so far as to have a group, or lost it.
+
+    A look that is refused says nothing of what stands: it raises, or the stack would be deleted under its machines.
+    """
     if not exists:
         return None
     try:
         info = stackinfo.read(account.clients, cluster.cluster)
         ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).read()
-    except errors.ProviderRefused:
+    except errors.NotThere:
         return None
     return info
+
+
+class _Patient:
+    """A look whose answer may fail to come some times in a row: a drain of hours must not end at one of them.
+
+    Given up half-way, a manager would take the lease back and launch for what is still open.
+    """
+
+    def __init__(self, look: Callable[[], str]) -> None:
+        self._look = look
+        self._failed = 0
+
+    def __call__(self) -> str:
+        """What is left, '' for nothing; raises the look's last error when it has failed too often."""
+        try:
+            said = self._look()
+        except (errors.ProviderThrottled, errors.ProviderUnclear, errors.ControlLost) as error:
+            self._failed += 1
+            if self._failed == _LOOKS:
+                raise
+            return f"what is left cannot be told now: {error}"
+        self._failed = 0
+        return said
 
 
 class _Ender:
@@ -121,7 +155,11 @@ class _Ender:
     def run_pass(self) -> None:
         """End them, each by itself; repeating does no harm, and what is refused now is tried again."""
         self._refused = {}
-        for each in self._living():
+        try:
+            living = self._living()
+        except errors.NodesError:
+            return  # `left` tells it
+        for each in living:
             try:
                 self._provider.terminate(each.id)
             except errors.NodesError as error:
@@ -153,19 +191,26 @@ def _empty_group(
     group = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group)
     group.close()
     yield Step(name="decider group", detail="set to 0")
-    while members := group.read().members:
-        refused = ""
-        for member in members:
-            if member.protected:
-                try:
-                    group.unprotect(member.instance)
-                except errors.NodesError as error:
-                    refused += f"; {error}"
+    left = _Patient(functools.partial(_unprotected, group))
+    while still := left():
         # The lease stays ours: a manager that took it back would launch again for what is still open.
         passes.run_pass()
-        yield Step(name="deciders", detail=f"{len(members)} left{refused}")
+        yield Step(name="deciders", detail=still)
         wait(min(cluster.settings.loop, 5.0))
     yield Step(name="deciders", detail="none")
+
+
+def _unprotected(group: ec2.Ec2DeciderGroup) -> str:
+    """Unprotect what is left in a group, and say how many that are; '' for none."""
+    members = group.read().members
+    refused = ""
+    for member in members:
+        if member.protected:
+            try:
+                group.unprotect(member.instance)
+            except errors.NodesError as error:
+                refused += f"; {error}"
+    return f"{len(members)} left{refused}" if members else ""
 
 
 def _purge(cluster: config.ClusterConfig, account: accounts.Account) -> Iterator[Step]:

@@ -122,8 +122,10 @@ def status(
     try:
         info = stackinfo.read(account.clients, cluster.cluster)
         size = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).read()
-    except errors.ProviderRefused:
-        return shown
+    except errors.NotThere as error:
+        return msgspec.structs.replace(shown, notes=(*shown.notes, str(error)))
+    except errors.ProviderRefused as error:
+        return msgspec.structs.replace(shown, notes=(*shown.notes, f"what stands cannot be looked at: {error}"))
     if open_store is not None:
         states = {each.id: each.state for each in listed}
         try:

@@ -61,11 +61,11 @@ class Ec2DeciderGroup:
             return getattr(self._clients.get("autoscaling"), call)(AutoScalingGroupName=name, **parameters)
 
     def read(self) -> Size:
-        """Describe the group; raises ProviderRefused when it is gone."""
+        """Describe the group; raises NotThere when it is gone."""
         with clients.mapped(f"reading decider group '{self.name}'"):
             answer = self._clients.get("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])
         if not answer["AutoScalingGroups"]:
-            raise errors.ProviderRefused(f"decider group '{self.name}' is gone; `sfnodes up` makes it again")
+            raise errors.NotThere(f"decider group '{self.name}' is gone; `sfnodes up` makes it again")
         group = answer["AutoScalingGroups"][0]
         return Size(
             desired=group["DesiredCapacity"],

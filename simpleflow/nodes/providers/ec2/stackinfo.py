@@ -22,7 +22,7 @@ class StackInfo(msgspec.Struct, frozen=True, kw_only=True):
     bucket: str
     #: digest of the code
     code: str
-    #: subnet -> zone
+    #: subnet -> zone, of those that exist
     subnets: Mapping[str, str]
     #: profile's logical name -> launch template
     templates: Mapping[str, str]
@@ -37,19 +37,19 @@ def of_outputs(outputs: Mapping[str, str], zones: Mapping[str, str]) -> StackInf
         boot_alarm=outputs["BootAlarm"],
         bucket=outputs["Bucket"],
         code=outputs["Code"],
-        subnets={subnet: zones[subnet] for subnet in outputs["Subnets"].split(",")},
+        subnets={subnet: zones[subnet] for subnet in outputs["Subnets"].split(",") if subnet in zones},
         templates={name.removeprefix(prefix): value for name, value in outputs.items() if name.startswith(prefix)},
     )
 
 
 def read(made: clients.Clients, cluster: str) -> StackInfo:
-    """Read the stack of a cluster; raises ProviderRefused when it is not up, or not the cluster's."""
+    """Read the stack of a cluster; raises NotThere when it is not up, ProviderRefused when it is not the cluster's."""
     with clients.mapped(f"reading stack '{cluster}'"):
         try:
             stacks = made.get("cloudformation").describe_stacks(StackName=cluster)["Stacks"]
         except Exception as error:
             if clients.code_of(error) == "ValidationError" and "does not exist" in str(error):
-                raise errors.ProviderRefused(
+                raise errors.NotThere(
                     f"cluster '{cluster}' has no stack in {made.region}; `sfnodes up` makes it"
                 ) from error
             raise
@@ -61,11 +61,13 @@ def read(made: clients.Clients, cluster: str) -> StackInfo:
         )
         outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
         subnets = [each for each in outputs.get("Subnets", "").split(",") if each]
-        found = made.get("ec2").describe_subnets(SubnetIds=subnets)["Subnets"] if subnets else []
+        # By a filter: one that was deleted by hand hides no other, and nothing else of the stack.
+        wanted = [{"Name": "subnet-id", "Values": subnets}]
+        found = made.get("ec2").describe_subnets(Filters=wanted)["Subnets"] if subnets else []
     try:
         return of_outputs(outputs, {each["SubnetId"]: each["AvailabilityZone"] for each in found})
     except KeyError as error:
-        raise errors.ProviderRefused(
+        raise errors.NotThere(
             f"stack '{cluster}' ({stacks[0]['StackStatus']}) has no output {error}; run `sfnodes up` until it succeeds"
         ) from error
 
