@@ -8,6 +8,8 @@ from __future__ import annotations
 import email.utils
 import http.client
 import json
+import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -19,6 +21,10 @@ DEFAULT_ENDPOINT = "http://169.254.169.254/"
 _TOKEN_SECONDS = 3600
 #: seconds that a connection or an answer may take
 _PATIENCE = 2.0
+_PART = 1 << 16
+_TOKEN = re.compile(r"[!-~]+\Z")
+#: ids of instances, and of local nodes
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
 class Metadata:
@@ -50,7 +56,14 @@ class Metadata:
         self._connection.request(method, f"{self._prefix}/{path}", headers=dict(headers))
         answer = self._connection.getresponse()
         self._date = _moment(answer.headers.get("Date"))
-        return answer.status, answer.read().decode("utf-8", "replace")
+        limit = time.monotonic() + _PATIENCE
+        content = b""
+        # The socket's own limit counts from byte to byte: an answer that trickles would hold the agent for ever.
+        while part := answer.read1(_PART):
+            content += part
+            if time.monotonic() > limit:
+                raise TimeoutError(f"an answer was not complete after {_PATIENCE:g} s")
+        return answer.status, content.decode("utf-8", "replace")
 
     def get(self, path: str) -> str | None:
         """Return the text at a path such as 'latest/meta-data/instance-id', None when it is absent."""
@@ -59,9 +72,11 @@ class Metadata:
             status, text = self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
         if status == 401:
             header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
-            status, self._token = self._request("PUT", "latest/api/token", header)
-            if status != 200:
+            status, token = self._request("PUT", "latest/api/token", header)
+            # A page of somebody between is not one, and does not go into a header.
+            if status != 200 or not _TOKEN.match(token):
                 raise errors.NodesError(f"instance metadata at {self._base} gave no token (HTTP {status})")
+            self._token = token
             status, text = self._request("GET", path, {"X-aws-ec2-metadata-token": self._token})
         if status == 404:
             return None
@@ -74,6 +89,8 @@ class Metadata:
         text = self.get("latest/meta-data/instance-id")
         if not text:
             raise errors.NodesError(f"instance metadata at {self._base} has no instance-id")
+        if not _ID.match(text.strip()):
+            raise errors.NodesError(f"instance metadata at {self._base} names no instance but {text[:100]!r}")
         return text.strip()
 
     def tag(self, key: str) -> str | None:
