@@ -42,7 +42,6 @@ def refused(place: Place, *argv: str | bytes, code: int, words: tuple[str, ...],
         ([f"{FLOWS}.Doubles", "--tags", "a,b,c,d,e,f"], ("6 tags", "5")),
         ([f"{FLOWS}.Doubles", "-i", '{"count": 3}'], ('"kwargs"', "count")),
         ([f"{FLOWS}.Doubles", "--input-file", "missing.json"], ("missing.json",)),
-        ([f"{FLOWS}.Doubles", "-i", json.dumps(["x" * 40_000])], ("32768",)),
     ],
 )
 def test_what_cannot_be_started_starts_nothing(

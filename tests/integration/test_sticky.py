@@ -51,8 +51,9 @@ class Decider:
         seen = self.transport
 
         class Watched(standalone.Place, frozen=True, kw_only=True):
-            def connect(self) -> connect.Connection:
-                return dataclasses.replace(super().connect(), transport=seen)
+            def connect(self, stop: Stop | None = None) -> connect.Connection | None:
+                connection = super().connect(stop)
+                return None if connection is None else dataclasses.replace(connection, transport=seen)
 
         spec = standalone.DeciderSpec(place=Watched(endpoint_url=endpoint_url), task_list="decisions")
         self._stop = Stop()
