@@ -122,6 +122,7 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
         lines = Path(cluster).read_text(encoding="utf-8").splitlines()
         line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
         raise core_errors.UsageError(f"{cluster}:{line}: {error}") from error
+    config.require_reach(loaded, cluster)
     text = f"{cluster}: good: {len(found.profiles)} profiles, {len(found.task_lists)} task lists, {found.provider}"
     show.message({"cluster": found.cluster, "valid": True, "config": msgspec.to_builtins(found)}, text, as_json)
 

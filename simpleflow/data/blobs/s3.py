@@ -133,13 +133,20 @@ class S3Store:
         except Exception as error:
             if aws.kind_of(error) is retries.Kind.VERDICT and not _theirs(error):
                 raise
-            raise errors.BlobStoreError(f"cannot {what} of {self.url}: {error}") from error
+            raise errors.BlobStoreError(f"cannot {what} of {self.url}: {error}{_advice(error)}") from error
 
 
 def _expect(done: dict[str, Any], status: int) -> None:
     found = done.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if found != status:
         raise ValueError(f"the answer is none of S3's: status {found} in place of {status}")
+
+
+def _advice(error: Exception) -> str:
+    """What to do about keys that are not there; what S3 itself says needs no more words."""
+    if type(error).__name__ not in ("NoCredentialsError", "PartialCredentialsError"):
+        return ""
+    return ": set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role gives them"
 
 
 def _theirs(error: Exception) -> bool:

@@ -103,6 +103,7 @@ class Cluster:
         from simpleflow.nodes.manager import assemble  # the manager's half, which looking does not need
 
         assemble.factory_of(self.config)
+        config.require_reach(self.loaded)
         self._publish(directory or os.getcwd())
         files.folder(self.paths.folder)
         files.folder(self.paths.logs)

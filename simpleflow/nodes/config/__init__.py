@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .reader import LoadedCluster, load, loads
+from .reader import LoadedCluster, load, loads, require_reach
 from .schema import json_schema
 from .shapes import (
     Billing,
@@ -45,4 +45,5 @@ __all__ = [
     "json_schema",
     "load",
     "loads",
+    "require_reach",
 ]

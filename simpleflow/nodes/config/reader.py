@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from msgspec import inspect
 
+from simpleflow.core import text as texts
 from simpleflow.nodes import errors
 
-from . import rules, shapes
+from . import plain, reach, rules, shapes
+from .plain import Where, dotted
 
-#: a key's path below the document, 'profiles.gpu.market' as a tuple
-Where = tuple[str, ...]
+#: what no key and no text of a cluster file may hold: control characters, line separators, halves of characters
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+#: mappings of free text: a value may have lines and blanks at its ends
+_FREE = frozenset({"environment"})
 
 
 class LoadedCluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,50 +30,31 @@ class LoadedCluster(msgspec.Struct, frozen=True, kw_only=True):
     config: shapes.ClusterConfig
 
 
-class _Problems:
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.found: list[tuple[int, str]] = []
-        #: line of each key, and of each value where there is no key
-        self.lines: dict[Where, int] = {}
-
-    def add(self, where: Where, text: str) -> None:
-        while where and where not in self.lines:
-            where = where[:-1]
-        self.found.append((self.lines.get(where, 1), text))
-
-    def raise_any(self) -> None:
-        if self.found:
-            raise errors.ClusterFileError(tuple(f"{self.source}:{line}: {text}" for line, text in sorted(self.found)))
-
-
 def load(path: str | Path) -> LoadedCluster:
     """Read a cluster file; raises ClusterFileError with every problem in it."""
     source = Path(path)
     try:
-        text = source.read_text("utf-8")
+        if source.exists() and not source.is_file():
+            what = "a folder: name the file in it" if source.is_dir() else "not a file: write one"
+            raise errors.ClusterFileError((f"{source}: this is {what}",))
+        with source.open("rb") as file:
+            text = file.read(plain.MOST_BYTES + 1).decode("utf-8")
     except FileNotFoundError:
         raise errors.ClusterFileError(
             (f"{source}: no such cluster file; write one with `sfnodes init {source}`",)
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.ClusterFileError((f"{source}: cannot be read: {error}",)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise errors.ClusterFileError((f"{source}:{line}: the file is not UTF-8 text; save it as UTF-8",)) from error
+    except (OSError, ValueError) as error:
+        raise errors.ClusterFileError((f"{texts.visible(str(source))}: cannot be read: {error}",)) from error
     return LoadedCluster(path=str(source.resolve()), config=loads(text, str(path)))
 
 
 def loads(text: str, source: str = "cluster.yaml") -> shapes.ClusterConfig:
     """Read a cluster file's text; ``source`` is the name that problems show."""
-    problems = _Problems(source)
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 1
-        detail = getattr(error, "problem", None) or str(error)
-        raise errors.ClusterFileError((f"{source}:{line}: not YAML: {detail}",)) from error
-    if root is None:
-        raise errors.ClusterFileError((f"{source}:1: the file is empty; `sfnodes init` writes one to start from",))
-    value = _plain(root, (), problems)
+    problems = plain.Problems(source)
+    value = plain.read(text, problems)
     _check(value, inspect.type_info(shapes.ClusterConfig), (), problems)
     problems.raise_any()
     config = msgspec.convert(value, shapes.ClusterConfig)
@@ -77,6 +62,16 @@ def loads(text: str, source: str = "cluster.yaml") -> shapes.ClusterConfig:
         problems.add(where, message)
     problems.raise_any()
     return _placed(config)
+
+
+def require_reach(loaded: LoadedCluster, shown: str = "") -> None:
+    """Raise ClusterFileError for a cluster whose machines would not reach it; ``shown`` is the file's name to show."""
+    if problems := tuple(reach.missing(loaded.config)):
+        line = 1
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            lines = Path(loaded.path).read_text(encoding="utf-8").splitlines()
+            line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
+        raise errors.ClusterFileError(tuple(f"{shown or loaded.path}:{line}: {each}" for each in problems))
 
 
 def _placed(config: shapes.ClusterConfig) -> shapes.ClusterConfig:
@@ -87,51 +82,22 @@ def _placed(config: shapes.ClusterConfig) -> shapes.ClusterConfig:
     return msgspec.structs.replace(config, store=f"{config.store}/{config.cluster}")
 
 
-def _plain(node: yaml.Node, where: Where, problems: _Problems) -> Any:
-    problems.lines.setdefault(where, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        result: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            below = (*where, key)
-            if key in result:
-                first = problems.lines[below]
-                problems.lines[(*below, "again")] = key_node.start_mark.line + 1
-                problems.add((*below, "again"), f"'{key}' stands here twice (first on line {first}); keep one")
-                continue
-            problems.lines[below] = key_node.start_mark.line + 1
-            result[key] = _plain(value_node, below, problems)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(each, (*where, str(index)), problems) for index, each in enumerate(node.value)]
-    constructor = yaml.SafeLoader("")
-    try:
-        return constructor.construct_object(node, deep=True)
-    except (yaml.YAMLError, ValueError) as error:
-        problems.add(where, f"'{node.value}' cannot be read: {error}")
-        return None
-
-
-def _dotted(where: Where) -> str:
-    return ".".join(where) or "the file"
-
-
 def _suggest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
 
 
 def _show(value: Any) -> str:
     if value is None:
         return "nothing"
-    return f"'{value}'" if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
+    return plain.word(f"'{value}'" if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode())
 
 
-def _check(value: Any, expected: inspect.Type, where: Where, problems: _Problems) -> None:
-    """Compare a plain value with a type; add a problem for each difference."""
+def _check(value: Any, expected: inspect.Type, where: Where, problems: plain.Problems, about: str = "") -> None:
+    """Compare a plain value with a type; add a problem for each difference. ``about``: the type in words."""
     match expected:
-        case inspect.Metadata(type=inner):
-            _check(value, inner, where, problems)
+        case inspect.Metadata(type=inner, extra_json_schema=extra):
+            _check(value, inner, where, problems, str((extra or {}).get("description", "")))
         case inspect.UnionType(types=types):
             if value is None and any(isinstance(each, inspect.NoneType) for each in types):
                 return
@@ -142,7 +108,7 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: _Problems
         case inspect.DictType(key_type=key_type, value_type=value_type):
             if not isinstance(value, dict):
                 problems.add(
-                    where, f"{_dotted(where)}: {_show(value)} is not a mapping; write 'name: value' lines below it"
+                    where, f"{dotted(where)}: {_show(value)} is not a mapping; write 'name: value' lines below it"
                 )
                 return
             for key, each in value.items():
@@ -150,58 +116,80 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: _Problems
                 _check(each, value_type, (*where, key), problems)
         case inspect.VarTupleType(item_type=item):
             if not isinstance(value, list):
-                problems.add(where, f"{_dotted(where)}: {_show(value)} is not a list; write [{value}]")
+                problems.add(where, f"{dotted(where)}: {_show(value)} is not a list; write it in brackets: [A, B]")
                 return
             for index, each in enumerate(value):
                 _check(each, item, (*where, str(index)), problems)
         case _:
-            _check_scalar(value, expected, where, problems)
+            _check_scalar(value, expected, where, problems, about)
 
 
-def _check_struct(value: Any, fields: tuple[inspect.Field, ...], where: Where, problems: _Problems) -> None:
+def _check_struct(value: Any, fields: tuple[inspect.Field, ...], where: Where, problems: plain.Problems) -> None:
     if not isinstance(value, dict):
-        problems.add(where, f"{_dotted(where)}: {_show(value)} is not a mapping; known keys: {_names(fields)}")
+        problems.add(where, f"{dotted(where)}: {_show(value)} is not a mapping; known keys: {_names(fields)}")
         return
     known = {field.name: field for field in fields}
     for key, each in value.items():
         if key not in known:
-            problems.add((*where, key), f"unknown key '{_dotted((*where, key))}'; {_suggest(key, list(known))}")
+            problems.add((*where, key), f"unknown key '{dotted((*where, key))}'; {_suggest(key, list(known))}")
         else:
             _check(each, known[key].type, (*where, key), problems)
     for field in fields:
         if field.required and field.name not in value:
-            problems.add(where, f"{_dotted(where)}: '{field.name}' is missing; add it")
+            problems.add(where, f"{dotted(where)}: '{field.name}' is missing; add it")
 
 
 def _names(fields: tuple[inspect.Field, ...]) -> str:
     return ", ".join(field.name for field in fields)
 
 
-def _check_scalar(value: Any, expected: inspect.Type, where: Where, problems: _Problems) -> None:
-    said = f"{_dotted(where)}: {_show(value)}"
+def _check_scalar(value: Any, expected: inspect.Type, where: Where, problems: plain.Problems, about: str) -> None:
+    said = f"{dotted(where)}: {_show(value)}"
     match expected:
         case inspect.LiteralType(values=allowed):
-            if value not in allowed or isinstance(value, bool):
+            if value not in allowed or isinstance(value, (bool, float)):
                 problems.add(where, f"{said} is not one of {', '.join(str(each) for each in allowed)}")
         case inspect.BoolType():
             if not isinstance(value, bool):
                 problems.add(where, f"{said} is neither true nor false")
         case inspect.IntType() | inspect.FloatType():
-            whole = isinstance(expected, inspect.IntType)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                problems.add(where, f"{said} is no {'whole number' if whole else 'number'}")
-                return
-            for bad, sign, bound in (
-                (expected.ge is not None and value < expected.ge, "at least", expected.ge),
-                (expected.gt is not None and value <= expected.gt, "more than", expected.gt),
-                (expected.le is not None and value > expected.le, "at most", expected.le),
-            ):
-                if bad:
-                    problems.add(where, f"{said} must be {sign} {bound:g}")
+            _check_number(value, expected, where, problems)
         case inspect.StrType():
             if not isinstance(value, str):
                 problems.add(where, f"{said} is not text; write it in quotes")
-            elif expected.min_length and len(value) < expected.min_length:
-                problems.add(where, f"{_dotted(where)} is blank; write a value or leave the key out")
-            elif expected.pattern and not re.search(expected.pattern, value):
-                problems.add(where, f"{said} does not match {expected.pattern}")
+            elif problem := _text_problem(value, expected, where):
+                problems.add(where, f"{said} {problem}{f' ({about})' * (bool(about) and 'match' in problem)}")
+
+
+def _check_number(
+    value: Any, expected: inspect.IntType | inspect.FloatType, where: Where, problems: plain.Problems
+) -> None:
+    said = f"{dotted(where)}: {_show(value)}"
+    whole = isinstance(expected, inspect.IntType)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        meant = f"; write {value:.0f}" if isinstance(value, float) and value.is_integer() else ""
+        problems.add(where, f"{said} is no {'whole number' if whole else 'number'}{meant}")
+        return
+    for bad, sign, bound in (
+        (expected.ge is not None and value < expected.ge, "at least", expected.ge),
+        (expected.gt is not None and value <= expected.gt, "more than", expected.gt),
+        (expected.le is not None and value > expected.le, "at most", expected.le),
+    ):
+        if bad:
+            problems.add(where, f"{said} must be {sign} {bound:,}")
+
+
+def _text_problem(value: str, expected: inspect.StrType, where: Where) -> str:
+    """What is wrong with a text; '' for nothing."""
+    if expected.min_length and not value.strip():
+        return "is blank; write a value or leave the key out"
+    free = len(where) > 1 and where[-2] in _FREE
+    if _UNPRINTABLE.search(value):
+        return "holds a character that cannot be shown; remove it"
+    if not free and value.strip() != value:
+        return "has blanks or an empty line at its ends; remove them"
+    if not free and "\n" in value:
+        return "has more than one line; write it on one"
+    if expected.pattern and not re.fullmatch(expected.pattern, value):
+        return f"does not match {expected.pattern}"
+    return ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Iterator
 
 from simpleflow.nodes import billing
 
-from . import shapes
+from . import machines, reach, shapes
 from .times import Times
 
+#: prefixes of a network that EC2 makes; its sixteen subnets have four bits more, and /28 is the narrowest
+_WIDEST, _NARROWEST = 16, 24
 #: AWS's limit of 50 tags a resource less ours: with one more, a drain mark would be refused
 _MOST_TAGS = 45
 
@@ -26,10 +29,7 @@ def check(config: shapes.ClusterConfig) -> Iterator[Problem]:
     yield from _code(config)
     if config.provider == "ec2":
         yield from _ec2(config)
-    if config.provider == "ssh":
-        for name, profile in config.profiles.items():
-            if not profile.hosts:
-                yield (("profiles", name), f"profile '{name}' has no hosts: add hosts: [ADDRESS, ...]")
+    yield from reach.check(config)
 
 
 def _times(config: shapes.ClusterConfig) -> Iterator[Problem]:
@@ -112,6 +112,7 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
     }
     if not caps or any(name not in Times.__struct_fields__ for name in config.times):
         return
+    floor = 0
     for name, profile in config.profiles.items():
         price = profile.billing.price
         if price is None:
@@ -124,6 +125,7 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
             )
             continue
         worst = billing.worst(profile.billing, billing.micros(price), config.settings.commit)
+        floor += profile.min * worst
         for cap, value in caps.items():
             if worst > billing.micros(value):
                 yield (
@@ -134,6 +136,16 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
                         "raise it to that or more"
                     ),
                 )
+    for cap, value in caps.items():
+        if floor > billing.micros(value):
+            yield (
+                ("budget", cap),
+                (
+                    f"budget.{cap} {value:g} {config.currency} does not hold what the profiles keep (min): their first "
+                    f"commitment costs {floor / billing.MICRO:g} {config.currency}; raise it to that or more, or keep "
+                    "fewer"
+                ),
+            )
 
 
 def _code(config: shapes.ClusterConfig) -> Iterator[Problem]:
@@ -161,6 +173,11 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
         )
     if config.store and not config.store.startswith("s3://"):
         yield (("store",), f"store '{config.store}': machines of ec2 reach s3://BUCKET[/PREFIX] only; or leave it out")
+    yield from _network(config.network)
+    for name, machine in (*config.profiles.items(), ("", config.deciders)):
+        here = ("profiles", name) if name else ("deciders",)
+        for below, problem in _machine(config, machine, f"profile '{name}'" if name else "deciders"):
+            yield ((*here, *below), problem)
     network = config.network
     if bool(network.vpc) != bool(network.subnets):
         yield (("network",), "network.vpc and network.subnets go together: give both or neither")
@@ -175,3 +192,53 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
     for key in config.tags:
         if key.startswith(("simpleflow:", "aws:")):
             yield (("tags", key), f"tag '{key}': the prefixes 'simpleflow:' and 'aws:' are reserved; choose another")
+
+
+def _network(network: shapes.Network) -> Iterator[Problem]:
+    here = ("network", "cidr")
+    try:
+        block = ipaddress.ip_network(network.cidr)
+    except ValueError:
+        try:
+            meant = f"write {ipaddress.ip_network(network.cidr, strict=False)}"
+        except ValueError:
+            meant = "write one such as 10.77.0.0/16"
+        yield here, f"network.cidr: '{network.cidr}' is not a block of addresses; {meant}"
+        return
+    if block.version != 4 or not _WIDEST <= block.prefixlen <= _NARROWEST:
+        yield (
+            here,
+            (
+                f"network.cidr: '{network.cidr}': EC2 takes an IPv4 block from /{_WIDEST} to /{_NARROWEST}, which "
+                "is cut into sixteen; write one such as 10.77.0.0/16"
+            ),
+        )
+    elif not block.is_private:
+        yield here, f"network.cidr: '{network.cidr}' is a public block; write a private one such as 10.77.0.0/16"
+
+
+def _machine(config: shapes.ClusterConfig, machine: shapes.Machine, said: str) -> Iterator[Problem]:
+    for each in machine.types:
+        arch = machines.arch_of(each)
+        if not machines.is_type(each):
+            yield ("types",), f"{said}: '{each}' is not an instance type; write FAMILY.SIZE, such as c7i.large"
+        elif arch and arch != machine.arch:
+            yield (
+                ("types",),
+                f"{said}: {each} is {arch}, the file says {machine.arch}; write arch: {arch}, or other types",
+            )
+    if machine.billing.price == 0:
+        yield (
+            ("billing", "price"),
+            (
+                f"{said}: price: 0, but no machine of EC2 is free, and no budget would hold; write its price per hour, "
+                "or leave it out"
+            ),
+        )
+    image = config.image_of(machine)
+    if image and not image.startswith(("ami-", "ssm:/")):
+        where = ("image",) if machine.image else ()
+        yield (
+            where,
+            f"{said}: image '{image}': write ami-... or ssm:/path/of/a/parameter (`make ami` uploads recipes' images)",
+        )

@@ -12,15 +12,20 @@ from . import times as times_module
 Name = Annotated[
     str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$", description="lower-case letters, digits and '-', at most 31")
 ]
-#: SWF: no ':', '/', '|' nor 'arn', 1 to 256 characters
-ListName = Annotated[str, Meta(pattern=r"^(?!.*arn)[^:/|\x00-\x1f\x7f-\x9f]{1,256}$", description="a task list of SWF")]
+_SWF = r"(?!arn$)(?!\s)[^:/|\x00-\x1f\x7f-\x9f]{1,256}(?<!\s)"
+_SWF_WORDS = "1 to 256 characters without ':', '/', '|', without blanks at the ends, and not the word arn"
+#: names as SWF takes them
+ListName = Annotated[str, Meta(pattern=f"^{_SWF}$", description=_SWF_WORDS)]
+OptionalName = Annotated[str, Meta(pattern=f"^({_SWF})?$", description=_SWF_WORDS)]
 Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0, le=10_000)]
 Positive = Annotated[int, Meta(ge=1, le=10_000)]
-Money = Annotated[float, Meta(ge=0)]
+Money = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 #: letters that EC2 shows in instance metadata
 TagKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+\-=.,_:@]{1,128}$", description="letters, digits and +-=.,_:@")]
 EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")]
+#: seconds
+_YEAR = 366 * 86_400
 Market = Literal["on-demand", "spot"]
 
 
@@ -42,9 +47,9 @@ class Disk(Strict, frozen=True, kw_only=True):
 class Billing(Strict, frozen=True, kw_only=True):
     """How a machine is billed: whole periods of ``period`` seconds, at least ``minimum`` seconds."""
 
-    period: Annotated[int, Meta(ge=1)] = 1
-    minimum: Annotated[int, Meta(ge=0)] = 60
-    #: per hour; None: unknown, and then no budget can be held
+    period: Annotated[int, Meta(ge=1, le=_YEAR)] = 1
+    minimum: Annotated[int, Meta(ge=0, le=_YEAR)] = 60
+    #: per hour, 0 for machines that cost nothing; None: unknown, and then no budget can be held
     price: Money | None = None
 
 
@@ -72,7 +77,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     #: instance types in order of preference (ec2)
     types: tuple[Text, ...] = ()
     market: Market = "on-demand"
-    #: AMI id, ``ssm:/parameter``, or the name of a recipe; '' for the cluster's
+    #: AMI id or ``ssm:/parameter``; '' for the cluster's
     image: str = ""
     arch: Literal["x86_64", "arm64"] = "x86_64"
     disk: Disk = Disk()
@@ -115,7 +120,7 @@ class Deciders(Machine, frozen=True, kw_only=True):
     min: Annotated[int, Meta(ge=0, le=1)] = 0
     max: Annotated[int, Meta(ge=1, le=100)] = 1
     #: the decision task list of this cluster's workflows; '' for the cluster's name
-    task_list: str = ""
+    task_list: OptionalName = ""
     #: 'package.module.Class' each; none: loaded when a task names them
     workflows: tuple[Text, ...] = ()
     #: decider processes per machine
@@ -193,11 +198,12 @@ class ClusterConfig(Strict, frozen=True, kw_only=True):
         "process"
     )
     #: domain of SWF; '' for the cluster's name
-    domain: str = ""
+    domain: OptionalName = ""
     region: str = ""
-    #: URL of the coordinator; '' for the embedded service (process, ssh) or Amazon SWF (ec2)
+    #: URL of the coordinator; '' for the embedded service (process) or Amazon SWF (ec2); ssh needs one
     endpoint: str = ""
     #: BlobStore URL of the documents; '' for a folder of the user's data directory (process) or the stack's bucket
+    #: (ec2); ssh needs one
     store: str = ""
     #: of all machines that name none
     image: str = ""

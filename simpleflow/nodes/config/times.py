@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 PresetName = Literal["aws", "local", "rehearsal"]
 
 #: a rehearsal plays the constants of ``aws`` this many times faster

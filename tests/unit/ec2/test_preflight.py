@@ -71,6 +71,20 @@ def test_an_image_of_another_architecture(cluster: config.ClusterConfig, cloud: 
     assert "is for x86_64, the profile for arm64" in said
 
 
+def test_an_image_that_a_type_cannot_boot(
+    cluster: config.ClusterConfig, cloud: emulated.Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = accounts.Account(CloudClients(cloud, None))
+    ec2 = account.clients.get("ec2")
+    found = ec2.describe_images(ImageIds=[cloud.image])
+    found["Images"][0]["BootMode"] = "uefi"
+    monkeypatch.setattr(ec2, "describe_images", lambda ImageIds: found)
+    monkeypatch.setattr(account.clients, "get", lambda name: ec2)
+    said = account.image_problem(cloud.image, "x86_64", ("c7i.large", "t2.small", "m4.large"))
+    assert "boots under UEFI, which t2.small, m4.large cannot" in said
+    assert account.image_problem(cloud.image, "x86_64", ("c7i.large",)) == ""
+
+
 def test_a_type_that_no_subnets_zone_has(
     cluster: config.ClusterConfig, cloud: emulated.Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

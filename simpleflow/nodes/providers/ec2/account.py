@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simpleflow.nodes import config, errors
+from simpleflow.nodes.config import machines as machine_types
 
 from . import bucket, clients, formation
 
@@ -54,8 +55,8 @@ class Account:
                     return {key: frozenset(value) for key, value in found.items()}
                 more = {"NextToken": page["NextToken"]}
 
-    def image_problem(self, image: str, arch: str) -> str:
-        """What is wrong with an image ('ami-...' or a parameter's path); '' when it can be used."""
+    def image_problem(self, image: str, arch: str, types: tuple[str, ...] = ()) -> str:
+        """What is wrong with an image ('ami-...' or a parameter's path) for these types; '' when it can be used."""
         if image.startswith("/"):
             with clients.mapped(f"reading parameter '{image}'"):
                 try:
@@ -77,6 +78,9 @@ class Account:
         actual = found[0].get("Architecture", arch)
         if actual != arch:
             return f"image '{image}' is for {actual}, the profile for {arch}; write arch: {actual} or another image"
+        old = [each for each in types if not machine_types.boots_uefi(each)]
+        if old and found[0].get("BootMode") == "uefi":
+            return f"image '{image}' boots under UEFI, which {', '.join(old)} cannot; remove them, or use another image"
         return ""
 
     def problems(
@@ -109,7 +113,7 @@ class Account:
             if problem:
                 yield f"store: {problem}"
         offered = self.offered(frozenset(each for _, types, _ in machines.values() for each in types))
-        checked: dict[tuple[str, str], str] = {}
+        checked: dict[tuple[str, str, tuple[str, ...]], str] = {}
         for name, (machine, types, image) in machines.items():
             known = [each for each in types if each in offered]
             for each in types:
@@ -121,10 +125,11 @@ class Account:
                     f"{name}: {', '.join(known)} exists only in {has}, where the cluster has no subnet; raise "
                     "network.zones, or choose other types"
                 )
-            if (image, machine.arch) not in checked:
-                checked[image, machine.arch] = self.image_problem(image, machine.arch)
-                if checked[image, machine.arch]:
-                    yield f"{name}: {checked[image, machine.arch]}"
+            asked = (image, machine.arch, types)
+            if asked not in checked:
+                checked[asked] = self.image_problem(*asked)
+                if checked[asked]:
+                    yield f"{name}: {checked[asked]}"
 
     def ensure_spot_role(self) -> bool:
         """Make the service-linked role without which a first spot request is refused; False when it exists."""

@@ -1,0 +1,229 @@
+"""A cluster file's YAML as plain values with their lines; what YAML 1.1 and people read differently is refused."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from simpleflow.core import text as texts
+from simpleflow.nodes import errors
+
+#: a key's path below the document, 'profiles.gpu.market' as a tuple
+Where = tuple[str, ...]
+
+#: bytes of a file
+MOST_BYTES = 256 * 1024
+#: mappings and lists inside each other; a cluster file needs five
+_MOST_DEPTH = 20
+#: values, each alias counted with all that it stands for
+_MOST_VALUES = 50_000
+#: characters of a value that a message shows
+_MOST_SHOWN = 80
+#: digits of a number
+_MOST_DIGITS = 15
+
+_TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
+_NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+#: as JSON writes it, too
+_DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
+_MERGE, _TAG = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:"
+
+
+class Problems:
+    """What is wrong with one file, line by line."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._found: list[tuple[int, str]] = []
+        #: line of each key, and of each value where there is no key
+        self.lines: dict[Where, int] = {}
+
+    def add(self, where: Where, text: str) -> None:
+        """Note a problem with the value at this path."""
+        while where and where not in self.lines:
+            where = where[:-1]
+        self.at(self.lines.get(where, 1), text)
+
+    def at(self, line: int, text: str) -> None:
+        """Note a problem with a line."""
+        self._found.append((line, text))
+
+    def raise_any(self) -> None:
+        """Raise ClusterFileError with all of them, if there are any."""
+        if self._found:
+            found = dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self._found))
+            raise errors.ClusterFileError(tuple(found))
+
+
+def read(text: str, problems: Problems) -> Any:
+    """Return the file's value; raises ClusterFileError where its shape is wrong, and notes values that are."""
+    if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
+        problems.at(1, f"the file is larger than {MOST_BYTES // 1024} KiB; split the cluster into several")
+        problems.raise_any()
+    try:
+        _check_events(text, problems)
+        problems.raise_any()
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        line, said = _of_yaml(error, text)
+        problems.at(line, said)
+        problems.raise_any()
+        raise AssertionError("unreachable: a problem was added") from error
+    if root is None:
+        problems.at(1, "the file is empty; `sfnodes init` writes one to start from")
+        problems.raise_any()
+        return None
+    return _Reader(problems).value(root, (), ())
+
+
+def _line(mark: Any) -> int:
+    return int(mark.line) + 1
+
+
+def word(text: str) -> str:
+    """A piece of the file for a message: on one line, not too long."""
+    return texts.visible(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…")
+
+
+def dotted(where: Where) -> str:
+    """'task_lists.light.slots'."""
+    return word(".".join(where)) or "the file"
+
+
+def _of_yaml(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """The line of what the parser refuses, and what to do about it."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        # A character that YAML does not take.
+        position = getattr(error, "position", 0)
+        letter = texts.visible(text[position : position + 1]) if isinstance(position, int) else "?"
+        line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
+        return line, f"not YAML: the character '{letter}' is not allowed; remove it"
+    detail = str(getattr(error, "problem", None) or error)
+    if "'\\t'" in detail:
+        detail = "a tab; indent with blanks"
+    elif "another document" in detail:
+        detail = "a second document begins here; keep one, without '---' in between"
+    elif "undefined alias" in detail:
+        detail = f"{detail}: write the value itself, or put a text that begins with '*' in quotes"
+    return _line(mark), f"not YAML: {texts.visible(detail)}"
+
+
+def _check_events(text: str, problems: Problems) -> None:
+    """Note tags, and raise for what is nested too deep, before anything is built."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = _line(event.start_mark)
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > _MOST_DEPTH:
+                problems.at(line, f"more than {_MOST_DEPTH} mappings and lists inside each other; write it flatter")
+                problems.raise_any()
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            shown = texts.visible(tag.replace(_TAG, "!!"))[:60]
+            problems.at(line, f"tag '{shown}' is not read; write the value without it, text in quotes")
+
+
+class _Reader:
+    """Makes plain values of a file's nodes."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._values = 0
+
+    def value(self, node: yaml.Node, where: Where, above: tuple[int, ...]) -> Any:
+        """The value of a node; ``above`` are the ids of those that it lies in."""
+        problems = self._problems
+        problems.lines.setdefault(where, _line(node.start_mark))
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            problems.add(where, f"the file holds more than {_MOST_VALUES} values with all aliases; write fewer")
+            problems.raise_any()
+        if id(node) in above:
+            problems.add(where, f"{dotted(where)}: this alias stands for what it lies in; write the value itself")
+            return None
+        above = (*above, id(node))
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._pairs(node, where, above))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(each, (*where, str(index)), above) for index, each in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        return _scalar(node, where, problems)
+
+    def _pairs(self, node: yaml.MappingNode, where: Where, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+        problems, seen = self._problems, set()
+        for key_node, value_node in node.value:
+            line = _line(key_node.start_mark)
+            if said := _key_problem(key_node):
+                problems.at(line, said)
+                continue
+            key = str(key_node.value)
+            below = (*where, key)
+            if key in seen:
+                problems.at(line, f"'{word(key)}' stands here twice (first on line {problems.lines[below]}); keep one")
+                continue
+            seen.add(key)
+            problems.lines[below] = line
+            yield key, self.value(value_node, below, above)
+
+
+def _key_problem(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        return "a key is a list or a mapping; write one word, then ':'"
+    if node.tag == _MERGE and node.style is None:
+        return "merge keys ('<<') are not read; write the keys out"
+    if not node.value.strip():
+        return "a key is blank; write its name before ':'"
+    return ""
+
+
+def _scalar(node: yaml.ScalarNode, where: Where, problems: Problems) -> Any:
+    """A text as it stands, or what an unquoted word means to everybody; anything else is a problem."""
+    raw = str(node.value)
+    if node.style is not None:
+        return raw
+    if raw in _NOTHING:
+        return None
+    if raw in _TRUE or raw in _FALSE:
+        return raw in _TRUE
+    if _WHOLE.fullmatch(raw) or _DECIMAL.fullmatch(raw):
+        value = float(raw) if _DECIMAL.fullmatch(raw) or len(raw) > _MOST_DIGITS else int(raw)
+        if isinstance(value, float) and not (math.isfinite(value) and abs(value) < 10**_MOST_DIGITS):
+            problems.add(where, f"{dotted(where)}: {word(raw)} is too large a number; write a smaller one")
+            return None
+        return value
+    kind = node.tag.removeprefix(_TAG)
+    if kind in ("int", "float", "bool", "timestamp"):
+        problems.add(where, f"{dotted(where)}: {_trap(raw, kind)}, or '{word(raw)}' in quotes for text")
+        return None
+    return raw
+
+
+def _trap(raw: str, kind: str) -> str:
+    """What YAML 1.1 makes of a word, and what to write instead."""
+    shown = word(raw)
+    if kind == "timestamp":
+        return f"YAML reads {shown} as a date; write a number"
+    if kind == "bool":
+        return f"YAML reads {shown} as {str(raw.lower() in ('yes', 'on')).lower()}; write true or false"
+    if len(raw) > _MOST_DIGITS:
+        return f"{shown} is too large a number; write a smaller one in plain digits"
+    constructor = yaml.SafeLoader("")
+    node = yaml.ScalarNode(_TAG + kind, raw)
+    try:
+        value = constructor.construct_object(node)
+    except (yaml.YAMLError, ValueError, OverflowError):
+        return f"{shown} is not a number; write plain digits"
+    if not math.isfinite(value):
+        return f"{shown} is not a number to reckon with; write one in digits, or leave the key out"
+    plain = raw.lstrip("-+0")
+    other = f" or {'-' * raw.startswith('-')}{plain}" if plain.isdigit() and plain != str(abs(value)) else ""
+    return f"YAML reads {shown} as {value}; write {value}{other}"
