@@ -182,6 +182,13 @@ class Activity(Generic[P, R]):
         called: R = target(*args, **kwargs)
         return called
 
+    def __eq__(self, other: object) -> bool:
+        """A copy with other options, such as a group makes for its members, is the same activity."""
+        return isinstance(other, Activity) and self._callable is other._callable and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __repr__(self) -> str:
         return f"Activity(name={self.name}, version={self.version}, task_list={self.task_list}, retry={self.retry})"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 from typing import Any, Protocol
 
 from simpleflow.engine.program import futures
@@ -20,12 +19,24 @@ def workflow_of(given: Any) -> Any:
     return given if hasattr(given, "executor") else given.workflow
 
 
-class Submittable(abc.ABC):
+class Submittable:
     """Something that one submission turns into one future."""
 
-    @abc.abstractmethod
     def submit_to(self, executor: Any, *, priority: Any = None, raises: bool | None = None) -> futures.Future[Any]:
-        """Submit it to the engine; ``priority`` and ``raises`` override what it declares."""
+        """Submit it to the engine; ``priority`` and ``raises`` override what it declares.
+
+        One of a program's own has ``execute()``: it is called in each replay, beside ``run()``, so it must be a
+        function of what it is made with.
+        """
+        execute = getattr(self, "execute", None)
+        if execute is None:
+            raise TypeError(f"{self!r} cannot be submitted: give {type(self).__name__} an execute() or a submit_to()")
+        future: futures.Future[Any] = futures.Future()
+        try:
+            future.set_finished(execute())
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
     def propagate_attribute(self, attr: str, val: Any) -> None:
         """Set an attribute on what it runs, where that has one."""
@@ -33,13 +44,12 @@ class Submittable(abc.ABC):
             setattr(self, attr, val)
 
 
-class SubmittableContainer(abc.ABC):
+class SubmittableContainer:
     """Something that is made of submissions: a group, a chain, a step."""
 
-    @abc.abstractmethod
-    def submit(self, workflow: Owner) -> futures.Future[Any]:
-        """Submit what it is made of."""
+    def submit(self, executor: Any) -> futures.Future[Any]:
+        """Submit what it is made of by ``executor.workflow.submit()``; return a future."""
+        raise NotImplementedError(f"{type(self).__name__} has no submit()")
 
-    @abc.abstractmethod
     def propagate_attribute(self, attr: str, val: Any) -> None:
-        """Set an attribute on everything that it is made of."""
+        """Set an attribute on everything that it is made of; one that is made of nothing ignores it."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 from simpleflow import activity, base, task
 from simpleflow.core import numbers
 from simpleflow.engine import api, groups
-from simpleflow.engine.program import futures
+from simpleflow.engine.program import futures, run
 from simpleflow.engine.tasks import tasks
 
 GroupFuture = groups.GroupFuture
@@ -30,39 +30,37 @@ def submit(
 ) -> futures.Future[Any]:
     """Do what ``Workflow.submit`` says."""
     executor = owner.executor
+    if isinstance(submittable, base.SubmittableContainer):
+        return submittable.submit(owner if isinstance(submittable, Group | FuncGroup) else executor)
+    if not isinstance(executor, run.Run):
+        return _here(executor, submittable, args, kwargs, raises)
     priority = tasks.UNSET
     if "__priority" in kwargs:
         kwargs = dict(kwargs)
         priority = kwargs.pop("__priority")
         if priority is not tasks.UNSET:
             numbers.priority("__priority", priority)
-    run_now = getattr(executor, "execute", None)
     if isinstance(submittable, activity.Activity):
-        if run_now is not None:
-            return _now(run_now, submittable, args, kwargs)
         return api.activity(executor, submittable, args, kwargs, priority=priority, raises=raises)
     if is_workflow(submittable):
         return api.child(executor, submittable, args, kwargs, priority=priority, raises=raises)
     if isinstance(submittable, base.Submittable):
-        if run_now is not None and isinstance(submittable, task.ActivityTask):
-            return _now(run_now, submittable.activity, submittable.args, submittable.kwargs)
         return submittable.submit_to(executor, priority=priority, raises=raises)
-    if isinstance(submittable, base.SubmittableContainer):
-        return submittable.submit(owner)
     raise TypeError(
         f"{submittable!r} of type {type(submittable).__name__} cannot be submitted: pass an Activity (decorate it with "
         "activity.with_attributes), a Workflow class, a task, or a group, chain or step"
     )
 
 
-def _now(run: Callable[..., Any], declared: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> futures.Future[Any]:
-    # Outside an evaluation, with a local executor: at once, through the worker's own task function.
-    values = [task.get_actual_value(value) for value in args]
-    named = {key: task.get_actual_value(value) for key, value in kwargs.items()}
-    try:
-        return futures.Future.settled(run(declared.name, *values, **named))
-    except Exception as error:
-        return futures.Future.settled(error=error, raises=bool(declared.raises_on_failure))
+def _here(
+    executor: Any, submittable: Any, args: Sequence[Any], kwargs: Mapping[str, Any], raises: bool | None
+) -> futures.Future[Any]:
+    """Hand it to an executor that is none of the engine's: it runs what it gets, as it likes."""
+    if raises is not None and isinstance(submittable, task.ActivityTask):
+        submittable = copy.copy(submittable)
+        submittable.propagate_attribute("raises_on_failure", raises)
+    submitted: futures.Future[Any] = executor.submit(submittable, *args, **kwargs)
+    return submitted
 
 
 class Group(base.SubmittableContainer):
@@ -93,7 +91,10 @@ class Group(base.SubmittableContainer):
 
     def append(self, submittable: Any, *args: Any, **kwargs: Any) -> None:
         """Add one member."""
-        self.activities.append(member(submittable, args, kwargs))
+        entry = member(submittable, args, kwargs)
+        if self.raises_on_failure is not None:
+            _show(entry, self.raises_on_failure)
+        self.activities.append(entry)
 
     def extend(self, iterable: Iterable[Any]) -> None:
         """Add members; a tuple is something to submit and its arguments."""
@@ -115,18 +116,21 @@ class Group(base.SubmittableContainer):
         for entry in self.activities:
             entry.propagate_attribute(attr, val)
 
-    def submit(self, workflow: base.Owner) -> Any:
-        return self.submit_with(workflow, None)
+    def submit(self, executor: Any) -> Any:
+        """Submit its members; ``executor`` is the workflow's, or the workflow."""
+        return self.submit_with(base.workflow_of(executor), None)
 
     def submit_with(self, workflow: base.Owner, raises: bool | None) -> Any:
         """Submit it inside something whose members raise or do not."""
         chosen = self.raises_on_failure if self.raises_on_failure is not None else raises
         members = [_member(workflow, entry, chosen) for entry in self.activities]
-        return self._future(workflow, members, chosen)
+        return self._future(workflow, groups.Members(self.activities, members, chosen))
 
-    def _future(self, workflow: base.Owner, members: list[groups.Member], chosen: bool | None) -> Any:
-        made = self.future_class(self.activities, workflow, self.max_parallel, self.bubbles_exception_on_failure)
-        return made.start(members, raises=chosen)
+    def _future(self, workflow: base.Owner, members: groups.Members) -> Any:
+        return self.future_class(members, workflow, self.max_parallel, self.bubbles_exception_on_failure)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} activities={self.activities!r}>"
 
 
 class Chain(Group):
@@ -161,16 +165,14 @@ class Chain(Group):
             future_class=future_class,
         )
 
-    def _future(self, workflow: base.Owner, members: list[groups.Member], chosen: bool | None) -> Any:
-        made = self.future_class(
-            self.activities,
+    def _future(self, workflow: base.Owner, members: groups.Members) -> Any:
+        return self.future_class(
+            members,
             workflow,
-            self.max_parallel,
-            self.bubbles_exception_on_failure,
+            bubbles_exception_on_failure=self.bubbles_exception_on_failure,
             send_result=self.send_result,
             break_on_failure=self.break_on_failure,
         )
-        return made.start(members, raises=chosen)
 
 
 class FuncGroup(base.SubmittableContainer):
@@ -190,6 +192,8 @@ class FuncGroup(base.SubmittableContainer):
         self.raises_on_failure = raises_on_failure
         self._allow_none = _allow_none
         self._attributes: dict[str, Any] = {}
+        #: what the function returned
+        self.activities: Any = None
 
     def propagate_attribute(self, attr: str, val: Any) -> None:
         if attr == "raises_on_failure":
@@ -197,11 +201,13 @@ class FuncGroup(base.SubmittableContainer):
         else:
             self._attributes[attr] = val
 
-    def submit(self, workflow: base.Owner) -> Any:
-        return self.submit_with(workflow, None)
+    def submit(self, executor: Any) -> Any:
+        """Call the function, and submit what it returns."""
+        return self.submit_with(base.workflow_of(executor), None)
 
-    def submit_with(self, workflow: base.Owner, raises: bool | None) -> Any:
-        made = self.func(*self.args, **self.kwargs)
+    def submit_with(self, workflow: base.Owner, raises: bool | None, more: Sequence[Any] = ()) -> Any:
+        """Call the function with further arguments, inside something whose members raise or do not."""
+        self.activities = made = self.func(*self.args, *more, **self.kwargs)
         if made is None and self._allow_none:
             made = Group()
         if isinstance(made, futures.Future):
@@ -213,20 +219,32 @@ class FuncGroup(base.SubmittableContainer):
         for attr, val in self._attributes.items():
             made.propagate_attribute(attr, val)
         chosen = self.raises_on_failure if self.raises_on_failure is not None else raises
+        if chosen is not None:
+            _show(made, chosen)
         return _submit_member(workflow, made, chosen, ())
+
+
+def _show(entry: Any, raises: bool) -> None:
+    """Let a member show what its group says of failures, down to the next group that says something itself."""
+    if isinstance(entry, Group):
+        if entry.raises_on_failure is None:
+            for inner in entry.activities:
+                _show(inner, raises)
+    elif isinstance(entry, base.Submittable) or not isinstance(entry, FuncGroup):
+        entry.propagate_attribute("raises_on_failure", raises)
 
 
 def member(submittable: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Return what a group keeps of one member."""
     if isinstance(submittable, base.Submittable | base.SubmittableContainer):
         if args or kwargs:
-            raise TypeError(f"{submittable!r} has its arguments already")
+            raise ValueError(f"{submittable!r} has its arguments already")
         return submittable
     if isinstance(submittable, activity.Activity):
         return task.ActivityTask(submittable, *args, **kwargs)
     if is_workflow(submittable):
         return task.ChildWorkflowTask(submittable, *args, **kwargs)
-    raise TypeError(f"{submittable!r} cannot be a member: pass an activity, a Workflow class, a task or a group")
+    raise ValueError(f"{submittable!r} cannot be a member: pass an activity, a Workflow class, a task or a group")
 
 
 def _member(workflow: base.Owner, entry: Any, raises: bool | None) -> groups.Member:
@@ -234,16 +252,15 @@ def _member(workflow: base.Owner, entry: Any, raises: bool | None) -> groups.Mem
 
 
 def _submit_member(workflow: base.Owner, entry: Any, raises: bool | None, more: Sequence[Any]) -> futures.Future[Any]:
-    if isinstance(entry, base.SubmittableContainer):
-        if more and isinstance(entry, FuncGroup):
-            # The function runs here and now, and computes with what it gets: the result, as with 0.36, not its future.
-            entry = copy.copy(entry)
-            entry.args = [*entry.args, *(task.get_actual_value(value) for value in more)]
-        if isinstance(entry, Group | FuncGroup):
-            inside: futures.Future[Any] = entry.submit_with(workflow, raises)
-            return inside
-        submitted: futures.Future[Any] = entry.submit(workflow)
-        return submitted
+    if isinstance(entry, FuncGroup):
+        # The function runs here and now, and computes with what it gets: the result, as with 0.36, not its future.
+        made: futures.Future[Any] = entry.submit_with(
+            workflow, raises, [task.get_actual_value(value) for value in more]
+        )
+        return made
+    if isinstance(entry, Group):
+        inside: futures.Future[Any] = entry.submit_with(workflow, raises)
+        return inside
     if more and isinstance(entry, task.ActivityTask | task.WorkflowTask):
         entry = copy.copy(entry)
         entry.args = [*entry.args, *more]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simpleflow.activity import ActivityTask, NonPythonicActivityTask, Task, activity_with, get_actual_value
 from simpleflow.core import numbers
 from simpleflow.engine import api, failure_context
 from simpleflow.engine.program import futures
-from simpleflow.engine.tasks import tasks
+from simpleflow.engine.tasks import children, tasks
 
 __all__ = [
     "ActivityTask",
@@ -51,6 +52,11 @@ class WorkflowTask(Task):
     @property
     def idempotent(self) -> bool:
         return bool(getattr(self.workflow, "idempotent", False))
+
+    def workflow_id_for(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """Return the workflow id that the class chooses for these arguments, None where it leaves that to us."""
+        chosen: str | None = children.got(self.workflow, "get_workflow_id", args, kwargs)
+        return chosen
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None

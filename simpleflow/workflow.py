@@ -21,13 +21,14 @@ from simpleflow import activity, base, canvas, marker, task
 from simpleflow import signal as signals
 from simpleflow.core import errors
 from simpleflow.engine import api, declared, evaluation, hooks
-from simpleflow.engine.program import scopes
+from simpleflow.engine.program import run, scopes
 from simpleflow.engine.program.futures import Future
 from simpleflow.engine.tasks.signals import SignalFuture
 
 T = TypeVar("T")
 _Activity = activity.Activity
 _Evaluation = evaluation.Evaluation
+Run = run.Run
 
 
 class Workflow:
@@ -104,6 +105,8 @@ class Workflow:
 
     def fail(self, reason: str, details: Any = None) -> None:
         """Fail the workflow; does not return."""
+        if not isinstance(self._executor, Run):
+            self._executor.fail(reason, details)
         api.fail(self._executor, reason, details)
 
     def cancel(self) -> task.CancelWorkflowTask:
@@ -151,6 +154,9 @@ class Workflow:
 
     def list_markers(self, all: bool = False) -> list[marker.Marker]:
         """Return the newest marker of each name, or all."""
+        if not isinstance(self._executor, Run):
+            found: list[marker.Marker] = self._executor.list_markers(all)
+            return found
         return [marker.Marker(name, details) for name, details in api.list_markers(self._executor, all)]
 
     def get_event_details(self, event_type: str, event_name: str) -> dict[str, Any] | None:
@@ -158,6 +164,9 @@ class Workflow:
 
         ``event_type``: signal, marker or timer; ValueError for any other.
         """
+        if not isinstance(self._executor, Run):
+            found: dict[str, Any] | None = self._executor.get_event_details(event_type, event_name)
+            return found
         return api.event_details(self._executor, event_type, event_name)
 
     def start_timer(self, timer_id: str, timeout: int | float | str, control: Any = None) -> task.TimerTask:
@@ -172,7 +181,9 @@ class Workflow:
     def get_run_context(self) -> dict[str, Any]:
         """Return name, version, domain_name, workflow_id, run_id, tag_list, continued_execution_run_id,
         parent_workflow_id and parent_run_id."""
-        return api.run_context(self._executor)
+        executor = self._executor
+        said: dict[str, Any] = api.run_context(executor) if isinstance(executor, Run) else executor.get_run_context()
+        return said
 
     @property
     def cancel_requested(self) -> bool:

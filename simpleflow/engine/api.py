@@ -20,17 +20,6 @@ _COMPLETED = events.ActivityTaskCompleted
 
 #: share of SWF's events at which a new run should go on
 CONTINUE_AT = 0.8
-_CONTEXT = (
-    "name",
-    "version",
-    "domain_name",
-    "workflow_id",
-    "run_id",
-    "tag_list",
-    "continued_execution_run_id",
-    "parent_workflow_id",
-    "parent_run_id",
-)
 
 
 def now(evaluation: run.Run) -> datetime.datetime:
@@ -70,10 +59,6 @@ def patched(evaluation: run.Run, identifier: str, *, deprecated: bool = False) -
 
 
 def run_context(evaluation: run.Run) -> dict[str, Any]:
-    if not hasattr(evaluation, "book"):  # a local executor, outside an evaluation
-        said = dict.fromkeys(_CONTEXT)
-        outside: Any = evaluation
-        return {**said, "workflow_id": outside.workflow_id, "run_id": outside.run_id, "tag_list": []}
     started = evaluation.given.started
     parent = started.parent_workflow_execution
     return {
@@ -153,7 +138,7 @@ def activity(
     if strand is None or evaluation.dead:
         evaluation.check_alive()
         assert strand is not None
-    plan = evaluation.plans.get(declared)
+    plan = evaluation.plans.get(id(declared))
     if plan is None:
         plan = activities.plan(evaluation, declared)
     raises = declared.raises_on_failure if raises is None else raises

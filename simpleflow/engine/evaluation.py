@@ -150,6 +150,41 @@ class Evaluation(run.Run):
             if name != "dead" and hasattr(self, name):
                 delattr(self, name)
 
+    # -- what 0.36's programs ask their executor
+
+    @property
+    def workflow(self) -> Any:
+        return self.instance
+
+    @property
+    def workflow_class(self) -> Any:
+        return self.facts.cls
+
+    @property
+    def domain(self) -> Any:
+        return self.facts.domain
+
+    @property
+    def workflow_id(self) -> str:
+        return self.facts.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        return self.facts.run_id
+
+    @property
+    def history(self) -> hooks.LazyHistory:
+        """The whole history, as hooks get it."""
+        self.reads.single_use = self.reads.observed = True
+        seen: hooks.LazyHistory = self.hooks.history()
+        return seen
+
+    def submit(self, submittable: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.instance.submit(submittable, *args, **kwargs)
+
+    def get_run_context(self) -> Any:
+        return self.instance.get_run_context()
+
     # -- what Run declares
 
     def spawn(

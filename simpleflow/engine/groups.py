@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from greenlet import GreenletExit  # type: ignore[import-untyped]  # it ships no types
 
@@ -14,6 +14,20 @@ from .program import futures, run
 
 #: submits one member, with further arguments
 Member = Callable[..., futures.Future[Any]]
+
+
+class Members(list[Any]):
+    """What a group is made of, with what submits each, and whether failures raise."""
+
+    def __init__(self, activities: Sequence[Any], members: list[Member], raises: bool | None = None) -> None:
+        super().__init__(activities)
+        self.members = members
+        self.raises = raises
+
+
+def _each(workflow: Any, activities: Sequence[Any]) -> list[Member]:
+    """What submits the members of a future that a program makes itself."""
+    return [lambda *more, entry=entry: workflow.submit(entry) for entry in activities]
 
 
 class GroupFuture(futures.Future[Any]):
@@ -29,8 +43,10 @@ class GroupFuture(futures.Future[Any]):
         bubbles_exception_on_failure: bool = True,
     ) -> None:
         executor = workflow.executor
-        self._local = not hasattr(executor, "book")
-        super().__init__(None if self._local else executor, self, bubbles_exception_on_failure)
+        self.local = not hasattr(executor, "book")
+        super().__init__(None if self.local else executor, self, False)
+        given = activities if isinstance(activities, Members) else Members(activities, _each(workflow, activities))
+        self.workflow = workflow
         self.activities = list(activities)
         self.max_parallel = max_parallel
         #: None: no limit
@@ -38,35 +54,29 @@ class GroupFuture(futures.Future[Any]):
         self.bubbles_exception_on_failure = bubbles_exception_on_failure
         #: of the members that were submitted, in their order
         self.futures: list[futures.Future[Any]] = []
-        self._members: list[Member] = []
+        self._members = given.members
+        #: of this group or of the one around it: True, and the first failure cancels the others; False, and a failure
+        #: inside cancels nothing, here or further up
+        self._stops = given.raises is True
+        self._contains = given.raises is False
         self._branch = identity.Branch()
         self._seen: set[int] = set()
-        self._stops = False
         self._stopped = False
-        self._contains = False
         self._starting: set[int] = set()
         self._scope: Any = None
         self._origin = 0
         #: a member was not sent, or never will be: a cancel request was taken up
         self._withdrawn = False
         self._foreseen: list[list[int] | None] = []
+        if self.local:
+            self._start_here()
+        else:
+            self._start()
 
     # -- life
 
-    def start(self, members: list[Member], *, raises: bool | None) -> Self:
-        """Submit what may go now.
-
-        ``raises``, of this group or of the one around it: True, and the first failure cancels the others; False, and
-        a failure inside cancels nothing, here or further up.
-        """
-        self._members = members
-        self._stops = raises is True
-        self._contains = raises is False
-        if self._local:
-            self.futures = [member() for member in members]
-            self._seen = set(range(len(members)))
-            self._finish()
-            return self
+    def _start(self) -> None:
+        """Submit what may go now."""
         evaluation = self._needs_evaluation()
         evaluation.check_alive()
         strand = evaluation.current
@@ -86,7 +96,17 @@ class GroupFuture(futures.Future[Any]):
         finally:
             strand.branch = outer
         self._go_on()
-        return self
+
+    def _start_here(self) -> None:
+        """The same outside an evaluation, where each member runs as it is submitted."""
+        while len(self.futures) < self._wanted():
+            place = len(self.futures)
+            future = self._members[place](*self._more())
+            self.futures.append(future)
+            if future.done:
+                self._note(place)
+        if len(self._seen) == len(self.futures) >= self._wanted():
+            self._finish()
 
     def _wanted(self) -> int:
         """How many members should be submitted by now."""
@@ -137,8 +157,7 @@ class GroupFuture(futures.Future[Any]):
         if future._kind == futures.FAILED and self._stops and not self._stopped and not contained:
             self._stopped = True
             for other in self.futures:
-                if other._kind == futures.OPEN:
-                    other.source.cancel(other)
+                _cancel(other)
 
     def _go_on(self) -> None:
         if self._kind != futures.OPEN:
@@ -176,24 +195,19 @@ class GroupFuture(futures.Future[Any]):
         if self._kind != futures.OPEN:
             return
         self._seen_coming(range(len(self.futures), len(self._foreseen)))
-        exceptions: list[BaseException | None] = [self._error_of(future) for future in self.futures]
-        exceptions += [None] * (len(self._members) - len(self.futures))
-        if any(exception is not None for exception in exceptions):
-            for exception in exceptions:
-                self._read(exception)
-            if self._withdrawn:
-                self._cancel(futures.WITHDRAWN)
-                return
-            if self.bubbles_exception_on_failure:
-                self._fail(errors.AggregateException(exceptions))
-                return
-            self._content = errors.AggregateException(exceptions)
-            self._settle(futures.FAILED)
-            return
+        exceptions = [self._error_of(future) for future in self.futures]
+        failed = any(exception is not None for exception in exceptions)
+        for exception in exceptions:
+            self._read(exception)
         if self._withdrawn:
             self._cancel(futures.WITHDRAWN)
-            return
-        self._complete(self._results())
+        elif failed and self.bubbles_exception_on_failure:
+            self._raises = self._stops or any(
+                future._kind == futures.FAILED and future._raises for future in self.futures
+            )
+            self._fail(errors.AggregateException(exceptions))
+        else:
+            self._complete(self._results())
 
     def _read(self, exception: BaseException | None) -> None:
         if exception is None or self._evaluation is None:
@@ -208,7 +222,9 @@ class GroupFuture(futures.Future[Any]):
         if future._kind == futures.FAILED:
             content: BaseException = future._content
             return content
-        return errors.TaskCanceled(future._content) if future._kind == futures.CANCELED else None
+        if future._kind != futures.CANCELED or future._content is futures.STOPPED:
+            return None
+        return errors.TaskCanceled(future._content)
 
     def _results(self) -> list[Any]:
         found: list[Any] = []
@@ -219,9 +235,12 @@ class GroupFuture(futures.Future[Any]):
                 found.append(_Later(future))
             else:
                 found.append(None)
-        return found + [None] * (len(self._members) - len(self.futures))
+        return found
 
     def _outcome(self) -> Any:
+        if self._own_result and not (self._kind == futures.FAILED and self._raises):
+            self.sync_result()
+            return self._synced
         if self._kind == futures.VALUE and self._content and any(type(v) is _Later for v in self._content):
             # Parsed only when read; a member's jumbo value may have to be fetched.
             self._content = [_value(entry) for entry in self._content]
@@ -237,8 +256,9 @@ class GroupFuture(futures.Future[Any]):
         return self._slot_of(lambda future: future._full_slot())
 
     def _slot_of(self, text: Callable[[futures.Future[Any]], str]) -> str:
+        if self._own_result:
+            return self._needs_evaluation().payloads.encode(self._outcome())
         texts = [text(future) if future._kind in (futures.TEXT, futures.VALUE) else "null" for future in self.futures]
-        texts += ["null"] * (len(self._members) - len(self.futures))
         return f"[{','.join(texts)}]"
 
     def _pointers(self) -> list[str]:
@@ -253,14 +273,12 @@ class GroupFuture(futures.Future[Any]):
         self._stopped = True
         self._seen_coming(range(len(self.futures), len(self._foreseen)))
         for future in self.futures:
-            if future._kind == futures.OPEN:
-                future.source.cancel(future)
+            _cancel(future)
 
     def state_of_open(self) -> str:
         """State while it is open: a whole-history read first goes over what happened to its own members."""
-        evaluation = self._needs_evaluation()
-        if not evaluation.facts.asynchronous:
-            self._advance(evaluation)
+        if self._evaluation is not None and not self._evaluation.facts.asynchronous:
+            self._advance(self._evaluation)
         if self._kind != futures.OPEN:
             return futures.FINISHED
         states = [future.state for future in self.futures]
@@ -347,7 +365,28 @@ class GroupFuture(futures.Future[Any]):
                 found.append(future._outcome() if settled else None)
                 if not settled and future._kind == futures.OPEN:
                     future.finished  # noqa: B018 - follows it: the program may read this list again
-        return found + [None] * (len(self._members) - len(self.futures))
+        return found
+
+    # -- what 0.36's subclasses override
+
+    #: what ``sync_result`` of a subclass chose
+    _synced: Any = None
+
+    @property
+    def _own_result(self) -> bool:
+        return type(self).sync_result is not GroupFuture.sync_result
+
+    def sync_result(self) -> None:
+        """Choose the result, ``self._result``: the list of the members' results. A subclass may choose another."""
+        self._result = self.partial_result
+
+    @property
+    def _result(self) -> Any:
+        return self.partial_result if self._synced is None else self._synced
+
+    @_result.setter
+    def _result(self, value: Any) -> None:
+        self._synced = value
 
     def cancel(self, future: Any = None) -> bool:
         """Cancel the members that are open."""
@@ -371,14 +410,13 @@ class ChainFuture(GroupFuture):
         self,
         activities: Sequence[Any],
         workflow: Any,
-        max_parallel: int | None = None,
         bubbles_exception_on_failure: bool = True,
         send_result: bool = False,
         break_on_failure: bool = True,
     ) -> None:
-        super().__init__(activities, workflow, max_parallel, bubbles_exception_on_failure)
         self.send_result = send_result
         self.break_on_failure = break_on_failure
+        super().__init__(activities, workflow, None, bubbles_exception_on_failure)
 
     def _wanted(self) -> int:
         if self._stopped:
@@ -393,9 +431,16 @@ class ChainFuture(GroupFuture):
     def _note(self, place: int) -> None:
         super()._note(place)
         future = self.futures[place]
-        failed = future._kind in (futures.FAILED, futures.CANCELED)
-        if failed and self.break_on_failure:
+        if self._error_of(future) is not None and self.break_on_failure:
             self._stopped = True
+
+
+def _cancel(member: futures.Future[Any]) -> None:
+    if member._kind == futures.OPEN:
+        if member._own:
+            member.cancel()
+        else:
+            member.source.cancel(member)
 
 
 class _Settled:

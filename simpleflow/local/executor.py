@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from simpleflow import dispatch, utils
+from simpleflow import utils
 from simpleflow.core import errors
-from simpleflow.runtime import execute, stores, values
 
-from . import inline
+from . import at_once, inline
 
 
 class WorkflowFailed(errors.SimpleflowError):
     """The workflow closed as something else than completed; the message says how."""
 
 
-class Executor:
+class Executor(at_once.AtOnce):
     """``Executor(MyWorkflow).run({"args": [1], "kwargs": {}})`` returns what the workflow returns.
 
     ``run`` goes through the service: arguments are serialised, signals, timers, children and retries work. A task
-    that is submitted outside ``run`` is executed at once. Raises WorkflowFailed when the workflow does not complete.
+    that is submitted outside ``run`` is executed at once. A subclass with its own ``submit`` gets every task that the
+    workflow submits: then ``run`` executes the workflow at once, too, as 0.36 does. Raises WorkflowFailed when the
+    workflow does not complete.
     """
 
     def __init__(
         self, workflow_class: Any, middlewares: Mapping[str, list[str]] | None = None, *, virtual_time: bool = False
     ) -> None:
-        self._workflow_class = workflow_class
-        middlewares = middlewares or {}
-        self._pre = tuple(middlewares.get("pre", ()))
-        self._post = tuple(middlewares.get("post", ()))
+        super().__init__(workflow_class, middlewares)
         self._virtual_time = virtual_time
-        self.workflow_id = f"local_{workflow_class.name}"
-        self.run_id = uuid.uuid4().hex
         #: reason and details of a run that failed
         self.reason: str | None = None
         self.details: str | None = None
@@ -41,6 +36,8 @@ class Executor:
     def run(self, input: Mapping[str, Any] | None = None) -> Any:
         """Run the workflow to its end and return its result."""
         given = input or {}
+        if type(self).submit is not Executor.submit:
+            return self.run_at_once(given)
         envelope = {
             "args": list(given.get("args", ())),
             "kwargs": dict(given.get("kwargs", {})),
@@ -59,34 +56,3 @@ class Executor:
                 return None if last.result is None else place.load(last.result)
             self.reason, self.details = getattr(last, "reason", None), getattr(last, "details", None)
             raise WorkflowFailed(f"workflow {self._workflow_class.name} {status.lower()}: {self.reason or 'no reason'}")
-
-    def execute(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Run one activity at once through the worker's own task function, and return its result.
-
-        Arguments and result are serialised as between machines. Raises WorkflowFailed when it fails.
-        """
-        payloads = stores.payloads()
-        task = values.Task(
-            activity_id=f"activity-{name}-1",
-            name=name,
-            version="local",
-            workflow_id=self.workflow_id,
-            run_id=self.run_id,
-            domain=inline.DOMAIN,
-            task_list="local",
-            input=payloads.encode({"args": list(args), "kwargs": kwargs}),
-        )
-        answer = execute.Executor(
-            dispatcher=dispatch.Dispatcher(),
-            payloads=payloads,
-            store=stores.open_store(None),
-            middleware=execute.Middleware(self._pre, self._post),
-        ).handle(task)
-        match answer:
-            case values.Completed(result=text):
-                return None if text is None else payloads.decode(text)
-            case values.Failed(reason=reason, details=details):
-                self.reason, self.details = reason, details
-                raise WorkflowFailed(f"activity {name} failed: {reason}")
-            case _:
-                raise WorkflowFailed(f"activity {name} was canceled")

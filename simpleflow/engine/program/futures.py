@@ -10,7 +10,11 @@ import msgspec
 from simpleflow.core import errors, payloads
 from simpleflow.engine.history import identity, records
 
-from . import run
+from . import run, settable
+
+PENDING, RUNNING = settable.PENDING, settable.RUNNING
+CANCELLED, FINISHED = settable.CANCELLED, settable.FINISHED
+OPEN, TEXT, VALUE, FAILED, CANCELED = settable.OPEN, settable.TEXT, settable.VALUE, settable.FAILED, settable.CANCELED
 
 RESERVED = "$simpleflow."
 REFERENCE = "$simpleflow.ref"
@@ -20,16 +24,11 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
 
-PENDING = "PENDING"
-RUNNING = "RUNNING"
-CANCELLED = "CANCELLED"
-FINISHED = "FINISHED"
-
-#: what a future holds: nothing yet, text that was not parsed yet, a value, an exception, its cancellation
-OPEN, TEXT, VALUE, FAILED, CANCELED = range(5)
 _NO_POSITION = -1
 #: details of what was not sent any more, because a cancel request was taken up
 WITHDRAWN = "cancellation was requested"
+#: details of a timer that ``cancel_timer`` ended: what waited for it goes on
+STOPPED = "the timer was cancelled"
 
 
 class Source(Protocol):
@@ -45,10 +44,10 @@ class Source(Protocol):
         """Request the cancellation; False when it is too late. The future settles itself."""
 
 
-class Future(Generic[T_co]):
+class Future(settable.Settable, Generic[T_co]):
     """A value that is there, or will be. ``result`` and ``exception`` block the decision, not a thread.
 
-    In ``async def run`` write ``await future``.
+    In ``async def run`` write ``await future``. ``Future()`` is one that the program settles itself.
     """
 
     _content: Any
@@ -70,10 +69,10 @@ class Future(Generic[T_co]):
         "_thens",
     )
 
-    def __init__(self, evaluation: run.Run | None, source: Any, raises: bool = True) -> None:
+    def __init__(self, evaluation: run.Run | None = None, source: Any = None, raises: bool | None = None) -> None:
         self._evaluation = evaluation
         self._source = source
-        self._raises = raises
+        self._raises = evaluation is not None if raises is None else raises
         self._kind = OPEN
         #: unparsed result; kept beside the value, which the program may change
         self._text: str | None = None
@@ -130,7 +129,9 @@ class Future(Generic[T_co]):
     def state(self) -> str:
         """PENDING, RUNNING, CANCELLED or FINISHED."""
         if self._kind == OPEN:
-            return PENDING if self._evaluation is None else str(self.source.state(self))
+            if self._evaluation is None:
+                return RUNNING if self._source is RUNNING else PENDING
+            return str(self.source.state(self))
         return CANCELLED if self._kind == CANCELED else FINISHED
 
     def _closed_state(self) -> str:
@@ -168,6 +169,9 @@ class Future(Generic[T_co]):
         """Request the cancellation of the task and settle as cancelled; return False when it was done before."""
         if self._kind == CANCELED:
             return True
+        if self._kind == OPEN and self._own:
+            self._settle_own(CANCELED, None)
+            return True
         if self._kind != OPEN or self._evaluation is None:
             return False
         self._evaluation.check_alive()
@@ -204,6 +208,9 @@ class Future(Generic[T_co]):
         return self._outcome()  # type: ignore[no-any-return]  # holds a T_co once it is settled
 
     def __repr__(self) -> str:
+        if self._own:
+            failed = f" exception={self._content!r}" if self._kind == FAILED else ""
+            return f"<Future at {id(self):#x} state={self.state.lower()}{failed}>"
         names = ("open", "completed", "completed", "failed", "cancelled")
         own = "Future" if self._hint is not None else type(self).__name__
         return f"<{own} {names[self._kind]}>"
@@ -250,6 +257,8 @@ class Future(Generic[T_co]):
             if self._raises:
                 raise self._content
             return None
+        if self._content is STOPPED or self._own:
+            return None
         raise self._canceled()
 
     def _canceled(self) -> errors.TaskCanceled:
@@ -265,7 +274,7 @@ class Future(Generic[T_co]):
     def _subscribe(self, callback: Callable[[], object]) -> None:
         """Have ``callback()`` queued when this settles; at once when it is settled."""
         if self._kind != OPEN:
-            self._needs_evaluation().ready.append(callback)
+            settable.queue_of(self).append(callback)
         elif self._callbacks is None:
             self._callbacks = callback  # most have one: no list for it
         elif type(self._callbacks) is list:
@@ -318,15 +327,15 @@ class Future(Generic[T_co]):
     def _settle(self, kind: int) -> None:
         self._kind = kind
         evaluation = self._evaluation
-        if evaluation is not None:
-            self._at = evaluation.position
-            callbacks = self._callbacks
-            if callbacks is not None:
-                self._callbacks = None
-                if type(callbacks) is list:
-                    evaluation.ready.extend(callbacks)
-                else:
-                    evaluation.ready.append(callbacks)  # type: ignore[arg-type]  # it is not a list here
+        self._at = _NO_POSITION if evaluation is None else evaluation.position
+        callbacks = self._callbacks
+        if callbacks is not None:
+            self._callbacks = None
+            ready = settable.queue_of(self)
+            if type(callbacks) is list:
+                ready.extend(callbacks)
+            else:
+                ready.append(callbacks)
 
     def _slot(self) -> str:
         """The text that enters a slot; only of a future that completed, or failed without raising."""

@@ -206,8 +206,8 @@ class Run:
         self.ready: deque[Callable[[], object]] = deque()
         #: exceptions that nobody has read, in order; by identity, for a program's own may not be hashable
         self.unread: dict[int, BaseException] = {}
-        #: what each activity needs at each submission, looked up once
-        self.plans: dict[Any, Any] = {}
+        #: what each activity needs at each submission, looked up once; by id, for copies of one are equal
+        self.plans: dict[int, Any] = {}
         #: the event delivered last
         self.position = 0
         self.dead = False

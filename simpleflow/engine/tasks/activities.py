@@ -22,6 +22,8 @@ SURE = limits.DATA - 4_096
 class Plan(msgspec.Struct, eq=False):
     """What each submission of an activity needs: looked up once per evaluation."""
 
+    #: kept, so that no other activity gets its id
+    activity: declared.Activity
     name: str
     #: its row of the demand
     cell: list[int]
@@ -190,7 +192,8 @@ class ActivityCall(tasks.TaskCall, eq=False):
 def plan(evaluation: run.Run, activity: declared.Activity) -> Plan:
     """Return what each submission of an activity needs."""
     special = bool(activity.idempotent) or bool(activity.meta) or hasattr(activity.callable, "get_task_id")
-    made = evaluation.plans[activity] = Plan(
+    made = evaluation.plans[id(activity)] = Plan(
+        activity,
         activity.name,
         evaluation.demand.cell(activity),
         special,

@@ -127,7 +127,7 @@ class TimerCall(outbox.Sent):
         evaluation.raise_floor(record.closed_id)
         return futures.FINISHED if record.outcome is events.TimerFired else futures.CANCELLED
 
-    def cancel(self, future: futures.Future[Any]) -> bool:
+    def cancel(self, future: futures.Future[Any], why: str | None = None) -> bool:
         evaluation = self.evaluation
         record = self.record
         if future is not self.future or future._kind != futures.OPEN:
@@ -141,7 +141,7 @@ class TimerCall(outbox.Sent):
                 evaluation.calls.timer_counts[self.id] -= 1
             self.record = record = None
         self._closed()
-        self.future._cancel()
+        self.future._cancel(why)
         if record is not None and record.scheduled and not record.cancel_seen and record.outcome is None:
             evaluation.outbox.push(CancelTimer(self))
         return True
@@ -175,7 +175,7 @@ def cancel(evaluation: run.Run, timer_id: str) -> futures.Future[Any]:
         done._complete(None)
         return done
     future: futures.Future[Any] = futures.Future(evaluation, call)
-    if not call.cancel(call.future) or call.record is None or not call.record.scheduled:
+    if not call.cancel(call.future, futures.STOPPED) or call.record is None or not call.record.scheduled:
         future._complete(None)
     elif call.record.outcome is events.TimerCanceled or call.record.cancel_seen:
         # The history holds the answer already: it is delivered when its turn comes, if it was not yet.

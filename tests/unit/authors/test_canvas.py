@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simpleflow import Workflow, activity, canvas, exceptions, task
+from simpleflow import Workflow, activity, canvas, exceptions, futures, task
 from simpleflow.core import documents, events
 from simpleflow.testing import environment
 
@@ -37,9 +37,9 @@ def test_members_are_given_in_every_form() -> None:
     group += [canvas.Chain((double, 5))]
     assert [type(entry).__name__ for entry in group.activities] == ["ActivityTask"] * 5 + ["Chain"]
     assert [entry.args for entry in group.activities[:5]] == [[], [1], [2], [3], [4]]
-    with pytest.raises(TypeError, match="cannot be a member"):
+    with pytest.raises(ValueError, match="cannot be a member"):
         canvas.Group(len)
-    with pytest.raises(TypeError, match="has its arguments already"):
+    with pytest.raises(ValueError, match="has its arguments already"):
         group.append(task.ActivityTask(double), 1)
 
 
@@ -57,18 +57,49 @@ def test_attributes_propagate_to_the_members_of_this_group_only() -> None:
     assert refuse.task_list == "list"
 
 
-def test_a_failed_member_makes_the_group_raise_unless_it_does_not_bubble() -> None:
+def test_a_failed_member_is_in_the_exception_and_raises_where_somebody_says_so() -> None:
     class Program(Base):
         def run(self) -> Any:
             quiet = self.submit(canvas.Group((refuse,), (double, 1), bubbles_exception_on_failure=False))
-            said = [quiet.result, type(quiet.exception).__name__]
-            try:
-                self.submit(canvas.Group((refuse, 1), (double, 2))).result
-            except exceptions.AggregateException as error:
-                said.append([None if one is None else type(one).__name__ for one in error.exceptions])
+            said = [quiet.result, quiet.exception]
+            plain = self.submit(canvas.Group((refuse, 1), (double, 2)))
+            said += [
+                plain.result,
+                futures.wait(plain),
+                [type(each).__name__ for each in getattr(plain.exception, "exceptions", ())],
+            ]
+            strict = [
+                canvas.Group((refuse, 2), (double, 3), raises_on_failure=True),
+                canvas.Group((double, 1), (refuse.options(raises_on_failure=True), 3)),
+                canvas.Chain((double, 5), canvas.Group((refuse, 4)), raises_on_failure=True),
+            ]
+            for group in strict:
+                try:
+                    said.append(self.submit(group).result)
+                except exceptions.AggregateException as error:
+                    said.append([type(one).__name__ for one in error.flatten().exceptions])
             return said
 
-    assert run(Program) == [[None, 2], "AggregateException", ["TaskFailed", None]]
+    assert run(Program) == [
+        [None, 2],
+        None,
+        [None, 4],
+        [[None, 4]],
+        ["TaskFailed", "NoneType"],
+        ["TaskFailed", "TaskCanceled"],
+        ["TaskFailed"],
+        ["TaskFailed"],
+    ]
+
+
+def test_a_timer_that_is_cancelled_is_done_and_not_failed() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            chain = canvas.Chain(self.start_timer("soon", 1), self.cancel_timer("late"))
+            waited = self.submit(canvas.Group(self.start_timer("late", 1000), chain))
+            return [futures.wait(waited), waited.exception, waited.finished, waited.futures[0].cancelled]
+
+    assert run(Program) == [[[None, [None, None]]], None, True, True]
 
 
 def test_a_chain_breaks_where_it_fails() -> None:
@@ -80,7 +111,7 @@ def test_a_chain_breaks_where_it_fails() -> None:
             )
             return [chain.result, chain.count_finished_activities, whole.result]
 
-    assert run(Program) == [[2, None, None], 2, [2, None, 6]]
+    assert run(Program) == [[2, None], 2, [2, None, 6]]
 
 
 def test_at_most_so_many_run_at_once() -> None:
