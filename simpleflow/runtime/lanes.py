@@ -185,6 +185,8 @@ class DeciderProcess(NamedMixin):
         self._engine = EngineThread()
         self._in_flight = InFlight()
         self._open: set[str] = set()
+        #: the service of our own sees by it which polls are this process's
+        self._name = uuid.uuid4().hex
         lists = [self.task_list] * lanes
         if step.options.sticky_list is not None:
             lists += [step.options.sticky_list] * lanes
@@ -252,7 +254,7 @@ class DeciderProcess(NamedMixin):
 
     def _serve(self, lane: Lane) -> None:
         task_list = lane.task_list
-        poll_id = f"{uuid.uuid4().hex}-decider"
+        poll_id = f"{self._name}/{uuid.uuid4().hex}-decider"
         pace = retrying.PollPace(task_list)
         while not (self._stop.draining or lane.replaced):
             self._open.add(poll_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from simpleflow.core import clock as clocks
@@ -64,6 +64,8 @@ _HAND_OUT: Final[dict[str, Callable[[sessions.Session, int, Mapping[str, Any]], 
 }
 #: deadlines that one step of fire_due fires at most
 _AT_ONCE: Final = 200
+#: sticky lists without a decider that are remembered; those of others end by their timeout
+_ABANDONED: Final = 10_000
 #: seconds between two looks for executions whose retention is over
 _CLEAN_EVERY: Final = 60.0
 
@@ -148,6 +150,7 @@ class Service:
         limit = session.limit.pollers
         if limit is not None and session.polls.count(place) >= limit:
             raise errors.modelled("LimitExceededFault", f"{limit} pollers wait on {place[1]}, which is the limit")
+        session.abandoned.pop(place, None)
         waiter = polls.Waiter(place, request, poll_id)
         session.polls.add(waiter)
         session.ready[place] = None
@@ -216,6 +219,29 @@ class Service:
     def withdraw(self, waiter: polls.Waiter) -> bool:
         """Let go of a poll whose client is gone or whose time is over; False when it was woken before."""
         return self.session.polls.remove(waiter)
+
+    def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
+        """Give what a decider had to the others, which is gone: what waits on its sticky lists (DOMAIN/LIST), and the
+        decision tasks of these tokens that it did not answer. The caller commits."""
+        session = self.session
+        session.begin()
+        try:
+            for name in lists:
+                place = (polls.TABLES["PollForDecisionTask"], name)
+                session.abandoned[place] = None
+                while len(session.abandoned) > _ABANDONED:
+                    del session.abandoned[next(iter(session.abandoned))]
+                left = True
+                while left:
+                    keys = session.store.heads(*place, _AT_ONCE)
+                    left = sum(decision_tasks.leave(session, key, name.partition("/")[2]) for key in keys) > 0
+                    session.finish()
+            for token in tokens:
+                decision_tasks.drop(session, token)
+                session.finish()
+        except BaseException:
+            self.undo()
+            raise
 
     @property
     def open_polls(self) -> int:

@@ -233,3 +233,17 @@ class LocalSlow(Base):
 @activity.with_attributes(version="1")
 def local_doze() -> None:
     time.sleep(0.4)
+
+
+class Stands(Base):
+    """Its ``run()`` stands still, in the decider, until a file is there."""
+
+    name = "stands"
+    decision_tasks_timeout = 300
+
+    def run(self, folder: str) -> str:
+        with open(os.path.join(folder, "stands"), "w"):
+            pass
+        while not os.path.exists(os.path.join(folder, "go")):
+            time.sleep(0.01)
+        return "went on"

@@ -8,13 +8,15 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from simpleflow.core import limits
 from simpleflow.server.requests import auth, errors, faults, model
+
+from . import deciders
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,9 @@ class Calls(Protocol):
     def revoke(self, poll_id: str) -> bool:
         """End an open poll at once; False when there is none of that name, or a task is on its way to it."""
 
+    def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
+        """Give the sticky lists (DOMAIN/LIST) and the unanswered tasks of a decider that is gone to the others."""
+
 
 class App:
     """A raw ASGI application for ``connection.Connection``.
@@ -79,6 +84,7 @@ class App:
         self._silent = frozenset(name for name, each in model.load().operations.items() if each.output is None)
         #: names of the polls that are open, and their connections
         self._open: dict[str, Any] = {}
+        self._deciders = deciders.Deciders(host.leave)
         self._stopping = False
         self._number = 0
         self._series = os.urandom(10).hex()
@@ -94,7 +100,7 @@ class App:
 
     async def stop(self) -> None:
         """Answer the open polls, empty or with what came meanwhile; later ones are answered empty at once."""
-        self._stopping = True
+        self._stopping = self._deciders.stopped = True
         for poll_id in list(self._open):
             self._host.revoke(poll_id)
 
@@ -164,6 +170,8 @@ class App:
         if action in _POLLS:
             answer = await self._poll(action, request, poll_id, connection)
         else:
+            if action == "RespondDecisionTaskCompleted":
+                self._deciders.answered(request.get("taskToken"))
             answer = await self._host.call(action, request)
         if self._faults is not None:
             self._faults.after(action)
@@ -185,10 +193,14 @@ class App:
             if connection.pipeline:
                 raise _Crossed
             connection.withdraw = functools.partial(self._host.revoke, name)
+        decider = self._deciders.polls(name, request, connection) if action == "PollForDecisionTask" else None
         self._open[name] = connection
         connection.waiting = asyncio.current_task()
         try:
-            return await self._host.call(action, request, poll_id=name)
+            answer = await self._host.call(action, request, poll_id=name)
+            if decider is not None and answer["taskToken"]:
+                self._deciders.got(decider, answer["taskToken"], gone=connection.gone)
+            return answer
         finally:
             connection.waiting = connection.withdraw = None
             if self._open.get(name) is connection:
@@ -241,7 +253,10 @@ class App:
             poll_id = request.get("pollId")
             if not isinstance(poll_id, str) or not 0 < len(poll_id) <= _POLL_ID:
                 raise errors.validation(f"pollId must be a string of 1 to {_POLL_ID} characters")
-            return msgspec.json.encode({"revoked": self._host.revoke(poll_id)})
+            revoked = self._host.revoke(poll_id)
+            if revoked:
+                self._deciders.revoked(poll_id)
+            return msgspec.json.encode({"revoked": revoked})
         if name == b"Status":
             return msgspec.json.encode(self._status())
         raise errors.protocol("UnknownOperationException", "SimpleflowEmbedded knows RevokePoll and Status only")

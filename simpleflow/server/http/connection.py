@@ -84,6 +84,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self.withdraw: Callable[[], bool] | None = None
         #: a request came while a long poll was open here: no request is carried out any more
         self._crossed = False
+        #: called when the client has gone, one for each decider that polls here
+        self.when_lost: dict[str, Callable[[], object]] = {}
         #: whether the client has gone
         self.gone = False
         #: bytes of the request that comes in, how many it may have, and how it is refused
@@ -110,6 +112,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         super().connection_lost(exc)
         if self.waiting is not None:
             self.waiting.cancel()
+        for function in self.when_lost.values():
+            self.loop.call_soon(function)  # after its poll is withdrawn
 
     def data_received(self, data: bytes) -> None:
         if self._crossed:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from simpleflow.server.requests import errors
 from simpleflow.server.state import execution
 from simpleflow.server.state import session as sessions
 from simpleflow.server.state import state as states
@@ -22,18 +24,26 @@ def request(run: execution.Execution) -> None:
     state = run.state
     if state.started:
         if not state.waiting:
-            task_list, timeout = _target(state)
+            task_list, timeout = _target(run)
             state.waiting = _scheduled(run, task_list, timeout)
             state.waiting_list, state.waiting_timeout = task_list, timeout
     elif not state.scheduled:
-        task_list, timeout = _target(state)
+        task_list, timeout = _target(run)
         _offer(run, _scheduled(run, task_list, timeout), task_list, timeout)
 
 
-def _target(state: states.State) -> tuple[str, str]:
+def _target(run: execution.Execution) -> tuple[str, str]:
+    state = run.state
+    if state.sticky is not None and _abandoned(run, state.sticky):
+        state.sticky = None
     if state.sticky is not None:
         return state.sticky, state.sticky_timeout
     return state.task_list, states.NONE
+
+
+def _abandoned(run: execution.Execution, task_list: str) -> bool:
+    """Whether nobody will ever poll a sticky list again."""
+    return ("states", f"{run.config.domain}/{task_list}") in run.changes.abandoned
 
 
 def _scheduled(run: execution.Execution, task_list: str, timeout: str) -> int:
@@ -53,6 +63,8 @@ def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: st
     if run.ended():
         return
     state, changes = run.state, run.changes
+    if timeout != states.NONE and _abandoned(run, task_list):
+        timeout = "0"  # it was scheduled before its decider went: it falls due now
     state.scheduled, state.scheduled_list, state.scheduled_timeout = scheduled, task_list, timeout
     state.decision_due = states.after(changes.now, timeout)
     state.seq = changes.next_seq()
@@ -87,6 +99,23 @@ def time_out(run: execution.Execution) -> None:
     state.sticky = None
     settled(run)
     request(run)
+
+
+def leave(session: sessions.Session, key: int, task_list: str) -> bool:
+    """Give a task that waits on the sticky list of a decider that is gone to all deciders; False when it does not."""
+    run = session.by_key(key)
+    if run is None or run.state.started or not run.state.scheduled or run.state.sticky != task_list:
+        return False
+    time_out(run)
+    return True
+
+
+def drop(session: sessions.Session, token: str) -> None:
+    """Time out a decision task whose decider is gone, unless it was answered."""
+    with contextlib.suppress(errors.Fault):
+        run, started = tokens.task(session, "d", token)
+        if run.state.started and run.state.started == started:
+            time_out(run)
 
 
 def hand_out(session: sessions.Session, key: int, asked: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from simpleflow.core import limits
@@ -254,6 +254,17 @@ class Host:
         if future is not None and not future.done():
             future.set_result(waiter.empty())
         return True
+
+    def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
+        """Give the sticky lists (DOMAIN/LIST) and the unanswered tasks of a decider that is gone to the others."""
+        if self._loop is None or self._stopped or self._broken is not None or self._read_only is not None:
+            return
+        try:
+            self.service.leave(lists, tokens)
+        except base.Lost as lost:
+            self._lost(lost)
+            return
+        self._soon(self._loop)
 
     # -- commits
 

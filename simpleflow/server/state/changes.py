@@ -24,6 +24,8 @@ class Changes(Generic[Changed]):
         self.items_held = 0
         #: ends an execution whose history has no room for another event; the service sets it
         self.on_overflow: Callable[[Changed], Any] = _no_end
+        #: sticky task lists whose decider is gone: (table, list)
+        self.abandoned: dict[tuple[str, str], None] = {}
         self._seq = 0
 
     def next_seq(self) -> int:

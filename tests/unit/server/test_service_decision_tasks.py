@@ -126,6 +126,35 @@ def test_a_sticky_list_reverts_when_the_task_is_not_answered() -> None:
     world.decide(COMPLETE)
 
 
+def test_what_waits_for_a_decider_that_is_gone_goes_to_the_others_at_once() -> None:
+    world = World()
+    waits, later, started = world.start("w1"), world.start("w2"), world.start("w3")
+    for _ in range(3):
+        world.decide(**sticky())
+    world.signal(started)
+    task = world.poll("mine")
+    world.signal(started)  # the task behind the one that is started is scheduled on the sticky list, too
+    world.signal(waits)
+    world.service.leave([f"{DOMAIN}/mine"], [task["taskToken"], "of nobody"])
+    world.service.settle()
+    world.signal(later)
+    world.service.fire_due()
+    found = [world.poll()["workflowExecution"]["runId"] for _ in range(3)]
+    assert sorted(found) == sorted(run["runId"] for run in (waits, later, started))
+    assert "DecisionTaskTimedOut" not in world.kinds(later)
+    assert world.attributes(waits, "DecisionTaskTimedOut")["timeoutType"] == "SCHEDULE_TO_START"
+
+
+def test_a_sticky_list_that_is_polled_again_counts_again() -> None:
+    world = World()
+    run = world.start()
+    world.decide(**sticky())
+    world.service.leave([f"{DOMAIN}/mine"], [])
+    assert world.poll("mine")["taskToken"] == ""
+    world.signal(run)
+    assert world.poll("mine")["taskToken"]
+
+
 def test_a_sticky_list_stays_and_without_a_timeout_it_is_permanent() -> None:
     world = World()
     run = world.start()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ class Host:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
+        return
 
     def revoke(self, poll_id: str) -> bool:
         waiter = self.polls.get(poll_id)

@@ -1,0 +1,77 @@
+"""What a decider had goes to the others at once when it ends, in whatever way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import integration_flows
+import psutil
+import pytest
+from conftest import Place, eventually
+
+from simpleflow.client import Client
+
+pytestmark = pytest.mark.needs_processes
+
+
+@pytest.fixture
+def client(place: Place) -> Iterator[Client]:
+    place.ok("server.start", "--detach")
+    with Client(endpoint_url=f"unix://{place.folder}/run/swf.sock") as made:
+        yield made
+
+
+def kinds(client: Client, run: Any) -> list[str]:
+    return [type(event).__name__ for event in client.history(run)]
+
+
+def waiting(client: Client) -> Any:
+    """A run that is suspended in a decider."""
+    run = client.start(integration_flows.Waits)
+    eventually(lambda: "DecisionTaskCompleted" in kinds(client, run))
+    return run
+
+
+def lists(client: Client, run: Any) -> list[str]:
+    """The task list of each decision, as scheduled."""
+    found = [event for event in client.history(run) if type(event).__name__ == "DecisionTaskScheduled"]
+    return [event.attributes.task_list.name for event in found]  # type: ignore[attr-defined]  # told by its name
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_waits_for_the_sticky_list_of_a_decider_that_is_gone(
+    place: Place, client: Client, number: signal.Signals
+) -> None:
+    first = place.spawn("decider.start", "-t", "decisions")
+    runs = [waiting(client) for _ in range(3)]
+    child = psutil.Process(first.pid).children()[0]
+    if number == signal.SIGTERM:
+        first.send_signal(number)
+        first.wait(60)
+    else:
+        child.send_signal(number)  # its supervisor starts another one
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    signalled = waiting(client) if number == signal.SIGKILL else None  # the new one is there
+    for run in runs:
+        client.signal(run, "go", 1)
+    if number == signal.SIGTERM:
+        place.spawn("decider.start", "-t", "decisions")
+    assert [client.result(run, timeout=120) for run in runs] == [1, 1, 1]
+    for run in runs:
+        assert "DecisionTaskTimedOut" not in kinds(client, run)
+        assert lists(client, run) == ["decisions", "decisions"]
+    if signalled is not None:
+        client.signal(signalled, "go", 2)
+        assert client.result(signalled, timeout=120) == 2
+        assert lists(client, signalled)[1] != "decisions"  # the living one is still asked first
+
+
+def test_the_decision_of_a_killed_decider_is_made_by_another(place: Place, client: Client) -> None:
+    first = place.spawn("decider.start", "-t", "decisions", "--watchdog", "0")
+    run = client.start(integration_flows.Stands, str(place.folder))
+    eventually((place.folder / "stands").exists)
+    psutil.Process(first.pid).children()[0].kill()
+    (place.folder / "go").write_text("")
+    assert client.result(run, timeout=120) == "went on"
