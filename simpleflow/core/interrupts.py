@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import opcode
 
+import greenlet
+
 _RAISE = opcode.opmap["RAISE_VARARGS"]
+
+
+class Interruption(BaseException):
+    """Raised inside user code that shall end, by whoever runs it."""
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error that comes out of user code is meant for those who run it, not raised by that code itself."""
+    return issubclass(type(error), Interruption | greenlet.GreenletExit) or from_outside(error)
 
 
 def from_outside(error: BaseException) -> bool:

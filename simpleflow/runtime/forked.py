@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,10 +10,12 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
+from simpleflow.core import interrupts
+
 T = TypeVar("T")
 
 
-class Interrupted(BaseException):
+class Interrupted(interrupts.Interruption):
     """Raised inside an activity whose process shall end: ``finally`` blocks get their chance, ``except Exception``
     does not swallow it."""
 
@@ -65,7 +68,5 @@ def _status(error: BaseException | None) -> int:
 def flush() -> None:
     """Write out what Python holds back: a forked child would write its copy once more."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(Exception):  # replaced, full or closed by user code
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # replaced, full or closed by user code
-            continue

@@ -99,6 +99,15 @@ def _descriptors() -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def _spare_descriptor() -> bool:
+    """Whether this process may open one more file: a task that kept all would leave the next one none."""
+    try:
+        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") else os.O_RDONLY))
+    except OSError:
+        return False
+    return True
+
+
 def _root() -> tuple[int, int]:
     about = os.stat("/")
     return about.st_dev, about.st_ino
@@ -193,6 +202,7 @@ _FACETS: tuple[_Facet, ...] = (
     _Facet("its root directory", _root, None),
     _Facet("standard streams", _streams, _set_streams),
     _Facet("standard descriptors", _descriptors, None),
+    _Facet("as many open files as it may have", _spare_descriptor, None),
     _Facet("sys.path", lambda: list(sys.path), lambda value: sys.path.__setitem__(slice(None), value)),
     _Facet("sys.argv", lambda: list(sys.argv), lambda value: sys.argv.__setitem__(slice(None), value)),
     _Facet("the interpreter's settings", _interpreter, _set_interpreter),
@@ -234,9 +244,7 @@ class Isolation:
         if self._modules < 0:
             return []
         stuck = [
-            facet.name
-            for facet, before in zip(_FACETS, self._before, strict=True)
-            if (found := facet.read()) != before and not _restored(facet, before, found)
+            facet.name for facet, before in zip(_FACETS, self._before, strict=True) if not _as_before(facet, before)
         ]
         stuck += self._left.found()
         random.seed(int.from_bytes(os.urandom(16), "little"))
@@ -246,11 +254,14 @@ class Isolation:
         return stuck
 
 
-def _restored(facet: _Facet, before: Any, found: Any) -> bool:
-    if facet.write is None:
-        return False
+def _as_before(facet: _Facet, before: Any) -> bool:
+    """Whether it is as it was, or could be put back. What the task left may raise whatever it likes when it is read."""
     try:
+        if facet.read() == before:
+            return True
+        if facet.write is None:
+            return False
         facet.write(before)
         return bool(facet.read() == before)
-    except (OSError, ValueError, TypeError, locale.Error):
+    except Exception:
         return False

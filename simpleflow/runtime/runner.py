@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from simpleflow import activity, log, settings
+from simpleflow.core import text
 from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 
@@ -56,6 +57,10 @@ class Runner:
         #: activities whose timeouts the worker was told
         self._told: set[str] = set()
         self._isolation = isolation.Isolation()
+        self._process = psutil.Process()
+        #: bytes, and when they were counted
+        self._memory = 0
+        self._looked = float("-inf")
         #: the worker is gone
         self.orphaned = False
 
@@ -77,8 +82,6 @@ class Runner:
             middleware=execute.Middleware(setup.pre, setup.post),
         )
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
-        process = psutil.Process()
-        memory, looked = 0, float("-inf")
         self._pipe.send(frames.Ready())
         while True:
             given = self._tasks.get()
@@ -88,13 +91,21 @@ class Runner:
                 self._pipe.send(frames.Cleaned(number=given.number, error=executor.clean_up(given.task)))
                 continue
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
+            left = tuple(self._left())
+            code = self._importer.news()
+            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=self._memory, left=left, code=code))
+
+    def _left(self) -> list[str]:
+        """What the task leaves behind. The task is over: whatever goes wrong here does not take its answer away."""
+        try:
             forked.flush()
             left = self._isolation.end()
             now = time.monotonic()
-            if now - looked >= MEMORY_SECONDS:
-                memory, looked = process.memory_info().rss, now
-            code = self._importer.news()
-            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=memory, left=tuple(left), code=code))
+            if now - self._looked >= MEMORY_SECONDS:
+                self._memory, self._looked = self._process.memory_info().rss, now
+            return left
+        except Exception as error:
+            return [f"a process that cannot be examined: {text.of_error(error)}"]
 
     def forked(self) -> None:
         """Called in a child that a task forked: signals do there what they do in any program."""

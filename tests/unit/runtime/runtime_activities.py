@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import decimal
 import io
@@ -223,6 +224,35 @@ def leaves(what: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     elif what == "user":
         os.setgroups([*os.getgroups(), 54321])
+    return os.getpid()
+
+
+class DeafStream:
+    """Something in the place of a standard stream."""
+
+    def write(self, said: str) -> None: ...
+
+    def flush(self) -> None:
+        raise RuntimeError("deaf")
+
+
+opened: list[int] = []
+
+
+def leaves_unreadable(what: str) -> int:
+    """What cannot even be looked at when the task is over."""
+    if what == "open files":
+        with contextlib.suppress(OSError):
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+    elif what == "argv":
+        sys.argv = None  # type: ignore[assignment]
+    elif what == "stream":
+        sys.stdout = DeafStream()  # type: ignore[assignment]
+    elif what == "filters":
+        warnings.filters = None  # type: ignore[assignment]
+    elif what == "seed":
+        random.seed = None  # type: ignore[assignment]
     return os.getpid()
 
 

@@ -57,6 +57,14 @@ def test_a_runner_goes_with_what_cannot_be_put_back(
     eventually(lambda: not alive(pid))
 
 
+@pytest.mark.parametrize("what", ["open files", "argv", "stream", "filters", "seed"])
+def test_what_cannot_be_examined_takes_no_answer_away(swf: FakeSwf, start: Start, what: str) -> None:
+    start()
+    pid = run(swf, "leaves_unreadable", what)
+    eventually(lambda: what == "stream" or not alive(pid))
+    run(swf, "own_pid")
+
+
 def test_children_that_have_ended_cost_no_runner(swf: FakeSwf, start: Start) -> None:
     start()
     pids = {run(swf, "leaves_a_zombie") for _ in range(3)} | {run(swf, "own_pid")}
