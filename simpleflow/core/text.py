@@ -12,7 +12,7 @@ import traceback
 
 import msgspec
 
-from . import limits
+from . import interrupts, limits
 
 #: what is cut out of the middle of a text that is too long
 _CUT = "\n… {} characters left out …\n"
@@ -23,8 +23,6 @@ _STEERS_BUT_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{_BEYOND}]")
 _STEERS_IN_JSON = re.compile(f"[{_BEYOND}]")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-#: what user code that is asked for a text may raise; what ends the process from outside passes
-_RAISED = (Exception, SystemExit, GeneratorExit)
 
 
 def safe(value: object, limit: int | None = None) -> str:
@@ -91,7 +89,9 @@ def shown(value: object, most: int = 60) -> str:
     """
     try:
         text = repr(value)
-    except _RAISED:
+    except BaseException as raised:
+        if interrupts.passes(raised):
+            raise
         text = f"<{class_name(value)}>"
     text = _ADDRESS.sub("", encodable(text))
     return text if len(text) <= most else text[:most] + "…"
@@ -107,7 +107,9 @@ def class_path(value: object) -> str:
     kind = type(value)
     try:
         module = safe(kind.__module__)
-    except _RAISED:
+    except BaseException as raised:
+        if interrupts.passes(raised):
+            raise
         module = "?"
     name = encodable(_of_type(kind, "__qualname__"))
     return name if module == "builtins" else f"{module}.{name}"
@@ -128,7 +130,9 @@ def _own(value: object) -> str:
     for read in (str, repr):
         try:
             return read(value)
-        except _RAISED:
+        except BaseException as raised:
+            if interrupts.passes(raised):
+                raise
             continue
     return f"<{class_name(value)}>"
 
@@ -181,7 +185,9 @@ def _traceback(error: BaseException, last: int | None) -> str:
     for read in (_whole_traceback, _frames):
         try:
             return read(error, limit)
-        except _RAISED:
+        except BaseException as raised:
+            if interrupts.passes(raised):
+                raise
             continue
     return ""
 

@@ -37,6 +37,18 @@ class TextExits(Exception):
         sys.exit(3)
 
 
+class Stop(BaseException):
+    """Some programs' own."""
+
+
+class TextInterrupts(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+    def __repr__(self) -> str:
+        raise Stop
+
+
 class SurrogateText(Exception):
     def __str__(self) -> str:
         return "half \ud800"
@@ -93,6 +105,7 @@ MADE: dict[str, Callable[[], BaseException]] = {
     "surrogate": lambda: ValueError(SURROGATE),
     "no text": NoText,
     "text exits": TextExits,
+    "text interrupts": TextInterrupts,
     "surrogate text": SurrogateText,
     "circular": circular,
     "no class": NoClass,
