@@ -113,9 +113,10 @@ class Http:
             raise
         except Exception as error:  # whatever a parser says of bytes that are not an answer
             raise errors.TransportError(f"{action}: the answer is none of this action ({error}){self._at}") from error
+        silent = isinstance(decoded, shapes.Nothing)
         if not self._identified:
-            self._identify(_IDENTIFIED in head, silent=not answer)
-        elif not answer and _IDENTIFIED not in head:
+            self._identify(_IDENTIFIED in head, silent=silent)
+        elif silent and _IDENTIFIED not in head:
             raise errors.TransportError(
                 f"{action}: an empty answer came, and not from the service: it has no request id{self._at}"
             )
@@ -162,6 +163,8 @@ class Http:
         except (msgspec.DecodeError, RecursionError):
             said = _Refusal(message=answer[:200].decode(errors="replace"))
         error = errors.from_answer(action, status, said.kind, said.message or said.Message or "", where=self._at)
+        if error.kind is retries.Kind.VERDICT and self._identified and _IDENTIFIED not in head:
+            raise errors.OddAnswer(f"{error}; not from the service: it has no request id")
         if error.kind is retries.Kind.REFUSED and isinstance(self._sign, Signer):
             self._sign.renew(_moment(head))
         raise error

@@ -337,6 +337,26 @@ def test_bytes_that_are_no_answer_are_no_answer(server: Server, answer: bytes) -
     assert count(transport) == 1
 
 
+@pytest.mark.parametrize("body", [b"{}", b" \n"])
+def test_an_acknowledgement_that_is_not_empty_needs_a_request_id_too(body: bytes) -> None:
+    wire = Recorder()
+    wire.answer, wire.head = (200, body), b"\r\ncontent-type: application/json\r\n"
+    with pytest.raises(errors.TransportError, match="no request id"):
+        http.Http(wire, identified=True).call("SignalWorkflowExecution", {"domain": "d"})
+
+
+@pytest.mark.parametrize("code", ["UnknownResourceFault", "SerializationException", "LimitExceededFault"])
+def test_a_fault_that_others_write_is_no_verdict(code: str) -> None:
+    wire = Recorder()
+    wire.answer = 400, b'{"__type": "com.amazonaws.swf.base.model#%s"}' % code.encode()
+    with pytest.raises(errors.SwfError) as verdict:
+        http.Http(wire, identified=True).call("SignalWorkflowExecution", {"domain": "d"})
+    assert verdict.value.code == code
+    wire.head = b"\r\ncontent-type: application/json\r\n"
+    with pytest.raises(errors.OddAnswer, match="no request id"):
+        http.Http(wire, identified=True).call("SignalWorkflowExecution", {"domain": "d"})
+
+
 def test_an_empty_answer_is_believed_where_it_looks_like_the_others() -> None:
     wire = Recorder()
     signal = ("SignalWorkflowExecution", {"domain": "d", "workflowId": "w", "signalName": "s"})
