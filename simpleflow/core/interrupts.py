@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import opcode
 
-import greenlet
-
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 
 
@@ -15,7 +13,7 @@ class Interruption(BaseException):
 
 def passes(error: BaseException) -> bool:
     """Whether an error that comes out of user code is meant for those who run it, not raised by that code itself."""
-    return issubclass(type(error), Interruption | greenlet.GreenletExit) or from_outside(error)
+    return issubclass(type(error), Interruption) or from_outside(error)
 
 
 def from_outside(error: BaseException) -> bool:
