@@ -62,6 +62,11 @@ class Held:
         """The first bytes of the file, without what only the log has."""
         return os.pread(self._descriptor, _HEADER, 0)
 
+    def make_private(self) -> None:
+        """Take every right of others to a file of ours away."""
+        if os.fstat(self._descriptor).st_mode & 0o077:
+            os.fchmod(self._descriptor, 0o600)
+
     def empty(self) -> None:
         """Delete what the database and its log hold; the file itself stays, and stays locked."""
         for suffix in BESIDE:  # the log first: a log without its database must not be left behind
@@ -83,7 +88,10 @@ class Held:
 
 
 def hold(place: Path) -> Held:
-    """Open and lock a database file, for its owner alone; makes it when it is missing. Raises StoreError, OSError."""
+    """Open and lock a database file; makes it when it is missing. Raises StoreError, OSError.
+
+    Whose file it is shows later: until then nothing of it changes, its mode included.
+    """
     folders.make(place.parent)
     if folders.writable_by_others(place.parent.stat()):
         raise base.StoreError(
@@ -97,8 +105,6 @@ def hold(place: Path) -> Held:
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_mode & 0o077:
-                os.fchmod(descriptor, 0o600)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.stat(place), os.fstat(descriptor)):
                     return Held(place, descriptor, made=made)
@@ -147,6 +153,11 @@ def is_ours(path: Path, header: bytes) -> bool:
         return False
     last = collections.deque(log.first_pages(), maxlen=1)
     return bool(last) and _APPLICATION_ID.unpack_from(last[0])[0] == schema.APPLICATION_ID
+
+
+def is_of_another_program(path: Path, header: bytes) -> bool:
+    """Whether a file with this header is a SQLite database that the embedded service never wrote."""
+    return header.startswith(_MAGIC) and not is_ours(path, header)
 
 
 def keeps_a_log(header: bytes) -> bool:

@@ -165,6 +165,7 @@ def open_file(
         if fresh:
             _empty(held, say)
         log_exists = _look(held)
+        held.make_private()
         connection = sqlite3.connect(place, isolation_level=None, cached_statements=512, check_same_thread=False)
         return _prepare(connection, held, log_exists=log_exists, full=synchronous == "FULL")
     except BaseException as error:

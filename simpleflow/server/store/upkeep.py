@@ -64,6 +64,8 @@ def restore(backup_file: str | os.PathLike[str], path: str | os.PathLike[str]) -
         raise base.StoreError(f"{place} cannot be replaced ({error.strerror or error})") from error
     part = place.with_name(f"{place.name}.{os.getpid()}.part")
     try:
+        if files.is_of_another_program(place, held.header()):
+            raise base.StoreError(f"{place} is another program's database: name where the backup goes with --db")
         _copy(source, part)
         aside = None if held.made else _put_aside(place)
         os.replace(part, place)

@@ -71,6 +71,30 @@ def test_files_are_their_owners_alone_whatever_the_umask(tmp_path: Path, umask: 
     store.close()
 
 
+@pytest.mark.parametrize("what", ["database", "text"])
+def test_another_program_s_file_keeps_its_mode_and_its_name(path: Path, tmp_path: Path, what: str) -> None:
+    copy = tmp_path / "copy.db"
+    written(path).store.close()
+    upkeep.backup(path, copy)
+    orders = tmp_path / "orders.db"
+    if what == "text":
+        orders.write_text("my thesis\n" * 100)
+    else:
+        with sqlite3.connect(orders) as connection:
+            connection.execute("CREATE TABLE orders(number)")
+        connection.close()
+        with pytest.raises(StoreError, match="another program's database"):
+            upkeep.restore(copy, orders)
+    orders.chmod(0o664)
+    before = orders.read_bytes()
+    for fresh in (False, True):
+        with pytest.raises(StoreError, match="not a database of the embedded service"):
+            sqlite.open_file(orders, fresh=fresh)
+    assert stat.S_IMODE(orders.stat().st_mode) == 0o664
+    assert orders.read_bytes() == before
+    assert {each.name for each in tmp_path.iterdir()} == {"swf.db", "copy.db", "orders.db"}
+
+
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     folder.mkdir()
