@@ -60,6 +60,7 @@ def info(state: context.State, words: tuple[str, ...], domain: str | None, run_i
             "execution_time": round((shown.close_timestamp or time.time()) - shown.start_timestamp, 3),
             "input": utils.json_loads_or_raw(started.input),
             **_said(answer.latest_execution_context),
+            **_ending(connection, run, shown),
         },
     )
 
@@ -68,6 +69,14 @@ def _said(text: str | None) -> dict[str, Any]:
     """Return what the last decision left for people: what the run waits for, why it does not go on."""
     said = utils.json_loads_or_raw(text or None)
     return said if isinstance(said, dict) else {"execution_context": said} if said else {}
+
+
+def _ending(connection: connect.Connection, run: executions.Run, shown: Any) -> dict[str, Any]:
+    """Return why a run ended without a result."""
+    if shown.close_status in (None, "COMPLETED", "CONTINUED_AS_NEW"):
+        return {}
+    reason = executions.outcome(connection, run, shown.close_status).reason
+    return {"reason": reason} if reason else {}
 
 
 def row(shown: Any) -> tuple[Any, ...]:

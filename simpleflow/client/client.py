@@ -87,6 +87,11 @@ class Client:
         What ``options`` does not say comes from the class, then from the settings. Raises UsageError when the
         arguments cannot be serialised, SimpleflowError when an execution of that id is open.
         """
+        if workflow.__module__ == "__main__":
+            raise errors.UsageError(
+                f"workflow {workflow.__qualname__} is defined in the script that runs, where no decider can import it: "
+                "put it into a module and import it from there, or run it here with simpleflow.local.Executor"
+            )
         envelope = {"args": list(args), "kwargs": kwargs}
         asked = starting.request(
             workflow, utils.full_object_name(workflow), envelope, **(options or starting.StartOptions())

@@ -143,6 +143,18 @@ def wait(
         pause = min(pause * 1.5, longest)
 
 
+def why(last: Any) -> str | None:
+    """Return the reason that the last event of a closed run gives, in words where SWF has a code."""
+    if getattr(last, "cause", None) == "EVENT_LIMIT_EXCEEDED":
+        return (
+            f"SWF terminated it, because its history reached {limits.HISTORY_EVENTS} events: submit "
+            "self.continue_as_new(...) when self.should_continue_as_new says so, or give parts of the work to child "
+            "workflows, each of which has a history of its own"
+        )
+    reason: str | None = getattr(last, "reason", None)
+    return reason
+
+
 def outcome(connection: connect.Connection, run: Run, status: str) -> Closed:
     """Read how a closed run ended from its last event; for CONTINUED_AS_NEW the result is the next run's id."""
     last = next(iter(history(connection, run, reverse=True))).attributes  # type: ignore[attr-defined]  # all 54 have it
@@ -153,7 +165,7 @@ def outcome(connection: connect.Connection, run: Run, status: str) -> Closed:
         run=run,
         status=status,
         result=result,
-        reason=getattr(last, "reason", None),
+        reason=why(last),
         details=getattr(last, "details", None),
     )
 

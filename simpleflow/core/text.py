@@ -122,8 +122,13 @@ def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
 
 def of_error(error: BaseException) -> str:
     """Return ``Class: message``, the class alone when the message is empty."""
-    message = safe(error)
-    return f"{class_name(error)}: {message}" if message else class_name(error)
+    said = message(error)
+    return f"{class_name(error)}: {said}" if said else class_name(error)
+
+
+def message(error: BaseException) -> str:
+    """Return the message of an exception without addresses of objects: a re-run would have others."""
+    return _ADDRESS.sub("", safe(error))
 
 
 def _own(value: object) -> str:
@@ -161,8 +166,8 @@ def details(error: BaseException, limit: int = limits.DATA, *, last: int | None 
     said = Details(
         error=class_name(error),
         error_type=class_path(error),
-        message=safe(error),
-        traceback=encodable(_traceback(error, last)),
+        message=message(error),
+        traceback=_ADDRESS.sub("", encodable(_traceback(error, last))),
     )
     return encode_details(said, limit)
 

@@ -41,9 +41,10 @@ class Dispatcher:
         except limits.Outside as error:
             raise DispatchError(f"activity {error}; or send the task to a worker that may run it") from None
         except ImportError as error:
-            raise DispatchError(
-                f"activity {name!r} cannot be imported ({error}): install its code on the worker, or set PYTHONPATH"
-            ) from error
+            advice = "install its code on the worker, or set PYTHONPATH"
+            if name.startswith("__main__."):
+                advice = "it is defined in a script; put it into a module that workers import, or give it a name"
+            raise DispatchError(f"activity {name!r} cannot be imported ({error}): {advice}") from error
         if isinstance(found, activity.Activity):
             return found
         if callable(found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -98,3 +99,12 @@ def check_workflow(cls: Any) -> None:
         value = getattr(cls, name, None)
         if value is not None:
             check(f"{name} of workflow {cls.__name__}", value)
+
+
+def check_run(cls: Any) -> None:
+    """Raise Misuse for a ``run()`` that would do nothing when it is called."""
+    if inspect.isgeneratorfunction(cls.run) or inspect.isasyncgenfunction(cls.run):
+        raise errors.Misuse(
+            f"run() of workflow {cls.__name__} holds a yield, so calling it runs nothing: leave yield out; .result "
+            "(or await in async def run) waits for what was submitted"
+        )

@@ -264,6 +264,11 @@ class Engine:
         try:
             found = self._load(path)
         except (Exception, SystemExit) as error:  # a script may end itself when it is imported
+            if path.startswith("__main__."):
+                raise errors.UsageError(
+                    f"workflow {path!r} is defined in the script that started it, where no decider can import it: put "
+                    "it into a module, and start it from there"
+                ) from error
             raise errors.UsageError(
                 f"no workflow {task.workflow_name!r} is known here and {path!r} cannot be imported "
                 f"({text.of_error(error)}): start the decider with package.module.Class, in a folder or with a "

@@ -98,6 +98,7 @@ class Evaluation(run.Run):
 
     def _run(self) -> Any:
         declared.check_workflow(self.facts.cls)
+        declared.check_run(self.facts.cls)
         arguments = inputs.of(self)
         self.given.seed = arguments.seed or self.facts.run_id
         self.given.extra = arguments.extra

@@ -227,7 +227,7 @@ def described(error: BaseException) -> tuple[str, str | None]:
         found = None
     if found is not None:
         return found
-    return f"Cannot replay the workflow: {text.class_name(error)}({text.safe(error)})", _details(error)
+    return f"Cannot replay the workflow: {text.class_name(error)}({text.message(error)})", _details(error)
 
 
 def _of_task(error: BaseException) -> tuple[str, str | None] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simpleflow import utils
+from simpleflow.client import executions
 from simpleflow.core import errors
 
 from . import at_once, inline
@@ -54,5 +55,5 @@ class Executor(at_once.AtOnce):
             status, last = place.outcome(self.workflow_id, place.run_until_closed(self.workflow_id, self.run_id))
             if status == "COMPLETED":
                 return None if last.result is None else place.load(last.result)
-            self.reason, self.details = getattr(last, "reason", None), getattr(last, "details", None)
+            self.reason, self.details = executions.why(last), getattr(last, "details", None)
             raise WorkflowFailed(f"workflow {self._workflow_class.name} {status.lower()}: {self.reason or 'no reason'}")

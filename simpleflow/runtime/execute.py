@@ -15,7 +15,7 @@ from simpleflow import activity, logging_context, utils
 from simpleflow.core import errors, interceptors, limits, text
 from simpleflow.core import payloads as core_payloads
 
-from . import failures, forked, values
+from . import coroutines, failures, forked, values
 from .forked import Interrupted as Interrupted  # raised by what this module runs
 
 logger = logging.getLogger(__name__)
@@ -231,13 +231,13 @@ def invoke(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], context:
     if isinstance(target, type):
         instance: Any = target(*args, **named)
         instance.context = context
-        result = instance.execute()
+        result = coroutines.finished(instance.execute())
         if hasattr(instance, "post_execute"):
-            instance.post_execute()
+            coroutines.finished(instance.post_execute())
         return result
     with contextlib.suppress(AttributeError, TypeError):  # builtins and bound methods take no attributes
         target.context = context
-    return target(*args, **named)
+    return coroutines.finished(target(*args, **named))
 
 
 def seconds(timeout: Any) -> float | None:

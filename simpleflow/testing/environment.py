@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import msgspec
 
+from simpleflow.client import executions
 from simpleflow.core import clock, errors, events
 from simpleflow.local import inline
 from simpleflow.local.latency import dies, hang, takes
@@ -134,7 +135,7 @@ class Environment:
         ended = self._place.run_until_closed(run.workflow_id, run.run_id)
         status, last = self._place.outcome(run.workflow_id, ended)
         if status != "COMPLETED":
-            raise Failed(status, getattr(last, "reason", None), getattr(last, "details", None))
+            raise Failed(status, executions.why(last), getattr(last, "details", None))
         return None if last.result is None else self._place.load(last.result)
 
     def step(self) -> bool:
