@@ -39,6 +39,7 @@ def decide(
         if ended is not None:
             outcome = evaluation.outcome = evaluation.hooks.failed(ended)
     if outcome is not None:
+        evaluation.hooks.need_history(outcome)
         _forget_refused(evaluation)
         outcome = evaluation.hooks.before_close(outcome)
         _warn_of_abandoned(evaluation)

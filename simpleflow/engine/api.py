@@ -96,7 +96,8 @@ def event_details(evaluation: run.Run, event_type: str, event_name: str) -> dict
         if event is None:
             return None
         said = history.signal_details(event)
-        said["input"] = None if said["input"] is None else evaluation.value_of(said["input"])
+        sent = event.attributes.input
+        said["input"] = None if sent is None else evaluation.value_of(sent)
         return said
     if event_type == "marker":
         book.markers.watched = True
@@ -110,10 +111,7 @@ def event_details(evaluation: run.Run, event_type: str, event_name: str) -> dict
     last = book.timers.last.get(event_name)
     if last is None:
         return None
-    said = history.timer_details(*last)
-    if said.get("control") is not None:
-        said["control"] = evaluation.value_of(said["control"])
-    return said
+    return history.timer_details(*last)
 
 
 # -- submissions

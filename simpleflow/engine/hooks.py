@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import greenlet  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 
-from simpleflow.core import decisions, errors, events, history, interrupts, limits, text
+from simpleflow.core import decisions, errors, event_views, events, history, interrupts, limits, text
 
 from . import contract
 from .history import identity
@@ -36,15 +36,18 @@ class HookEnded(errors.Misuse):
 class LazyHistory(history.History):
     """The history as hooks get it: asked for only when one reads it."""
 
-    def __init__(self, new: tuple[events.Event, ...]) -> None:
-        super().__init__(new)
+    def __init__(self, new: tuple[events.Event, ...], decode: Callable[[str], Any] = event_views.parsed) -> None:
+        super().__init__(new, decode=decode)
         self._whole = bool(new) and new[0].id == 1
 
-    @property
-    def events(self) -> tuple[events.Event, ...]:
+    def need(self) -> None:
+        """Have the whole history brought, unless it is here."""
         if not self._whole:
             raise contract.NeedHistory
-        return self._events
+
+    def _events(self) -> Iterable[Any]:
+        self.need()
+        return super()._events()
 
 
 def default(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,7 +82,18 @@ class Hooks:
         self.handles_failures = "on_task_failure" in self._has
 
     def history(self) -> LazyHistory:
-        return LazyHistory(self._evaluation.task.events)
+        return LazyHistory(self._evaluation.task.events, self._said)
+
+    def _said(self, said: str) -> Any:
+        """Return the value of an input as a hook reads it; a hook does not wait for a blob, and gets its pointer."""
+        said = self._evaluation.blobs.texts.get(said, said)
+        return event_views.parsed(said)
+
+    def need_history(self, outcome: contract.Outcome) -> None:
+        """Have the whole history brought before the first hook of a close is called: none of them is called twice."""
+        before = {"failed": "on_failure", "canceled": "on_canceled", "completed": "on_completed"}
+        if "after_closed" in self._has or before.get(outcome.status) in self._has:
+            self.history().need()
 
     def call(self, name: str, *args: Any, branch: str = "", origin: int = -1) -> Any:
         """Call a hook if the class overrides it. What it raises comes out, as HookEnded what ends processes."""

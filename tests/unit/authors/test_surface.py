@@ -64,6 +64,7 @@ PATHS = {
     "dispatch.dynamic_dispatcher": ("Dispatcher",),
     "dispatch.exceptions": ("DispatchError",),
     "dispatch.from_task_registry": ("RegistryDispatcher",),
+    "metrology": ("MetrologyTask", "MetrologyWorkflow", "Step", "StepExecution", "StepIO"),
     "download": ("RemoteBinary", "download_binaries", "with_binaries"),
     "execute": ("format_arguments", "get_name", "program", "python"),
     "format": (
