@@ -35,7 +35,9 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if any(each.name == "cluster" for each in self.params):
             formatter.write_paragraph()
-            formatter.write_text("CLUSTER is the path of the cluster file (default: cluster.yaml).")
+            formatter.write_text(
+                "CLUSTER is the path of the cluster file (default: cluster.yaml); status, down and logs: or a name."
+            )
 
 
 class Group(click.Group):
@@ -207,6 +209,22 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
     show.message(msgspec.to_builtins(started), text, as_json)
 
 
+def _find(given: str) -> clusters.Cluster:
+    """The cluster of a file, or of a name whose file is gone; says so."""
+    try:
+        found = clusters.find(given)
+    except core_errors.UsageError:
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if Path(given).exists() or not region or not given.replace("-", "").isalnum():
+            raise
+        from . import sfnodes_ec2
+
+        found = clusters.Cluster(sfnodes_ec2.by_name(given, region))
+    for note in found.notes:
+        output.say(note, err=True)
+    return found
+
+
 @cli.command()
 @CLUSTER
 @click.option("--watch", is_flag=True, help="Show it again every second (5 on ec2) until Ctrl-C.")
@@ -214,7 +232,7 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
 @JSON
 def status(cluster: str, watch: bool, every: bool, as_json: bool) -> None:
     """Show nodes, tasks and money."""
-    target = clusters.load(cluster)
+    target = _find(cluster)
     while True:
         since = None if every else time.time() - RECENT
         if target.config.provider == "ec2":
@@ -240,7 +258,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 
     Repeat it to go on waiting, after --timeout or Ctrl-C: only --now ends running tasks.
     """
-    target = clusters.load(cluster)
+    target = _find(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
@@ -272,7 +290,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 @JSON
 def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
     """Print the logs of supervisor, manager, deciders, service and nodes; on ec2 the machines' consoles."""
-    target = clusters.load(cluster)
+    target = _find(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +15,10 @@ import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import config, control, errors, paths, stores
+from simpleflow.nodes import config, control, errors, paths, published, stores
 from simpleflow.nodes.bundle import bundle
+from simpleflow.nodes.bundle import code as codes
+from simpleflow.nodes.cluster import remembered
 from simpleflow.nodes.manager import assemble, coordinator, manager, reconcile
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
@@ -27,6 +31,31 @@ from simpleflow.nodes.stack import up as stack_up
 
 from . import output, sfnodes_connect
 from . import sfnodes_show as show
+
+
+def by_name(name: str, region: str) -> config.LoadedCluster:
+    """A cluster of which this machine has no file: as `up` published it in its bucket, else its name alone.
+
+    Raises UsageError when the account has no stack of that name.
+    """
+    bare = config.ClusterConfig(
+        cluster=name,
+        provider="ec2",
+        region=region,
+        profiles={"unknown": config.Profile()},
+        task_lists={"unknown": config.TaskList(profile="unknown", max=1)},
+    )
+    account = _account(bare)
+    if all(account.formation.find_own(each, name) is None for each in (name, stack_up.base_name(name))):
+        raise core_errors.UsageError(
+            f"no file, no cluster and no stack of the name '{name}' was found (region {region}); give the path of the "
+            "cluster file, or set AWS_DEFAULT_REGION to the cluster's region"
+        )
+    found = None
+    with contextlib.suppress(errors.NodesError, core_errors.SimpleflowError):
+        bucket = stackinfo.read(account.clients, name).bucket
+        found = published.read(stores.open_store(stack_up.store_url(bare, bucket)), name)
+    return config.LoadedCluster(path=name, config=bare if found is None else found.config)
 
 
 def _account(cluster: config.ClusterConfig) -> accounts.Account:
@@ -80,6 +109,9 @@ def up(loaded: config.LoadedCluster, folder: str | None, as_json: bool) -> None:
         lambda bucket: _file(cluster, bucket),
     )
     done, _ = _follow(steps, as_json)
+    with contextlib.suppress(OSError):  # it is up all the same
+        own = codes.resolved_file(cluster, Path(loaded.path).parent)
+        remembered.remember(msgspec.structs.replace(loaded, config=own), os.environ)
     show.message({"cluster": cluster.cluster, "steps": done}, f"cluster '{cluster.cluster}' is up", as_json)
 
 

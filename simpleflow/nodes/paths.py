@@ -17,6 +17,8 @@ class ClusterPaths:
         self.lifeline = self.folder / "lifeline.lock"
         #: the supervisor's copy of the cluster file
         self.file = self.folder / "cluster.json"
+        #: path of the cluster file that `up` was given
+        self.origin = self.folder / "origin"
         #: what `up` wrote, while the cluster is up
         self.up = self.folder / "up.json"
         #: there while the cluster goes down: 'drain', or 'hurry'

@@ -31,7 +31,7 @@ from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import lock_lifeline
 
-from . import supervisor
+from . import health, remembered, supervisor
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
@@ -67,7 +67,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Cluster:
     """One cluster of this machine's user (provider process or ssh)."""
 
-    def __init__(self, loaded: config.LoadedCluster, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        loaded: config.LoadedCluster,
+        environment: Mapping[str, str] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """``notes``: what a person should know of its file."""
+        self.notes = notes
         self.loaded = loaded
         self.config = loaded.config
         self.environment = dict(os.environ if environment is None else environment)
@@ -300,13 +307,19 @@ class Cluster:
             failures=shown.failures,
             currency=shown.currency,
             cost=shown.cost,
-            notes=(*changed, *shown.notes),
+            notes=(*self.notes, *health.notes(self.config, self.paths, up, shown.lease_age), *changed, *shown.notes),
         )
 
 
 def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Cluster:
     """Read a cluster file; raises ClusterFileError."""
     return Cluster(config.load(path), environment)
+
+
+def find(given: str | Path, environment: Mapping[str, str] | None = None) -> Cluster:
+    """The same, also for a cluster whose file is gone or broken, by its name or its file's path."""
+    found = remembered.find(given, environment)
+    return Cluster(found.loaded, environment, found.notes)
 
 
 @contextlib.contextmanager

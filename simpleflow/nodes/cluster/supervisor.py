@@ -32,6 +32,8 @@ from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import kept, lock_lifeline
 
+from . import remembered
+
 logger = logging.getLogger(__name__)
 
 _TURN = 0.2
@@ -89,7 +91,7 @@ class Supervisor:
         files.folder(self._paths.logs)
         # A manager that is started again must not depend on what became of the user's file meanwhile.
         own = codes.resolved_file(loaded.config, Path(loaded.path).parent)
-        node_folder.write(self._paths.file, msgspec.json.encode(own))
+        remembered.remember(msgspec.structs.replace(loaded, config=own), environment)
         self._manager = kept.Tethered(
             "manager",
             [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(self._paths.file)],

@@ -19,7 +19,7 @@ from simpleflow.data import files
 from simpleflow.nodes import config, control, errors
 from simpleflow.process import kept
 
-from . import observe, reconcile
+from . import logs, observe, reconcile
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,14 @@ class Deciders:
                 child.keep()
             elif child.alive():
                 child.ask(signal.SIGTERM)
+
+    def trouble(self) -> str:
+        """Why a decider that shall live does not, with its last words; '' for nothing."""
+        for child in self._kept[: self._wanted]:
+            if not child.alive() and (child.refusal or child.last_code):
+                why = f"cannot be started: {child.refusal}" if child.refusal else child.outcome()
+                return f"{child.name} {why}; its last words: {logs.last_words(self._log)}"
+        return ""
 
     def pids(self) -> tuple[int, ...]:
         """Process ids of those that live."""
@@ -253,6 +261,9 @@ class Manager:
             pending = 0
         observer = self._reconciler.observer
         self._deciders.keep(pending, bool(observer.rows) or observer.open_runs > 0)
+        if isinstance(self._deciders, Deciders):
+            said = self._deciders.trouble()
+            self._reconciler.outside = {"deciders": said} if said else {}
 
     def _finished(self) -> bool:
         """While the cluster goes down: everything drained and gone, as control.json shows it."""

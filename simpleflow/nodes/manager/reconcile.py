@@ -62,6 +62,8 @@ class Reconciler:
         self._noted: tuple[str, ...] = ()
         #: what cannot be done now, by what it is about
         self._troubles: dict[str, str] = {}
+        #: what the manager's other half cannot do, by what it is about (deciders)
+        self.outside: dict[str, str] = {}
         #: the same at the end of the pass before
         self._told: dict[str, str] = {}
         self.leading = False
@@ -110,7 +112,8 @@ class Reconciler:
 
     def _write_troubles(self) -> None:
         self._told = dict(self._troubles)
-        said = tuple(self._troubles[key] for key in sorted(self._troubles))[:_MOST_TROUBLES]
+        told = {**self._troubles, **self.outside}
+        said = tuple(told[key] for key in sorted(told))[:_MOST_TROUBLES]
         self.file.replace(msgspec.structs.replace(self.file.known, troubles=said))
 
     def look(self) -> decide.Plan:

@@ -43,6 +43,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     #: millionths of the currency
     cost: int
     terms: str
+    #: of what the machine is made: settings, a dash, the code
+    version: str = ""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +52,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     #: who holds the lease in control.json
     lease: str | None = None
+    #: seconds since it was renewed
+    lease_age: float | None = None
     nodes: tuple[NodeStatus, ...] = ()
     #: launches and terminations under way
     intents: tuple[documents.Intent, ...] = ()
@@ -98,6 +102,7 @@ def look(
     wanted = _demand(store, cluster)
     return Work(
         lease=None if control.lease is None else control.lease.holder,
+        lease_age=None if control.lease is None else max(now - control.lease.renewed, 0.0),
         nodes=nodes,
         intents=control.intents,
         demand=wanted,
@@ -140,6 +145,7 @@ def _node_status(
         billed=bill.billed,
         cost=bill.cost,
         terms=bill.terms,
+        version="" if document is None else document.version,
     )
 
 

@@ -96,6 +96,18 @@ def test_logs_are_the_consoles_of_its_machines(cloud: emulated.Cloud) -> None:
     assert f"has no machine 'i-0'; known: {node.id}, {decider.instance}" in unknown.stderr
 
 
+def test_a_cluster_is_found_by_its_name_on_a_machine_without_its_file(
+    cloud: emulated.Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    Path("cluster.yaml").unlink()
+    node = launch(cloud)
+    assert json.loads(sfn("status", "demo", "--json").stdout)["stacks"]["demo"] == "CREATE_COMPLETE"
+    assert node.id in json.loads(sfn("logs", "demo", "--json").stdout)
+    unknown = sfn("down", "films")
+    assert (unknown.exit_code, "no stack of the name 'films'" in unknown.stderr) == (64, True)
+
+
 @pytest.mark.parametrize("command", ["plan", "up", "status", "logs", "down"])
 def test_a_wrong_region_is_found_before_anybody_is_called(cloud: emulated.Cloud, command: str) -> None:
     Path("cluster.yaml").write_text(CLUSTER.replace("eu-west-1", "eu-wset-1"))

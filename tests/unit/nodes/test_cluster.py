@@ -100,6 +100,17 @@ def test_down_needs_no_coordinator(rig: Rig) -> None:
     assert rig.cluster.take_down(timeout=WIDE)
 
 
+@pytest.mark.parametrize("rig", [BRIEF], indirect=True)
+def test_down_by_name_when_the_file_is_gone(rig: Rig) -> None:
+    rig.cluster.bring_up()
+    rig.works()
+    rig.file.unlink()
+    assert json.loads(rig.sfnodes("status", "trial", "--json").stdout)["up"]
+    down = rig.sfnodes("down", "trial", "--json")
+    assert (down.returncode, json.loads(down.stdout)) == (0, {"cluster": "trial", "down": True}), down.stderr
+    assert "nodes, " in rig.sfnodes("status", str(rig.file)).stdout, "by the path that it had, too"
+
+
 def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:
     rig.cluster.bring_up()
     rig.works()

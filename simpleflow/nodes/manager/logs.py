@@ -1,0 +1,20 @@
+"""What a process said last, for those who ask why it does not live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: bytes at a log's end, and lines of them, that are looked at
+_BYTES, _LINES = 64 * 1024, 200
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log that speaks of a failure, else its last line."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - _BYTES, 0))
+            lines = [each for each in file.read().decode(errors="replace").splitlines() if each.strip()][-_LINES:]
+    except OSError:
+        return f"none ({log} cannot be read)"
+    told = [each for each in lines if "WARNING" in each or "ERROR" in each or each.startswith(("Error", "OSError"))]
+    return (told or lines or ["none"])[-1].strip()

@@ -1,0 +1,124 @@
+"""A way out: clusters whose file is gone, broken or renamed; and what keeps one from its work, told by status."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from simpleflow.cli import sfnodes
+from simpleflow.core import clock as clocks
+from simpleflow.nodes import config, errors, paths
+from simpleflow.nodes.cluster import health, remembered, supervisor
+from simpleflow.nodes.manager import manager
+
+TEXT = "cluster: demo\nprofiles:\n  small: {}\ntask_lists:\n  light: {profile: small, max: 4}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cluster file, of which a copy is kept."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIMPLEFLOW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SIMPLEFLOW_RUNTIME_DIR", str(tmp_path / "run"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "c.yaml"
+    path.write_text(TEXT)
+    remembered.remember(config.load(path), os.environ)
+    return path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(sfnodes.cli, list(arguments))
+
+
+@pytest.mark.parametrize("given", ["demo", "c.yaml"])
+def test_a_cluster_is_found_when_its_file_is_gone(file: Path, given: str) -> None:
+    file.rename(file.with_name("films.yaml"))
+    status = json.loads(run("status", given, "--json").stdout)
+    assert status["cluster"] == "demo"
+    assert any("is found by what `up` kept of its file" in each for each in status["notes"])
+    assert run("logs", given).exit_code == 0
+    down = run("down", given)
+    assert (down.exit_code, "cluster 'demo' is not up" in down.stderr) == (64, True)
+
+
+def test_a_broken_file_leads_to_its_cluster_and_its_problem_is_said(file: Path) -> None:
+    file.write_text(TEXT.replace("max: 4", "max: many"))
+    done = run("status", "c.yaml", "--json")
+    assert json.loads(done.stdout)["cluster"] == "demo"
+    assert "c.yaml:5: task_lists.light.max: 'many' is no whole number; cluster 'demo' is found" in done.stderr
+    assert run("up", "c.yaml").exit_code == 64
+
+
+def test_an_unknown_name_shows_the_known(file: Path) -> None:
+    done = run("status", "dmeo")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (
+        64,
+        "clusters that came up here, which may be given by name: demo",
+    )
+    with pytest.raises(errors.ClusterFileError, match="no such cluster file"):
+        remembered.find("../demo")
+
+
+# --- what keeps a cluster from its work -------------------------------------------------------------------------------
+
+
+def told(folder: Path, endpoint: Path, *, given: int | None = 7, age: float | None = 1.0) -> str:
+    cluster = config.loads(TEXT)
+    where = paths.ClusterPaths(cluster, {"SIMPLEFLOW_DATA_DIR": str(folder), "SIMPLEFLOW_RUNTIME_DIR": str(folder)})
+    where.logs.mkdir(parents=True, exist_ok=True)
+    (where.logs / "manager.log").write_text(
+        "INFO begun\nWARNING this pass ends early: No space left on device\nINFO on\n"
+    )
+    up = supervisor.Up(
+        pid=1, started=0.0, manager=given, endpoint=f"unix://{endpoint}", cluster="demo", path="x", domain="demo",
+        task_list="demo", store="x", folder="x",
+    )  # fmt: skip
+    return "\n".join(health.notes(cluster, where, up, age))
+
+
+def test_a_service_that_nobody_can_reach(tmp_path: Path) -> None:
+    assert "is gone (a login's runtime folder" in told(tmp_path, tmp_path / "gone" / "swf.sock")
+    assert "the path of its socket" in told(tmp_path, tmp_path / ("x" * 120) / "swf.sock")
+    assert "the service does not answer" in told(tmp_path, tmp_path / "swf.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "swf.sock"))
+        listening.listen()
+        assert told(tmp_path, tmp_path / "swf.sock") == ""
+        (tmp_path / "o").mkdir()
+        (tmp_path / "o" / "swf.sock").symlink_to(tmp_path / "swf.sock")
+        assert f"set SIMPLEFLOW_RUNTIME_DIR={tmp_path / 'o'}" in told(tmp_path, tmp_path / "o" / "swf.sock")
+
+
+def test_no_manager_and_passes_that_fail(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "swf.sock"))
+        listening.listen()
+        words = "its last words: WARNING this pass ends early: No space left on device"
+        assert told(tmp_path, tmp_path / "swf.sock", given=None) == f"no manager lives; {words}"
+        assert "has not renewed its lease for 60 s: its passes fail" in told(tmp_path, tmp_path / "swf.sock", age=60.0)
+    assert health.notes(config.loads(TEXT), paths.ClusterPaths(config.loads(TEXT), {}), None, 1e9) == ()
+
+
+@pytest.mark.needs_processes
+def test_a_decider_that_ends_at_its_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    cluster = config.loads(TEXT + "deciders: {min: 1}\n")
+    said = "import sys; sys.exit('Error: workflow films.Gone cannot be imported')"
+    kept = manager.Deciders(
+        cluster, [sys.executable, "-c", said], dict(os.environ), str(tmp_path), tmp_path / "logs", clocks.RealClock()
+    )
+    assert kept.trouble() == ""
+    kept.keep(0, False)
+    (pid,) = kept.pids()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert kept.trouble() == (
+        "decider 1 exited with status 1; its last words: Error: workflow films.Gone cannot be imported"
+    )
+    kept.end(1.0)
