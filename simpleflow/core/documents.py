@@ -16,6 +16,15 @@ CLUSTER_KEY = "cluster.json"
 NODES_PREFIX = "nodes/"
 DEMAND_PREFIX = "demand/"
 LEDGER_PREFIX = "ledger/"
+FORECAST_KEY = "forecast.json"
+
+
+class After(msgspec.Struct, frozen=True, kw_only=True):
+    """What a foreseen task waits for: so many unfinished tasks of one type on one task list."""
+
+    task_list: str
+    activity: str
+    count: int
 
 
 class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +35,8 @@ class TaskCount(msgspec.Struct, frozen=True, kw_only=True):
     #: scheduled: SWF has the task (queued or running; the nodes know which). foreseen: the program waits to submit it
     state: Literal["scheduled", "foreseen"]
     count: int
+    #: what each of these waits for (the most that one of them does); none: nobody can tell
+    after: tuple[After, ...] = ()
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +51,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     changed: float
     closed: bool = False
     tasks: tuple[TaskCount, ...] = ()
+    #: when a decider first received a task of this run; 0.0: nobody can tell
+    begun: float = 0.0
 
 
 class DemandDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +71,18 @@ class RunningTask(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     #: seconds; None where the task has no such timeout
     start_to_close: float | None = None
+    #: name of its type; '' where the worker does not say
+    activity: str = ""
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """Tasks of one type that a worker has completed since it began, and the seconds that they took together."""
+
+    activity: str
+    count: int
+    seconds: float
+    #: the longest of them
+    longest: float = 0.0
 
 
 class ListStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +92,8 @@ class ListStatus(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     polling: bool = False
     running: tuple[RunningTask, ...] = ()
+    #: completed ones by type, the most frequent types; counted anew when the worker is started again
+    finished: tuple[Finished, ...] = ()
 
 
 class NodeDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +249,30 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     cost: int
     draining_since: float | None = None
     reason: str = ""
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the run time of one activity type."""
+
+    #: observations that count
+    count: int
+    mean: float
+    longest: float = 0.0
+    #: when the newest one was made
+    seen: float = 0.0
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """``forecast.json``: what managers have learnt; written by the one that holds the lease. Nothing depends on it."""
+
+    cluster: str
+    written: float
+    #: by activity type
+    runtimes: dict[str, Runtime] = {}
+    #: seconds from launch to first poll, by profile
+    boots: dict[str, float] = {}
+    #: [when, cost] of machines that ended while runs that are still open were going on
+    ended: tuple[tuple[float, int], ...] = ()
 
 
 class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[documents.RunningTask, ...]
     stopping: bool
     acknowledged: bool
+    finished: tuple[documents.Finished, ...] = ()
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class Channel:
             running=self._worker.running,
             stopping=self._stopping,
             acknowledged=self._worker.acknowledged,
+            finished=self._worker.finished,
         )
 
     def obey(self, order: Order) -> None:

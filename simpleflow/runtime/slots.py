@@ -85,6 +85,8 @@ class Slot:
         self._declared: dict[str, frames.Started] = {}
         #: what the status channel shows of the task; None while idle
         self.shown: documents.RunningTask | None = None
+        #: completed tasks by type; replaced, never changed in place
+        self.finished: dict[str, documents.Finished] = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -92,7 +94,7 @@ class Slot:
     def give(self, answer: Any, opened: float) -> None:
         """Take a task: the answer of a poll, and when that was opened (``time.monotonic()``)."""
         task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
-        self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now())
+        self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now(), activity=task.name)
         self._box.put((task, answer.task_token, opened))
 
     def interrupt(self) -> None:
@@ -167,6 +169,7 @@ class Slot:
             raise
 
     def _work(self, task: values.Task, token: str, opened: float) -> None:
+        begun = self._worker.time.monotonic()
         try:
             answer = self._answer_of(task, token, opened)
         except BaseException:
@@ -176,6 +179,18 @@ class Slot:
             raise
         if answer is not None:
             self._respond(task, token, answer)
+        if isinstance(answer, values.Completed):
+            self._count(task.name, self._worker.time.monotonic() - begun)
+
+    def _count(self, name: str, seconds: float) -> None:
+        before = self.finished.get(name, documents.Finished(activity=name, count=0, seconds=0.0))
+        after = documents.Finished(
+            activity=name,
+            count=before.count + 1,
+            seconds=round(before.seconds + seconds, 3),
+            longest=round(max(before.longest, seconds), 3),
+        )
+        self.finished = {**self.finished, name: after}
 
     def _answer_of(self, task: values.Task, token: str, opened: float) -> values.Answer | None:
         """Run the task to its end; None when nobody waits for its answer any more."""
@@ -299,7 +314,10 @@ class Slot:
     def _know(self, task: values.Task, declared: frames.Started, beat: heartbeat.Heartbeat) -> None:
         beat.limits(declared.heartbeat, declared.start_to_close, declared.schedule_to_close)
         self.shown = documents.RunningTask(
-            id=task.id, started=self._worker.time.now(), start_to_close=declared.start_to_close
+            id=task.id,
+            started=self._worker.time.now(),
+            start_to_close=declared.start_to_close,
+            activity=task.name,
         )
         self._worker.changed.set()
 

@@ -19,6 +19,9 @@ from . import code_versions, frames, retrying, slots
 
 logger = logging.getLogger(__name__)
 
+#: activity types of which the status channel tells how many tasks were completed
+_MOST_TYPES = 32
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -121,6 +124,25 @@ class Worker(NamedMixin):
     def running(self) -> tuple[documents.RunningTask, ...]:
         """The tasks that run now. Thread safe."""
         return tuple(shown for slot in self._slots if (shown := slot.shown) is not None)
+
+    @property
+    def finished(self) -> tuple[documents.Finished, ...]:
+        """Tasks completed so far, by type: those types of which there were most. Thread safe."""
+        found: dict[str, documents.Finished] = {}
+        for slot in self._slots:
+            for name, each in slot.finished.items():
+                known = found.get(name)
+                found[name] = (
+                    each
+                    if known is None
+                    else documents.Finished(
+                        activity=name,
+                        count=known.count + each.count,
+                        seconds=known.seconds + each.seconds,
+                        longest=max(known.longest, each.longest),
+                    )
+                )
+        return tuple(sorted(found.values(), key=lambda each: (-each.count, each.activity))[:_MOST_TYPES])
 
     def stop_polling(self) -> None:
         """Open no further poll, and end the open one: with the task that it may bring. Thread safe."""

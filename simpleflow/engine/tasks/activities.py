@@ -76,6 +76,8 @@ class ActivityCall(tasks.TaskCall, eq=False):
         return self.plain or (self.identified and hasattr(self.activity.callable, "get_task_id"))
 
     def foreseen(self) -> None:
+        if self.missing and self.stage is None and self.cell is not None:
+            self.cell = self.evaluation.demand.cell(self.activity, demand.waited_for(self.dependencies or ()))
         self._move(demand.FORESEEN)
 
     def ready(self, arguments: str) -> None:

@@ -2,33 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from simpleflow.core import documents
 from simpleflow.engine import declared
+from simpleflow.engine.history import records
+from simpleflow.engine.program import futures
 
 SCHEDULED, FORESEEN = 0, 1
+#: (task list, activity type); of what no activity will bring, the empty one
+Kind = tuple[str, str]
+UNKNOWN: Kind = ("", "")
 
 
 class Demand:
     """Counts that change with each step of a task; reading them costs no look at any task."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_cells", "_most")
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[str, str], list[int]] = {}
+        self._cells: dict[tuple[Kind, tuple[Kind, ...]], list[int]] = {}
+        #: of each cell, how many of each kind one of its tasks waits for at most
+        self._most: dict[tuple[Kind, tuple[Kind, ...]], list[int]] = {}
 
-    def cell(self, activity: declared.Activity) -> list[int]:
-        """Return the counts [scheduled, foreseen] of an activity's row, to be changed in place."""
-        key = (activity.task_list or "", activity.name)
+    def cell(self, activity: declared.Activity, after: Mapping[Kind, int] | None = None) -> list[int]:
+        """Return the counts [scheduled, foreseen] of an activity's row, to be changed in place.
+
+        ``after`` names what the task waits for, and how many of each.
+        """
+        kinds = tuple(sorted(after)) if after else ()
+        key = (kind_of(activity), kinds)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = [0, 0]
+        if after:
+            most = self._most.setdefault(key, [0] * len(kinds))
+            for place, kind in enumerate(kinds):
+                most[place] = max(most[place], after[kind])
         return cell
 
     def rows(self) -> tuple[documents.TaskCount, ...]:
-        rows = []
-        for (task_list, name), (scheduled, foreseen) in sorted(self._cells.items()):
-            if scheduled > 0:
-                rows.append(documents.TaskCount(task_list=task_list, activity=name, state="scheduled", count=scheduled))
-            if foreseen > 0:
-                rows.append(documents.TaskCount(task_list=task_list, activity=name, state="foreseen", count=foreseen))
-        return tuple(rows)
+        scheduled: dict[Kind, int] = {}
+        foreseen = []
+        for (kind, kinds), cell in sorted(self._cells.items()):
+            scheduled[kind] = scheduled.get(kind, 0) + cell[SCHEDULED]
+            if cell[FORESEEN] > 0:
+                after = tuple(
+                    documents.After(task_list=name, activity=activity, count=count)
+                    for (name, activity), count in zip(kinds, self._most.get((kind, kinds), ()), strict=True)
+                )
+                foreseen.append((kind, cell[FORESEEN], after))
+        rows = [_row(kind, "scheduled", count, ()) for kind, count in scheduled.items() if count > 0]
+        rows += [_row(kind, "foreseen", count, after) for kind, count, after in foreseen]
+        return tuple(sorted(rows, key=lambda row: (row.task_list, row.activity, row.state == "foreseen")))
+
+
+def _row(kind: Kind, state: Any, count: int, after: tuple[documents.After, ...]) -> documents.TaskCount:
+    return documents.TaskCount(task_list=kind[0], activity=kind[1], state=state, count=count, after=after)
+
+
+def kind_of(activity: declared.Activity) -> Kind:
+    """The kind of an activity's tasks."""
+    return (activity.task_list or "", activity.name)
+
+
+def waited_for(dependencies: Iterable[futures.Future[Any]]) -> dict[Kind, int]:
+    """What must end before these futures are done: so many tasks of each kind."""
+    found: dict[Kind, int] = {}
+    for future in dependencies:
+        if future._kind == futures.OPEN:
+            for kind, count in _kinds(future).items():
+                found[kind] = found.get(kind, 0) + count
+    return found
+
+
+def _kinds(future: futures.Future[Any]) -> dict[Kind, int]:
+    group: Any = future
+    source: Any = future._source
+    if source is future:
+        # A group: its members, and those that it has not submitted yet.
+        return dict(group.waits())
+    activity = source.activity if isinstance(source, records.Record) else getattr(source, "activity", None)
+    return {UNKNOWN if activity is None else kind_of(activity): 1}

@@ -61,6 +61,7 @@ class _Worker:
             polling=said.polling and said.task_list == self.task_list and silent < _SILENT,
             # It sends no heartbeats either: its tasks time out at the service, and it cannot answer them.
             running=said.running if silent < _GIVEN_UP * _SILENT else (),
+            finished=said.finished,
         )
 
     def fault(self) -> str:

@@ -33,6 +33,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[documents.RunningTask, ...] = ()
     stopping: bool = False
     acknowledged: bool = False
+    finished: tuple[documents.Finished, ...] = ()
 
 
 class Channel:

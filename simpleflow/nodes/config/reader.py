@@ -102,7 +102,11 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: plain.Pro
             if value is None and any(isinstance(each, inspect.NoneType) for each in types):
                 return
             others = [each for each in types if not isinstance(each, inspect.NoneType)]
-            _check(value, others[0], where, problems)
+            words = [each for each in others if isinstance(each, inspect.LiteralType)]
+            if len(others) == 1 or not words:
+                _check(value, others[0], where, problems)
+            else:
+                _check_number_or_word(value, others, words[0].values, where, problems)
         case inspect.StructType(fields=fields):
             _check_struct(value, fields, where, problems)
         case inspect.DictType(key_type=key_type, value_type=value_type):
@@ -122,6 +126,17 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: plain.Pro
                 _check(each, item, (*where, str(index)), problems)
         case _:
             _check_scalar(value, expected, where, problems, about)
+
+
+def _check_number_or_word(
+    value: Any, types: list[inspect.Type], words: tuple[Any, ...], where: Where, problems: plain.Problems
+) -> None:
+    """Compare with a type that takes some words, or else a number."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check(value, next(each for each in types if not isinstance(each, inspect.LiteralType)), where, problems)
+    elif value not in words:
+        known = ", ".join(str(each) for each in words)
+        problems.add(where, f"{dotted(where)}: {_show(value)} is neither a number nor one of {known}")
 
 
 def _check_struct(value: Any, fields: tuple[inspect.Field, ...], where: Where, problems: plain.Problems) -> None:

@@ -27,6 +27,10 @@ EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="
 #: seconds
 _YEAR = 366 * 86_400
 Market = Literal["on-demand", "spot"]
+#: what one per cent of time is worth, in per cent of money
+SPEEDS = {"economy": 1.0, "balanced": 2.0, "fast": 5.0}
+Speed = Annotated[float, Meta(gt=0, le=100)] | Literal["economy", "balanced", "fast"]
+PolicyName = Literal["look-ahead", "boundary", "idle", "end-of-run"]
 
 
 class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,6 +215,12 @@ class ClusterConfig(Strict, frozen=True, kw_only=True):
     profiles: dict[Name, Profile]
     task_lists: dict[ListName, TaskList]
     deciders: Deciders = Deciders()
+    #: how many machines, and when they go. look-ahead: as many as are worth their money, by what the deciders foresee.
+    #: The others launch one for every task that finds no slot, and let idle machines go near the end of the paid
+    #: period (boundary), after profiles.NAME.idle seconds (idle), or when no run is open (end-of-run)
+    policy: PolicyName = "look-ahead"
+    #: of look-ahead: how many per cent of money one per cent of time is worth; economy 1, balanced 2, fast 5
+    speed: Speed = "balanced"
     budget: Budget = Budget()
     breaker: Breaker = Breaker()
     code: Code = Code()
@@ -239,6 +249,11 @@ class ClusterConfig(Strict, frozen=True, kw_only=True):
     def image_of(self, machine: Machine) -> str:
         """The image of a machine: its own or the cluster's."""
         return machine.image or self.image
+
+    @property
+    def speed_factor(self) -> float:
+        """``speed`` as a number."""
+        return SPEEDS[self.speed] if isinstance(self.speed, str) else self.speed
 
     @property
     def swf_domain(self) -> str:

@@ -13,7 +13,7 @@ from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config
-from simpleflow.nodes.policy import decide
+from simpleflow.nodes.policy import snapshot as snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class DemandPublisher:
                 workflow=run.workflow_name,
                 started_event_id=0,
                 changed=self._clock.now(),
+                begun=self._clock.now(),
             )
             self._version += 1
             mine = self._urgent = self._version
@@ -77,13 +78,16 @@ class DemandPublisher:
     def answered(self, outcome: interceptors.DecisionAnswered) -> None:
         """Remember what the run asks for now; the thread stores it soon."""
         run = outcome.execution
+        now = self._clock.now()
         with self._condition:
+            known = self._rows.get(run.run_id)
             self._rows[run.run_id] = documents.RunRow(
                 run_id=run.run_id,
                 workflow_id=run.workflow_id,
                 workflow=run.workflow_name,
                 started_event_id=outcome.started_event_id,
-                changed=self._clock.now(),
+                changed=now,
+                begun=now if known is None else known.begun,
                 closed=outcome.closed,
                 tasks=() if outcome.closed else outcome.demand,
             )
@@ -166,7 +170,7 @@ def _weight(row: documents.RunRow) -> tuple[bool, int, int]:
 
 def by_list(
     rows: Iterable[documents.RunRow], task_lists: Iterable[str], pending: Mapping[str, int | None]
-) -> tuple[decide.Demand, ...]:
+) -> tuple[snapshots.Demand, ...]:
     """Add the open runs' rows up by task list: every list of the cluster, and those that only programs name."""
     scheduled: dict[str, int] = {}
     foreseen: dict[str, int] = {}
@@ -177,7 +181,7 @@ def by_list(
             target = scheduled if each.state == "scheduled" else foreseen
             target[each.task_list] = target.get(each.task_list, 0) + each.count
     return tuple(
-        decide.Demand(
+        snapshots.Demand(
             task_list=name,
             scheduled=scheduled.get(name, 0),
             foreseen=foreseen.get(name, 0),

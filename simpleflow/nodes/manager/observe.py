@@ -14,10 +14,11 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import billing, config, model
-from simpleflow.nodes.policy import decide, guards
+from simpleflow.nodes.policy import guards
+from simpleflow.nodes.policy import snapshot as snapshots
 from simpleflow.nodes.providers import base as providers
 
-from . import demand, sightings
+from . import demand, learning, sightings
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Observer:
         self._next_runs = 0.0
         self._states: dict[str, model.NodeState] = {}
         self._boots: dict[str, dict[str, float]] = {}
+        self.learning = learning.Learning(cluster.cluster, store, clock, self._times)
         self.covered = False
         self.open_runs = 0
         self.nodes: dict[str, documents.NodeDocument] = {}
@@ -143,6 +145,11 @@ class Observer:
     def look(self, control: documents.Control, now: float) -> None:
         """Take note of what lives; ``now`` is the provider's time. Call it once a pass, after the documents."""
         self.sightings.look(control.rows, self.nodes, now, answering=self._answering)
+
+    def learn(self, now: float) -> None:
+        """Take note of what the documents teach, and store it now and then."""
+        boots = {name: statistics.median(seen.values()) for name, seen in self._boots.items() if seen}
+        self.learning.look(self.rows, self.nodes, boots, now)
 
     def forget_old(self, control: documents.Control) -> None:
         """Delete documents that nobody needs: of machines without a row, of deciders all of whose runs are closed."""
@@ -207,7 +214,7 @@ class Observer:
 
     def snapshot(
         self, control: documents.Control, listing: providers.Listing, now: float, *, ending: bool
-    ) -> decide.Snapshot:
+    ) -> snapshots.Snapshot:
         """Put everything together."""
         nodes = tuple(self._node(row, control, listing, now) for row in control.rows)
         launching: dict[str, int] = {}
@@ -219,16 +226,19 @@ class Observer:
             reason = guards.paused(self._cluster, control, name)
             if reason:
                 paused[name] = reason
-        return decide.Snapshot(
+        return snapshots.Snapshot(
             now=now,
             cluster=self._cluster,
             nodes=nodes,
             launching=tuple(sorted(launching.items())),
             demand=demand.by_list(self.rows.values(), self._cluster.task_lists, self.pending),
+            runs=self.learning.runs(self.rows),
+            runtimes=self.learning.runtimes,
+            spent=self.learning.spent,
             purses=guards.purses(self._cluster, control, now),
             prices=prices(self._cluster),
             paused=paused,
-            boots={name: statistics.median(seen.values()) for name, seen in self._boots.items() if seen},
+            boots=self.learning.boots,
             covered=self.covered,
             ending=ending,
             versions=self._versions,
@@ -258,9 +268,10 @@ class Observer:
             boots[row.instance] = max(node.age - node.since(document.first_polled), 0.0)
         return node
 
-    def forget(self, instance: str) -> None:
+    def closed(self, instance: str, cost: int, now: float) -> None:
         """Its row is closed."""
         self._states.pop(instance, None)
+        self.learning.ended(cost, now)
 
 
 def prices(cluster: config.ClusterConfig) -> dict[str, int]:

@@ -123,6 +123,7 @@ class Reconciler:
         self.observer.read_documents()
         self.observer.read_runs()
         self.observer.read_pending()
+        self.observer.learning.read()
         return decide.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
 
     def steps(self) -> Iterator[str]:
@@ -152,6 +153,7 @@ class Reconciler:
         yield from self._account(listing)
         self.observer.read_runs()
         self.observer.read_pending()
+        self.observer.learn(self.now())
         self.observer.forget_old(self.file.known)
         yield "observe"
         snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
@@ -183,7 +185,8 @@ class Reconciler:
         self.file.replace(document)
         self.resume = False
         for row in closing:
-            self.observer.forget(row.instance)
+            terms = guards.terms_of(self.cluster, row.profile)
+            self.observer.closed(row.instance, billing.cost(terms, row.price, self._ended(row) - row.since), self.now())
         yield "account"
 
     def _over(self, document: documents.Control, listing: providers.Listing) -> dict[str, bool] | None:

@@ -6,50 +6,17 @@ byte.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 
 import msgspec
 
+from simpleflow.core import documents
 from simpleflow.nodes import billing, config, model
 
-from . import guards
-
-
-class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """What one task list of activities asks for: one count of tasks, queued and running together."""
-
-    task_list: str
-    #: tasks that SWF has (queued or running), by the deciders' rows
-    scheduled: int = 0
-    #: tasks that programs wait to submit
-    foreseen: int = 0
-    #: CountPendingActivityTasks, a cross-check that may be wrong; None: not asked
-    pending: int | None = None
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a decision depends on."""
-
-    now: float
-    cluster: config.ClusterConfig
-    nodes: tuple[model.Node, ...] = ()
-    #: (profile, units) of open launch intents
-    launching: tuple[tuple[str, int], ...] = ()
-    demand: tuple[Demand, ...] = ()
-    purses: tuple[guards.Purse, ...] = ()
-    #: price of one machine of each profile, millionths per hour
-    prices: dict[str, int] = {}
-    #: why launches of a profile are paused
-    paused: dict[str, str] = {}
-    #: measured seconds from launch to first poll
-    boots: dict[str, float] = {}
-    #: every open run is covered by a row; until then nothing is scaled down
-    covered: bool = True
-    #: the cluster goes down: drain everything
-    ending: bool = False
-    #: of what each profile's machines are to be made (setups.version_of); none: not looked at
-    versions: dict[str, str] = {}
+from . import guards, lookahead, release
+from .snapshot import Demand, Snapshot
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +76,17 @@ class _Builder:
         self.extensions: list[Extension] = []
         self.notes: list[str] = []
 
+    @functools.cached_property
+    def ahead(self) -> lookahead.Lookahead:
+        """What comes, seen from this snapshot."""
+        snapshot = self.snapshot
+        taking = [
+            node
+            for node in sorted(snapshot.nodes, key=lambda node: node.instance)
+            if node.state in model.COUNTED and not node.sick and not _outdated(snapshot, node)
+        ]
+        return lookahead.Lookahead(snapshot, [*taking, *_under_way(snapshot)])
+
     def plan(self) -> Plan:
         return Plan(**{name: tuple(getattr(self, name)) for name in Plan.__struct_fields__})
 
@@ -142,7 +120,7 @@ def unserved(cluster: config.ClusterConfig, scheduled: Mapping[str, int]) -> tup
 def never_polled_after(snapshot: Snapshot, profile: str) -> float:
     """Seconds after which a machine that runs and never polled counts as a boot failure."""
     times = snapshot.cluster.settings
-    return min(max(3 * boot_time(snapshot, profile), times.never_polled_min), times.never_polled_max)
+    return min(max(3 * snapshot.boot_time(profile), times.never_polled_min), times.never_polled_max)
 
 
 def _patience(snapshot: Snapshot, node: model.Node) -> float:
@@ -157,12 +135,24 @@ def _patience(snapshot: Snapshot, node: model.Node) -> float:
     return times.never_polled_max
 
 
-def boot_time(snapshot: Snapshot, profile: str) -> float:
-    """Measured boot time of a profile, else the configured one."""
-    measured = snapshot.boots.get(profile)
-    if measured is not None:
-        return measured
-    return snapshot.cluster.boot_of(profile) if profile in snapshot.cluster.profiles else snapshot.cluster.settings.boot
+def _under_way(snapshot: Snapshot) -> list[model.Node]:
+    """Machines of open launches, as if they had just begun to boot."""
+    return [
+        model.Node(
+            row=documents.Row(
+                instance=f"{profile} {number}",
+                profile=profile,
+                attempt="",
+                price=snapshot.prices.get(profile, 0),
+                since=snapshot.now,
+                until=snapshot.now,
+            ),
+            state=model.NodeState.UNLISTED,
+            running=False,
+        )
+        for profile, units in snapshot.launching
+        for number in range(units)
+    ]
 
 
 def _item(node: model.Node, reason: str) -> Item:
@@ -246,8 +236,8 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
         return
     counted = _sound(build, profile, _current(build, profile, counted))
     launching = sum(units for name, units in snapshot.launching if name == profile)
-    need, why = _need(snapshot, profile, nodes)
-    missing = need - len(counted) - launching
+    wanted = _wanted(build, profile, nodes, len(counted) + launching)
+    missing, why = wanted.missing, wanted.why
     for node in marked:
         if missing > 0:
             build.unmarks.append(_item(node, f"needed again: {why}"))
@@ -256,7 +246,8 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
             build.keeps.append(_item(node, f"marked: {node.row.reason or 'finishing'}"))
     if missing > 0:
         _launch(build, profile, missing, why)
-    _scale_down(build, profile, counted, surplus=max(-missing, 0), why=why)
+    early = _cancel_boots(build, counted, wanted)
+    _scale_down(build, [node for node in counted if node not in early], surplus=wanted.surplus, why=why)
 
 
 def _may_come_back(snapshot: Snapshot, node: model.Node) -> bool:
@@ -306,6 +297,48 @@ def _difference(made: str, wanted: str) -> str:
     return " and ".join([*(["its settings"] if settings else []), *(["the code"] if code else [])])
 
 
+class _Wanted(msgspec.Struct, frozen=True):
+    """How many machines of a profile are missing, or too many, and the sentence that says why."""
+
+    missing: int
+    surplus: int
+    why: str
+    #: of those that boot
+    early: int = 0
+
+
+def _wanted(build: _Builder, profile: str, nodes: list[model.Node], have: int) -> _Wanted:
+    """By the policy of the cluster file; ``have`` machines work, boot, or are being launched."""
+    cluster = build.snapshot.cluster
+    least, most = cluster.profiles[profile].min, cluster.max_of(profile)
+    if cluster.policy != "look-ahead":
+        need, why = _need(build.snapshot, profile, nodes)
+        return _Wanted(max(need - have, 0), max(have - need, 0), why)
+    ahead = build.ahead.outlook(profile, max(min(_most(build.snapshot, profile), most) - have, 0))
+    missing, why = ahead.launch, ahead.why
+    if least - have >= missing:
+        missing, why = least - have, f"min of profile '{profile}' is {least}; {why}"
+    if missing or have <= least:
+        return _Wanted(missing, 0, why)
+    if have > most:
+        why = f"{why}; maximum of profile '{profile}' is {most}"
+    surplus = max(min(ahead.idle, have - least), have - most)
+    return _Wanted(0, surplus, why, early=min(ahead.booting, have - least - surplus))
+
+
+def _most(snapshot: Snapshot, profile: str) -> int:
+    """Most machines that the task lists may call for on which there is, or soon will be, something to do."""
+    lists = {name for name, _ in snapshot.cluster.lists_of(profile)}
+    return max(
+        (
+            snapshot.cluster.task_lists[each.task_list].max
+            for each in snapshot.demand
+            if each.task_list in lists and (each.scheduled or each.foreseen or each.pending)
+        ),
+        default=0,
+    )
+
+
 def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[int, str]:
     """How many machines of a profile are wanted now, and the sentence that says why."""
     cluster = snapshot.cluster
@@ -346,65 +379,25 @@ def _launch(build: _Builder, profile: str, wanted: int, why: str) -> None:
         build.launches.append(Launch(profile=profile, units=units, price=price, worst=worst * units, reason=why))
 
 
-def _scale_down(build: _Builder, profile: str, counted: list[model.Node], *, surplus: int, why: str) -> None:
+def _cancel_boots(build: _Builder, counted: list[model.Node], wanted: _Wanted) -> list[model.Node]:
+    """Mark the youngest machines that boot for nothing: they end when they have booted; the mark may be taken back."""
+    booting = [node for node in counted if node.state in {model.NodeState.BOOTING, model.NodeState.UNLISTED}]
+    early = sorted(booting, key=lambda node: (node.age, node.instance))[: max(wanted.early, 0)]
+    if not build.snapshot.covered:
+        return []
+    for node in early:
+        build.drains.append(_item(node, f"boots, and will find nothing to do ({wanted.why})"))
+    return early
+
+
+def _scale_down(build: _Builder, counted: list[model.Node], *, surplus: int, why: str) -> None:
     """Drain idle machines beyond the need, those whose paid time ends first; keep the others, each with its reason."""
     snapshot = build.snapshot
-    terms = guards.terms_of(snapshot.cluster, profile)
-    order = sorted(counted, key=lambda n: (billing.paid_until(terms, n.row.since, snapshot.now), n.instance))
-    for node in order:
-        keep = _why_keep(build, profile, node) if surplus > 0 else f"needed: {why}"
+    for node in sorted(counted, key=lambda node: (snapshot.paid_for(node), node.instance)):
+        keep = release.why_keep(snapshot, node) if surplus > 0 else f"needed: {why}"
         if keep:
             build.keeps.append(_item(node, keep))
         else:
-            idle = _idle_seconds(node)
+            idle = release.idle_seconds(node)
             build.drains.append(_item(node, f"idle for {idle:.0f} s, nothing to do ({why})"))
             surplus -= 1
-
-
-def _idle_seconds(node: model.Node) -> float:
-    if node.document is None or node.document.idle_since is None:
-        return 0.0
-    return node.since(node.document.idle_since)
-
-
-def _why_keep(build: _Builder, profile: str, node: model.Node) -> str:
-    """The reason to keep a node that nothing needs; '' when there is none."""
-    snapshot, times = build.snapshot, build.times
-    if node.state is not model.NodeState.WORKING or node.document is None:
-        return f"{node.state}: it has not polled yet"
-    if node.busy:
-        running = sum(len(each.running) for each in node.document.task_lists)
-        return f"busy: {running} tasks run"
-    if node.document.idle_since is None:
-        return "not idle yet"
-    if not snapshot.covered:
-        return "the manager has just begun: open runs are still being read"
-    if node.heard > times.stale:
-        # A drain still comes: silence is judged apart, and the agent may be gone.
-        if node.heard <= times.silence:
-            return f"its document is {node.heard:.0f} s old: never scale down on stale news"
-        return ""
-    terms = guards.terms_of(snapshot.cluster, profile)
-    # It must be drained and off before the paid time ends: an open poll, a pass, and its agent's look.
-    lead = times.poll + 2 * times.loop + times.metadata
-    lead = min(lead, terms.period / 2) if terms.period > 1 else lead
-    if billing.free_to_keep(terms, node.row.since, snapshot.now, snapshot.now + lead):
-        paid = billing.paid_until(terms, node.row.since, snapshot.now) - snapshot.now
-        return f"idle, paid for another {paid:.0f} s"
-    own = snapshot.cluster.profiles[profile].idle
-    timeout = boot_time(snapshot, profile) if own is None else own
-    idle = _idle_seconds(node)
-    if terms.period < timeout and idle < timeout:
-        return f"idle for {idle:.0f} of {timeout:.0f} s"
-    foreseen = _foreseen(snapshot, profile)
-    if foreseen and idle < 2 * timeout + lead:
-        return f"idle, but {foreseen} tasks are foreseen"
-    return ""
-
-
-def _foreseen(snapshot: Snapshot, profile: str) -> int:
-    """Tasks that will be submitted to a profile's lists, counted only while something runs that they can wait for."""
-    if not any(each.scheduled for each in snapshot.demand):
-        return 0
-    lists = {name for name, _ in snapshot.cluster.lists_of(profile)}
-    return sum(each.foreseen for each in snapshot.demand if each.task_list in lists)

@@ -163,7 +163,49 @@ def test_what_a_chain_will_submit_is_foreseen() -> None:
     name = double.name
     assert decided.demand == (
         documents.TaskCount(task_list="list", activity=name, state="scheduled", count=1),
-        documents.TaskCount(task_list="list", activity=name, state="foreseen", count=3),
+        documents.TaskCount(
+            task_list="list",
+            activity=name,
+            state="foreseen",
+            count=3,
+            after=(documents.After(task_list="list", activity=name, count=1),),
+        ),
+    )
+
+
+def test_what_waits_for_arguments_says_how_many_of_which_tasks_it_waits_for() -> None:
+    from simpleflow import engine
+    from simpleflow.runtime import stores
+    from simpleflow.testing.histories import builder as history
+
+    class Program(Base):
+        def run(self) -> Any:
+            first = [self.submit(double, number) for number in range(3)]
+            second = [self.submit(double, each) for each in first]
+            group = self.submit(canvas.Group(*((refuse, number) for number in range(2)), max_parallel=1))
+            timer = self.submit(self.start_timer("t", 10))
+            return self.submit(refuse, second, group, timer).result
+
+    built = history.HistoryBuilder(Program)
+    decided = engine.Engine([Program], stores.payloads()).decide(built.begin_decision(whole=True))
+    assert isinstance(decided, engine.Decided)
+    two, no = double.name, refuse.name
+
+    def count(name: str, number: int, *after: tuple[str, str, int]) -> documents.TaskCount:
+        return documents.TaskCount(
+            task_list="list",
+            activity=name,
+            state="foreseen" if after else "scheduled",
+            count=number,
+            after=tuple(documents.After(task_list=on, activity=other, count=each) for on, other, each in after),
+        )
+
+    assert decided.demand == (
+        count(two, 3),
+        count(two, 3, ("list", two, 1)),
+        count(no, 1),
+        count(no, 1, ("", "", 1), ("list", two, 3), ("list", no, 2)),
+        count(no, 1, ("list", no, 1)),
     )
 
 

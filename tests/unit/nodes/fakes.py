@@ -86,6 +86,7 @@ def cluster(text: str = "") -> config.ClusterConfig:
         text
         or """
 cluster: demo
+policy: boundary
 profiles:
   small: {billing: {period: 1, minimum: 2, price: 0.36}, boot: 2}
 task_lists:

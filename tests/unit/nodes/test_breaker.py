@@ -15,6 +15,7 @@ from .world import World
 
 ONE_SLOT = """
 cluster: demo
+policy: boundary
 profiles: {small: {billing: {period: 1, minimum: 2, price: 0.36}, boot: 2}}
 task_lists: {light: {profile: small, slots: 1, max: 4}}
 times: {metadata: 0.2}
@@ -67,6 +68,7 @@ def test_failures_add_up_across_managers() -> None:
 def test_every_launch_stops_at_the_sum_of_all_profiles() -> None:
     text = """
 cluster: demo
+policy: boundary
 profiles: {small: {boot: 2}, other: {boot: 2}, third: {boot: 2}}
 task_lists:
   light: {profile: small, slots: 1, max: 2}

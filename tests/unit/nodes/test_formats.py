@@ -77,6 +77,7 @@ def test_the_times_of_the_page_are_those_of_the_presets() -> None:
         ("`control.json`, replaced with If-Match", documents.Control),
         ("`ledger/INSTANCE.json`, by the manager", documents.LedgerEntry),
         ("`cluster.json`, by `up`", documents.ClusterDocument),
+        ("`forecast.json`, by the manager", documents.Forecast),
         ("### What starts an agent", documents.NodeSetup),
         ("Worker to agent, on every change", channel.WorkerStatus),
     ],

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from simpleflow.core import documents
 from simpleflow.nodes import billing, config, model
 from simpleflow.nodes.policy import decide, guards
+from simpleflow.nodes.policy import snapshot as snapshots
 
 NOW = 1_767_225_600.0
 HOURLY = """
 cluster: demo
+policy: boundary
 profiles: {big: {billing: {period: 3600, minimum: 3600, price: 1.0}, boot: 60}}
 task_lists: {heavy: {profile: big, slots: 2, max: 5}, other: {profile: big, slots: 4, max: 2}}
 preset: aws
@@ -61,12 +63,12 @@ def node(
 
 def snapshot(
     *nodes: model.Node, heavy: int = 0, cluster: config.ClusterConfig = CLUSTER, **more: object
-) -> decide.Snapshot:
-    return decide.Snapshot(
+) -> snapshots.Snapshot:
+    return snapshots.Snapshot(
         now=NOW,
         cluster=cluster,
         nodes=nodes,
-        demand=(decide.Demand(task_list="heavy", scheduled=heavy),),
+        demand=(snapshots.Demand(task_list="heavy", scheduled=heavy),),
         prices={"big": 10**6},
         **more,
     )
@@ -131,7 +133,7 @@ def test_never_scale_down_on_stale_news_or_before_every_run_is_covered() -> None
 
 
 def test_foreseen_tasks_keep_a_node_for_a_while() -> None:
-    waiting = (decide.Demand(task_list="heavy", foreseen=3), decide.Demand(task_list="x", scheduled=1))
+    waiting = (snapshots.Demand(task_list="heavy", foreseen=3), snapshots.Demand(task_list="x", scheduled=1))
     base = snapshot(node("n", idle=70), cluster=SECONDS)
     kept = decide.decide(msgspec.structs.replace(base, demand=waiting))
     assert "3 tasks are foreseen" in kept.keeps[0].reason
@@ -140,7 +142,7 @@ def test_foreseen_tasks_keep_a_node_for_a_while() -> None:
 
 
 def test_a_queue_that_no_document_covers_gets_one_machine() -> None:
-    unseen = msgspec.structs.replace(snapshot(), demand=(decide.Demand(task_list="heavy", pending=50),))
+    unseen = msgspec.structs.replace(snapshot(), demand=(snapshots.Demand(task_list="heavy", pending=50),))
     assert launched(decide.decide(unseen)) == 1
 
 
@@ -254,7 +256,7 @@ def test_whatever_there_is(
 
 
 def test_tasks_on_a_list_that_no_profile_serves_are_named() -> None:
-    lost = msgspec.structs.replace(snapshot(), demand=(decide.Demand(task_list="quickstart", scheduled=3),))
+    lost = msgspec.structs.replace(snapshot(), demand=(snapshots.Demand(task_list="quickstart", scheduled=3),))
     plan = decide.decide(lost)
     assert plan.launches == ()
     assert plan.notes[0].startswith("3 tasks wait on task list 'quickstart', which no profile serves: add quickstart:")

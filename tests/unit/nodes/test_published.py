@@ -13,6 +13,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.nodes import config, errors, model, published, setups
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.policy import decide
+from simpleflow.nodes.policy import snapshot as snapshots
 
 from . import fakes
 from .rig import FLOORS, Rig
@@ -111,7 +112,7 @@ def test_machines_are_made_anew_by_what_is_built_into_them(text: str, new: str, 
     assert before != setups.version_of(config.loads(TEXT), "small", "c2")
 
 
-def snapshot(version: str, wanted: str, running: bool = False) -> decide.Snapshot:
+def snapshot(version: str, wanted: str, running: bool = False) -> snapshots.Snapshot:
     tasks = (documents.RunningTask(id="r/a-1", started=0.0),) if running else ()
     document = documents.NodeDocument(
         node="n1", profile="small", attempt="a", state="working", booted=0.0, written=100.0, first_polled=1.0,
@@ -119,11 +120,11 @@ def snapshot(version: str, wanted: str, running: bool = False) -> decide.Snapsho
     )  # fmt: skip
     row = documents.Row(instance="n1", profile="small", attempt="a", price=0, since=0.0, until=1e6)
     node = model.Node(row=row, state=model.NodeState.WORKING, running=True, document=document)
-    return decide.Snapshot(
+    return snapshots.Snapshot(
         now=100.0,
-        cluster=config.loads(TEXT),
+        cluster=changed("cluster: demo\n", "cluster: demo\npolicy: boundary\n"),
         nodes=(node,),
-        demand=(decide.Demand(task_list="light", scheduled=1),),
+        demand=(snapshots.Demand(task_list="light", scheduled=1),),
         versions={"small": wanted},
     )
 

@@ -160,6 +160,7 @@ def test_machines_that_boot_and_never_work_open_the_breaker_whatever_their_state
 def test_the_breaker_is_a_setting_and_stops_every_profile_at_its_sum() -> None:
     text = """
 cluster: demo
+policy: boundary
 profiles: {small: {}, other: {}}
 task_lists: {light: {profile: small, slots: 2, max: 3}, more: {profile: other, max: 3}}
 breaker: {pause: 2, stop: 3}
@@ -257,6 +258,7 @@ def test_the_budget_is_held_through_the_ledger() -> None:
     """Spent and committed never exceed the cap while new machines are wanted all the time."""
     text = """
 cluster: demo
+policy: boundary
 profiles: {small: {billing: {period: 1, minimum: 2, price: 36}, boot: 2}}
 task_lists: {light: {profile: small, slots: 1, max: 5}}
 budget: {per_hour: 1.5}

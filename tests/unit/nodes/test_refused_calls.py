@@ -19,7 +19,8 @@ from . import fakes
 from . import world as worlds
 
 CLUSTER = config.loads(
-    "cluster: demo\npreset: aws\nprofiles: {small: {}}\ntask_lists: {light: {profile: small, max: 9}}\n"
+    "cluster: demo\npolicy: boundary\npreset: aws\nprofiles: {small: {}}\n"
+    "task_lists: {light: {profile: small, max: 9}}\n"
 )
 
 

@@ -23,6 +23,7 @@ class FakeWorker:
         self.changed = threading.Event()
         self.polling = True
         self.running: tuple[documents.RunningTask, ...] = ()
+        self.finished: tuple[documents.Finished, ...] = ()
         self.acknowledged = False
         self.interrupted = threading.Event()
 
@@ -65,7 +66,7 @@ def test_status_is_sent_on_change_and_orders_are_obeyed(listener: socket.socket,
     with connection:
         said = lines(connection)
         first = next(said)
-        assert set(first) == {"pid", "task_list", "polling", "running", "stopping", "acknowledged"}
+        assert set(first) == {"pid", "task_list", "polling", "running", "stopping", "acknowledged", "finished"}
         assert (first["task_list"], first["polling"], first["stopping"]) == ("heavy", True, False)
         worker.running = (documents.RunningTask(id="run/a-1", started=1.0, start_to_close=300),)
         worker.changed.set()

@@ -33,6 +33,17 @@ def test_tasks_are_run_and_runners_reused(swf: FakeSwf, start: Start) -> None:
     assert pids[0] != os.getpid()
 
 
+def test_completed_tasks_are_counted_by_type_and_failed_ones_are_not(swf: FakeSwf, start: Start) -> None:
+    worker = start()
+    for number, (name, args) in enumerate((("add", (1, 2)), ("fail", ("no",)), ("add", (3, 4)))):
+        swf.tasks.put(task(name, *args, token=f"t{number}"))
+        answer(swf)
+    eventually(lambda: [each.count for each in worker.finished] == [2])
+    [counted] = worker.finished
+    assert counted.activity.endswith("add")
+    assert 0 <= counted.longest <= counted.seconds < 60
+
+
 def test_a_runner_is_recycled_after_so_many_tasks(swf: FakeSwf, start: Start) -> None:
     start(max_tasks=1)
     pids = []
