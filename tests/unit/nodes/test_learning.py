@@ -10,7 +10,7 @@ from simpleflow.core import documents
 from simpleflow.nodes import config
 from simpleflow.nodes.manager import learning
 
-from . import doubles
+from . import fakes
 
 TIMES = config.PRESETS["aws"]
 NOW = 1_767_225_600.0
@@ -38,7 +38,7 @@ def row(name: str, *, begun: float = 0.0, changed: float = 0.0) -> documents.Run
 class Manager:
     """Looks at what it is given, by a clock that the test moves."""
 
-    def __init__(self, store: doubles.MemoryStore) -> None:
+    def __init__(self, store: fakes.MemoryStore) -> None:
         self.clock = clocks.VirtualClock(NOW)
         self.learning = learning.Learning("demo", store, self.clock, TIMES)
 
@@ -55,11 +55,11 @@ class Manager:
 
 
 @pytest.fixture
-def store() -> doubles.MemoryStore:
-    return doubles.MemoryStore()
+def store() -> fakes.MemoryStore:
+    return fakes.MemoryStore()
 
 
-def test_each_task_counts_once_and_a_worker_that_began_again_counts_anew(store: doubles.MemoryStore) -> None:
+def test_each_task_counts_once_and_a_worker_that_began_again_counts_anew(store: fakes.MemoryStore) -> None:
     manager = Manager(store)
     assert manager.look(document("n", 2, 20.0, 15.0))["a"] == documents.Runtime(
         count=2, mean=10.0, longest=15.0, seen=NOW
@@ -71,7 +71,7 @@ def test_each_task_counts_once_and_a_worker_that_began_again_counts_anew(store: 
     assert (again.count, again.mean) == (5, pytest.approx(30.0))
 
 
-def test_the_next_manager_knows_it_and_counts_nothing_twice(store: doubles.MemoryStore) -> None:
+def test_the_next_manager_knows_it_and_counts_nothing_twice(store: fakes.MemoryStore) -> None:
     Manager(store).look(document("n", 2, 20.0), boots={"p": 80.0})
     second = Manager(store)
     assert second.learning.boots == {"p": 80.0}
@@ -81,7 +81,7 @@ def test_the_next_manager_knows_it_and_counts_nothing_twice(store: doubles.Memor
     assert other.runtimes == {}, "another cluster's"
 
 
-def test_it_is_stored_only_when_it_changed_and_not_too_often(store: doubles.MemoryStore) -> None:
+def test_it_is_stored_only_when_it_changed_and_not_too_often(store: fakes.MemoryStore) -> None:
     manager = Manager(store)
     for count in range(1, 20):
         manager.look(document("n", count, count * 1.0))
@@ -95,7 +95,7 @@ def test_it_is_stored_only_when_it_changed_and_not_too_often(store: doubles.Memo
 
 
 def test_a_document_that_nobody_can_read_is_learnt_anew(
-    store: doubles.MemoryStore, caplog: pytest.LogCaptureFixture
+    store: fakes.MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.put(documents.FORECAST_KEY, b"{")
     assert Manager(store).look(document("n", 1, 7.0))["a"].mean == 7.0
@@ -103,7 +103,7 @@ def test_a_document_that_nobody_can_read_is_learnt_anew(
     assert msgspec.json.decode(store.objects[documents.FORECAST_KEY][0], type=documents.Forecast).runtimes["a"]
 
 
-def test_runs_are_as_old_as_their_decider_or_this_manager_saw_them(store: doubles.MemoryStore) -> None:
+def test_runs_are_as_old_as_their_decider_or_this_manager_saw_them(store: fakes.MemoryStore) -> None:
     """The decider's clock is an hour off: only its own two moments are compared."""
     manager = Manager(store)
     old, new = row("old", begun=NOW + 3600, changed=NOW + 3900), row("new", begun=NOW + 3700, changed=NOW + 3700)
@@ -115,7 +115,7 @@ def test_runs_are_as_old_as_their_decider_or_this_manager_saw_them(store: double
     assert [run.elapsed for run in manager.learning.runs({"new": new, "old": old})] == [500.0, 500.0]
 
 
-def test_what_ended_before_the_open_runs_began_is_not_their_money(store: doubles.MemoryStore) -> None:
+def test_what_ended_before_the_open_runs_began_is_not_their_money(store: fakes.MemoryStore) -> None:
     manager = Manager(store)
     manager.learning.ended(70, NOW)
     manager.look()
