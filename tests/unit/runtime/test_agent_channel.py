@@ -68,10 +68,10 @@ def test_status_is_sent_on_change_and_orders_are_obeyed(listener: socket.socket,
         first = next(said)
         assert set(first) == {"pid", "task_list", "polling", "running", "stopping", "acknowledged", "finished"}
         assert (first["task_list"], first["polling"], first["stopping"]) == ("heavy", True, False)
-        worker.running = (documents.RunningTask(id="run/a-1", started=1.0, start_to_close=300),)
+        worker.running = (documents.RunningTask(id="run/a-1", started=1.0, start_to_close=300, activity="a"),)
         worker.changed.set()
         changed = next(line for line in said if line["running"])
-        assert changed["running"] == [{"id": "run/a-1", "started": 1.0, "start_to_close": 300}]
+        assert changed["running"] == [{"id": "run/a-1", "started": 1.0, "start_to_close": 300, "activity": "a"}]
         connection.sendall(b'not json\n{"stop_polling":true,"deadline":null}\n')
         stopped = next(line for line in said if line["acknowledged"])
         assert (stopped["polling"], stopped["stopping"]) == (False, True)
