@@ -85,7 +85,7 @@ class GroupFuture(futures.Future[Any]):
         self._scope = strand.scope
         self._origin = evaluation.origin()
         self._branch = strand.branch.step(self.kind)
-        self._foreseen = [self._cell(evaluation, place) for place in range(len(self.activities))]
+        self._foreseen = demand.cells(evaluation.demand, self.activities)
         for cell in self._foreseen:
             if cell is not None:
                 cell[1] += 1
@@ -121,28 +121,9 @@ class GroupFuture(futures.Future[Any]):
         """Further arguments of the next member."""
         return ()
 
-    def _cell(self, evaluation: run.Run, place: int) -> list[int] | None:
-        """Return the demand's row of a member that is an activity: it is foreseen until it is submitted.
-
-        It waits for one before it: the one, in a chain.
-        """
-        declared = getattr(self.activities[place], "activity", None)
-        if declared is None:
-            return None
-        counts: demand.Demand = evaluation.demand
-        return counts.cell(declared, None if place == 0 else {self._kind_of(place - 1): 1})
-
-    def _kind_of(self, place: int) -> demand.Kind:
-        declared = getattr(self.activities[place], "activity", None)
-        return demand.UNKNOWN if declared is None else demand.kind_of(declared)
-
     def waits(self) -> dict[demand.Kind, int]:
         """What must end before this group is done: so many tasks of each kind."""
-        found = demand.waited_for(self.futures)
-        for place in range(len(self.futures), len(self.activities)):
-            kind = self._kind_of(place)
-            found[kind] = found.get(kind, 0) + 1
-        return found
+        return demand.of_members(self.futures, self.activities)
 
     def _seen_coming(self, places: range) -> None:
         """These members are submitted, or never will be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simpleflow.core import documents
@@ -65,6 +65,41 @@ def _row(kind: Kind, state: Any, count: int, after: tuple[documents.After, ...])
 def kind_of(activity: declared.Activity) -> Kind:
     """The kind of an activity's tasks."""
     return (activity.task_list or "", activity.name)
+
+
+def kind_of_member(entry: Any) -> Kind:
+    """The kind of a member of a group."""
+    activity = getattr(entry, "activity", None)
+    return UNKNOWN if activity is None else kind_of(activity)
+
+
+def cells(demand: Demand, members: Sequence[Any]) -> list[list[int] | None]:
+    """Return the rows of a group's members that are activities: each is foreseen until it is submitted.
+
+    A member that is not submitted at once waits for one before it: the one, in a chain.
+    """
+    found: list[list[int] | None] = []
+    # Most members are of one type: each pair of types is looked up once.
+    known: dict[tuple[int, int], list[int] | None] = {}
+    before: Any = None
+    for entry in members:
+        activity = getattr(entry, "activity", None)
+        pair = (id(activity), 0 if before is None else id(getattr(before, "activity", None)))
+        if pair not in known:
+            after = None if before is None else {kind_of_member(before): 1}
+            known[pair] = None if activity is None else demand.cell(activity, after)
+        found.append(known[pair])
+        before = entry
+    return found
+
+
+def of_members(submitted: Sequence[futures.Future[Any]], members: Sequence[Any]) -> dict[Kind, int]:
+    """What must end before a group is done, of whose members the first ones are submitted."""
+    found = waited_for(submitted)
+    for entry in members[len(submitted) :]:
+        kind = kind_of_member(entry)
+        found[kind] = found.get(kind, 0) + 1
+    return found
 
 
 def waited_for(dependencies: Iterable[futures.Future[Any]]) -> dict[Kind, int]:
