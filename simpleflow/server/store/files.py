@@ -18,13 +18,15 @@ from . import base, schema, wal
 
 #: what SQLite keeps beside a database
 BESIDE: Final = ("-journal", "-wal", "-shm")
+#: bytes of a log that stay when SQLite begins it anew; a longer one is cut to this
+LONGEST_LOG: Final = 64 << 20
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER: Final = 100
 _APPLICATION_ID: Final = struct.Struct(">68xI")
 
 
 class Moved(OSError):
-    """A file that the service has open is not at its path any more."""
+    """A file that the service has open is not at its path any more, or holds something else."""
 
 
 class Held:
@@ -41,15 +43,25 @@ class Held:
         self.made = made
         #: each file that has to stay where it is: device and inode
         self._places: dict[str, tuple[int, int]] = {}
+        #: bytes that each of them had at least
+        self._sizes: dict[str, int] = {}
+        #: what the database begins with, which only a copy of the log into it changes
+        self._begins = b""
         self.watch(path)
 
     def watch(self, path: Path) -> None:
         """Expect this file at its path from now on."""
         found = os.stat(path)
         self._places[str(path)] = (found.st_dev, found.st_ino)
+        self._sizes[str(path)] = 0
+
+    def settle(self) -> None:
+        """Expect the database to begin from now on as it does now."""
+        self._begins = self.header()
 
     def verify(self) -> None:
-        """Raise Moved when a file was deleted, renamed or replaced: what is written to it would be found by nobody."""
+        """Raise Moved when a file was deleted, renamed, replaced, cut or overwritten: nobody would find what is written
+        to it."""
         for path, place in self._places.items():
             try:
                 found = os.stat(path)
@@ -57,6 +69,11 @@ class Held:
                 raise Moved(error.errno, f"{path} was deleted or renamed while the service had it open") from error
             if (found.st_dev, found.st_ino) != place:
                 raise Moved(errno.ESTALE, f"{path} was replaced by another file while the service had it open")
+            if found.st_size < self._sizes[path]:
+                raise Moved(errno.ESTALE, f"{path} was cut while the service had it open")
+            self._sizes[path] = min(found.st_size, LONGEST_LOG)
+        if self._begins and self.header() != self._begins:
+            raise Moved(errno.ESTALE, f"{self.path} was overwritten while the service had it open")
 
     def header(self) -> bytes:
         """The first bytes of the file, without what only the log has."""

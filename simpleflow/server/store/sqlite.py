@@ -17,6 +17,7 @@ A server that ends in order leaves a file that keeps no log, which its header sa
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sqlite3
@@ -39,6 +40,8 @@ _TRY_AGAIN: Final = 1000
 #: where the log's index holds the number of its frames
 _FRAMES: Final = (struct.Struct("=I"), 16)
 _BEGINS: Final = "begins"
+#: what a log begins with that was cut and then written on
+_HOLE: Final = bytes(4)
 
 
 class File(rows.Rows):
@@ -92,11 +95,13 @@ class File(rows.Rows):
         """Wait for the disk. Raises ``files.Moved`` when the files are not where they were: nobody would find them."""
         if self._full:
             _flush(self._log)
-        self._held.verify()
+        self.verify()
 
     def verify(self) -> None:
-        """Raise ``files.Moved`` when the files are not where they were."""
+        """Raise ``files.Moved`` when the files are not where they were, or hold something else."""
         self._held.verify()
+        if os.pread(self._log, 4, 0) == _HOLE:
+            raise files.Moved(errno.ESTALE, f"{self.path}-wal was cut while the service had it open")
 
     def mark_damaged(self, found: str) -> None:
         """Remember, also for the next server, that a check found damage; empty: a person has accepted it."""
@@ -111,12 +116,17 @@ class File(rows.Rows):
     def _copy(self) -> None:
         """Copy the log into the database. What cannot be copied now (a reader, a full disk) stays in the log."""
         self._copy_at = self._frames() + _TRY_AGAIN
+        try:
+            self.verify()
+        except files.Moved:
+            return  # flush() says so; a copy would spoil what came into the place
         salt = int.from_bytes(os.pread(self._log, 4, 16), "big")
         with contextlib.suppress(sqlite3.Error):
             self._execute("INSERT OR REPLACE INTO meta VALUES('log', ?)", (wal.following(salt),))
             _, frames, copied = self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if frames == copied:
                 self._copy_at = _CHECKPOINT_FRAMES
+        self._held.settle()
 
     def close(self, *, clean: bool = True) -> None:
         """Mark the end as orderly unless it was not, empty the write-ahead log and let others open the file."""
@@ -124,7 +134,7 @@ class File(rows.Rows):
             self.rollback()
             # A full disk or a reader keeps the log where it is: the next server goes on with it.
             with contextlib.suppress(sqlite3.Error, files.Moved):
-                self._held.verify()
+                self.verify()
                 self._copy()
                 self._execute("INSERT OR REPLACE INTO meta VALUES('clean', ?)", (int(clean),))
                 self._execute("PRAGMA journal_mode = DELETE")
@@ -276,7 +286,7 @@ def _prepare(connection: sqlite3.Connection, held: files.Held, *, log_exists: bo
         )
     execute("PRAGMA synchronous = NORMAL")
     execute("PRAGMA wal_autocheckpoint = 0")
-    execute("PRAGMA journal_size_limit = 67108864")
+    execute(f"PRAGMA journal_size_limit = {files.LONGEST_LOG}")
     execute("PRAGMA temp_store = MEMORY")
     execute("PRAGMA cache_size = -16000")
     if not found:

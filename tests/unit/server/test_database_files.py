@@ -168,6 +168,41 @@ def test_files_that_are_not_in_their_place_are_noticed_before_an_answer(tmp_path
     assert not (how == "deleted" and target.exists())
 
 
+@pytest.mark.parametrize("what", ["log cut", "database cut", "backup copied onto it"])
+def test_files_whose_bytes_others_change_are_noticed_before_an_answer(path: Path, tmp_path: Path, what: str) -> None:
+    copy = tmp_path / "copy.db"
+    world = written(path)
+    upkeep.backup(path, copy)
+    world.start("later")
+    if what == "log cut":
+        os.truncate(f"{path}-wal", 0)
+    elif what == "database cut":
+        os.truncate(path, 4096)
+    else:
+        path.write_bytes(copy.read_bytes())
+    with pytest.raises(files.Moved, match="while the service had it open"):
+        world.start("lost")
+    store = world.store
+    assert isinstance(store, sqlite.File)
+    store.rollback()
+    store.release()
+
+
+def test_a_database_in_use_may_be_read_and_copied_by_others(path: Path, tmp_path: Path) -> None:
+    world = written(path)
+    assert len(names(path)) == 3
+    upkeep.backup(path, tmp_path / "copy.db")
+    assert list(upkeep.check(path)) == []
+    os.utime(path)
+    store = world.store
+    assert isinstance(store, sqlite.File)
+    for number in range(3, 6):
+        world.start(f"w{number}")
+        store._copy()
+    world.store.close()
+    assert len(names(path)) == 6
+
+
 def test_in_the_mode_without_flushes_it_is_noticed_as_well(path: Path) -> None:
     world = written(path, synchronous="NORMAL")
     path.rename(path.with_name("away.db"))
