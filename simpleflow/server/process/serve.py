@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ from simpleflow.core import folders
 from simpleflow.server import service
 from simpleflow.server.http import app, listener
 from simpleflow.server.requests import auth, faults
-from simpleflow.server.store import memory, sqlite
+from simpleflow.server.store import base, memory, sqlite
 
 from . import blobs, host, locks, places
 from . import options as started
@@ -77,7 +78,7 @@ class Running:
             self._keep(listener.unix_socket(where.socket), undo)
             undo.callback(where.socket.unlink, missing_ok=True)
             where.own_data()
-            self._service = service.Service(self._store(reset, say), self._clock, limits=options.limits)
+            self._service = self._serve(self._store(reset, say))
             values = None
             if self.database is not None:
                 values = blobs.Blobs(where.blobs, where.databases, self.database)
@@ -115,6 +116,17 @@ class Running:
             return memory.open_memory()
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if self._options.synchronous == "normal" else "FULL"
         return sqlite.open_file(self.database, synchronous=synchronous, fresh=reset, say=say)
+
+    def _serve(self, store: base.Store) -> service.Service:
+        try:
+            return service.Service(store, self._clock, limits=self._options.limits)
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            if isinstance(store, sqlite.File):
+                store.release()  # as it is: nothing more is written to it
+            raise base.StoreError(
+                f"{self.database} is damaged ({error}): restore a backup (simpleflow server restore FILE), or name "
+                "another database with --db"
+            ) from error
 
     @property
     def port(self) -> int | None:

@@ -233,6 +233,25 @@ def test_other_addresses_need_credentials_however_it_is_started(home: home_rig.H
     assert not home.places.socket.exists()
 
 
+def test_a_database_that_opens_and_cannot_be_read_is_refused_in_words(home: home_rig.Home) -> None:
+    assert home.run("start", "--detach").returncode == 0
+    assert home.run("stop").returncode == 0
+    database = home.places.data / "swf.db"
+    connection = sqlite3.connect(database)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'domains'").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    body = bytearray(database.read_bytes())
+    body[(page - 1) * size : page * size] = b"\x55" * size
+    database.write_bytes(body)
+    done = home.run("start")
+    assert done.returncode == 1
+    assert "is damaged" in done.stderr
+    assert "server restore FILE" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not home.places.socket.exists()
+
+
 def test_a_socket_path_that_is_too_long_or_no_socket(tmp_path: Path) -> None:
     with pytest.raises(listener.Listening, match="SIMPLEFLOW_RUNTIME_DIR"):
         listener.unix_socket(tmp_path / ("x" * 120))
