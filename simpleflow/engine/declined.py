@@ -11,41 +11,50 @@ from .history import fold
 
 #: seconds between two looks at a run that does not go on, at most
 LONGEST = 3600
+#: deciders that a run may hang before it is quarantined, and seconds for which it then is at first
+HUNG_BEFORE, QUARANTINE = 2, 60
 #: characters of a reason in the execution context
 _SHOWN = 2000
 _PROGRESS = (events.ActivityTaskScheduled, events.StartChildWorkflowExecutionInitiated)
 
 
-def timer(count: int) -> decisions.Decision:
+def timer(count: int, timer_id: str = fold.DIVERGED) -> decisions.Decision:
     """Return the timer that brings the next decision of a run that was left alone so many times in a row."""
-    delay = min(LONGEST, 1 << min(count, 20))
-    return decisions.StartTimer(timer_id=fold.DIVERGED, start_to_fire_timeout=str(delay))
+    if timer_id == fold.QUARANTINED and count >= HUNG_BEFORE:
+        delay = min(LONGEST, QUARANTINE << min(count - HUNG_BEFORE, 20))
+    else:
+        delay = min(LONGEST, 1 << min(count, 20))
+    return decisions.StartTimer(timer_id=timer_id, start_to_fire_timeout=str(delay))
 
 
-def decline(task: contract.DecisionTask, reason: str) -> contract.Decided | contract.Needs:
+def decline(task: contract.DecisionTask, reason: str, *, hung: bool = False) -> contract.Decided | contract.Needs:
     """Return the answer to a task that nobody here can decide, for this reason. Needs the whole history.
 
     An unanswered decision would hold the run for its whole timeout. A decider that can decide goes on where it was.
+    ``hung``: its ``run()`` did not end; one that hung three deciders in a row is left alone for a minute, then longer.
     """
     if not task.events or task.events[0].id != 1:
         return contract.Needs(history=True)
-    is_open, count = _declined(task)
+    timer_id = fold.QUARANTINED if hung else fold.DIVERGED
+    is_open, count = _declined(task, timer_id)
     shown = text.encodable(reason)[:_SHOWN]
     return contract.Decided(
-        decisions=() if is_open else (timer(count),),
-        execution_context=msgspec.json.encode({"cannot_decide": shown}).decode(),
+        decisions=() if is_open else (timer(count, timer_id),),
+        execution_context=msgspec.json.encode({"quarantined" if hung else "cannot_decide": shown}).decode(),
     )
 
 
-def _declined(task: contract.DecisionTask) -> tuple[bool, int]:
+def _declined(task: contract.DecisionTask, timer_id: str) -> tuple[bool, int]:
     """Return whether the reserved timer is open, and how often it was started since the run last went on."""
     is_open, count = False, 0
     for event in task.events:
         if isinstance(event, _PROGRESS):
             count = 0
         elif isinstance(event, events.TimerStarted):
-            reserved = event.attributes.timer_id == fold.DIVERGED
-            is_open, count = (True, count + 1) if reserved else (is_open, 0)
+            if event.attributes.timer_id == timer_id:
+                is_open, count = True, count + 1
+            elif event.attributes.timer_id not in fold.RESERVED_TIMERS:
+                count = 0
         elif isinstance(event, events.TimerFired | events.TimerCanceled):
-            is_open = is_open and event.attributes.timer_id != fold.DIVERGED
+            is_open = is_open and event.attributes.timer_id != timer_id
     return is_open, count

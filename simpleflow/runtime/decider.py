@@ -184,6 +184,16 @@ class Decider:
             interceptor.answered(outcome)
         return True
 
+    def hand_back(self, answer: Any, reason: str, *, hung: bool = False) -> bool:
+        """Answer a task that this process will not decide, without the engine; return whether that was acknowledged.
+
+        ``hung``: it is the one whose ``run()`` hangs. Raises what the service raises.
+        """
+        task = self._resolver.task_of(answer)
+        decline = functools.partial(engines.decline, reason=reason, hung=hung)
+        decided = self._asked(task, _inline, decline, self._resolver.resolve)
+        return self._respond(answer, decided, decided.decisions, shared=True)
+
     def _decided(self, answer: Any, on_engine: OnEngine, resolve: Resolve) -> tuple[engines.Decided, bool]:
         """Return the answer, and whether it is that nobody here can decide."""
         task = self._resolver.task_of(answer)

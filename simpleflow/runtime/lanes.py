@@ -119,6 +119,11 @@ class InFlight:
             left.append(answer)
             return False
 
+    def left(self) -> list[Any]:
+        """Return the tasks that wait for the lanes that are busy with their runs."""
+        with self._lock:
+            return [answer for answers in self._runs.values() for answer in answers]
+
     @property
     def count(self) -> int:
         """How many runs are in flight."""
@@ -184,6 +189,11 @@ class DeciderProcess(NamedMixin):
         self._dog = dog
         self._engine = EngineThread()
         self._in_flight = InFlight()
+        if dog is not None:
+            dog.rescue = self._rescue
+        #: tasks that the engine has not decided yet, and the one that it evaluates
+        self._undecided: dict[int, Any] = {}
+        self._evaluated: Any = None
         self._open: set[str] = set()
         #: the service of our own sees by it which polls are this process's
         self._name = uuid.uuid4().hex
@@ -290,7 +300,7 @@ class DeciderProcess(NamedMixin):
         try:
             self._step.handle(
                 answer,
-                on_engine=lambda function: self._engine.call(self._watched(answer, function)),
+                on_engine=lambda function: self._on_engine(answer, function),
                 later=lambda function: self._engine.put_off(self._watched(answer, function)),
                 at_end=lambda function: self._engine.post(self._watched(answer, function)),
                 aside=lane.aside,
@@ -303,12 +313,30 @@ class DeciderProcess(NamedMixin):
                 extra={"action": "decision_failed"},
             )
 
+    def _on_engine(self, answer: Any, function: Callable[[], T]) -> T:
+        self._undecided[id(answer)] = answer
+        try:
+            return self._engine.call(self._watched(answer, function))
+        finally:
+            del self._undecided[id(answer)]
+
+    def _rescue(self, reason: str) -> None:
+        """Hand back every task that will not be decided here: the engine's thread hangs, and the process ends."""
+        hung = self._evaluated
+        tasks = [task for task in (*self._undecided.copy().values(), *self._in_flight.left()) if task is not hung]
+        for task in (*tasks, hung):
+            try:
+                self._step.hand_back(task, reason, hung=task is hung)
+            except Exception as error:  # the others may be taken
+                logger.error("A decision of %s is not handed back (%s).", task.workflow_execution.workflow_id, error)
+
     def _watched(self, answer: Any, function: Callable[[], T]) -> Callable[[], T]:
         dog = self._dog
         if dog is None:
             return function
 
         def run() -> T:
+            self._evaluated = answer
             dog.enter(f"{answer.workflow_type.name} {answer.workflow_execution.workflow_id}")
             try:
                 return function()

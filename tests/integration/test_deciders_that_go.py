@@ -65,7 +65,7 @@ def test_nothing_waits_for_the_sticky_list_of_a_decider_that_is_gone(
     if signalled is not None:
         client.signal(signalled, "go", 2)
         assert client.result(signalled, timeout=120) == 2
-        assert lists(client, signalled)[1] != "decisions"  # the living one is still asked first
+        assert lists(client, signalled)[-1] != "decisions"  # the living one is still asked first
 
 
 def test_the_decision_of_a_killed_decider_is_made_by_another(place: Place, client: Client) -> None:
@@ -75,3 +75,17 @@ def test_the_decision_of_a_killed_decider_is_made_by_another(place: Place, clien
     psutil.Process(first.pid).children()[0].kill()
     (place.folder / "go").write_text("")
     assert client.result(run, timeout=120) == "went on"
+
+
+def test_the_watchdog_hands_back_what_its_decider_has(place: Place, client: Client) -> None:
+    place.spawn("decider.start", "-t", "decisions", "--watchdog", "2")
+    hung = client.start(integration_flows.Stands, str(place.folder))
+    eventually((place.folder / "stands").exists)
+    # They reach the decider while its engine hangs.
+    others = [client.start(integration_flows.LocalChain, 1) for _ in range(2)]
+    assert [client.result(run, timeout=120) for run in others] == [1, 1]
+    started = [event for event in client.history(hung) if type(event).__name__ == "TimerStarted"]
+    assert {event.attributes.timer_id for event in started} == {"_simpleflow_quarantined"}  # type: ignore[attr-defined]
+    (place.folder / "go").write_text("")
+    assert client.result(hung, timeout=120) == "went on"
+    assert not [kind for run in (hung, *others) for kind in kinds(client, run) if kind == "DecisionTaskTimedOut"]

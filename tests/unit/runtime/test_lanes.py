@@ -76,3 +76,43 @@ def test_the_watchdog_times_evaluations_only(capfd: pytest.CaptureFixture[str]) 
     assert dog.check()
     assert ended == [watchdog.EXIT_HUNG]
     assert "test_the_watchdog_times_evaluations_only" in capfd.readouterr().err
+
+
+def test_the_watchdog_lets_people_think_and_processes_pause() -> None:
+    virtual = clock.VirtualClock()
+    ended: list[int] = []
+    dog = watchdog.Watchdog(60, time=virtual, end=ended.append)
+    dog.enter("a workflow")
+    virtual.advance(100)
+    dog.paused(90)
+    assert not dog.check()
+    standing, go = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        # As pdb does at a breakpoint: its module's frames are on the stack.
+        spelled = {"__name__": "pdb", "standing": standing, "go": go, "dog": dog}
+        exec("dog.enter('a workflow'); standing.set(); go.wait(60)", spelled)
+
+    thread = threading.Thread(target=stand)
+    thread.start()
+    assert standing.wait(60)
+    virtual.advance(100)
+    assert not dog.check()
+    go.set()
+    thread.join()
+    assert ended == []
+
+
+def test_the_watchdog_hands_back_before_it_ends() -> None:
+    virtual = clock.VirtualClock()
+    order: list[object] = []
+    dog = watchdog.Watchdog(60, time=virtual, end=order.append)
+    dog.rescue = order.append
+    dog.enter("hung workflow")
+    virtual.advance(60)
+    assert dog.check()
+    assert order == ["run() of hung workflow did not return or block within 60 s; the decider was ended", 70]
+    dog.rescue = lambda reason: 1 // 0
+    dog.enter("hung workflow")
+    virtual.advance(60)
+    assert dog.check()
