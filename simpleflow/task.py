@@ -149,6 +149,10 @@ class TimerTask(Task):
     def name(self) -> str:
         return self.timer_id
 
+    @property
+    def id(self) -> str:
+        return self.timer_id
+
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[Any]:
@@ -163,6 +167,10 @@ class CancelTimerTask(Task):
 
     @property
     def name(self) -> str:
+        return self.timer_id
+
+    @property
+    def id(self) -> str:
         return self.timer_id
 
     def submit_to(

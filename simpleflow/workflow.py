@@ -185,6 +185,9 @@ class Workflow:
         said: dict[str, Any] = api.run_context(executor) if isinstance(executor, Run) else executor.get_run_context()
         return said
 
+    #: 0.36's older name
+    get_execution_context = get_run_context
+
     @property
     def cancel_requested(self) -> bool:
         """Whether the execution's cancellation was requested, as of here."""

@@ -445,7 +445,8 @@ class Callback:
             return
         if source._kind == CANCELED:
             future._cancel(source._content)
-        elif source._kind == FAILED and source._raises:
+        elif source._kind == FAILED:
+            future._raises = source._raises
             future._fail(source._content)
         else:
             function = self._function

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from simpleflow import engine as engines
-from simpleflow.core import decisions, errors, events
+from simpleflow.core import decisions, errors, event_views, events
 from simpleflow.core import payloads as core_payloads
 from simpleflow.runtime import stores
 
@@ -61,19 +61,22 @@ class _Execution(msgspec.Struct, rename="camel"):
 
 
 class _File(msgspec.Struct, rename="camel"):
-    events: msgspec.Raw
+    events: list[dict[str, Any]]
     workflow_execution: _Execution | None = None
 
 
 def read(path: str | Path) -> Saved:
     """Read ``{"events": [...]}`` as GetWorkflowExecutionHistory answers, with or without ``workflowExecution``.
 
+    Timestamps are ISO 8601 (``workflow.dump``, ``workflow.history -o raw``, the AWS CLI) or epoch seconds.
     Raises UsageError, naming the file, when it holds something else.
     """
     try:
         found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
-        decoded = events.decode(bytes(found.events))
-    except msgspec.DecodeError as error:
+        for event in found.events:
+            event["eventTimestamp"] = event_views.moment(event["eventTimestamp"]).timestamp()
+        decoded = events.decode(msgspec.json.encode(found.events))
+    except (msgspec.DecodeError, KeyError, ValueError, TypeError) as error:
         raise errors.UsageError(
             f'{path} is not a history ({error}): it must hold {{"events": [...]}}, as GetWorkflowExecutionHistory '
             "answers and workflow.dump writes"
@@ -94,7 +97,10 @@ def write(path: str | Path, workflow_id: str, run_id: str, history: Iterable[eve
 
 def text(workflow_id: str, run_id: str, history: Iterable[events.Base]) -> str:
     """Return a history as the text of a file, indented: such files are compared by people."""
-    found = [events.to_builtins(event) for event in history]
+    found = [
+        {**events.to_builtins(event), "eventTimestamp": event_views.moment(event.timestamp).isoformat()}
+        for event in history
+    ]
     whole = {"workflowExecution": {"workflowId": workflow_id, "runId": run_id}, "events": found}
     return msgspec.json.format(msgspec.json.encode(whole), indent=1).decode() + "\n"
 

@@ -252,3 +252,19 @@ def test_a_leaf_cancels_its_open_siblings_up_to_the_first_group_that_says_no() -
     assert fails_in(lambda: tree(True, False, True)) == ["3"]
     assert fails_in(lambda: tree(True, True, False)) == []
     assert fails_in(lambda: tree(None, None, None)) == []
+
+
+def test_a_function_of_a_failed_future_is_not_called_and_hides_nothing() -> None:
+    class Program(Base):
+        def run(self) -> Any:
+            called: list[Any] = []
+            quiet = self.submit(refuse, 1).map(called.append)
+            loud = self.submit(refuse.options(raises_on_failure=True), 2).then(called.append)
+            said = [quiet.result, type(quiet.exception).__name__, type(loud.exception).__name__, called]
+            try:
+                loud.result
+            except exceptions.TaskFailed as error:
+                said.append(error.reason)
+            return said
+
+    assert run(Program) == [None, "TaskFailed", "TaskFailed", [], "ValueError: no"]
