@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from simpleflow.core import clock as clocks
+from simpleflow.core import documents
 from simpleflow.nodes import config, control, errors, published
 from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base as providers
@@ -17,6 +18,11 @@ from simpleflow.nodes.providers.ec2 import stackinfo
 
 from .up import Step, base_name, bucket_of, documents_of, progress
 
+#: what a cluster keeps in a folder of somebody's bucket, beside its two documents; whatever else lies there is not its
+OWN_FOLDERS = (
+    *(documents.NODES_PREFIX, documents.DEMAND_PREFIX, documents.LEDGER_PREFIX),
+    *("code/", "templates/", "boots/", "blobs/"),
+)
 #: looks in a row that may fail before `down` gives up
 _LOOKS = 20
 
@@ -220,8 +226,15 @@ def _purge(cluster: config.ClusterConfig, account: accounts.Account) -> Iterator
     if prefix and account.bucket(bucket_of(cluster, {})).exists():
         folder = account.bucket(bucket_of(cluster, {}))
         _require_documents(account, cluster)
-        folder.clear(prefix)
-        yield Step(name="documents", detail=f"s3://{folder.name}/{prefix} deleted; the bucket is yours")
+        for each in OWN_FOLDERS:
+            folder.clear(prefix + each)
+        # The documents last: until then they say whose the folder is.
+        for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY):
+            folder.delete_object(prefix + key)
+        yield Step(
+            name="documents",
+            detail=f"the cluster's, below s3://{folder.name}/{prefix}, are deleted; the bucket is yours",
+        )
     if stack is None:
         yield Step(name=name, detail="gone")
         return

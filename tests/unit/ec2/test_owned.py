@@ -144,6 +144,25 @@ def test_two_clusters_in_one_bucket_have_each_its_folder(world: World) -> None:
     assert alpha.file().read().rows == (row,)
 
 
+def test_a_purge_leaves_what_others_keep_in_the_clusters_folder(world: World) -> None:
+    s3_api = world.cloud.client("s3")
+    s3_api.create_bucket(Bucket="team-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    theirs = {"alpha/master.mov", "alpha/control.json.bak", "alpha/nodes.txt", "alpha-2/cluster.json"}
+    for key in theirs:
+        s3_api.put_object(Bucket="team-bucket", Key=key, Body=b"mine")
+    alpha = shared(world, "alpha")
+    names(alpha.up())
+    nested = shared(world, "beta")
+    nested.cluster = msgspec.structs.replace(nested.cluster, store="s3://team-bucket/alpha/beta")
+    nested.builder = bundle.Builder(nested.cluster)
+    names(nested.up())
+    s3_api.put_object(Bucket="team-bucket", Key="alpha/blobs/4c1f", Body=b"a value")
+    before = {each for each in keys(world) if each.startswith("alpha/beta/")}
+    assert "alpha/beta/cluster.json" in before
+    names(alpha.down(purge=True))
+    assert keys(world) == theirs | before
+
+
 def test_a_folder_with_another_clusters_documents_is_refused_by_up_down_and_purge(world: World) -> None:
     world.cloud.client("s3").create_bucket(
         Bucket="team-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
