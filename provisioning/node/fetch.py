@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import io
 import json
 import os
@@ -43,8 +44,11 @@ class DeliveryFailed(Exception):
 def _open(request: urllib.request.Request, timeout: float) -> bytes:
     # Redirects and proxies would send a signed request elsewhere; metadata is link-local.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=timeout) as answer:
-        return bytes(answer.read())
+    try:
+        with opener.open(request, timeout=timeout) as answer:
+            return bytes(answer.read())
+    except http.client.HTTPException as error:  # an answer cut off, or not HTTP
+        raise OSError(repr(error)) from error
 
 
 def metadata(path: str, token: str) -> str:
@@ -61,7 +65,7 @@ def credentials() -> dict[str, str]:
             time.sleep(min(0.5 * 2 ** (attempt - 1), 5))
         try:
             return role_keys()
-        except (OSError, ValueError, KeyError, IndexError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
     raise DeliveryFailed(f"metadata shows no keys of a role: {problem}; has the machine an instance profile?")
 

@@ -48,8 +48,9 @@ class DemandPublisher:
         """Start the thread that writes."""
         with self._condition:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write_loop, name="demand", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._write_loop, name="demand", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def received(self, task: interceptors.DecisionReceived) -> None:
         """Store the first row of a run before it is evaluated; raises what the store raised."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import errors as core_errors
 from simpleflow.data import files
 from simpleflow.nodes import config, control, errors
 from simpleflow.process import kept
@@ -202,7 +201,7 @@ class Manager:
         """Take up what `up` published; what cannot be read or made leaves this manager to the file that it has."""
         try:
             parts = self._renewed()
-        except (core_errors.SimpleflowError, OSError) as error:
+        except reconcile.LATER as error:
             if str(error) != self._unread:
                 logger.warning("the published cluster file is not taken up: %s", error, extra={"action": "renew"})
             self._unread = str(error)
@@ -256,7 +255,7 @@ class Manager:
             return
         try:
             pending = self._coordinator.pending_decisions(self._reconciler.cluster.decision_task_list)
-        except core_errors.SimpleflowError as error:
+        except reconcile.LATER as error:
             logger.warning("decision tasks cannot be counted: %s", error, extra={"action": "deciders"})
             pending = 0
         observer = self._reconciler.observer

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 #: troubles that stay until the next launch of their profile
 _LAUNCH = "launch of "
 _MOST_TROUBLES = 20
+#: what may go well at the next pass: refusals, and a machine without a free file, disk, memory or thread (RuntimeError)
+LATER = (core_errors.SimpleflowError, OSError, MemoryError, RuntimeError)
 _NUMBERS = re.compile(r"[0-9.]+")
 
 
@@ -82,8 +84,7 @@ class Reconciler:
         try:
             for _ in self.steps():
                 pass
-        except (core_errors.SimpleflowError, OSError) as error:
-            # OSError: this machine has no file descriptor, memory or disk left. It may have at the next pass.
+        except LATER as error:
             logger.warning("this pass ends early: %s", error, extra={"action": "pass"})
             self._tell_of_pass(error)
 
@@ -94,7 +95,7 @@ class Reconciler:
         self._troubles["pass"] = f"a pass of the manager ended early: {error}"
         try:
             self._write_troubles()
-        except (core_errors.SimpleflowError, OSError) as second:
+        except LATER as second:
             logger.warning("nor can it be written down: %s", second, extra={"action": "pass"})
 
     @contextlib.contextmanager
@@ -104,7 +105,7 @@ class Reconciler:
             yield
         except errors.ControlLost:
             raise
-        except (core_errors.SimpleflowError, OSError) as error:
+        except LATER as error:
             said = f"{what}: {error}"
             if self._told.get(about) != said:
                 logger.warning("%s", said, extra={"action": "trouble"})
@@ -261,7 +262,7 @@ class Reconciler:
         """The end of a machine's log, or why it cannot be had: a failure counts either way."""
         try:
             return self._provider.diagnose(instance)
-        except (core_errors.SimpleflowError, OSError) as error:
+        except LATER as error:
             return f"its log cannot be read: {error}"
 
     def _ended(self, row: documents.Row) -> float:

@@ -200,14 +200,23 @@ def test_a_refused_launch_is_shown_with_the_providers_words_until_one_succeeds()
     assert shown[-1] == ()
 
 
-def test_why_passes_end_early_is_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "problem",
+    [
+        errors.ProviderRefused("the credentials have expired"),
+        RuntimeError("can't start new thread"),
+        MemoryError("no memory"),
+        OSError(24, "Too many open files"),
+    ],
+)
+def test_why_passes_end_early_is_shown(world: World, monkeypatch: pytest.MonkeyPatch, problem: Exception) -> None:
     def broken() -> base.Listing:
-        raise errors.ProviderRefused("the credentials have expired")
+        raise problem
 
     with monkeypatch.context() as patch:
         patch.setattr(world.provider, "list", broken)
         world.passes()
-        assert world.notes() == ("a pass of the manager ended early: the credentials have expired",)
+        assert world.notes() == (f"a pass of the manager ended early: {problem}",)
     world.passes()
     assert world.notes() == ()
 

@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/latest/"):
             self._metadata()
         elif cloud.failures:
-            self._answer(cloud.failures.pop(0))
+            self._fail(cloud.failures.pop(0))
         elif not self._signed(body):
             self._answer(400, b"SignatureDoesNotMatch")
         elif self.command == "POST":
@@ -100,6 +100,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, cloud.objects[self.path])
         else:
             self._answer(404)
+
+    def _fail(self, status: int) -> None:
+        """A status below 200 is a fault of the way: 1 cuts the answer off, 2 is not HTTP."""
+        if status == 1:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"half")
+        elif status == 2:
+            self.wfile.write(b"SSH-2.0-other\r\n\r\n")
+        else:
+            self._answer(status)
+            return
+        self.close_connection = True
 
     def _metadata(self) -> None:
         if self.command == "PUT":
@@ -137,11 +151,25 @@ def test_signed_reads_match_botocore(cloud: Cloud, key: str) -> None:
 
 def test_a_service_that_is_not_ready_is_asked_again(cloud: Cloud) -> None:
     cloud.objects["/bucket/k"] = b"content"
-    cloud.failures = [403, 503, 500]
+    cloud.failures = [403, 503, 1, 2, 500]
     assert fetch.read("s3://bucket/k", "eu-west-1", cloud.url) == b"content"
     cloud.failures = [503] * fetch.TRIES
     with pytest.raises(fetch.DeliveryFailed, match="HTTP 503"):
         fetch.read("s3://bucket/k", "eu-west-1", cloud.url)
+
+
+@pytest.mark.parametrize("keys", [[], "late", None, 5, {"Code": "Success"}])
+def test_keys_that_are_not_ones_are_waited_for(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, keys: Any) -> None:
+    answers = [keys, keys]
+    real = fetch.metadata
+
+    def odd(path: str, token: str) -> str:
+        asked = path.endswith("node-role") and answers
+        return json.dumps(answers.pop()) if asked else real(path, token)
+
+    monkeypatch.setattr(fetch, "metadata", odd)
+    assert fetch.credentials() == KEYS
+    assert not answers
 
 
 def test_addresses_of_objects() -> None:

@@ -117,7 +117,7 @@ class GroupKeeper:
         """Go one step further with a leave, or give it up; called once a pass, by the lease holder."""
         try:
             self._keep(pending, open_runs)
-        except errors.SimpleflowError as error:
+        except (errors.SimpleflowError, OSError) as error:
             # Half a leave is harmless: the next pass begins anew, or gives it up.
             self._steps = None
             logger.warning("the leave is put off: %s", error, extra={"action": "leave"})

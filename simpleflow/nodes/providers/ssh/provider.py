@@ -172,8 +172,11 @@ class SshProvider:
         asked = sorted({(each.profile, each.host) for each in placed if each.state != "terminated"})
         if not asked:
             return placed
-        with futures.ThreadPoolExecutor(min(len(asked), PARALLEL)) as pool:
-            seen = dict(zip(asked, pool.map(lambda where: self._look(*where), asked), strict=True))
+        try:
+            with futures.ThreadPoolExecutor(min(len(asked), PARALLEL)) as pool:
+                seen = dict(zip(asked, pool.map(lambda where: self._look(*where), asked), strict=True))
+        except RuntimeError as problem:  # no thread to be had
+            raise errors.ProviderUnclear(f"the machines cannot be asked now: {problem}") from problem
         return [self._updated(each, seen.get((each.profile, each.host))) for each in placed]
 
     def _look(self, profile: str, host: str) -> dict[str, dict[str, Any]] | None:
@@ -260,7 +263,8 @@ class SshProvider:
             raise errors.ProviderRefused(str(problem)) from problem
         except self._tasks.Interrupted as problem:
             raise errors.ProviderUnclear(str(problem)) from problem
-        except self._tasks.errors.ProvisioningError as problem:
+        except (self._tasks.errors.ProvisioningError, RuntimeError) as problem:
+            # RuntimeError: no thread to be had, of which a connection needs one.
             raise errors.ProviderUnclear(f"{host}: {problem}") from problem
 
     def _find(self, instance_id: str) -> Placed | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -182,3 +183,22 @@ def test_code_that_cannot_be_installed_is_a_definite_refusal(lan: Lan, tmp_path:
     broken = bundle.code_bundle(requirements=["no-such-package-anywhere==1"], index=True)
     with pytest.raises(errors.ProviderRefused, match="could not be provisioned"):
         Lan(lan.machines, lan.key, lan.known_hosts, broken).provider(tmp_path / "state").launch(spec())
+
+
+def test_a_thread_that_cannot_be_had_is_no_answer_of_a_machine(
+    lan: Lan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = lan.provider(tmp_path)
+    provider.launch(
+        base.LaunchSpec(cluster="demo", profile="small", attempt="demo-t", units=1, not_after=time.time() + 600)
+    )
+    [node] = provider.list().instances
+
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        with pytest.raises(errors.ProviderUnclear, match="can't start new thread"):
+            provider.list()
+    provider.terminate(node.id)
