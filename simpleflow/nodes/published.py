@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,16 +182,14 @@ def code_of(cluster: config.ClusterConfig, root: Path, directory: Path) -> str:
     return digest.hexdigest()
 
 
+def _holds_no_code(folder: Path) -> bool:
+    return folder.name in _NO_CODE or folder.name.startswith(".") or (folder / "pyvenv.cfg").exists()
+
+
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
     """Modules below a folder, at most one more than are looked at."""
     found = 0
-    for name, folders, files in os.walk(folder):
-        base = Path(name)
-        folders[:] = [
-            each
-            for each in folders
-            if each not in _NO_CODE and not each.startswith(".") and not (base / each / "pyvenv.cfg").exists()
-        ]
+    for base, files in codes.folders(folder, _holds_no_code):
         for each in files:
             if each.endswith(".py") and (base / each).is_file():
                 yield str((base / each).relative_to(folder)), base / each

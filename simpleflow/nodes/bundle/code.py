@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -87,3 +88,23 @@ def is_project(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return "project" in found or "build-system" in found
+
+
+def folders(top: Path, skipped: Callable[[Path], bool]) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder below ``top`` with its files, links followed as Python's import does; in the order of their names.
+
+    A link to a folder that holds it, or ``top``, is not followed: it would have no end.
+    """
+    #: folder -> what it and the folders above it really are
+    above = {str(top): (top.resolve(), *top.resolve().parents)}
+    for name, below, files in os.walk(top, followlinks=True):
+        chain = above.pop(name)
+        kept = []
+        for each in sorted(below):
+            path = Path(name) / each
+            real = path.resolve()
+            if real not in chain and not skipped(path):
+                kept.append(each)
+                above[str(path)] = (real, *chain)
+        below[:] = kept
+        yield Path(name), sorted(files)

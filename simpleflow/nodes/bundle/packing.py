@@ -147,10 +147,9 @@ def _source(path: Path) -> Iterator[tuple[str, bytes]]:
     if not path.is_dir() or code.is_project(path):
         return
     top, size = code.working_folder(path.resolve()), 0
-    for folder, below, names in os.walk(path.resolve()):
-        below[:] = sorted(each for each in below if not _skipped(Path(folder) / each))
-        for name in sorted(names):
-            file = Path(folder) / name
+    for folder, names in code.folders(path.resolve(), _skipped):
+        for name in names:
+            file = folder / name
             if name.startswith(".") or file.suffix == ".pyc" or not file.is_file():
                 continue
             content = file.read_bytes()

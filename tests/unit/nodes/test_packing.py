@@ -15,7 +15,7 @@ import pytest
 
 from nodes import wheelhouse
 from simpleflow.core import documents
-from simpleflow.nodes import config, errors, setups
+from simpleflow.nodes import config, errors, published, setups
 from simpleflow.nodes.bundle import bundle, code, packing, wheels
 from simpleflow.nodes.providers import base, ssh
 
@@ -212,3 +212,30 @@ def test_setups_of_machines_name_no_folder_of_the_client() -> None:
     assert str(Path.cwd()) not in msgspec.json.encode(setup).decode()
     assert isinstance(setup, documents.NodeSetup)
     assert sys.executable not in msgspec.json.encode(setup).decode()
+
+
+def test_links_are_followed_as_imports_do_and_those_without_an_end_are_not(tmp_path: Path) -> None:
+    common, films = tmp_path / "shared" / "common", tmp_path / "my films"
+    (common / "deep").mkdir(parents=True)
+    (common / "__init__.py").write_text("")
+    (common / "deep" / "tax.py").write_text("RATE = 19")
+    (tmp_path / "table.csv").write_text("1;2")
+    films.mkdir()
+    (films / "flows.py").write_text("import common")
+    (films / "common").symlink_to("../shared/common")
+    (films / "again").symlink_to(common)
+    (films / "table.csv").symlink_to(tmp_path / "table.csv")
+    (films / "gone.py").symlink_to("nowhere.py")
+    (films / "self").symlink_to(".")
+    (films / "up").symlink_to("..")
+    (common / "back").symlink_to(films)
+    (common / "mutual").symlink_to(common / "deep")
+    (common / "deep" / "loop").symlink_to(common)
+    held = dict(packing._source(films))
+    own = {"flows.py", "table.csv"}
+    linked = {"__init__.py", "deep/tax.py", "mutual/tax.py"}
+    assert set(held) == own | {f"{name}/{each}" for name in ("common", "again") for each in linked}
+    assert held["common/deep/tax.py"] == b"RATE = 19"
+    before = published.code_of(cluster("{path: .}"), films, films)
+    (common / "deep" / "tax.py").write_text("RATE = 20")
+    assert published.code_of(cluster("{path: .}"), films, films) != before
