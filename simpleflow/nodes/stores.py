@@ -28,7 +28,13 @@ def purge(store: base.BlobStore, cluster: str) -> None:
     """
     for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY):
         got = store.get(key)
-        owner = "" if got is None else msgspec.json.decode(got[0], type=_Owned).cluster
+        try:
+            owner = "" if got is None else msgspec.json.decode(got[0], type=_Owned).cluster
+        except msgspec.DecodeError as error:
+            raise errors.UsageError(
+                f"{key} of {store.url} cannot be read ({error}), so nobody knows whose documents these are: nothing "
+                "was deleted; look at it, and delete it yourself"
+            ) from error
         if owner and owner != cluster:
             raise errors.UsageError(
                 f"the documents of {store.url} belong to cluster '{owner}', not to '{cluster}': nothing was deleted; "

@@ -79,6 +79,8 @@ class Supervisor:
         self._signals: list[int] = []
         files.folder(self._folder)
         self._lifeline = lock_lifeline.Lifeline(self._paths.lifeline)
+        # One that was killed left it: its pid may be somebody else's by now, and `down` would signal that.
+        self._paths.up.unlink(missing_ok=True)
         self._clock = clocks.RealClock()
         self._metadata = process_provider.MetadataServer(str(self._folder))
         # A process title overwrites the environment that others see, and by that the cluster finds what is its own.

@@ -74,7 +74,11 @@ def _group_notes(
     except errors.NodesError as error:
         notes.append(f"the deciders' boot counter cannot be read: {error}")
         boots = None
-    counted = _Boots() if boots is None else msgspec.json.decode(boots, type=_Boots)
+    try:
+        counted = _Boots() if boots is None else msgspec.json.decode(boots, type=_Boots)
+    except msgspec.DecodeError as error:
+        notes.append(f"the deciders' boot counter cannot be read: {error}; `sfnodes up` makes it anew")
+        counted = _Boots()
     if counted.reason and counted.boots:
         notes.append(
             f"{counted.boots} boots of deciders in a row did not become steady; the last said: {counted.reason}"

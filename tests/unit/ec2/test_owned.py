@@ -11,6 +11,7 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.core.errors import UsageError
 from simpleflow.data.blobs import s3
 from simpleflow.nodes import config, control, errors, published, stores
 from simpleflow.nodes.bundle import bundle
@@ -193,6 +194,26 @@ def test_documents_of_another_cluster_on_a_folder_of_this_machine(tmp_path: Any)
     stores.purge(store, "alpha")
     assert store.get(documents.CONTROL_KEY) is None
     assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[1]", b'{"cluster": 5}'])
+def test_documents_that_cannot_be_read_are_not_purged(tmp_path: Any, content: bytes) -> None:
+    store = stores.open_store(f"file://{tmp_path}")
+    store.put(documents.CONTROL_KEY, content)
+    store.put("nodes/n-1.json", b"{}")
+    with pytest.raises(UsageError, match=r"control.json of .* cannot be read .*: nothing was deleted"):
+        stores.purge(store, "alpha")
+    assert store.get("nodes/n-1.json") is not None
+
+
+@pytest.mark.parametrize("content", [b"<html>", b'{"boots": "many"}'])
+def test_a_boot_counter_that_cannot_be_read_hides_no_status(world: World, content: bytes) -> None:
+    names(world.up())
+    bucket_name = stackinfo.read(world.made, "demo").bucket
+    world.cloud.client("s3").put_object(Bucket=bucket_name, Key=up.BOOTS_KEY, Body=content)
+    shown = status.status(world.cluster, world.account, world.provider)
+    assert "the deciders' boot counter cannot be read: " in " ".join(shown.notes)
+    assert shown.alarms["boot"]
 
 
 def test_a_purge_that_s3_refuses_says_so_and_ends() -> None:

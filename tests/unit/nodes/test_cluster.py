@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from simpleflow.data import files
 from simpleflow.nodes.cluster import supervisor
 from simpleflow.nodes.providers.process import node_folder
 
@@ -109,6 +111,27 @@ def test_down_by_name_when_the_file_is_gone(rig: Rig) -> None:
     down = rig.sfnodes("down", "trial", "--json")
     assert (down.returncode, json.loads(down.stdout)) == (0, {"cluster": "trial", "down": True}), down.stderr
     assert "nodes, " in rig.sfnodes("status", str(rig.file)).stdout, "by the path that it had, too"
+
+
+def test_down_signals_nobody_who_has_the_pid_of_a_supervisor_that_was_killed(rig: Rig) -> None:
+    """Between the lock of the new supervisor and its first word the old one's ``up.json`` would name a stranger."""
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        left = dict.fromkeys(("path", "domain", "task_list", "endpoint", "store", "folder"), "")
+        old = supervisor.Up(pid=stranger.pid, cluster="trial", started=1.0, **left)
+        files.folder(rig.cluster.paths.folder)
+        node_folder.write(rig.cluster.paths.up, msgspec.json.encode(old))
+        made = supervisor.Supervisor(rig.cluster.loaded, rig.cluster.environment, str(rig.file.parent))
+        try:
+            assert rig.cluster.is_up
+            assert not rig.cluster.take_down(timeout=0.2)
+            assert stranger.poll() is None
+        finally:
+            made._metadata._server.server_close()
+            made._lifeline.release()
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:
