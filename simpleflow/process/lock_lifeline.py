@@ -23,13 +23,23 @@ class Lifeline:
     """The supervisor's side: hold the lock. Raises BlockingIOError when a supervisor lives already."""
 
     def __init__(self, path: str | Path) -> None:
-        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = Path(path)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
             raise
+
+    def lost(self) -> bool:
+        """Whether its file is gone, or another one: nobody finds this supervisor by it any more."""
+        try:
+            return not os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Let go: everything that watches ends."""

@@ -133,7 +133,7 @@ class Supervisor:
             node_folder.write(self._paths.resume, b"")
             self._metadata.start()
             self._up = msgspec.structs.replace(self._up, metadata=self._metadata.url)
-            while not self._signals:
+            while not self._signals and not self._lost():
                 self._turn()
             self._end()
         finally:
@@ -142,10 +142,18 @@ class Supervisor:
             self._service.end(5.0)
             self._sweep(_SWEEP)
             self._metadata.stop()
-            self._paths.up.unlink(missing_ok=True)
-            self._paths.ending.unlink(missing_ok=True)
+            if not self._lifeline.lost():
+                self._paths.up.unlink(missing_ok=True)
+                self._paths.ending.unlink(missing_ok=True)
             self._lifeline.release()
         return 0
+
+    def _lost(self) -> bool:
+        """Whether the cluster's folder was removed: no command would find this cluster any more, so all of it ends."""
+        if not self._lifeline.lost():
+            return False
+        logger.error("%s was removed: the cluster ends at once", self._folder, extra={"action": "lost"})
+        return True
 
     def _turn(self) -> None:
         """Keep what must run; say what runs; wait a little, or until the one we are tied to is gone."""
@@ -180,7 +188,7 @@ class Supervisor:
     def _end(self) -> None:
         """Have the manager drain and end everything; it reads from a file what is wanted, so it may die meanwhile."""
         limit = None
-        while True:
+        while not self._lost():
             hurry = signal.SIGINT in self._signals
             try:
                 node_folder.write(self._paths.ending, b"hurry" if hurry else b"drain")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,24 @@ def test_down_by_name_when_the_file_is_gone(rig: Rig) -> None:
     down = rig.sfnodes("down", "trial", "--json")
     assert (down.returncode, json.loads(down.stdout)) == (0, {"cluster": "trial", "down": True}), down.stderr
     assert "nodes, " in rig.sfnodes("status", str(rig.file)).stdout, "by the path that it had, too"
+
+
+def test_a_cluster_whose_folder_is_removed_ends(rig: Rig) -> None:
+    """`status` and `down` would not find it any more, and its nodes would run for ever."""
+    assert rig.sfnodes("up", str(rig.file)).returncode == 0
+    rig.works()
+    seen = rig.cluster.processes()
+    assert len(seen) > 3
+
+    def removed() -> bool:
+        # Again: what still runs writes into it while it is removed.
+        shutil.rmtree(rig.cluster.paths.folder, ignore_errors=True)
+        return all(dead(each) for each in seen)
+
+    rig.until("everything has ended", removed)
+    assert rig.sfnodes("up", str(rig.file)).returncode == 0
+    rig.works()
+    assert rig.sfnodes("down", str(rig.file), "--now").returncode == 0
 
 
 def test_down_signals_nobody_who_has_the_pid_of_a_supervisor_that_was_killed(rig: Rig) -> None:
