@@ -11,6 +11,7 @@ import msgspec
 
 from simpleflow.core import documents
 from simpleflow.data.blobs import base as blobs
+from simpleflow.data.blobs import errors as blob_errors
 from simpleflow.nodes import config, model
 from simpleflow.nodes import control as controls
 from simpleflow.nodes.policy import cost, decide, guards
@@ -156,9 +157,10 @@ def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> lis
     """Every document below a prefix, and when it was stored, by the store's clock."""
     found = []
     for blob in store.list(prefix):
-        got = store.get(blob.key)
-        if got is not None:
-            with contextlib.suppress(msgspec.DecodeError):  # the manager's log names it
+        # One document that is refused, or is not one, hides no other; the manager's log names it.
+        with contextlib.suppress(msgspec.DecodeError, blob_errors.BlobStoreError):
+            got = store.get(blob.key)
+            if got is not None:
                 found.append((msgspec.json.decode(got[0], type=kind), blob.modified))
     return found
 

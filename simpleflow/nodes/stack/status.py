@@ -128,7 +128,7 @@ def status(
         size = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).read()
     except errors.NotThere as error:
         return msgspec.structs.replace(shown, notes=(*shown.notes, str(error)))
-    except errors.ProviderRefused as error:
+    except errors.NodesError as error:
         return msgspec.structs.replace(shown, notes=(*shown.notes, f"what stands cannot be looked at: {error}"))
     if open_store is not None:
         states = {each.id: each.state for each in listed}

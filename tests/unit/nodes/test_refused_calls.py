@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 
 from simpleflow.core import documents
 from simpleflow.core.errors import SimpleflowError
-from simpleflow.nodes import config, control, errors, tags
+from simpleflow.data.blobs import base as blobs
+from simpleflow.data.blobs import errors as blob_errors
+from simpleflow.nodes import config, control, errors, stores, tags
 from simpleflow.nodes.manager import reconcile
 from simpleflow.nodes.manager import report as reports
 from simpleflow.nodes.providers import base, fake
@@ -185,6 +189,32 @@ def test_a_document_that_cannot_be_read_hides_no_other(world: World, spoil: Call
     spoil(world)
     world.passes()
     assert [world.states()[each][1] for each in world.ids] == [0, 1, 1]
+
+
+def test_status_shows_the_others_beside_a_document_that_is_refused(tmp_path: Path) -> None:
+    store = stores.open_store(f"file://{tmp_path}")
+    seen = documents.Control(cluster="demo")
+    for name in ("n-1", "n-2"):
+        row = documents.Row(instance=name, profile="small", attempt="a", price=1, since=time.time(), until=0)
+        seen = msgspec.structs.replace(seen, rows=(*seen.rows, row))
+        node = documents.NodeDocument(
+            node=name, profile="small", attempt="a", state="working", booted=0, written=0, health=f"{name} is well"
+        )
+        store.put(f"{documents.NODES_PREFIX}{name}.json", msgspec.json.encode(node))
+    store.put(documents.CONTROL_KEY, msgspec.json.encode(seen))
+    real = store.get
+
+    class Refusing:
+        url = store.url
+        list = store.list
+
+        def get(self, key: str) -> tuple[bytes, str] | None:
+            if key.endswith("n-1.json"):
+                raise blob_errors.BlobStoreError("AccessDenied")
+            return real(key)
+
+    shown = reports.look(CLUSTER, cast(blobs.BlobStore, Refusing()), lambda node: "running")
+    assert [(each.node, each.health) for each in shown.nodes] == [("n-1", ""), ("n-2", "n-2 is well")]
 
 
 def test_a_refused_launch_is_shown_with_the_providers_words_until_one_succeeds() -> None:
