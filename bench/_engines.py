@@ -29,7 +29,7 @@ from simpleflow.process import tether
 
 HERE = Path(__file__).resolve().parent
 #: seconds that anything may take before the benchmark gives up
-LIMIT = 300.0
+LIMIT = 120.0
 #: clients at a time that start small workflows
 CLIENTS = 8
 

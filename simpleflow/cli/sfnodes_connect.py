@@ -56,6 +56,10 @@ class Silence:
         """Raise Silent."""
         raise Silent(self._reason)
 
+    def exchange(self, action: str, request: Mapping[str, Any], following: transports.Following) -> Any | None:
+        """Raise Silent."""
+        raise Silent(self._reason)
+
     def revoke(self, poll_id: str) -> bool:
         """Nothing is open."""
         return False

@@ -355,6 +355,9 @@ class _Watching:
         if "taskList" in said:
             lists.add(said["taskList"]["name"])
 
+    def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
+        return self._transport.exchange(action, request, following)
+
     def revoke(self, poll_id: str) -> bool:
         return self._transport.revoke(poll_id)
 

@@ -32,16 +32,20 @@ def insist(
     wait: Callable[[float], bool],
     patience: float,
     arrived: Callable[[], bool | None] = lambda: None,
+    send: Callable[[bool], object] | None = None,
 ) -> bool:
     """Send a response until it is acknowledged; return whether it was. Raises the service's verdict on it.
 
     A response whose acknowledgement was lost is sent again, and its token is unknown then: ``arrived`` is asked
     whether the history has it. ``wait`` sleeps and returns True when the process gives up waiting; ``patience``
-    bounds the attempts, in seconds.
+    bounds the attempts, in seconds. ``send`` replaces the plain call, and is told whether an attempt may have arrived.
     """
     tries = repeating.attempts(action, retries.Patience.of(patience), wait=wait)
     try:
-        tries.run(functools.partial(transport.call, action, request))
+        if send is None:
+            tries.run(functools.partial(transport.call, action, request))
+        else:
+            tries.run(lambda: send(tries.doubtful))
         return True
     except errors.UnknownResourceFault as error:
         found = arrived() if tries.doubtful else False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,10 @@ WEIGH_EVERY = 1.0
 CLEANUP_SECONDS = 10.0
 #: seconds between two looks at a task that runs on unheard
 LOOK_SECONDS = 60.0
+
+
+#: a task, its token, and when the request that brought it was opened
+_Given: TypeAlias = tuple[values.Task, str, float]
 
 
 class Terms(Protocol):
@@ -64,6 +68,9 @@ class Employer(Protocol):
 
     @property
     def versions(self) -> code_versions.Versions: ...
+    @property
+    def following(self) -> base.Following | None:
+        """How the next task is asked for with an answer; None while no task is wanted."""
 
     def offer(self, slot: Slot) -> None:
         """Take this slot into account: it has a runner that waits for a task."""
@@ -74,7 +81,7 @@ class Slot:
 
     def __init__(self, worker: Employer, number: int) -> None:
         self._worker = worker
-        self._box: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._box: queue.SimpleQueue[_Given | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
         self._runner: pool.Runner | None = None
         self._interrupted = False
@@ -93,9 +100,13 @@ class Slot:
 
     def give(self, answer: Any, opened: float) -> None:
         """Take a task: the answer of a poll, and when that was opened (``time.monotonic()``)."""
+        self._box.put(self._taken(answer, opened))
+
+    def _taken(self, answer: Any, opened: float) -> _Given:
+        """Show a task from now on."""
         task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
         self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now(), activity=task.name)
-        self._box.put((task, answer.task_token, opened))
+        return task, answer.task_token, opened
 
     def interrupt(self) -> None:
         """End the task, if one runs, as failed because of the machine."""
@@ -131,18 +142,26 @@ class Slot:
             given = self._box.get()
             if given is None:
                 break
-            try:
-                self._work(*given)
-            except Exception:
-                logger.exception("The slot's task was not answered; it will time out.")
-            finally:
-                worked = True
-                self._worker.versions.look()
-                self.shown = None
-                self._worker.changed.set()
+            worked = True
+            while given is not None:
+                given = self._worked(given)
         if self._runner is not None:
             self._runner.dismiss()
             self._runner = None
+
+    def _worked(self, given: _Given) -> _Given | None:
+        """Work one task; return the one that came with the acknowledgement of its answer."""
+        following: _Given | None = None
+        try:
+            following = self._work(*given)
+        except Exception:
+            logger.exception("The slot's task was not answered; it will time out.")
+        finally:
+            self._worker.versions.look()
+            if following is None:
+                self.shown = None
+            self._worker.changed.set()
+        return following
 
     def _rest(self, seconds: float) -> None:
         try:
@@ -153,14 +172,16 @@ class Slot:
 
     def _fresh(self) -> None:
         """Have a living runner that is not due to be recycled."""
-        runner, options = self._runner, self._worker.options
+        runner = self._runner
         if runner is not None:
-            if runner.alive and runner.tasks < options.max_tasks and runner.memory < options.max_mib << 20:
+            if self._usable(runner):
                 return
             self._runner = None
             runner.dismiss()
         self._declared.clear()
-        self._runner = pool.Runner(msgspec.structs.replace(options.setup, code=self._worker.versions.known()))
+        self._runner = pool.Runner(
+            msgspec.structs.replace(self._worker.options.setup, code=self._worker.versions.known())
+        )
         try:
             self._runner.ready()
         except BaseException:
@@ -168,7 +189,11 @@ class Slot:
             self._runner = None
             raise
 
-    def _work(self, task: values.Task, token: str, opened: float) -> None:
+    def _usable(self, runner: pool.Runner) -> bool:
+        options = self._worker.options
+        return runner.alive and runner.tasks < options.max_tasks and runner.memory < options.max_mib << 20
+
+    def _work(self, task: values.Task, token: str, opened: float) -> _Given | None:
         begun = self._worker.time.monotonic()
         try:
             answer = self._answer_of(task, token, opened)
@@ -177,10 +202,10 @@ class Slot:
             if self._runner is not None:
                 self._runner.end(wait=0)
             raise
-        if answer is not None:
-            self._respond(task, token, answer)
+        following = None if answer is None else self._respond(task, token, answer)
         if isinstance(answer, values.Completed):
             self._count(task.name, self._worker.time.monotonic() - begun)
+        return following
 
     def _count(self, name: str, seconds: float) -> None:
         before = self.finished.get(name, documents.Finished(activity=name, count=0, seconds=0.0))
@@ -334,18 +359,26 @@ class Slot:
             return beat.wait if self._worker.options.task_mib is None else min(beat.wait, WEIGH_EVERY)
         return max(0.0, cancelled_at + self._worker.options.setup.grace - self._worker.time.monotonic())
 
-    def _respond(self, task: values.Task, token: str, answer: values.Answer) -> None:
+    def _respond(self, task: values.Task, token: str, answer: values.Answer) -> _Given | None:
         action, request = values.to_request(answer, token)
         try:
-            self._insist(task, action, request)
+            return self._insist(task, action, request)
         except errors.SwfError as error:
             # The service refuses this very answer (a field over its limit, say): the task must not hang for that.
             logger.error("%s of %s was refused: %s", action, task.id, error)
             failed = failures.of_words("AnswerRefused", str(error)[: limits.REASON])
-            self._insist(task, *values.to_request(failed, token))
+            return self._insist(task, *values.to_request(failed, token))
 
-    def _insist(self, task: values.Task, action: str, request: dict[str, Any]) -> None:
-        transport = self._worker.transport
+    def _insist(self, task: values.Task, action: str, request: dict[str, Any]) -> _Given | None:
+        transport, opened = self._worker.transport, self._worker.time.monotonic()
+        # A runner that is not used again would keep the next task waiting for a new one.
+        wanted = self._worker.following if self._runner is not None and self._usable(self._runner) else None
+        brought: list[Any] = []
+
+        def exchange(doubtful: bool) -> None:
+            assert wanted is not None
+            brought[:] = [transport.exchange(action, request, wanted._replace(again=doubtful))]
+
         retrying.insist(
             transport,
             action,
@@ -353,7 +386,9 @@ class Slot:
             wait=self._wait,
             patience=PATIENCE,
             arrived=lambda: retrying.arrived(transport, task.domain, task, task.started_event_id),
+            send=None if wanted is None else exchange,
         )
+        return self._taken(brought[0], opened) if brought and brought[0] is not None else None
 
     def _wait(self, seconds: float) -> bool:
         """Sleep; True when the process hurries and this was the last attempt."""

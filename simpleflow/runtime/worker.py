@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import queue
 import threading
@@ -73,6 +74,12 @@ class Worker(NamedMixin):
         self._free: queue.SimpleQueue[slots.Slot | None] = queue.SimpleQueue()
         self._slots = [slots.Slot(self, number) for number in range(options.processes)]
         self._poll_id = f"{uuid.uuid4().hex}-worker"
+        self._request = {
+            "domain": options.domain,
+            "taskList": {"name": options.task_list},
+            "identity": options.identity,
+        }
+        self._poll_json = json.dumps(self._request)
         self._versions = code_versions.Versions()
         #: it drained because code changed on disk
         self.outdated = False
@@ -103,6 +110,12 @@ class Worker(NamedMixin):
     @property
     def stop(self) -> Stop:
         return self._stop
+
+    @property
+    def following(self) -> base.Following | None:
+        if self._options.one_task or self._no_polls.is_set() or self._stop.draining:
+            return None
+        return base.Following(self._poll_json, uuid.uuid4().hex)
 
     def offer(self, slot: slots.Slot) -> None:
         """A slot has a runner that waits for a task. Thread safe."""
@@ -228,6 +241,7 @@ class Worker(NamedMixin):
     def work(self, answer: object) -> None:
         """Work one answer of PollForActivityTask that somebody else got, then return."""
         slot = self._slots[0]
+        self._no_polls.set()
         slot.start()
         waiting = self._free.get()
         assert waiting is slot
@@ -261,14 +275,9 @@ class Worker(NamedMixin):
         self._polling = True
         self.state = "polling"
         self.changed.set()
-        request = {
-            "domain": self._options.domain,
-            "taskList": {"name": self._options.task_list},
-            "identity": self._options.identity,
-        }
         pace.opened()
         try:
-            answer = self._transport.call("PollForActivityTask", request, poll_id=self._poll_id)
+            answer = self._transport.call("PollForActivityTask", self._request, poll_id=self._poll_id)
         except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
             self._no_polls.wait(pace.failed(error))
             return None

@@ -58,7 +58,7 @@ _ACTIONS: Final[dict[str, _Action]] = {
     "UntagResource": domains.untag,
     **types.actions(),
 }
-_HAND_OUT: Final[dict[str, Callable[[sessions.Session, int, Mapping[str, Any]], dict[str, Any] | None]]] = {
+_HAND_OUT: Final[dict[str, Callable[[sessions.Session, int, polls.Waiter], dict[str, Any] | None]]] = {
     "states": decision_tasks.hand_out,
     "items": activity_tasks.hand_out,
 }
@@ -104,11 +104,19 @@ class Service:
     # -- calls
 
     def call(
-        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, hold: bool = False
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        *,
+        poll_id: str | None = None,
+        then: polls.Then | None = None,
+        hold: bool = False,
     ) -> dict[str, Any] | polls.Waiter:
         """Carry out one action with SWF's own names; return its answer, or the Waiter of a poll without a task.
 
         Events in answers are ``msgspec.Raw``: each one event's JSON. ``poll_id`` names a long poll for ``revoke``.
+        ``then``, of an answer to an activity task: the acknowledgement is the worker's next task where one waits and
+        nobody has waited longer for it.
         """
         request = validation.check(action, request)
         session = self.session
@@ -120,7 +128,7 @@ class Service:
             if action in polls.TABLES:
                 answer = self._poll(action, request, poll_id)
             else:
-                answer = _ACTIONS[action](session, request)
+                answer = _ACTIONS[action](session, request) if then is None else self._respond(action, request, then)
             session.finish()
         except base.Lost:
             session.forget()
@@ -132,12 +140,35 @@ class Service:
         except BaseException:
             session.drop()
             raise
+        if then is not None and not answer:
+            answer = self._next(then) or answer
         if not hold:
             self.settle()
             self.commit()
             if type(answer) is polls.Waiter and answer.answer is not None:
                 return answer.answer
         return answer
+
+    def _respond(self, action: str, request: Mapping[str, Any], then: polls.Then) -> dict[str, Any]:
+        """Answer a task. Whoever repeats an answer that had arrived gets the task that had come of it."""
+        try:
+            return _ACTIONS[action](self.session, request)
+        except errors.Fault:
+            given = activity_tasks.claimed(self.session, then.claim) if then.again else None
+            if given is None:
+                raise
+            return given
+
+    def _next(self, then: polls.Then) -> polls.Waiter | None:
+        """Stand in the line of a task list for the moment of this call."""
+        session = self.session
+        if self._rates is not None or then.request["domain"] not in session.domains:
+            return None
+        place = ("items", f"{then.request['domain']}/{then.request['taskList']['name']}")
+        waiter = polls.Waiter(place, then.request, None, then.claim)
+        session.polls.add(waiter)
+        session.ready[place] = None
+        return waiter
 
     def _poll(self, action: str, request: Mapping[str, Any], poll_id: str | None) -> dict[str, Any] | polls.Waiter:
         session = self.session
@@ -175,7 +206,7 @@ class Service:
                     waiter = session.polls.first(place)
                     if waiter is None:
                         break
-                    answer = _HAND_OUT[place[0]](session, key, waiter.request)
+                    answer = _HAND_OUT[place[0]](session, key, waiter)
                     moved = moved or answer is not None or bool(session.dirty)
                     if answer is None:
                         continue
@@ -186,6 +217,11 @@ class Service:
                 session.finish()
                 if moved and len(keys) == wanted and session.polls.count(place):
                     session.ready[place] = None
+            for waiter in session.polls.brief():
+                waiter.answer = waiter.empty()
+                session.polls.remove(waiter)
+                if woken is not None:
+                    woken.append(waiter)
         except BaseException:
             self.undo()
             raise

@@ -36,6 +36,9 @@ class Counting:
             self.brought["sticky" if "sticky" in request["taskList"]["name"] else "shared"].append(len(answer.events))
         return answer
 
+    def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
+        return self._transport.exchange(action, request, following)
+
     def revoke(self, poll_id: str) -> bool:
         return self._transport.revoke(poll_id)
 

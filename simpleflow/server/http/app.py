@@ -15,6 +15,9 @@ import msgspec
 
 from simpleflow.core import limits
 from simpleflow.server.requests import auth, errors, faults, model
+from simpleflow.server.state import polls
+
+from . import following
 
 from . import deciders
 
@@ -29,6 +32,10 @@ _TARGET = b"SimpleWorkflowService."
 _LONG_FORM = b"com.amazonaws.swf.service.model."
 #: our own calls, outside SWF's service model
 _EXTENSION = b"SimpleflowEmbedded."
+#: the actions whose acknowledgement may be the next task
+_ANSWERS: Final = frozenset(
+    {"RespondActivityTaskCanceled", "RespondActivityTaskCompleted", "RespondActivityTaskFailed"}
+)
 _POLLS: Final = frozenset({"PollForActivityTask", "PollForDecisionTask"})
 #: a body that is too long is read and dropped up to this many bytes, so that the client reads why it was refused
 _DROPPED: Final = 8 * limits.REQUEST_BYTES
@@ -49,7 +56,9 @@ class _Crossed(Exception):
 class Calls(Protocol):
     """What the application needs of ``host.Host``."""
 
-    async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    async def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, then: polls.Then | None = None
+    ) -> Any:
         """Carry out a call; returns after the commit that it depends on. Cancelled: the client is gone."""
 
     def revoke(self, poll_id: str) -> bool:
@@ -141,12 +150,16 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, connection: Any) -> bytes:
         target = b""
-        poll_id = host = token = None
+        poll_id = host = token = wanted = claim = None
         for name, value in scope["headers"]:
             if name == b"x-amz-target":
                 target = value.removeprefix(_LONG_FORM)
             elif name == b"x-simpleflow-poll":
                 poll_id = value
+            elif name == b"x-simpleflow-next":
+                wanted = value
+            elif name == b"x-simpleflow-claim":
+                claim = value
             elif name == b"x-simpleflow-token":
                 token = value
             elif name == b"host":
@@ -169,13 +182,23 @@ class App:
             self._faults.before(action)
         if action in _POLLS:
             answer = await self._poll(action, request, poll_id, connection)
+        elif wanted is not None and action in _ANSWERS and not self._stopping:
+            answer = await self._exchange(action, request, following.then(wanted, claim), connection)
         else:
             if action == "RespondDecisionTaskCompleted":
                 self._deciders.answered(request.get("taskToken"))
             answer = await self._host.call(action, request)
         if self._faults is not None:
             self._faults.after(action)
-        return b"" if action in self._silent else msgspec.json.encode(answer)
+        return msgspec.json.encode(answer) if answer or action not in self._silent else b""
+
+    async def _exchange(self, action: str, request: dict[str, Any], then: polls.Then, connection: Any) -> Any:
+        """Take an answer and give the next task; a client that went away meanwhile is given none."""
+        connection.waiting = asyncio.current_task()
+        try:
+            return await self._host.call(action, request, then=then)
+        finally:
+            connection.waiting = None
 
     async def _poll(self, action: str, request: dict[str, Any], given: bytes | None, connection: Any) -> Any:
         """Hold a poll; a client that goes away cancels it."""

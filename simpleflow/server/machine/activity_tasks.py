@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.server.requests import errors
-from simpleflow.server.state import execution
+from simpleflow.server.state import execution, polls
 from simpleflow.server.state import session as sessions
 from simpleflow.server.state import state as states
 from simpleflow.server.store import base
@@ -126,31 +126,47 @@ def _end(run: execution.Execution, task: states.Activity, kind: str, attributes:
 # -- polls
 
 
-def hand_out(session: sessions.Session, key: int, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+def hand_out(session: sessions.Session, key: int, waiter: polls.Waiter) -> dict[str, Any] | None:
     """Start a waiting task for a poller; None when it is not waiting any more."""
     run = session.by_key(key >> base.EVENT_BITS)
     task = None if run is None else run.items.get(key & (1 << base.EVENT_BITS) - 1)
     if run is None or type(task) is not states.Activity or task.started:
         return None
     attributes: dict[str, Any] = {"scheduledEventId": task.scheduled}
-    if asked.get("identity"):
-        attributes["identity"] = asked["identity"]
+    if waiter.request.get("identity"):
+        attributes["identity"] = waiter.request["identity"]
     started = run.append("ActivityTaskStarted", attributes)
     if run.ended():
         return None
     task.started = started
+    task.claim = waiter.claim
     task.schedule_to_start_due = None
     task.start_to_close_due = states.after(session.now, task.start_to_close)
     task.heartbeat_due = states.after(session.now, task.heartbeat)
     run.state.latest_activity = session.now
     run.keep(task.scheduled)
+    return _given_out(session, run, task)
+
+
+def claimed(session: sessions.Session, claim: str) -> dict[str, Any] | None:
+    """Return the open task that this exchange brought, once more: its answer was lost; None when there is none."""
+    for key in session.store.items_with(claim.encode()):
+        run = session.by_key(key >> base.EVENT_BITS)
+        task = None if run is None else run.items.get(key & (1 << base.EVENT_BITS) - 1)
+        if run is not None and type(task) is states.Activity and task.claim == claim:
+            return _given_out(session, run, task)
+    return None
+
+
+def _given_out(session: sessions.Session, run: execution.Execution, task: states.Activity) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "taskToken": tokens.of_task("a", run, task.scheduled),
         "activityId": task.id,
-        "startedEventId": started,
+        "startedEventId": task.started,
         "workflowExecution": run.wire,
         "activityType": {"name": task.type_name, "version": task.type_version},
     }
+    key = run.key << base.EVENT_BITS | task.scheduled
     data = _decode_scheduled(session.store.event(key)).attributes.input
     if data is not None:
         answer["input"] = data

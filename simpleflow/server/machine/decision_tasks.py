@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simpleflow.server.requests import errors
-from simpleflow.server.state import execution
+from simpleflow.server.state import execution, polls
 from simpleflow.server.state import session as sessions
 from simpleflow.server.state import state as states
 
@@ -118,12 +118,12 @@ def drop(session: sessions.Session, token: str) -> None:
             time_out(run)
 
 
-def hand_out(session: sessions.Session, key: int, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+def hand_out(session: sessions.Session, key: int, waiter: polls.Waiter) -> dict[str, Any] | None:
     """Start the waiting decision task of an execution for a poller; None when it has none any more."""
     run = session.by_key(key)
     if run is None or not run.state.scheduled or run.state.started:
         return None
-    state = run.state
+    state, asked = run.state, waiter.request
     attributes: dict[str, Any] = {"scheduledEventId": state.scheduled}
     if asked.get("identity"):
         attributes["identity"] = asked["identity"]

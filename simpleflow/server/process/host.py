@@ -188,7 +188,14 @@ class Host:
 
     # -- calls
 
-    async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> dict[str, Any]:
+    async def call(
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        *,
+        poll_id: str | None = None,
+        then: polls.Then | None = None,
+    ) -> dict[str, Any]:
         """Carry out one action and return its answer once everything that it depends on is durable.
 
         Raises ``errors.Fault``. Cancelling the awaiting task says that the client is gone: its poll is withdrawn.
@@ -204,7 +211,7 @@ class Host:
         self._calls += 1
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
-            outcome = self.service.call(action, request, poll_id=poll_id, hold=True)
+            outcome = self.service.call(action, request, poll_id=poll_id, then=then, hold=True)
         except errors.Fault as fault:
             outcome = fault
         except base.Lost as lost:
@@ -232,11 +239,12 @@ class Host:
         # a cancelled task runs later; a commit before that must know that the client is gone
         waiter.gone = future.done
         self._soon(loop)
-        timer = loop.call_later(self._poll_seconds, self._expire, waiter)
+        timer = None if waiter.claim else loop.call_later(self._poll_seconds, self._expire, waiter)
         try:
             return await future
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             if self._polls.pop(waiter, None) is not None:
                 self.service.withdraw(waiter)
 
@@ -418,7 +426,8 @@ class Host:
         fault = errors.unavailable(f"nothing could be stored: {error}")
         group, self._group = self._group, []
         futures = [future for future, _ in group]
-        futures += [self._polls[waiter] for waiter in woken or () if waiter in self._polls]
+        answered = [*(woken or ()), *self.service.session.polls.brief()]
+        futures += [self._polls[waiter] for waiter in answered if waiter in self._polls]
         for future in futures:
             if not future.done():
                 future.set_exception(fault)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 #: the store's table behind each kind of poll
 TABLES: Final = {"PollForDecisionTask": "states", "PollForActivityTask": "items"}
@@ -14,25 +14,42 @@ def _never() -> bool:
     return False
 
 
+class Then(NamedTuple):
+    """The next task that a worker wants with the acknowledgement of its answer."""
+
+    #: of PollForActivityTask, as validated
+    request: Mapping[str, Any]
+    #: names this exchange: the one who repeats it is given the same task again
+    claim: str
+    #: an earlier attempt may have been carried out
+    again: bool = False
+
+
 class Waiter:
-    """A long poll that has no task yet.
+    """A long poll that has no task yet, or an answer that takes the next task where there is one.
 
     ``answer`` is set when it is woken: a task, or nothing. Whoever holds it may answer only after the commit.
     """
 
-    __slots__ = ("answer", "gone", "place", "poll_id", "request")
+    __slots__ = ("answer", "claim", "gone", "place", "poll_id", "request")
 
-    def __init__(self, place: tuple[str, str], request: Mapping[str, Any], poll_id: str | None) -> None:
+    def __init__(
+        self, place: tuple[str, str], request: Mapping[str, Any], poll_id: str | None, claim: str | None = None
+    ) -> None:
         #: table and task list
         self.place = place
         self.request = request
         self.poll_id = poll_id
+        #: of an answer (``Then``), which never waits: the next ``settle`` wakes it
+        self.claim = claim
         self.answer: dict[str, Any] | None = None
         #: tells whether the client left before it was withdrawn
         self.gone: Callable[[], bool] = _never
 
     def empty(self) -> dict[str, Any]:
-        """The answer of a poll that got no task."""
+        """What it is answered that got no task."""
+        if self.claim is not None:
+            return {}
         if self.place[0] == "states":
             return {"taskToken": "", "startedEventId": 0, "previousStartedEventId": 0}
         return {"taskToken": "", "startedEventId": 0}
@@ -45,12 +62,16 @@ class Polls:
         #: in the order of arrival; a waiter in the middle may leave
         self._waiting: dict[tuple[str, str], collections.OrderedDict[Waiter, None]] = {}
         self._named: dict[str, Waiter] = {}
+        #: those that do not wait
+        self._brief: dict[Waiter, None] = {}
         self.open = 0
 
     def add(self, waiter: Waiter) -> None:
         self._waiting.setdefault(waiter.place, collections.OrderedDict())[waiter] = None
         if waiter.poll_id is not None:
             self._named[waiter.poll_id] = waiter
+        if waiter.claim is not None:
+            self._brief[waiter] = None
         self.open += 1
 
     def remove(self, waiter: Waiter) -> bool:
@@ -59,12 +80,17 @@ class Polls:
         if line is None or waiter not in line:
             return False
         del line[waiter]
+        self._brief.pop(waiter, None)
         if not line:
             del self._waiting[waiter.place]
         if waiter.poll_id is not None and self._named.get(waiter.poll_id) is waiter:
             del self._named[waiter.poll_id]
         self.open -= 1
         return True
+
+    def brief(self) -> list[Waiter]:
+        """Those that do not wait, and have no task yet."""
+        return list(self._brief)
 
     def named(self, poll_id: str) -> Waiter | None:
         return self._named.get(poll_id)

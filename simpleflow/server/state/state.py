@@ -107,6 +107,8 @@ class Activity(msgspec.Struct, array_like=True, tag="a", gc=False):
     cancel_requested: int = 0
     #: of the last heartbeat
     details: str | None = None
+    #: the exchange that brought it to its worker, which may ask again
+    claim: str | None = None
 
     @property
     def due(self) -> float | None:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+
+class Following(NamedTuple):
+    """The next activity task, that the answer to one asks for."""
+
+    #: of PollForActivityTask, as JSON in ASCII
+    poll: str
+    #: names this exchange: where its answer is lost, the one who repeats it is given the same task again
+    claim: str
+    #: an earlier attempt may have arrived
+    again: bool = False
 
 
 class Transport(Protocol):
@@ -16,6 +27,12 @@ class Transport(Protocol):
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         """Call one action. ``poll_id`` names a long poll so that ``revoke`` can end it."""
+
+    def exchange(self, action: str, request: Mapping[str, Any], following: Following) -> Any | None:
+        """Answer an activity task (as ``call``), and take the next one in the same call.
+
+        None: there is none, or the service does not do that; then a poll asks.
+        """
 
     def revoke(self, poll_id: str) -> bool:
         """End an open long poll at once: it returns with a task or empty. False where polls cannot be revoked."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import functools
 import ipaddress
 import threading
 import time
@@ -26,6 +27,8 @@ from . import base, owner, sockets
 
 #: names a long poll, so that it can be ended; an extension of the embedded service (docs/reference/formats.md)
 POLL_HEADER = "X-Simpleflow-Poll"
+#: ask for the next task with an answer, and name that exchange; extensions likewise
+NEXT_HEADER, CLAIM_HEADER = "X-Simpleflow-Next", "X-Simpleflow-Claim"
 REVOKE_TARGET = "SimpleflowEmbedded.RevokePoll"
 #: seconds that the answer of a long poll may take: it is held for a minute
 POLL_TIMEOUT = limits.POLL_CLIENT_SECONDS + 5.0
@@ -88,27 +91,44 @@ class Http:
         wire: Wire,
         *,
         sign: Sign | None = None,
-        revocable: bool = True,
+        extended: bool = True,
         identified: bool | None = None,
         shown: str = "",
     ) -> None:
-        """``revocable``: the other side may be the embedded service, whose long polls can be ended.
+        """``extended``: the other side may be the embedded service, with its extensions of the protocol.
 
         ``identified``: each answer of the service carries a request id, so an acknowledgement without one is none;
         None: that is learnt from the first answer that only the service can give. ``shown``: the endpoint, for errors.
         """
         self._wire = wire
         self._sign = sign
-        self._revocable = revocable
+        self._extended = extended
         self._identified = identified
         self._doubts = 0
         self._at = f" (at {shown})" if shown else ""
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+        extensions = {} if poll_id is None else {POLL_HEADER: poll_id}
+        return self._call(action, request, extensions, functools.partial(shapes.decode, action))
+
+    def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
+        if not self._extended:
+            self.call(action, request)
+            return None
+        claim = following.claim + "; again" * following.again
+        return self._call(action, request, {NEXT_HEADER: following.poll, CLAIM_HEADER: claim}, _next_task)
+
+    def _call(
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        extensions: dict[str, str],
+        decode: Callable[[bytes | bytearray], Any],
+    ) -> Any:
         body = msgspec.json.encode(request)
-        answer, head = self._post("SimpleWorkflowService." + action, action, body, poll_id)
+        answer, head = self._post("SimpleWorkflowService." + action, action, body, extensions)
         try:
-            decoded = shapes.decode(action, answer)
+            decoded = decode(answer)
         except core_errors.SimpleflowError:
             raise
         except Exception as error:  # whatever a parser says of bytes that are not an answer
@@ -134,14 +154,14 @@ class Http:
                 )
 
     def revoke(self, poll_id: str) -> bool:
-        if not self._revocable:
+        if not self._extended:
             return False
         body = msgspec.json.encode({"pollId": poll_id})
         try:
-            answer, _ = self._post(REVOKE_TARGET, "RevokePoll", body, None)
+            answer, _ = self._post(REVOKE_TARGET, "RevokePoll", body, {})
             return msgspec.json.decode(answer, type=_Revoked).revoked
         except (errors.UnknownOperationException, errors.ValidationException):
-            self._revocable = False  # another SWF service: it knows no such call
+            self._extended = False  # another SWF service: it knows no such call
             return False
         except msgspec.DecodeError:
             return False
@@ -149,12 +169,14 @@ class Http:
     def close(self) -> None:
         self._wire.close()
 
-    def _post(self, target: str, action: str, body: bytes, poll_id: str | None) -> tuple[bytes | bytearray, bytes]:
+    def _post(
+        self, target: str, action: str, body: bytes, extensions: dict[str, str]
+    ) -> tuple[bytes | bytearray, bytes]:
         headers = {"X-Amz-Target": target, "Content-Type": _CONTENT_TYPE}
         if self._sign is not None:
             headers = self._sign(headers, body)
-        if poll_id is not None and self._revocable:
-            headers[POLL_HEADER] = poll_id  # after signing: what is signed stays what boto3 signs
+        if extensions and self._extended:
+            headers.update(extensions)  # after signing: what is signed stays what boto3 signs
         status, answer, head = self._wire.post(headers, body, _TIMEOUTS.get(action, TIMEOUT))
         if status == 200:
             return answer, head
@@ -168,6 +190,16 @@ class Http:
         if error.kind is retries.Kind.REFUSED and isinstance(self._sign, Signer):
             self._sign.renew(_moment(head))
         raise error
+
+
+def _next_task(answer: bytes | bytearray) -> Any | None:
+    """Read the answer of an exchange: the next task, or nothing, as every service acknowledges an answer."""
+    if answer.strip() in (b"", b"{}"):
+        return None
+    task = shapes.decode("PollForActivityTask", answer)
+    if not task.task_token:
+        raise msgspec.ValidationError("a task without a token came")
+    return task
 
 
 def _moment(head: bytes) -> float | None:
@@ -197,7 +229,7 @@ def open_endpoint(url: str) -> base.Transport:
     amazon = _is_amazon(url)
     signer = Signer.of(url, local=_is_loopback(parts.hostname), required=amazon)
     sign = owner.with_token(url, signer)
-    return Http(_wire(url), sign=sign, revocable=not amazon, identified=amazon or None, shown=_shown(url))
+    return Http(_wire(url), sign=sign, extended=not amazon, identified=amazon or None, shown=_shown(url))
 
 
 def open_amazon() -> base.Transport:
@@ -208,7 +240,7 @@ def open_amazon() -> base.Transport:
     signer = Signer.of(None, local=False, required=True)
     assert signer is not None
     amazon, sign = _is_amazon(signer.url), owner.with_token(signer.url, signer)
-    return Http(_wire(signer.url), sign=sign, revocable=not amazon, identified=amazon or None, shown=_shown(signer.url))
+    return Http(_wire(signer.url), sign=sign, extended=not amazon, identified=amazon or None, shown=_shown(signer.url))
 
 
 def _shown(url: str) -> str:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from simpleflow.swf import errors
+from simpleflow.swf.transport import base
 
 
 def task(name: str, *args: Any, token: str = "token-1", **kwargs: Any) -> SimpleNamespace:
@@ -36,6 +37,9 @@ class FakeSwf:
         self.failing: dict[str, int] = {}
         self.broken: dict[str, int] = {}
         self.revoked = 0
+        #: whether answers bring the next task, and what they asked for
+        self.follows = False
+        self.followed: list[base.Following] = []
         self.cancel_requested = False
         self.unknown = False
         #: called when a poll brought a task, before it is answered
@@ -68,6 +72,18 @@ class FakeSwf:
             return SimpleNamespace(cancel_requested=self.cancel_requested)
         self.answers.put((action, dict(request)))
         return None
+
+    def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
+        """Take the answer, and bring the next task where ``follows`` says so."""
+        if self.failing.get(action, 0) == 0:
+            self.followed.append(following)
+        self.call(action, request)
+        if not self.follows:
+            return None
+        try:
+            return self.tasks.get_nowait()
+        except queue.Empty:
+            return None
 
     def revoke(self, poll_id: str) -> bool:
         self.revoked += 1

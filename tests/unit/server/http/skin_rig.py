@@ -33,7 +33,9 @@ class Host:
         #: whether the next page of a decision task is answered
         self.pages = False
 
-    async def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    async def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, then: Any = None
+    ) -> Any:
         request = validation.check(action, request)
         self.calls.append((action, request))
         if poll_id is not None and not (self.pages and "nextPageToken" in request):

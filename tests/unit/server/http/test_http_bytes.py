@@ -280,3 +280,23 @@ def test_a_poll_that_comes_while_it_ends_is_empty_at_once(serve: skin_rig.Serve)
     served = serve()
     asyncio.run(served.app.stop())
     assert served.post(POLL, BODY) == (200, {"taskToken": "", "startedEventId": 0})
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ("X-Simpleflow-Next: {}\r\n", "X-Simpleflow-Claim"),
+        (f"X-Simpleflow-Next: {{}}\r\nX-Simpleflow-Claim: {'x' * 129}\r\n", "X-Simpleflow-Claim"),
+        ("X-Simpleflow-Next: [\r\nX-Simpleflow-Claim: c\r\n", "X-Simpleflow-Next"),
+        ("X-Simpleflow-Next: []\r\nX-Simpleflow-Claim: c\r\n", "X-Simpleflow-Next"),
+        ("X-Simpleflow-Next: {}\r\nX-Simpleflow-Claim: c\r\n", "domain"),
+    ],
+)
+def test_a_next_task_that_is_not_asked_for_in_order_is_refused(
+    served: skin_rig.Served, headers: str, named: str
+) -> None:
+    target = "SimpleWorkflowService.RespondActivityTaskCompleted"
+    status, answer = served.post(target, b'{"taskToken":"t"}', headers=headers)
+    assert status == 400
+    assert named in answer["message"]
+    assert served.host.calls == []
