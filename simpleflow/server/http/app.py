@@ -17,9 +17,7 @@ from simpleflow.core import limits
 from simpleflow.server.requests import auth, errors, faults, model
 from simpleflow.server.state import polls
 
-from . import following
-
-from . import deciders
+from . import deciders, following
 
 logger = logging.getLogger(__name__)
 

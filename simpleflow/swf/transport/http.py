@@ -116,7 +116,8 @@ class Http:
             self.call(action, request)
             return None
         claim = following.claim + "; again" * following.again
-        return self._call(action, request, {NEXT_HEADER: following.poll, CLAIM_HEADER: claim}, _next_task)
+        found = self._call(action, request, {NEXT_HEADER: following.poll, CLAIM_HEADER: claim}, _next_task)
+        return None if isinstance(found, shapes.Nothing) else found
 
     def _call(
         self,
@@ -192,10 +193,10 @@ class Http:
         raise error
 
 
-def _next_task(answer: bytes | bytearray) -> Any | None:
+def _next_task(answer: bytes | bytearray) -> Any:
     """Read the answer of an exchange: the next task, or nothing, as every service acknowledges an answer."""
     if answer.strip() in (b"", b"{}"):
-        return None
+        return shapes.decode("RespondActivityTaskCompleted", answer)
     task = shapes.decode("PollForActivityTask", answer)
     if not task.task_token:
         raise msgspec.ValidationError("a task without a token came")

@@ -231,6 +231,15 @@ def test_an_exchange_that_is_answered_by_something_else_is_not_acknowledged(body
         http.Http(Recorder(body=body)).exchange("RespondActivityTaskFailed", {}, FOLLOWING)
 
 
+def test_an_exchange_that_a_middle_box_acknowledges_is_not_acknowledged() -> None:
+    wire = Recorder()
+    transport = http.Http(wire, identified=True)
+    assert transport.exchange("RespondActivityTaskFailed", {}, FOLLOWING) is None
+    wire.head = b"\r\nserver: proxy\r\n"
+    with pytest.raises(errors.TransportError, match="request id"):
+        transport.exchange("RespondActivityTaskFailed", {}, FOLLOWING)
+
+
 def test_amazon_is_asked_for_nothing_but_its_own_protocol() -> None:
     wire = Recorder()
     transport = http.Http(wire, extended=False)
