@@ -89,7 +89,11 @@ def window_end(window: Window, moment: float) -> float:
 
 
 def cost_in_window(terms: Terms, price: int, since: float, until: float, window: Window, now: float) -> int:
-    """Millionths of a machine's bill that fall into the window around ``now``, whole periods counted."""
-    end = since + billed(terms, max(until - since, 0.0))
-    seconds = min(end, window_end(window, now)) - max(since, window_start(window, now))
-    return math.ceil(price * max(seconds, 0.0) / HOUR)
+    """Millionths of a machine's bill that fall into the window around ``now``: of all periods that begin in it."""
+    periods = round(billed(terms, max(until - since, 0.0)) / terms.period)
+
+    def begun(moment: float) -> int:
+        return min(max(math.ceil((moment - since) / terms.period), 0), periods)
+
+    count = begun(window_end(window, now)) - begun(window_start(window, now))
+    return math.ceil(price * count * terms.period / HOUR)

@@ -63,6 +63,25 @@ def test_windows_partition_a_bill(terms: config.Billing, price: int, since: floa
 
 
 @pytest.mark.parametrize(
+    ("begun", "minutes", "before", "after"),
+    [
+        pytest.param(datetime(2026, 11, 24, 23, 30, tzinfo=UTC), 40, 1, 0, id="one period, begun before midnight"),
+        pytest.param(datetime(2026, 11, 24, 23, 30, tzinfo=UTC), 61, 1, 1, id="the second begins after it"),
+        pytest.param(datetime(2026, 11, 24, 23, 0, tzinfo=UTC), 90, 1, 1, id="the second begins at midnight"),
+        pytest.param(datetime(2026, 11, 25, 0, 0, tzinfo=UTC), 90, 0, 2, id="all of them after it"),
+        pytest.param(datetime(2026, 11, 24, 0, 30, tzinfo=UTC), 60 * 24, 24, 0, id="the last one ends after it"),
+    ],
+)
+def test_a_period_is_charged_to_the_day_in_which_it_begins(
+    begun: datetime, minutes: int, before: int, after: int
+) -> None:
+    hourly, since = config.Billing(period=3600, minimum=3600), begun.timestamp()
+    days = (datetime(2026, 11, 24, 12, tzinfo=UTC), datetime(2026, 11, 25, 12, tzinfo=UTC))
+    costs = [billing.cost_in_window(hourly, 10**6, since, since + 60 * minutes, "day", day.timestamp()) for day in days]
+    assert costs == [before * 10**6, after * 10**6]
+
+
+@pytest.mark.parametrize(
     ("window", "end"),
     [
         ("hour", datetime(2026, 12, 31, 12, tzinfo=UTC)),
