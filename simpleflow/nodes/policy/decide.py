@@ -246,8 +246,7 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
             build.keeps.append(_item(node, f"marked: {node.row.reason or 'finishing'}"))
     if missing > 0:
         _launch(build, profile, missing, why)
-    early = _cancel_boots(build, counted, wanted)
-    _scale_down(build, [node for node in counted if node not in early], surplus=wanted.surplus, why=why)
+    _scale_down(build, counted, surplus=wanted.surplus, why=why)
 
 
 def _may_come_back(snapshot: Snapshot, node: model.Node) -> bool:
@@ -303,8 +302,6 @@ class _Wanted(msgspec.Struct, frozen=True):
     missing: int
     surplus: int
     why: str
-    #: of those that boot
-    early: int = 0
 
 
 def _wanted(build: _Builder, profile: str, nodes: list[model.Node], have: int) -> _Wanted:
@@ -322,8 +319,7 @@ def _wanted(build: _Builder, profile: str, nodes: list[model.Node], have: int) -
         return _Wanted(missing, 0, why)
     if have > most:
         why = f"{why}; maximum of profile '{profile}' is {most}"
-    surplus = max(min(ahead.idle, have - least), have - most)
-    return _Wanted(0, surplus, why, early=min(ahead.booting, have - least - surplus))
+    return _Wanted(0, max(min(ahead.idle, have - least), have - most), why)
 
 
 def _most(snapshot: Snapshot, profile: str) -> int:
@@ -377,17 +373,6 @@ def _launch(build: _Builder, profile: str, wanted: int, why: str) -> None:
     if units:
         build.purses = guards.spend(build.purses, worst * units)
         build.launches.append(Launch(profile=profile, units=units, price=price, worst=worst * units, reason=why))
-
-
-def _cancel_boots(build: _Builder, counted: list[model.Node], wanted: _Wanted) -> list[model.Node]:
-    """Mark the youngest machines that boot for nothing: they end when they have booted; the mark may be taken back."""
-    booting = [node for node in counted if node.state in {model.NodeState.BOOTING, model.NodeState.UNLISTED}]
-    early = sorted(booting, key=lambda node: (node.age, node.instance))[: max(wanted.early, 0)]
-    if not build.snapshot.covered:
-        return []
-    for node in early:
-        build.drains.append(_item(node, f"boots, and will find nothing to do ({wanted.why})"))
-    return early
 
 
 def _scale_down(build: _Builder, counted: list[model.Node], *, surplus: int, why: str) -> None:

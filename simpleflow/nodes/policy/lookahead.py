@@ -43,9 +43,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What is best for one profile."""
 
     launch: int = 0
-    #: machines that stand idle, or boot, and are not used soon
+    #: machines that stand idle and are not used soon
     idle: int = 0
-    booting: int = 0
     why: str = ""
 
 
@@ -298,17 +297,15 @@ class Lookahead:
         return min(math.ceil(most / self._scale), waiting)
 
     def _unused(self, profile: str, lists: set[str], future: _Future, boot: float) -> Outlook:
-        idle = booting = 0
+        idle = 0
         if not future.waiting & lists:
-            for place, node in enumerate(self._nodes):
-                if node.profile != profile:
-                    continue
-                ready = self._ready(place, profile)
-                hold = 0.0 if guards.terms_of(self._snapshot.cluster, profile).period > boot else HOLD * boot
-                if future.first[place] > ready + hold:
-                    idle += node.state is model.NodeState.WORKING
-                    booting += node.state is not model.NodeState.WORKING
-        return Outlook(idle=idle * self._scale, booting=booting * self._scale, why=self._known(lists))
+            # What is paid for a while goes near the end of that, and by then all that comes soon is under way.
+            hold = 0.0 if guards.terms_of(self._snapshot.cluster, profile).period > boot else HOLD * boot
+            idle = sum(
+                node.profile == profile and node.state is model.NodeState.WORKING and first > hold
+                for node, first in zip(self._nodes, future.first, strict=False)
+            )
+        return Outlook(idle=idle * self._scale, why=self._known(lists))
 
     def _known(self, lists: set[str]) -> str:
         """'12 tasks run, 30 are queued, 4 wait for them'."""
