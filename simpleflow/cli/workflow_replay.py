@@ -11,6 +11,7 @@ import msgspec
 
 from simpleflow.client import executions
 from simpleflow.core import errors
+from simpleflow.core import text as safe_text
 from simpleflow.runtime import standalone
 
 from . import context, outcomes, output
@@ -34,7 +35,7 @@ def dump(state: context.State, words: tuple[str, ...], domain: str | None, run_i
     run = outcomes.find(connection, target)
     text = replays.text(run.workflow_id, run.run_id, executions.history(connection, run))
     if path == "-":
-        click.echo(text, nl=False)
+        click.echo(safe_text.visible_json(text), nl=False)
         return
     try:
         Path(path).write_text(text, encoding="utf-8")
@@ -69,7 +70,7 @@ def replay(state: context.State, workflow: str, files: tuple[Path, ...]) -> int:
         outcome = replays.replay(cls, saved.events, workflow_id=saved.workflow_id, run_id=saved.run_id)
         for point in outcome.points:
             line = {"startedEventId": point.started_event_id, "decisions": point.decisions}
-            click.echo(msgspec.json.encode(line).decode())
+            click.echo(safe_text.visible_json(msgspec.json.encode(line).decode()))
         if outcome.divergence is not None:
             diverged = True
             output.say(f"{path}: {outcome.divergence}", err=True)

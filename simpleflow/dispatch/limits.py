@@ -61,6 +61,8 @@ class Limit:
         """Import a callable by its dotted name. Raises Outside, or ImportError where there is none."""
         if not self.names(path):
             raise Outside(f"{path!r} is outside --modules {self}: add its module there, if it may run here")
+        if self._modules and "__main__" in path.split(".") and not any("__main__" in each for each in self._modules):
+            raise Outside(f"{path!r} is a program, which runs when it is imported, not a module below --modules {self}")
         module, rest = _module_of(path)
         found: Any = module
         for place, part in enumerate(rest):

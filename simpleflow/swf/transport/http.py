@@ -219,18 +219,26 @@ def open_endpoint(url: str) -> base.Transport:
     Requests to a unix socket are not signed; others are when there are credentials, and Amazon's own endpoints must
     have them. Raises UsageError for another kind of URL, NoCredentials.
     """
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # brackets without an end, a port that is not one
+        raise _not_an_endpoint(url) from error
     if parts.scheme == "unix" and parts.path and not parts.netloc:
         path = urllib.parse.unquote(parts.path)
         return Http(sockets.Sockets(path, host="localhost", path="/", shown=url), shown=url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise core_errors.UsageError(
-            f"endpoint {url!r} is none: write unix:///PATH/swf.sock, http://HOST:PORT or https://HOST"
-        )
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise _not_an_endpoint(url)
     amazon = _is_amazon(url)
-    signer = Signer.of(url, local=_is_loopback(parts.hostname), required=amazon)
+    signer = Signer.of(url, local=_is_loopback(host), required=amazon)
     sign = owner.with_token(url, signer)
     return Http(_wire(url), sign=sign, extended=not amazon, identified=amazon or None, shown=_shown(url))
+
+
+def _not_an_endpoint(url: str) -> core_errors.UsageError:
+    return core_errors.UsageError(
+        f"endpoint {url!r} is none: write unix:///PATH/swf.sock, http://HOST:PORT or https://HOST"
+    )
 
 
 def open_amazon() -> base.Transport:

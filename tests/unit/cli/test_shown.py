@@ -8,14 +8,16 @@ import json
 import logging
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from simpleflow import log
-from simpleflow.cli import context, entry, output, sfnodes_show
+from simpleflow import Workflow, log
+from simpleflow.cli import context, entry, output, sfnodes_show, workflow_replay
 from simpleflow.core import errors, text
+from simpleflow.testing import environment
 
 #: a terminal's title, its clearing, colours (7 and 8 bits), a new line, a table's cell, reversed text, a lone surrogate
 STEERS = "\x1b]0;title\x07\x1b[2J\x1b[31mred\x9b1m\r\nFAKE\tcell\x00\u202egnp.exe\u2028\ud800[red]markup[/red]"
@@ -66,6 +68,25 @@ def test_tables_of_a_terminal_take_no_markup(
     sfnodes_show.table(["NODE"], [[STEERS]])
     shown = harmless(re.sub("\x1b\\[1?m|\x1b\\[0m", "", capsys.readouterr().out))
     assert "[red]markup[/red]" in shown
+
+
+class Marks(Workflow):
+    name, version, task_list = "marks", "1", "d"
+
+    def run(self) -> str:
+        self.submit(self.record_marker("m", text.encodable(STEERS)))
+        return "done"
+
+
+def test_decisions_of_a_replay(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with environment.Environment() as place:
+        run = place.start(Marks)
+        place.wait(run)
+        place.dump(run, tmp_path / "history.json")
+    words = [f"{__name__}.Marks", "--history", str(tmp_path / "history.json")]
+    assert entry.status(workflow_replay.replay, "workflow.replay", words) == 0
+    shown = harmless(capsys.readouterr().out)
+    assert json.loads(shown)["decisions"][0]["decisionType"] == "RecordMarker"
 
 
 def test_lines_of_sfnodes(capsys: pytest.CaptureFixture[str]) -> None:

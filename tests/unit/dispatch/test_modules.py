@@ -94,6 +94,7 @@ wrapped_partial = activity.Activity(shell, "partial-by-name")
 """,
     "allowed/sub.py": "import os\nfrom outside import helper\ndef below(): return 'below'\n",
     "allowed/deeper/__init__.py": "def deepest(): return 'deepest'\n",
+    "allowed/__main__.py": "import sys\nsys.modules['allowed'].ran = True\ndef main(): return 'main'\n",
     "allowed_evil.py": "def run(): return 'evil'\n",
 }
 
@@ -192,6 +193,13 @@ def test_what_is_outside_is_not_even_imported() -> None:
     with pytest.raises(dispatch.DispatchError, match="outside --modules allowed: add its module there"):
         dispatch.Dispatcher(["allowed"]).dispatch_activity("allowed_evil.run")
     assert "allowed_evil" not in sys.modules
+
+
+def test_a_program_does_not_run_by_being_named() -> None:
+    with pytest.raises(dispatch.DispatchError, match="is a program"):
+        dispatch.Dispatcher(["allowed"]).dispatch_activity("allowed.__main__.main")
+    assert not hasattr(sys.modules.get("allowed"), "ran")
+    assert dispatch.Dispatcher(["allowed.__main__"]).dispatch_activity("allowed.__main__.main")() == "main"
 
 
 def test_the_message_names_where_it_is_defined() -> None:

@@ -148,7 +148,21 @@ def test_without_credentials_or_region_the_error_says_what_to_do(monkeypatch: py
         http.open_amazon()
 
 
-@pytest.mark.parametrize("url", ["swf.sock", "unix://host/path", "ftp://host", "http://", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "swf.sock",
+        "unix://host/path",
+        "ftp://host",
+        "http://",
+        "",
+        "http://[::1",
+        "http://h:x",
+        "http://h:99999",
+        "https://h:-1",
+        "http://h:0",
+    ],
+)
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(core_errors.UsageError, match=r"unix:///PATH"):
         http.open_endpoint(url)
