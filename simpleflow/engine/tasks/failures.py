@@ -46,13 +46,21 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     give_up_on: tuple[str | type, ...] = ()
 
     def __post_init__(self) -> None:
-        numbers.count(
-            "max_attempts of RetryPolicy", self.max_attempts, least=1, instead="write attempts in all, from 1"
-        )
-        numbers.delay("initial of RetryPolicy", self.initial)
-        numbers.delay("maximum of RetryPolicy", self.maximum)
-        numbers.share("backoff of RetryPolicy", self.backoff, instead="write a factor, 1 for equal delays, 2 to double")
-        numbers.share("jitter of RetryPolicy", self.jitter, instead="write a share of the delay, from 0 to 1")
+        checked = {
+            "max_attempts": numbers.count(
+                "max_attempts of RetryPolicy", self.max_attempts, least=1, instead="write attempts in all, from 1"
+            ),
+            "initial": numbers.delay("initial of RetryPolicy", self.initial),
+            "maximum": numbers.delay("maximum of RetryPolicy", self.maximum),
+            "backoff": numbers.share(
+                "backoff of RetryPolicy", self.backoff, instead="write a factor, 1 for equal delays, 2 to double"
+            ),
+            "jitter": numbers.share(
+                "jitter of RetryPolicy", self.jitter, instead="write a share of the delay, from 0 to 1"
+            ),
+        }
+        for name, value in checked.items():  # text and Decimal are numbers as well, and do not multiply
+            msgspec.structs.force_setattr(self, name, value)
 
     def wants(self, error: BaseException) -> bool:
         names = names_of(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import fractions
 import math
 from collections.abc import Callable
 from typing import Any
@@ -148,3 +149,11 @@ def test_numbers_of_a_start(option: str, value: Any) -> None:
 
     options: dict[str, Any] = {option: value}
     refused(lambda: starting.request(Started, "m.Started", {"args": [], "kwargs": {}}, **options), option)
+
+
+@pytest.mark.parametrize("kind", [str, decimal.Decimal, fractions.Fraction])
+def test_a_retry_policy_computes_with_every_kind_of_number_that_it_takes(kind: Any) -> None:
+    given = {"max_attempts": "3", "initial": "1.5", "maximum": "5", "backoff": "2", "jitter": "0.5"}
+    policy = activity.RetryPolicy(**{name: kind(number) for name, number in given.items()})
+    assert policy == activity.RetryPolicy(max_attempts=3, initial=1.5, maximum=5, backoff=2, jitter=0.5)
+    assert [policy.delay(failed, 0.5) for failed in (1, 2, 3)] == [1.875, 3.75, 6.25]
