@@ -83,7 +83,7 @@ def standalone(
             output.say(f"{execution.workflow_id} {execution.run_id}", err=True)
             group.decider(task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders)
             group.worker(task_list=task_list, **worker)
-            closed = executions.wait(connection, execution, progress=_progress if shown else None)
+            closed = executions.wait(connection, execution, progress=_progress if shown else None, check=group.check)
         except BaseException:
             outcomes.end(connection, execution, reason="standalone was interrupted")
             raise

@@ -112,15 +112,18 @@ def wait(
     *,
     timeout: float | None = None,
     progress: Callable[[Any, float], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Closed:
     """Look at a run until it is closed, following those that continue it; a service that restarts is waited for.
 
-    Raises StillOpen after ``timeout`` seconds.
+    Raises StillOpen after ``timeout`` seconds, and what ``check`` raises, which is called before each look.
     """
     begun = time.monotonic()
     pause, last = FIRST_LOOK, None
     longest = LAST_LOCAL_LOOK if (connection.endpoint_url or "").startswith("unix:") else LAST_LOOK
     while True:
+        if check is not None:
+            check()
         try:
             answer = describe(connection, run)
         except swf_errors.SwfError as error:

@@ -77,6 +77,8 @@ class Supervisor(NamedMixin):
         if nb_children < 1:
             raise ValueError(f"nb_children={nb_children}: a supervisor needs at least one child")
         self.nb_children = nb_children
+        #: what its children are, in messages
+        self.kind = "child"
         self._command = command_of(payload, arguments)
         self._background = background
         self._stagger = stagger

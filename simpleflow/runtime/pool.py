@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 
+from simpleflow.core import interpreter
 from simpleflow.process import Child, describe_exit, descriptors, tree
 
 from . import frames, task_output, values
@@ -33,7 +33,7 @@ class Runner:
             raise
         try:
             self._child = Child(
-                [sys.executable, "-m", "simpleflow.runtime.runner", str(theirs.fileno())],
+                interpreter.command("simpleflow.runtime.runner", str(theirs.fileno())),
                 env=_environment(env),
                 pass_fds=(theirs.fileno(),),
                 tied=False,  # the pair tells it of this process's death

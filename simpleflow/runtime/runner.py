@@ -243,4 +243,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())
     main()

@@ -25,7 +25,7 @@ import msgspec
 from simpleflow import engine as engines
 from simpleflow import log, settings, utils
 from simpleflow.client import connect
-from simpleflow.core import errors, interceptors, text
+from simpleflow.core import errors, interceptors, interpreter, text
 from simpleflow.dispatch import limits
 from simpleflow.process import Stop, Supervisor, lifeline, titles
 
@@ -279,7 +279,7 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
 def command(spec: DeciderSpec | WorkerSpec) -> list[str]:
     """Return the command of a child process that runs this spec."""
     kind = "decider" if isinstance(spec, DeciderSpec) else "worker"
-    return [sys.executable, "-m", "simpleflow.runtime.standalone", kind, msgspec.json.encode(spec).decode()]
+    return interpreter.command("simpleflow.runtime.standalone", kind, msgspec.json.encode(spec).decode())
 
 
 class Group:
@@ -315,6 +315,7 @@ class Group:
             final=frozenset({64}),
             log=self._log,
         )
+        supervisor.kind = "decider" if isinstance(spec, DeciderSpec) else "worker"
         supervisor.start()
         self._supervisors.append(supervisor)
         return supervisor
@@ -323,6 +324,13 @@ class Group:
     def pids(self) -> list[int]:
         """Pids of the deciders and workers that live now (task runners not included)."""
         return [pid for supervisor in self._supervisors for pid in supervisor.pids]
+
+    def check(self) -> None:
+        """Raise SimpleflowError when some of them could not start, and will not be started again."""
+        for supervisor in self._supervisors:
+            if supervisor.join(0) and supervisor.status:
+                where = f"in {self._log}" if self._log else "above"
+                raise errors.SimpleflowError(f"no {supervisor.kind} can start here: what it said stands {where}")
 
     def status_text(self) -> str:
         """Say in one line which of them live, and which wait for their next start."""

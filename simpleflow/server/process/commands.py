@@ -15,6 +15,7 @@ from typing import IO, Any
 import msgspec
 
 from simpleflow.core import errors as core_errors
+from simpleflow.core import interpreter
 
 from . import locks, places
 from . import options as started
@@ -254,7 +255,7 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
         with os.fdopen(descriptor, "ab") as log:
             os.fchmod(descriptor, 0o600)
             process = subprocess.Popen(
-                [sys.executable, "-m", "simpleflow.cli.main", "server.start", *arguments],
+                interpreter.command("simpleflow.cli.main", "server.start", *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
