@@ -9,7 +9,10 @@ inputs.py       its arguments as people write them
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client, Failed
 
 __all__ = ["Client", "Failed"]
 
@@ -20,3 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(client, name)
     raise AttributeError(name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,7 +7,12 @@ executor.py  run one workflow, or submit tasks that run at once
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .executor import Executor
+
+__all__ = ["Executor"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,3 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return Executor
     raise AttributeError(name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import simpleflow
+
 PROGRAM = """
 from __future__ import annotations
 
@@ -48,3 +50,25 @@ def test_submit_is_typed_by_what_the_activity_returns(tmp_path: Path) -> None:
     said = done.stdout.replace("builtins.", "")
     for revealed in ("Future[int]", 'type is "int"', "Future[str]"):
         assert revealed in said, said
+
+
+def test_the_client_and_the_local_executor_are_typed(tmp_path: Path) -> None:
+    file = tmp_path / "wrong_program.py"
+    file.write_text(
+        "from simpleflow.client import Client\nfrom simpleflow.local import Executor\n\n"
+        "Client().startt()\nExecutor(object).runn()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        cwd=Path(__file__).resolve().parents[3],
+    )
+    assert done.stdout.count("[attr-defined]") == 2, done.stdout
+
+
+def test_dir_shows_the_public_names() -> None:
+    names = dir(simpleflow)
+    assert {"Activity", "Workflow", "WaitForSignal", "futures", "canvas"} <= set(names)
+    assert not [name for name in names if name.startswith("_") and not name.startswith("__")]
