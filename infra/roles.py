@@ -170,7 +170,9 @@ def manager(cluster: values.Cluster, roles: Iterable[Any]) -> list[dict[str, Any
         allow(["s3:ListBucket"], _bucket()),
         allow(
             ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
-            _objects(cluster, "control.json", "nodes/*", "demand/*", "ledger/*", "boots/*"),
+            _objects(
+                cluster, "control.json", "decisions.json", "forecast.json", "nodes/*", "demand/*", "ledger/*", "boots/*"
+            ),
         ),
     ]
 

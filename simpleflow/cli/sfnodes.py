@@ -300,6 +300,21 @@ def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("subject", metavar="NODE|TASK_LIST|PROFILE")
+@CLUSTER
+@JSON
+def why(subject: str, cluster: str, as_json: bool) -> None:
+    """Show what managers decided about a machine, a task list or a profile, and why; the newest 1,000 are kept."""
+    target = _find(cluster)
+    if target.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        show.why(sfnodes_ec2.why(target.loaded, subject), as_json)
+        return
+    show.why(target.why(subject), as_json)
+
+
+@cli.command()
 @CLUSTER
 @JSON
 def manager(cluster: str, as_json: bool) -> None:

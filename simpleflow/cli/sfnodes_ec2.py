@@ -14,12 +14,13 @@ import click
 import msgspec
 
 from simpleflow.core import clock as clocks
+from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.nodes import config, control, errors, paths, published, stores
 from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.cluster import remembered
-from simpleflow.nodes.manager import assemble, coordinator, manager, reconcile
+from simpleflow.nodes.manager import assemble, coordinator, decisions, manager, reconcile
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
@@ -177,6 +178,12 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
         )
     found = {each: _console(provider, each) for each in known if node in (None, each)}
     return {name: "\n".join(text.splitlines()[-lines:]) for name, text in found.items()}
+
+
+def why(loaded: config.LoadedCluster, subject: str) -> tuple[documents.Decision, ...]:
+    """What was decided about a machine, a task list or a profile, as the bucket has it."""
+    info = stackinfo.read(_account(loaded.config).clients, loaded.config.cluster)
+    return decisions.about(loaded.config, stores.open_store(stack_up.store_url(loaded.config, info.bucket)), subject)
 
 
 def _console(provider: providers.NodeProvider, machine: str) -> str:

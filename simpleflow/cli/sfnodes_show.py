@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import click
 import msgspec
 
-from simpleflow.core import text
+from simpleflow.core import documents, text
 from simpleflow.nodes import billing, config
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.manager import report as works
@@ -114,6 +115,27 @@ def work(found: clusters.Status | works.Work) -> None:
     if rows:
         table(["NODE", "PROFILE", "STATE", "TASKS", "AGE", "COST", "WHY"], rows)
     output.say(f"{len(rows)} nodes, {money(found.cost, found.currency)}")
+
+
+def why(found: tuple[documents.Decision, ...], as_json: bool) -> None:
+    """Decisions, oldest first."""
+    if as_json:
+        click.echo(as_json_text({"decisions": found}))
+        return
+    rows = [
+        [
+            datetime.fromtimestamp(each.at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            each.kind if not each.units else f"{each.kind} {each.units}",
+            each.profile,
+            ", ".join(each.instances[:3]) + ", …" * (len(each.instances) > 3) or each.attempt,
+            each.reason,
+        ]
+        for each in found
+    ]
+    if rows:
+        table(["WHEN", "WHAT", "PROFILE", "WHICH", "WHY"], rows)
+    else:
+        output.say("nothing was decided about it yet")
 
 
 def logs(found: Mapping[str, str], as_json: bool) -> None:

@@ -13,6 +13,7 @@ import msgspec
 #: where the documents lie below the cluster's blob store
 CONTROL_KEY = "control.json"
 CLUSTER_KEY = "cluster.json"
+DECISIONS_KEY = "decisions.json"
 NODES_PREFIX = "nodes/"
 DEMAND_PREFIX = "demand/"
 LEDGER_PREFIX = "ledger/"
@@ -273,6 +274,29 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     boots: dict[str, float] = {}
     #: [when, cost] of machines that ended while runs that are still open were going on
     ended: tuple[tuple[float, int], ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a manager decided, and why."""
+
+    at: float
+    #: note: something that was wanted and not done
+    kind: Literal["launch", "keep", "drain", "unmark", "terminate", "note"]
+    profile: str = ""
+    #: that of a launch; a machine's row names it too
+    attempt: str = ""
+    #: machines of a launch, or machines that were kept for this reason
+    units: int = 0
+    #: the machines themselves, 20 at most
+    instances: tuple[str, ...] = ()
+    reason: str
+
+
+class DecisionsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """``decisions.json``: the newest decisions, oldest first; written by the manager that holds the lease."""
+
+    cluster: str
+    decisions: tuple[Decision, ...] = ()
 
 
 class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ def purge(store: base.BlobStore, cluster: str) -> None:
     folders = (documents.NODES_PREFIX, documents.DEMAND_PREFIX, documents.LEDGER_PREFIX)
     for blob in [each for folder in folders for each in store.list(folder)]:
         store.delete(blob.key)
-    for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY):
+    for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY, documents.DECISIONS_KEY, documents.FORECAST_KEY):
         store.delete(key)
 
 

@@ -25,7 +25,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data import files
 from simpleflow.nodes import config, errors, paths, published, stores
 from simpleflow.nodes.bundle import code as codes
-from simpleflow.nodes.manager import report
+from simpleflow.nodes.manager import decisions, report
 from simpleflow.nodes.manager.report import NodeStatus
 from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module
@@ -272,6 +272,12 @@ class Cluster:
                 f"known: {', '.join(each.parent.name for each in nodes) or 'none'}"
             )
         return {name: _tail(path, lines) for name, path in found.items()}
+
+    def why(self, subject: str) -> tuple[documents.Decision, ...]:
+        """What was decided about a machine, a task list or a profile, oldest first; raises UsageError for none such."""
+        store = stores.open_store(self.paths.store)
+        found = published.read(store, self.config.cluster)
+        return decisions.about(self.config if found is None else found.config, store, subject)
 
     def _listed(self, node: str) -> str:
         """What the provider would say of a machine: local ones are looked at, others are taken for running."""

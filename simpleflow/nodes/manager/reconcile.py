@@ -23,7 +23,7 @@ from simpleflow.nodes import billing, config, control, errors, tags
 from simpleflow.nodes.policy import decide, guards
 from simpleflow.nodes.providers import base as providers
 
-from . import observe
+from . import decisions, observe
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Reconciler:
         #: machines with neither row nor intent, and when (monotonic) they were first seen
         self._orphans: dict[str, float] = {}
         self.plan: decide.Plan = decide.Plan()
+        self._decisions = decisions.Log(store, cluster.cluster)
         #: why something that was wanted is not done, as it was logged last
         self._noted: tuple[str, ...] = ()
         #: what cannot be done now, by what it is about
@@ -320,6 +321,8 @@ class Reconciler:
             document = control.open_intent(document, intent)
         self.file.replace(document)
         self._log(plan)
+        with self._alone("decisions", "decisions are not written down for `sfnodes why`"):
+            self._decisions.note(plan, launches, now)
         yield "intents"
         for intent in launches:
             yield from self._launch(intent)
