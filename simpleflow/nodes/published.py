@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,12 +179,20 @@ def code_of(cluster: config.ClusterConfig, root: Path, directory: Path) -> str:
             return ""
         for name, path in sorted(modules):
             digest.update(f"{name}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(_content(path)).digest())
     return digest.hexdigest()
 
 
 def _holds_no_code(folder: Path) -> bool:
-    return folder.name in _NO_CODE or folder.name.startswith(".") or (folder / "pyvenv.cfg").exists()
+    return folder.name in _NO_CODE or folder.name.startswith(".") or os.path.exists(folder / "pyvenv.cfg")
+
+
+def _content(path: Path) -> bytes:
+    """A module's text; nothing for one that this user may not read, and so cannot run."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -191,7 +200,7 @@ def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
     found = 0
     for base, files in codes.folders(folder, _holds_no_code):
         for each in files:
-            if each.endswith(".py") and (base / each).is_file():
+            if each.endswith(".py") and os.path.isfile(base / each):
                 yield str((base / each).relative_to(folder)), base / each
                 found += 1
                 if found > _MOST_MODULES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,3 +204,26 @@ def test_up_reaches_a_living_manager_with_a_new_file_and_new_code(rig: Rig) -> N
     rig.file.write_text(rig.file.read_text() + "domain: another\n")
     refused = rig.sfnodes("up", str(rig.file))
     assert (refused.returncode, "domain: trial cannot become another" in refused.stderr) == (64, True)
+
+
+def test_what_this_user_may_not_read_is_not_part_of_the_code(tmp_path: Path) -> None:
+    """`up` from a folder with such modules ended with a traceback."""
+    (tmp_path / "mine.py").write_text("x = 1")
+    wanted = published.code_of(config.loads(TEXT), tmp_path, tmp_path)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "theirs.py").write_text("x = 2")
+    closed.chmod(0)
+    tmp_path.chmod(0o755)
+    (tmp_path / "mine.py").chmod(0o644)
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            os.chdir(tmp_path)  # the folders above it are not for everybody
+            if os.getuid() == 0:
+                os.setuid(65534)  # who may read everything sees no difference
+            os._exit(0 if published.code_of(config.loads(TEXT), Path(), Path()) == wanted else 1)
+        os._exit(2)
+    status = os.waitpid(child, 0)[1]
+    closed.chmod(0o700)
+    assert os.waitstatus_to_exitcode(status) == 0
