@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import selectors
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config, drain, tags
 from simpleflow.nodes import control as controls
-from simpleflow.process import kept
+from simpleflow.process import kept, scratch
 
 from . import channel as channels
 from . import metadata_client as metadata_module
@@ -127,14 +125,14 @@ class Agent:
             clock,
         )
         self._selector = selectors.DefaultSelector()
-        self._sockets = Path(tempfile.mkdtemp(prefix="sfn-"))
+        self._sockets = scratch.Scratch()
         self._workers = [
             self._worker(task_list, slots, number, environment)
             for number, (task_list, slots) in enumerate(setup.task_lists)
         ]
 
     def _worker(self, task_list: str, slots: int, number: int, environment: Mapping[str, str]) -> _Worker:
-        path = self._sockets / f"{number}.sock"
+        path = self._sockets.path / f"{number}.sock"
         channel = channels.Channel(path, self._selector)
         child = kept.Tethered(
             f"worker of '{task_list}'",
@@ -290,7 +288,7 @@ class Agent:
             worker.channel.close()
         self._workers = []
         self._selector.close()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        self._sockets.close()
 
 
 def worker_command(setup: documents.NodeSetup, task_list: str, slots: int) -> list[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +18,7 @@ from simpleflow.data import files
 from simpleflow.nodes import config, connect, published, stores
 from simpleflow.nodes.manager import manager
 from simpleflow.nodes.providers.ec2 import keeper
-from simpleflow.process import kept
+from simpleflow.process import kept, scratch
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +47,14 @@ class DeciderAgent:
         self._next_look = 0.0
         #: child -> (deaths seen, of them in a row, when the last one was seen)
         self._seen: dict[str, tuple[int, int, float]] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="sfn-"))
-        file = self._folder / "cluster.yaml"
+        self._folder = scratch.Scratch()
+        file = self._folder.path / "cluster.yaml"
         files.replace(file, msgspec.json.encode(cluster))
         below = {
             **environment,
             **setup.environment,
             connect.SETUP_VARIABLE: str(setup_path),
-            keeper.FOLDER_VARIABLE: str(self._folder),
+            keeper.FOLDER_VARIABLE: str(self._folder.path),
         }
         self._kept = [
             kept.Tethered(name, command, below, clock.monotonic, directory=setup.directory)
@@ -121,5 +119,5 @@ class DeciderAgent:
                 child.ask(signal.SIGTERM)
             for child in self._kept:
                 child.end(_GRACE)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
         return 0

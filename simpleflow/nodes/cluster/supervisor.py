@@ -30,7 +30,7 @@ from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.providers import process as process_provider
 from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module
-from simpleflow.process import kept, lock_lifeline
+from simpleflow.process import kept, lock_lifeline, scratch
 
 from . import remembered
 
@@ -141,6 +141,7 @@ class Supervisor:
             self._sweep(_SWEEP)
             self._service.end(5.0)
             self._sweep(_SWEEP)
+            scratch.sweep()
             self._metadata.stop()
             if not self._lifeline.lost():
                 self._paths.up.unlink(missing_ok=True)
@@ -217,6 +218,7 @@ class Supervisor:
     def _clean(self) -> None:
         """Forget nodes of an earlier life that have ended and are settled in control.json."""
         self._paths.ending.unlink(missing_ok=True)
+        scratch.sweep()
         unsettled = self._unsettled()
         for each in sorted((self._folder / "nodes").glob("*")):
             if each.name not in unsettled and not node_folder.NodeFolder(each).is_alive():
