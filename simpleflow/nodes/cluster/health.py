@@ -53,6 +53,7 @@ def _unreachable(endpoint: str, logs: Path) -> str:
     if not path.parent.exists():
         return (
             f"nobody can reach the service: {path.parent} is gone (a login's runtime folder is removed at logout: "
-            "`loginctl enable-linger` keeps it, SIMPLEFLOW_RUNTIME_DIR names another); it is made anew if it can be"
+            "`loginctl enable-linger` keeps it, SIMPLEFLOW_RUNTIME_DIR names another); the service is "
+            "started anew where it can be"
         )
     return f"the service does not answer at {endpoint}; its last words: {last_words(logs / 'service.log')}"

@@ -77,6 +77,8 @@ class Supervisor:
         self._folder = self._paths.folder
         self._tie = tie
         self._signals: list[int] = []
+        #: the service of ours that was reached last
+        self._reached: int | None = None
         files.folder(self._folder)
         self._lifeline = lock_lifeline.Lifeline(self._paths.lifeline)
         # One that was killed left it: its pid may be somebody else's by now, and `down` would signal that.
@@ -158,8 +160,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Keep what must run; say what runs; wait a little, or until the one we are tied to is gone."""
-        if self._paths.embedded and not reachable(self._paths.endpoint):
-            self._service.keep()
+        if self._paths.embedded:
+            self._keep_service()
         if not self._paths.embedded or reachable(self._paths.endpoint):
             self._manager.keep()
         up = msgspec.structs.replace(
@@ -174,6 +176,18 @@ class Supervisor:
             except OSError as error:
                 logger.error("%s was not written: %s", self._paths.up, error, extra={"action": "up"})
         self._wait()
+
+    def _keep_service(self) -> None:
+        """Start the service where none answers; one whose socket was removed is started anew, nobody can reach it."""
+        if reachable(self._paths.endpoint):
+            self._reached = self._service.pid
+            return
+        here = Path(self._paths.endpoint.removeprefix("unix://"))
+        if self._service.alive() and self._service.pid == self._reached and not here.exists():
+            self._reached = None
+            logger.warning("%s was removed: the service is started anew", here, extra={"action": "service"})
+            self._service.ask(signal.SIGTERM)
+        self._service.keep()
 
     def _wait(self) -> None:
         if self._tie is None:
@@ -205,8 +219,8 @@ class Supervisor:
                 if self._manager.last_code == 0 and not self._unsettled():
                     return
                 self._manager.keep()
-            if self._paths.embedded and not hurry and not reachable(self._paths.endpoint):
-                self._service.keep()
+            if self._paths.embedded and not hurry:
+                self._keep_service()
             self._wait()
 
     def _sweep(self, patience: float) -> None:

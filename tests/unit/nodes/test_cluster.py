@@ -103,6 +103,17 @@ def test_down_needs_no_coordinator(rig: Rig) -> None:
     assert rig.cluster.take_down(timeout=WIDE)
 
 
+def test_a_removed_runtime_folder_is_made_anew(rig: Rig) -> None:
+    """A login's folder goes at logout; the service lived on where nobody could reach it."""
+    rig.cluster.bring_up()
+    rig.works()
+    before = rig.cluster.up.service
+    shutil.rmtree(rig.environment["SIMPLEFLOW_RUNTIME_DIR"])
+    rig.until("another service answers", lambda: rig.cluster.up.service not in (None, before))
+    rig.until("it is reached", lambda: supervisor.reachable(rig.cluster.up.endpoint))
+    rig.until("nothing is wrong any more", lambda: rig.working() == 2 and not rig.cluster.status().notes)
+
+
 @pytest.mark.parametrize("rig", [BRIEF], indirect=True)
 def test_down_by_name_when_the_file_is_gone(rig: Rig) -> None:
     rig.cluster.bring_up()
