@@ -52,7 +52,7 @@ class Ec2World(world.World):
     def __init__(self, cloud: emulated.Cloud) -> None:
         self.cloud = cloud
         self.clock = cloud.clock  # type: ignore[assignment]  # a virtual one, by the fixture
-        self.cluster = config.loads(CLUSTER)
+        self.cluster = config.loads(CLUSTER + "policy: boundary\n")
         self.store = fakes.MemoryStore()
         self.coordinator = fakes.Coordinator()
         self.nodes = {}
