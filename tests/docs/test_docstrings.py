@@ -18,6 +18,7 @@ SHOWN = {
     "data.converter": "a table",
     "client.client": "tests/docs runs docs/how-to/clients.md, which shows the same",
     "download": "a binary on S3; tests/unit/surface/test_download.py brings one",
+    "metrology": "steps over data of its reader; tests/unit/surface/test_metrology.py has steps",
     "execute": "programs that this machine may lack; tests/unit/surface/test_programs.py runs some",
     "runtime.standalone": "processes; tests/unit/runtime/test_standalone.py runs a Group",
     "testing.rehearsal.play": "a rehearsal of half a minute; tests/unit/testing/cloud/test_rehearse.py runs one",
