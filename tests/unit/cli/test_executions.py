@@ -151,7 +151,8 @@ def test_a_dump_is_what_a_replay_reads(table: Table, tmp_path: Path) -> None:
     saved = replay.read(tmp_path / "saved.json")
     assert (saved.workflow_id, saved.run_id) == ("wf", "run")
     assert list(saved.events) == HISTORY
-    assert json.loads(call("workflow.dump", "wf", "run", "-")[1])["events"][0]["eventTimestamp"] == "2026-01-01T00:00:01+00:00"
+    dumped = json.loads(call("workflow.dump", "wf", "run", "-")[1])
+    assert dumped["events"][0]["eventTimestamp"] == "2026-01-01T00:00:01+00:00"
     with pytest.raises(errors.UsageError, match="cannot be written"):
         call("workflow.dump", "wf", str(tmp_path / "no" / "folder"))
 
