@@ -20,7 +20,7 @@ from simpleflow.client import connect, inputs, starting
 from simpleflow.core import clock, errors, interceptors
 from simpleflow.data.blobs import memory
 from simpleflow.process import signals
-from simpleflow.runtime import beside, decider, execute, failures, needs, stores, values
+from simpleflow.runtime import beside, bounds, decider, execute, failures, needs, stores, values
 from simpleflow.server import inprocess as local_service
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base
@@ -86,7 +86,13 @@ class Inline:
         self._transport = transport
         self._decider = decider.Decider(
             transport,
-            engines.Engine(workflows=workflows, payloads=payloads, offloads=store.offloads, strict=strict),
+            engines.Engine(
+                workflows=workflows,
+                payloads=payloads,
+                offloads=store.offloads,
+                strict=strict,
+                bounds=bounds.of_settings(),
+            ),
             decider.Options(domain=DOMAIN, task_list="inline", identity="inline", alone=True, declines=False),
             resolver=needs.Resolver(
                 transport,

@@ -32,6 +32,7 @@ from simpleflow.process import Stop, Supervisor, lifeline, titles
 from . import (
     agent_channel,
     beside,
+    bounds,
     decider,
     execute,
     frames,
@@ -203,6 +204,7 @@ def run_decider(
             payloads=payloads,
             offloads=store.offloads,
             loader=limit.workflow if limit else None,
+            bounds=bounds.of_settings(),
         ),
         decider.Options(
             domain=connection.domain,
