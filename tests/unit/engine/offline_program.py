@@ -21,7 +21,7 @@ import recorded_workflows  # noqa: E402  # after sockets are refused
 
 from simpleflow.testing.replaying import replay  # noqa: E402
 
-SAVED = Path(__file__).resolve().parents[1] / "histories" / "swf" / "chain_send_result.json"
+SAVED = Path(__file__).resolve().parents[2] / "histories" / "swf" / "chain_send_result.json"
 
 outcome = replay.replay(recorded_workflows.ChainTest, replay.read(SAVED).events)
 assert outcome.divergence is None, outcome.divergence

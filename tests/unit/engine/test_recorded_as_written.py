@@ -14,7 +14,7 @@ from simpleflow.testing.replaying import replay
 
 from .recorded_workflows import recorded
 
-HISTORIES = Path(__file__).parents[1] / "histories" / "swf"
+HISTORIES = Path(__file__).parents[2] / "histories" / "swf"
 
 
 class Base(Workflow):

@@ -20,7 +20,7 @@ from simpleflow.testing.replaying import replay
 from . import recorded_workflows
 from .driver import Play, act
 
-HISTORIES = Path(__file__).parents[1] / "histories" / "swf"
+HISTORIES = Path(__file__).parents[2] / "histories" / "swf"
 NAMES = sorted(path.stem for path in HISTORIES.glob("[!_]*.json"))
 
 

@@ -13,7 +13,7 @@ from simpleflow.core import events
 from simpleflow.testing.histories import builder as history
 from simpleflow.testing.replaying import points as replay_points
 
-RECORDED = Path(__file__).parents[1] / "histories" / "swf"
+RECORDED = Path(__file__).parents[2] / "histories" / "swf"
 ACTIVITY = a.Type(name="act", version="1")
 
 
