@@ -193,12 +193,13 @@ def test_a_worker_that_dies_while_draining_holds_nothing_up(node: Node) -> None:
 def test_a_notice_tells_the_workers_its_deadline_and_ends_in_time(node: Node) -> None:
     node.touch("task")
     node.until(lambda: node.document().task_lists[0].running != ())
-    deadline = time.time() + 6
+    deadline = time.time() + 9
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(deadline))
     node_folder.write(node.files.notice, f'{{"action":"terminate","time":"{moment}"}}'.encode())
-    node.until(lambda: node.agent.state is drain.DrainState.ENDED)
+    node.until(lambda: node.has("told") and (node.folder / "told").read_bytes().endswith(b"\n"))
     told = msgspec.json.decode((node.folder / "told").read_bytes().splitlines()[0])
     assert told == {"stop_polling": True, "deadline": pytest.approx(int(deadline) - 4.5)}
+    node.until(lambda: node.agent.state is drain.DrainState.ENDED)
     assert node.document().deadline is not None
 
 
