@@ -77,6 +77,7 @@ def test_the_decision_of_a_killed_decider_is_made_by_another(place: Place, clien
     assert client.result(run, timeout=120) == "went on"
 
 
+@pytest.mark.slow  # a minute: the watchdog's own patience
 def test_the_watchdog_hands_back_what_its_decider_has(place: Place, client: Client) -> None:
     place.spawn("decider.start", "-t", "decisions", "--watchdog", "2")
     hung = client.start(integration_flows.Stands, str(place.folder))
