@@ -46,7 +46,7 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(text.visible(cell)) for cell in row))  # Text: brackets are no markup
+        drawn.add_row(*(Text(text.visible(cell)) for cell in row))  # Text: brackets are shown as they are
     Console().print(drawn)
 
 

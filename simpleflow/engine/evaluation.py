@@ -312,7 +312,7 @@ def _deliver(evaluation: run.Run, ready: deque[Callable[[], object]], arrived: d
                 call.deliver(event)
             return
         # The most frequent case, written out. The record is not needed any more: without its reference to the future
-        # the two are no cycle.
+        # the two do not form a cycle.
         target.call = None
         if call._kind != futures.OPEN:
             continue
