@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds between two looks at the files on disk
 EVERY = 10.0
+#: nanoseconds after a change of a source in which its compiled file may be of the version before
+DOUBT = 2_000_000_000
 
 
 class Module(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +103,19 @@ def _differs(module: Module) -> bool:
         return True
 
 
+def _cached_since(module: Module) -> bool:
+    """Tell whether Python's compiled file can be trusted to be of this very source.
+
+    Python compares whole seconds and the size: a file that is written twice within a second, with one length, keeps the
+    compiled code of its first version. A compiled file that is two seconds younger than the source has no such doubt.
+    """
+    try:
+        compiled = os.stat(importlib.util.cache_from_source(module.path))
+    except (OSError, NotImplementedError):
+        return True  # Python compiles the source itself
+    return compiled.st_mtime_ns - module.stamp[0] >= DOUBT
+
+
 class Importer:
     """The runner's side: a finder of modules, in front of the one that looks at the disk."""
 
@@ -144,18 +159,22 @@ class Importer:
         return spec
 
     def load(self, name: str, loader: _Loader) -> CodeType | None:
-        known = self._known.get(name)
-        if known is not None and _stamp(known.path) != known.stamp:
-            return loader.source_to_code(known.source, known.path)
-        if known is None:
-            stamp = _stamp(loader.path)
-            source = loader.get_data(loader.path)
-            if stamp is not None:
-                package = os.path.basename(loader.path).startswith("__init__.")
-                module = Module(name=name, path=loader.path, package=package, stamp=stamp, source=source)
-                self._known[name] = module
-                self._new.append(module)
-        return None
+        """Return the code of a module's kept source; None: what Python has on disk is the same."""
+        module = self._known.get(name) or self._learn(name, loader)
+        if module is None or (_stamp(module.path) == module.stamp and _cached_since(module)):
+            return None
+        return loader.source_to_code(module.source, module.path)
+
+    def _learn(self, name: str, loader: _Loader) -> Module | None:
+        stamp = _stamp(loader.path)
+        source = loader.get_data(loader.path)
+        if stamp is None:
+            return None
+        package = os.path.basename(loader.path).startswith("__init__.")
+        module = Module(name=name, path=loader.path, package=package, stamp=stamp, source=source)
+        self._known[name] = module
+        self._new.append(module)
+        return module
 
     def _ours(self, spec: importlib.machinery.ModuleSpec) -> bool:
         if spec.name.partition(".")[0] in self._named:

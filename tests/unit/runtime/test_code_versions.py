@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,29 @@ def test_a_worker_that_reloads_drains_and_says_that_it_is_outdated(swf: FakeSwf,
     other = start(reload=True)
     assert run(swf)[1:] == ["v2"] * 3
     assert not other.outdated
+
+
+def test_compiled_code_of_a_version_within_the_same_second_is_not_taken(
+    swf: FakeSwf, start: Start, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    second = int(time.time()) * 10**9
+
+    def dated(pattern: str, part: int) -> None:
+        paths = list((code / "films").glob(pattern))
+        assert paths
+        for path in paths:
+            os.utime(path, ns=(second, second + part))
+
+    dated("*.py", 0)
+    made = start(reload=True)
+    assert run(swf)[1:] == ["v1"] * 3
+    dated("__pycache__/*.pyc", 500_000_000)
+    write(code, "v2")  # of the same length: by seconds and sizes, Python takes the compiled files for its own
+    dated("*.py", 900_000_000)
+    eventually(lambda: made.outdated and made.acknowledged)
+    start(reload=True)
+    assert run(swf)[1:] == ["v2"] * 3
 
 
 def test_a_touched_file_is_no_other_version(swf: FakeSwf, start: Start, code: Path) -> None:
