@@ -125,8 +125,11 @@ def test_whatever_is_marked_whenever_no_task_is_lost_or_run_twice(rig: Rig, serv
 def test_down_may_be_repeated_and_only_now_hurries(rig: Rig, service: connect.Connection) -> None:
     """After --timeout, after Ctrl-C, by a second person: the running task is finished (skypilot, ray)."""
     run = Run(rig, service, "long", 1, 0)
-    rig.until("a node shows the task", lambda: any(each.running for each in rig.cluster.status().nodes))
-    node = next(each.node for each in rig.cluster.status().nodes if each.running)
+    rig.until("the task is started", run.ran_on)  # a document may still show a task of the test before
+    (node,) = run.ran_on().values()
+    rig.until(
+        "its node shows it", lambda: any(each.running for each in rig.cluster.status().nodes if each.node == node)
+    )
     other = cluster.load(rig.file, rig.environment)
     for each in (rig.cluster, rig.cluster, other):
         assert not each.take_down(timeout=0.0)
