@@ -182,7 +182,7 @@ def untag(connection: fabric.Connection, root: str, node: str, key: str) -> bool
 
 
 def terminate(connection: fabric.Connection, root: str, node: str) -> None:
-    """End a node; one that is gone is no error."""
+    """End a node; one that is gone is not an error."""
     _host(connection, root, "terminate", node)
 
 

@@ -160,7 +160,7 @@ def main(arguments: list[str]) -> None:
         bootstrap()
         install_code(settings, Path(settings["root"]))
         install_units(settings)
-    except Exception as problem:  # whatever it is: a machine that is no node must not stay
+    except Exception as problem:  # whatever it is: a machine that cannot work as a node must not stay
         fetch.give_up(path, settings, problem)
 
 

@@ -66,7 +66,7 @@ class Node:
 
     def __init__(self, root: Path, name: str) -> None:
         if not name or "/" in name or name.startswith("."):
-            raise SystemExit(f"{name!r} is no name of a node")
+            raise SystemExit(f"{name!r} is not a name of a node")
         self.root, self.name = root, name
         self.path = root / "nodes" / name
         self.tags = self.path / "tags"
@@ -216,7 +216,7 @@ def processes(node: Node) -> list[int]:
 
 
 def terminate(node: Node) -> None:
-    """End a node: TERM, a moment, KILL; one that is gone is no error."""
+    """End a node: TERM, a moment, KILL; one that is gone is not an error."""
     if not node.path.exists():
         return
     write(node.path / "ending", "")
@@ -262,7 +262,7 @@ def main(arguments: list[str]) -> object:
             key.unlink()
             sync(node.tags)
     else:
-        raise SystemExit(f"{command!r} is no command of {__file__}")
+        raise SystemExit(f"{command!r} is not a command of {__file__}")
     return {"absent": False}
 
 

@@ -142,7 +142,7 @@ class Ec2DeciderGroup:
         self._call("set_desired_capacity", "setting the size", DesiredCapacity=wanted, HonorCooldown=False)
 
     def unprotect(self, instance: str) -> None:
-        """Drop a member's protection: an extra decider that has drained. One that is gone is no error."""
+        """Drop a member's protection: an extra decider that has drained. One that is gone is not an error."""
         try:
             self._call(
                 "set_instance_protection",

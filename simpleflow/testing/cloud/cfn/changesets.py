@@ -136,7 +136,7 @@ class ChangeSets:
 
     @requests.handles("cloudformation:DeleteChangeSet")
     def delete(self, request: requests.Request) -> dict[str, Any]:
-        """Forget a change set; one that is not there is no error."""
+        """Forget a change set; one that is not there is not an error."""
         try:
             self._sets.remove(self._one(request))
         except errors.ApiError:

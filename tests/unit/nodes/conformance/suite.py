@@ -123,7 +123,7 @@ class ProviderConformance:
         try:
             harness.provider.terminate("i-0123456789abcdef0")
         except errors.ProviderRefused as error:
-            pytest.fail(f"a machine that is gone is no error: {error}")
+            pytest.fail(f"a machine that is gone is not an error: {error}")
 
     def test_a_listing_says_when_it_began(self, harness: Harness) -> None:
         before = harness.now()
