@@ -6,8 +6,6 @@ import logging
 import threading
 import time
 
-import msgspec
-
 from simpleflow import engine as engines
 from simpleflow.core import errors, retries
 
@@ -110,7 +108,7 @@ class Beside:
         backoff = retries.Backoff()
         while True:
             try:
-                runner = pool.Runner(msgspec.structs.replace(self._setup, code=self._versions.known()))
+                runner = pool.Runner(self._setup, self._versions)
                 try:
                     runner.ready()
                 except BaseException:
@@ -147,8 +145,7 @@ class Beside:
                 left = 3600.0 if deadline is None else max(0.0, deadline - time.monotonic())
                 frame = runner.receive(left)
                 match frame:
-                    case frames.Done(answer=answer, left=left_over, code=code):
-                        runner.other_code |= self._versions.learn(code)
+                    case frames.Done(answer=answer, left=left_over):
                         if left_over:
                             logger.warning(
                                 "%s leaves behind what cannot be put back (%s): its runner ends with it.",
@@ -158,7 +155,6 @@ class Beside:
                             )
                         return answer
                     case frames.Started():
-                        runner.other_code |= self._versions.learn(frame.code)
                         if frame.cleanup:
                             self._with_cleanup.add(frame.name)
                 if deadline is not None and time.monotonic() >= deadline:

@@ -1,8 +1,9 @@
 """One worker, one version of the code: a module stays as the worker's first runner imported it.
 
 Runners import what a task names, and are replaced now and then; without this, code that changes on disk under a worker
-would run mixed, old and new. A runner tells the worker which modules of the user's own it imported, with their source;
-the worker hands them to each later runner.
+would run mixed, old and new. A runner that is about to run a module of the user's own asks the worker, which keeps the
+source that it hears of first: that is what each runner runs. With its next task a runner is told what others imported,
+so that it finds a module whose file is gone.
 """
 
 from __future__ import annotations
@@ -58,17 +59,19 @@ class Versions:
         self._looked = time.monotonic()
 
     def known(self) -> tuple[Module, ...]:
-        """Return what a new runner is to import."""
+        """Return each module as it runs here."""
         with self._lock:
             return tuple(self._modules.values())
 
-    def learn(self, modules: Iterable[Module]) -> bool:
-        """Take note of what a runner imported; return whether another one had imported another version before."""
-        other = False
+    def after(self, count: int) -> tuple[Module, ...]:
+        """Return what became known after the first ``count`` modules."""
         with self._lock:
-            for module in modules:
-                other |= self._modules.setdefault(module.name, module).source != module.source
-        return other
+            return () if len(self._modules) == count else tuple(self._modules.values())[count:]
+
+    def settle(self, module: Module) -> Module:
+        """Return the version to run of a module that a runner found: the first one that any runner found."""
+        with self._lock:
+            return self._modules.setdefault(module.name, module)
 
     def changed(self) -> list[str]:
         """Return the files that are not on disk any more as they run here."""
@@ -119,9 +122,11 @@ def _cached_since(module: Module) -> bool:
 class Importer:
     """The runner's side: a finder of modules, in front of the one that looks at the disk."""
 
-    def __init__(self, known: Sequence[Module]) -> None:
-        self._known = {module.name: module for module in known}
-        self._new: list[Module] = []
+    def __init__(self, known: Sequence[Module], settle: Callable[[Module], Module]) -> None:
+        """``settle`` asks the worker which version of a module that was found is to run."""
+        self._known: dict[str, Module] = {}
+        self.keep(known)
+        self._settle = settle
         places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
         own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         #: packages that tasks named: the user's own, wherever they are installed
@@ -138,10 +143,10 @@ class Importer:
         if package not in sys.stdlib_module_names:
             self._named.add(package)
 
-    def news(self) -> tuple[Module, ...]:
-        """Return the modules that were imported since the last call."""
-        found, self._new = tuple(self._new), []
-        return found
+    def keep(self, modules: Iterable[Module]) -> None:
+        """Import these modules as they are given, whatever lies on disk. Thread safe."""
+        for module in modules:
+            self._known.setdefault(module.name, module)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -171,10 +176,8 @@ class Importer:
         if stamp is None:
             return None
         package = os.path.basename(loader.path).startswith("__init__.")
-        module = Module(name=name, path=loader.path, package=package, stamp=stamp, source=source)
-        self._known[name] = module
-        self._new.append(module)
-        return module
+        found = Module(name=name, path=loader.path, package=package, stamp=stamp, source=source)
+        return self._known.setdefault(name, self._settle(found))
 
     def _ours(self, spec: importlib.machinery.ModuleSpec) -> bool:
         if spec.name.partition(".")[0] in self._named:

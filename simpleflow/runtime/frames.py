@@ -41,6 +41,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     number: int
     task: values.Task
+    #: modules that the worker's other runners imported since this one was told last
+    code: tuple[code_versions.Module, ...] = ()
 
 
 class Clean(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -63,13 +65,25 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int
 
 
+class Imports(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """From a runner: it is about to run this module of the user's, as it found it; it waits for ``Import``."""
+
+    module: code_versions.Module
+
+
+class Import(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """To a runner: the worker's version of the module that it asked about."""
+
+    module: code_versions.Module
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """From a runner: it can take a task."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner, when it runs an activity for the first time or imported modules: the activity's declared
-    timeouts in seconds or None, and the modules."""
+    """From a runner, when it runs an activity for the first time: the activity's declared timeouts in seconds or
+    None."""
 
     number: int
     name: str = ""
@@ -80,7 +94,6 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cleanup: bool = False
     #: it runs on when its task is closed
     survives_close: bool = False
-    code: tuple[code_versions.Module, ...] = ()
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -98,11 +111,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     answer: values.Completed | values.Failed | values.Canceled
     memory: int = 0
     left: tuple[str, ...] = ()
-    #: modules that were imported since ``Started``
-    code: tuple[code_versions.Module, ...] = ()
 
 
-Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Ready | Started | Beat | Done
+Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done
 
 _LENGTH = struct.Struct("!I")
 #: bytes of the longest frame: what is longer was not written by this protocol

@@ -7,10 +7,12 @@ import socket
 import time
 from collections.abc import Mapping
 
+import msgspec
+
 from simpleflow.core import interpreter
 from simpleflow.process import Child, describe_exit, descriptors, tree
 
-from . import frames, task_output, values
+from . import code_versions, frames, task_output, values
 
 
 class RunnerDied(Exception):
@@ -23,7 +25,14 @@ class Runner:
     #: seconds that a fresh interpreter may take to be ready
     START_LIMIT = 60.0
 
-    def __init__(self, setup: frames.Setup, *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        setup: frames.Setup,
+        versions: code_versions.Versions | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """``versions``: which version of each module of the user's it runs; shared with its owner's other runners."""
         ours, theirs = socket.socketpair()
         try:
             self._output = task_output.TaskOutput()
@@ -56,9 +65,10 @@ class Runner:
         self.memory = 0
         #: what its last task left behind that cannot be put back
         self.left: tuple[str, ...] = ()
-        #: set by its owner when it imported other code than the worker's other runners
-        self.other_code = False
         self._setup = setup
+        self._versions = versions or code_versions.Versions()
+        #: how many of the modules of ``versions`` it was told
+        self._told = 0
 
     @property
     def pid(self) -> int:
@@ -67,8 +77,8 @@ class Runner:
     def ready(self) -> None:
         """Wait until the runner can take a task; raises RunnerDied when it cannot."""
         try:
-            self._pipe.send(self._setup)
-            if self._pipe.receive(self.START_LIMIT) is None:
+            self._pipe.send(msgspec.structs.replace(self._setup, code=self._news()))
+            if self._next(time.monotonic() + self.START_LIMIT) is None:
                 raise RunnerDied(f"task runner {self.pid} was not ready after {self.START_LIMIT:.0f} s")
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
@@ -78,7 +88,7 @@ class Runner:
         self._number += 1
         self._output.of_task(task)
         try:
-            self._pipe.send(frames.Run(number=self._number, task=task))
+            self._pipe.send(frames.Run(number=self._number, task=task, code=self._news()))
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
 
@@ -87,7 +97,7 @@ class Runner:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                frame = self._pipe.receive(max(0.0, deadline - time.monotonic()))
+                frame = self._next(deadline)
             except frames.Closed as error:
                 self._output.finish()
                 raise RunnerDied(self._how(error)) from None
@@ -99,6 +109,20 @@ class Runner:
             self.memory = frame.memory
             self.left = frame.left
         return frame
+
+    def _next(self, deadline: float) -> frames.Frame | None:
+        """Return the next frame, None at the deadline; a runner that asks which version of a module to run is told."""
+        while True:
+            frame = self._pipe.receive(max(0.0, deadline - time.monotonic()))
+            if not isinstance(frame, frames.Imports):
+                return frame
+            self._pipe.send(frames.Import(module=self._versions.settle(frame.module)))
+
+    def _news(self) -> tuple[code_versions.Module, ...]:
+        """Return the modules that it was not told of yet."""
+        news = self._versions.after(self._told)
+        self._told += len(news)
+        return news
 
     def clean_up(self, task: values.Task, limit: float) -> str:
         """Have it run a task's clean-up; return why that failed, '' when it did not. Raises RunnerDied."""
@@ -165,7 +189,7 @@ class Runner:
     @property
     def alive(self) -> bool:
         """Whether it may be given a task: no other task shows in it, ``end`` was not called, its process lives."""
-        return not (self._ended or self.left or self.other_code) and self._child.poll() is None
+        return not (self._ended or self.left) and self._child.poll() is None
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:

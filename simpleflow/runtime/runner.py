@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 #: least seconds between two looks at the memory that is held: one costs as much as a tenth of a small task
 MEMORY_SECONDS = 1.0
+#: seconds that the worker may take to say which version of a module runs: a thread that a task left behind asks when
+#: nobody listens
+SETTLING = 10.0
 #: seconds that storing a result is repeated: the work is done, and its timeouts end it earlier
 STORING = 3600.0
 
@@ -44,6 +47,9 @@ class Runner:
         self._pid = os.getpid()
         self._parent = os.getppid()
         self._tasks: queue.SimpleQueue[frames.Run | frames.Clean] = queue.SimpleQueue()
+        #: the worker's answers to ``_settle``, which one thread asks at a time
+        self._settled: queue.SimpleQueue[code_versions.Module] = queue.SimpleQueue()
+        self._settling = threading.Lock()
         self._busy = False
         #: the task that runs or ran last, the one whose cancellation is requested, the one that a signal is sent for
         self._number = 0
@@ -69,8 +75,9 @@ class Runner:
         setup = self._pipe.receive()
         assert isinstance(setup, frames.Setup)
         self._grace = setup.grace
-        self._importer = code_versions.Importer(setup.code)
+        self._importer = code_versions.Importer(setup.code, self._settle)
         self._importer.install()
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
         tree.adopt_orphans()
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
@@ -81,7 +88,6 @@ class Runner:
             store=stores.open_store(setup.jumbo, patience=STORING),
             middleware=execute.Middleware(setup.pre, setup.post),
         )
-        threading.Thread(target=self._listen, name="listen", daemon=True).start()
         self._pipe.send(frames.Ready())
         while True:
             given = self._tasks.get()
@@ -92,8 +98,7 @@ class Runner:
                 continue
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
             left = tuple(self._left())
-            code = self._importer.news()
-            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=self._memory, left=left, code=code))
+            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=self._memory, left=left))
 
     def _left(self) -> list[str]:
         """What the task leaves behind. The task is over: whatever goes wrong here does not take its answer away."""
@@ -134,8 +139,7 @@ class Runner:
 
     def _started(self, found: activity.Activity[..., Any]) -> None:
         self._isolation.begin()
-        code = self._importer.news()
-        if self._name in self._told and not code:
+        if self._name in self._told:
             return
         self._told.add(self._name)
         self._send(
@@ -147,7 +151,6 @@ class Runner:
                 schedule_to_close=execute.seconds(found.task_schedule_to_close_timeout),
                 cleanup=found.cleanup is not None,
                 survives_close=found.survives_close,
-                code=code,
             )
         )
 
@@ -155,8 +158,26 @@ class Runner:
         if os.getpid() == self._pid:  # a forked child's progress is not its parent's
             self._send(frames.Beat(number=self._number, details=details))
 
+    def _settle(self, module: code_versions.Module) -> code_versions.Module:
+        """Ask the worker which version of a module to run. What nobody answers any more runs as it was found."""
+        if os.getpid() != self._pid:
+            return module
+        deadline = time.monotonic() + SETTLING
+        with self._settling:
+            self._send(frames.Imports(module=module))
+            while True:
+                try:
+                    told = self._settled.get(timeout=max(0.0, deadline - time.monotonic()))
+                except queue.Empty:
+                    return module
+                if told.name == module.name:  # else the answer to a question that was interrupted
+                    return told
+
     def _send(self, frame: frames.Frame) -> None:
         """Send a whole frame: an interruption in its middle would leave the pipe unreadable, so it waits."""
+        if threading.current_thread() is not threading.main_thread():  # signals interrupt the main thread alone
+            self._pipe.send(frame)
+            return
         self._sending = True
         try:
             self._pipe.send(frame)
@@ -170,8 +191,13 @@ class Runner:
         try:
             while True:
                 frame = self._pipe.receive()
-                if isinstance(frame, frames.Run | frames.Clean):
+                if isinstance(frame, frames.Run):
+                    self._importer.keep(frame.code)
                     self._tasks.put(frame)
+                elif isinstance(frame, frames.Clean):
+                    self._tasks.put(frame)
+                elif isinstance(frame, frames.Import):
+                    self._settled.put(frame.module)
                 elif isinstance(frame, frames.Cancel):
                     self._cancelled = self._signalled = frame.number
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)

@@ -7,8 +7,6 @@ import queue
 import threading
 from typing import Any, Protocol, TypeAlias
 
-import msgspec
-
 from simpleflow.core import clock, documents, limits, retries
 from simpleflow.process import Stop
 from simpleflow.swf import errors
@@ -179,9 +177,7 @@ class Slot:
             self._runner = None
             runner.dismiss()
         self._declared.clear()
-        self._runner = pool.Runner(
-            msgspec.structs.replace(self._worker.options.setup, code=self._worker.versions.known())
-        )
+        self._runner = pool.Runner(self._worker.options.setup, self._worker.versions)
         try:
             self._runner.ready()
         except BaseException:
@@ -276,8 +272,7 @@ class Slot:
             while True:
                 frame = runner.receive(LOOK_SECONDS if released else self._patience(beat, cancelled_at))
                 match frame:
-                    case frames.Done(answer=answer, left=left, code=code):
-                        runner.other_code |= self._worker.versions.learn(code)
+                    case frames.Done(answer=answer, left=left):
                         if left:
                             logger.warning(
                                 "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task "
@@ -288,7 +283,6 @@ class Slot:
                             )
                         return None if released else answer
                     case frames.Started():
-                        runner.other_code |= self._worker.versions.learn(frame.code)
                         self._declared[frame.name] = frame
                         self._know(task, frame, beat)
                     case frames.Beat(details=details):

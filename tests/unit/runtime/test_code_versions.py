@@ -105,11 +105,56 @@ def test_a_touched_file_is_no_other_version(swf: FakeSwf, start: Start, code: Pa
     assert made.versions.changed() == []
 
 
-def test_what_runners_imported_side_by_side_is_compared() -> None:
+def test_runners_that_import_side_by_side_run_one_version(swf: FakeSwf, start: Start, code: Path) -> None:
+    held = code / "held"
+    (code / "films" / "late.py").write_text(
+        f"import os, time\nLATE = 'v1'\nopen({str(held)!r} + str(os.getpid()), 'w').close()\n"
+        f"while not os.path.exists({str(held)!r}):\n  time.sleep(0.02)\n"
+    )
+    start(processes=2)
+    swf.tasks.put(task("films.cuts.cut"))
+    eventually(lambda: list(code.glob("held?*")))  # one runner is in the midst of its import
+    write(code, "v2")
+    swf.tasks.put(task("films.cuts.cut"))
+    eventually(lambda: len(list(code.glob("held?*"))) == 2)  # v2 of this module waits for nothing
+    held.touch()
+    found = [json.loads(request["result"]) for _, request in (answer(swf), answer(swf))]
+    assert len({pid for pid, *_ in found}) == 2
+    assert [versions for _, *versions in found] == [["v1"] * 3] * 2
+
+
+def test_a_runner_imports_what_another_one_imported_though_its_file_is_gone(
+    swf: FakeSwf, start: Start, code: Path
+) -> None:
+    (code / "films" / "waits.py").write_text(
+        "import os, time\ndef wait(path):\n  while not os.path.exists(path):\n    time.sleep(0.02)\n"
+        "def pid():\n  return [os.getpid()]\n"
+    )
+    start(processes=2)
+    swf.tasks.put(task("films.waits.wait", str(code / "go on")))
+    first = run(swf)  # the other runner
+    (code / "go on").touch()
+    answer(swf)
+    for path in (code / "films").glob("*.py"):
+        path.unlink()
+    assert first[1:] == ["v1"] * 3
+    pids: set[int] = set()
+
+    def both() -> bool:
+        pid, *versions = run(swf)
+        assert versions == ["v1"] * 3
+        pids.add(pid)
+        return len(pids) == 2
+
+    eventually(both)
+
+
+def test_the_first_version_that_a_runner_finds_is_everybodys() -> None:
     versions = code_versions.Versions()
     first = code_versions.Module(name="a", path="/a.py", package=False, stamp=(1, 1), source=b"1")
     other = code_versions.Module(name="a", path="/a.py", package=False, stamp=(2, 1), source=b"2")
-    assert not versions.learn([first])
-    assert versions.learn([other])
-    assert not versions.learn([first])
+    assert versions.settle(first) == first
+    assert versions.after(0) == (first,)
+    assert versions.settle(other) == first
+    assert versions.after(1) == ()
     assert versions.known() == (first,)
