@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import os
 import signal
+import sys
 
 import pytest
 
@@ -11,6 +13,11 @@ import pytest
 # child would wait in vain.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests start hundreds of Python processes, and half of their time would be compiling: compiled code is kept, also where
+# the environment says otherwise.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 #: lines that the summary gives to skipped tests
 SKIP_LINES = 5
