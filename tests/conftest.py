@@ -6,8 +6,14 @@ import collections
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.backends.places import Backend
 
 # A shell that starts a job in the background lets it ignore Ctrl-C, and children inherit that: tests that interrupt a
 # child would wait in vain.
@@ -21,6 +27,28 @@ sys.dont_write_bytecode = False
 
 #: lines that the summary gives to skipped tests
 SKIP_LINES = 5
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[None]:
+    yield
+    from tests.backends import places
+
+    places.join()
+
+
+@pytest.fixture(params=["local", "embedded", "http"])
+def backend(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _servers: None
+) -> Iterator[Backend]:
+    """Each of the three backends, in this process and in virtual time (tests/backends/places.py)."""
+    from tests.backends import places
+
+    for name, value in places.SIGNED.items():
+        monkeypatch.setenv(name, value)
+    made = places.Backend(request.param, tmp_path)
+    yield made
+    made.close()
 
 
 def told_skips(reasons: list[str], lines: int = SKIP_LINES) -> list[str]:

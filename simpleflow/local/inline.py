@@ -7,12 +7,13 @@ a virtual clock jumps to the next moment at which something is due.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import itertools
 import time as real_time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from simpleflow import dispatch, logging_context, utils
 from simpleflow import engine as engines
@@ -47,12 +48,30 @@ class Stuck(errors.SimpleflowError):
     """Nothing can run and nothing is due: the execution would wait for ever."""
 
 
+class Service(Protocol):
+    """A service that somebody else opened and will close, whose time is told by the clock given to ``Inline``.
+
+    Its polls return at once, empty when there is no task.
+    """
+
+    @property
+    def connection(self) -> connect.Connection:
+        """The way to its domain ``DOMAIN``, which is registered."""
+
+    def fire_due(self) -> object:
+        """Fire the deadlines that have passed; return something true when there were any."""
+
+    def next_deadline(self) -> float | None:
+        """Return the moment of the next deadline, in seconds since the epoch; None when nothing will be due."""
+
+
 class Inline:
     """One service in memory with deciders and workers for every task list that its decisions name.
 
     ``virtual_time``: time stands still while anything runs, and jumps when nothing does. ``strict``: as of the engine,
     for classes that do not say. ``patience``: run activities for so many seconds before the next decision,
-    which may cost more than they do. A context manager.
+    which may cost more than they do. ``opened``: makes another service than the one in memory, for the clock that it
+    gets. A context manager.
     """
 
     def __init__(
@@ -67,14 +86,15 @@ class Inline:
         jumbo: str | None = None,
         strict: bool = False,
         patience: float = 0.0,
+        opened: Callable[[clock.Clock], Service] | None = None,
     ) -> None:
         self._patience, self._decide_at = patience, 0.0
         self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
-        self.service = local_service.open_memory(clock=self.clock, domain=DOMAIN)
+        self._service = (opened or _Memory)(self.clock)
         self._decision_lists: set[str] = set()
         self._activity_lists: set[str] = set()
-        transport = _Watching(local_service.transport(self.service), self._decision_lists, self._activity_lists)
-        self.connection = connect.Connection(transport=transport, domain=DOMAIN, endpoint_url=None)
+        transport = _Watching(self._service.connection.transport, self._decision_lists, self._activity_lists)
+        self.connection = dataclasses.replace(self._service.connection, transport=transport)
         # In one process, memory is where values over a limit may go: they travel as they do elsewhere.
         blobs = memory.MemoryStore()
         self._store = store = (
@@ -145,7 +165,7 @@ class Inline:
         return self._work()
 
     def _due(self) -> bool:
-        fired = bool(self.service.fire_due())
+        fired = bool(self._service.fire_due())
         self._transport.closing |= fired
         if self._later and self._later[0][0] <= self.clock.now():
             heapq.heappop(self._later)[2]()
@@ -247,7 +267,7 @@ class Inline:
     def _pass_time(self) -> None:
         """Nobody can run: let time pass until something is due."""
         moments = [self._later[0][0]] if self._later else []
-        deadline = self.service.next_deadline()
+        deadline = self._service.next_deadline()
         if deadline is not None:
             moments.append(deadline)
         if not moments:
@@ -329,6 +349,16 @@ class Inline:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Memory:
+    """The service in this process."""
+
+    def __init__(self, time: clock.Clock) -> None:
+        owned = local_service.open_memory(clock=time, domain=DOMAIN)
+        self.connection = connect.Connection(transport=local_service.transport(owned), domain=DOMAIN, endpoint_url=None)
+        self.fire_due = owned.fire_due
+        self.next_deadline = owned.next_deadline
 
 
 class _Watching:

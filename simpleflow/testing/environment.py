@@ -12,7 +12,7 @@ An activity that runs here takes no time unless it says so (``testing.takes``, `
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -71,6 +71,8 @@ class Environment:
         replay: under pytest, replay the histories at the end of the test.
         strict: refuse ``run()`` what would differ in a re-run (clocks, random numbers), in classes that do not set
             ``strict`` themselves.
+        jumbo: where values over SWF's limits lie, ``file://`` or a bucket; None: in memory.
+        opened: makes another service than the one in memory, for the environment's clock.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Environment:
         post: Sequence[str] = (),
         replay: bool = True,
         strict: bool = True,
+        jumbo: str | None = None,
+        opened: Callable[[clock.Clock], inline.Service] | None = None,
     ) -> None:
         self._workflows = list(workflows)
         self._strict = strict
@@ -96,6 +100,8 @@ class Environment:
             pre=pre,
             post=post,
             strict=strict,
+            jumbo=jumbo,
+            opened=opened,
         )
 
     @property
