@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -17,27 +16,13 @@ from simpleflow.nodes import config
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.stack import template
 
-from . import entry, output, sfnodes_rehearse
+from . import entry, output, sfnodes_machines, sfnodes_rehearse, sfnodes_watch
 from . import sfnodes_show as show
+from .sfnodes_common import CLUSTER, JSON, Command, find
 
-CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_okay=False))
 BUNDLE = click.option(
     "--bundle", "folder", type=click.Path(file_okay=False, exists=True), help="Your own infra, provisioning and ami."
 )
-#: seconds for which `status` shows machines that ended
-RECENT = 3600.0
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class Command(click.Command):
-    """Gives the help of the argument, which click leaves out."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if any(each.name == "cluster" for each in self.params):
-            formatter.write_paragraph()
-            formatter.write_text(
-                "CLUSTER is the path of the cluster file (default: cluster.yaml); status, down and logs: or a name."
-            )
 
 
 class Group(click.Group):
@@ -209,42 +194,32 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
     show.message(msgspec.to_builtins(started), text, as_json)
 
 
-def _find(given: str) -> clusters.Cluster:
-    """The cluster of a file, or of a name whose file is gone; says so."""
-    try:
-        found = clusters.find(given)
-    except core_errors.UsageError:
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        if Path(given).exists() or not region or not given.replace("-", "").isalnum():
-            raise
-        from . import sfnodes_ec2
-
-        found = clusters.Cluster(sfnodes_ec2.by_name(given, region))
-    for note in found.notes:
-        output.say(note, err=True)
-    return found
+@cli.command()
+@CLUSTER
+@click.option("--watch", "again", is_flag=True, help="Go on showing it, as `sfnodes watch` does.")
+@click.option("--all", "every", is_flag=True, help="Show machines that ended more than an hour ago too.")
+@click.option("--text", "as_text", is_flag=True, help="Print the tables also where no terminal is.")
+@JSON
+def status(cluster: str, again: bool, every: bool, as_text: bool, as_json: bool) -> None:
+    """Show nodes, tasks and money: tables on a terminal, JSON elsewhere."""
+    sfnodes_watch.status(find(cluster), every=every, as_json=_json_wanted(as_text, as_json), again=again)
 
 
 @cli.command()
 @CLUSTER
-@click.option("--watch", is_flag=True, help="Show it again every second (5 on ec2) until Ctrl-C.")
 @click.option("--all", "every", is_flag=True, help="Show machines that ended more than an hour ago too.")
+@click.option("--interval", type=click.FloatRange(min=0.1), help="Seconds between two looks (default: 1; 5 on ec2).")
 @JSON
-def status(cluster: str, watch: bool, every: bool, as_json: bool) -> None:
-    """Show nodes, tasks and money."""
-    target = _find(cluster)
-    while True:
-        since = None if every else time.time() - RECENT
-        if target.config.provider == "ec2":
-            from . import sfnodes_ec2
+def watch(cluster: str, every: bool, interval: float | None, as_json: bool) -> None:
+    """Show nodes, tasks, money and the newest decisions, live until Ctrl-C; one line of JSON a look elsewhere."""
+    target = find(cluster)
+    sfnodes_watch.status(target, every=every, as_json=_json_wanted(False, as_json), again=True, interval=interval)
 
-            sfnodes_ec2.status(target.loaded, as_json, since=since)
-        else:
-            show.status(target.status(since=since), as_json)
-        if not watch:
-            return
-        # A look at an account is a dozen calls.
-        time.sleep(5.0 if target.config.provider == "ec2" else 1.0)
+
+def _json_wanted(as_text: bool, as_json: bool) -> bool:
+    if as_text and as_json:
+        raise core_errors.UsageError("--text and --json exclude each other: give one")
+    return as_json or not (as_text or sys.stdout.isatty())
 
 
 @cli.command()
@@ -258,7 +233,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 
     Repeat it to go on waiting, after --timeout or Ctrl-C: only --now ends running tasks.
     """
-    target = _find(cluster)
+    target = find(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
@@ -290,7 +265,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 @JSON
 def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
     """Print the logs of supervisor, manager, deciders, service and nodes; on ec2 the machines' consoles."""
-    target = _find(cluster)
+    target = find(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
@@ -305,7 +280,7 @@ def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
 @JSON
 def why(subject: str, cluster: str, as_json: bool) -> None:
     """Show what managers decided about a machine, a task list or a profile, and why; the newest 1,000 are kept."""
-    target = _find(cluster)
+    target = find(cluster)
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
@@ -339,7 +314,8 @@ def agent(arguments: tuple[str, ...]) -> None:
     sys.exit(agent_main.main(list(arguments)))
 
 
-cli.add_command(sfnodes_rehearse.rehearse)
+for each in (sfnodes_rehearse.rehearse, *sfnodes_machines.COMMANDS):
+    cli.add_command(each)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 
 from simpleflow.core import clock as clocks
@@ -26,6 +25,7 @@ from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import clients, stackinfo
 from simpleflow.nodes.stack import down as stack_down
+from simpleflow.nodes.stack import orphans as stack_orphans
 from simpleflow.nodes.stack import plan as stack_plan
 from simpleflow.nodes.stack import status as stack_status
 from simpleflow.nodes.stack import up as stack_up
@@ -61,10 +61,7 @@ def by_name(name: str, region: str) -> config.LoadedCluster:
 
 def _account(cluster: config.ClusterConfig) -> accounts.Account:
     """The account. Raises UsageError for a region that does not exist, before any call."""
-    if problem := clients.region_problem(cluster.region):
-        raise core_errors.UsageError(problem)
-    sfnodes_connect.use_region(cluster.region)
-    return accounts.Account(ec2.BotoClients(cluster.region))
+    return _in(cluster.region)
 
 
 def _provider(cluster: config.ClusterConfig) -> providers.NodeProvider:
@@ -139,26 +136,34 @@ def down(loaded: config.LoadedCluster, purge: bool, as_json: bool, *, now: bool,
         sys.exit(1)
 
 
-def status(loaded: config.LoadedCluster, as_json: bool, *, since: float | None) -> None:
+def status(loaded: config.LoadedCluster, *, since: float | None) -> stack_status.StackStatus:
     """Stacks, deciders, alarms, workers, tasks, money."""
     cluster = loaded.config
-    found = stack_status.status(cluster, _account(cluster), _provider(cluster), stores.open_store, since=since)
-    if as_json:
-        click.echo(show.as_json_text(found))
-        return
-    for name, said in found.stacks.items():
-        output.say(f"stack '{name}': {said or 'none'}")
+    return stack_status.status(cluster, _account(cluster), _provider(cluster), stores.open_store, since=since)
+
+
+def heading(found: stack_status.StackStatus) -> list[str]:
+    """What stands of a cluster on EC2."""
+    lines = [f"stack '{name}': {said or 'none'}" for name, said in found.stacks.items()]
     if found.cause:
-        output.say(f"cause: {found.cause}")
+        lines.append(f"cause: {found.cause}")
     guard = "" if found.launches else " (the boot guard stopped it: mend the code or image, then `sfnodes up`)"
-    output.say(f"deciders: {found.desired} wanted{guard}; {', '.join(found.deciders) or 'none'}")
-    for name, state in found.alarms.items():
-        output.say(f"alarm '{name}': {state}")
-    rows = [[each.id, each.profile, each.state, each.instance_type, each.zone, each.market] for each in found.workers]
-    if rows:
-        show.table(["NODE", "PROFILE", "STATE", "TYPE", "ZONE", "MARKET"], rows)
-    output.say(f"{len(rows)} workers")
-    show.work(found)
+    lines.append(f"deciders: {found.desired} wanted{guard}; {', '.join(found.deciders) or 'none'}")
+    lines += [f"alarm '{name}': {state}" for name, state in found.alarms.items()]
+    shown = {each.node for each in found.nodes}
+    for each in found.workers:
+        where = " ".join(filter(None, (each.instance_type, each.zone, each.market)))
+        row = "" if each.id in shown else ", of which no row is shown"
+        lines.append(f"worker {each.id}: {each.profile}, {each.state}, {where}{row}")
+    return [*lines, f"{len(found.workers)} workers"]
+
+
+def newest(loaded: config.LoadedCluster, found: stack_status.StackStatus) -> tuple[documents.Decision, ...]:
+    """What was decided last."""
+    if not found.bucket:
+        return ()
+    store = stores.open_store(stack_up.store_url(loaded.config, found.bucket))
+    return decisions.read(store, loaded.config.cluster)
 
 
 def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str, str]:
@@ -182,8 +187,31 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
 
 def why(loaded: config.LoadedCluster, subject: str) -> tuple[documents.Decision, ...]:
     """What was decided about a machine, a task list or a profile, as the bucket has it."""
+    return decisions.about(loaded.config, stores.open_store(store_url(loaded)), subject)
+
+
+def store_url(loaded: config.LoadedCluster) -> str:
+    """Where the cluster's documents lie; raises ProviderRefused where there is no stack."""
     info = stackinfo.read(_account(loaded.config).clients, loaded.config.cluster)
-    return decisions.about(loaded.config, stores.open_store(stack_up.store_url(loaded.config, info.bucket)), subject)
+    return stack_up.store_url(loaded.config, info.bucket)
+
+
+def orphans(region: str, name: str | None) -> dict[str, tuple[str, ...]]:
+    """Cluster -> its machines in a region, of clusters without a stack."""
+    return stack_orphans.find(_in(region), name)
+
+
+def end_orphans(region: str, found: Mapping[str, tuple[str, ...]]) -> None:
+    """End machines that ``orphans`` found."""
+    for machines in found.values():
+        stack_orphans.end(_in(region), machines)
+
+
+def _in(region: str) -> accounts.Account:
+    if problem := clients.region_problem(region):
+        raise core_errors.UsageError(problem)
+    sfnodes_connect.use_region(region)
+    return accounts.Account(ec2.BotoClients(region))
 
 
 def _console(provider: providers.NodeProvider, machine: str) -> str:

@@ -18,6 +18,9 @@ from simpleflow.nodes.policy import decide, guards
 
 from . import output
 
+#: columns whose words are looked for, and copied: never in two lines
+_WHOLE = frozenset({"NODE", "PROFILE", "STATE", "AGE", "COST", "CLUSTER", "POLICY"})
+
 
 def as_json_text(value: Any) -> str:
     """Indented JSON of a value."""
@@ -39,15 +42,21 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
             click.echo("\t".join(text.visible(cell) for cell in row))
         return
     from rich.console import Console  # 50 ms that only a terminal pays
+
+    Console().print(drawn(columns, rows))
+
+
+def drawn(columns: list[str], rows: list[list[str]]) -> Any:
+    """A table as rich draws it."""
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
-        drawn.add_row(*(Text(text.visible(cell)) for cell in row))  # Text: brackets are shown as they are
-    Console().print(drawn)
+        made.add_row(*(Text(text.visible(cell)) for cell in row))  # Text: brackets are shown as they are
+    return made
 
 
 def money(amount: int, currency: str) -> str:
@@ -82,39 +91,63 @@ def plan(
     table(["ACTION", "NODE", "REASON"], rows)
 
 
-def status(found: clusters.Status, as_json: bool) -> None:
-    """Nodes, tasks and money."""
-    if as_json:
-        click.echo(as_json_text(found))
-        return
+def heading(found: clusters.Status) -> list[str]:
+    """What runs of a cluster of this machine."""
     where = f"supervisor {found.supervisor}, manager {found.manager}" if found.up else "not up"
-    output.say(f"cluster '{found.cluster}' ({found.provider}): {where}; domain '{found.domain}'")
-    work(found)
+    return [f"cluster '{found.cluster}' ({found.provider}): {where}; domain '{found.domain}'"]
 
 
-def work(found: clusters.Status | works.Work) -> None:
-    """What the documents show."""
-    for name, counts in found.demand.items():
-        output.say(f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen")
+def facts(found: clusters.Status | works.Work) -> list[str]:
+    """Tasks, failures and notes, a line each."""
+    lines = [
+        f"task list '{name}': {counts['scheduled']} scheduled, {counts['foreseen']} foreseen"
+        for name, counts in found.demand.items()
+    ]
     for failure in found.failures:
-        output.say(f"profile '{failure.profile}': {guards.describe(failure)}\n{failure.last_log}")
-    for note in found.notes:
-        output.say(f"note: {note}")
-    rows = [
+        lines += [f"profile '{failure.profile}': {guards.describe(failure)}", *failure.last_log.splitlines()]
+    return [*lines, *(f"note: {note}" for note in found.notes)]
+
+
+#: columns of a terminal from which on a reason has room beside its machine
+_WIDE = 120
+NODES = ["NODE", "PROFILE", "STATE", "TASKS", "AGE", "PAID UNTIL", "COST", "WHY"]
+
+
+def nodes(found: clusters.Status | works.Work) -> list[list[str]]:
+    """A row for each machine."""
+    return [
         [
             node.node,
             node.profile,
             node.state,
             str(len(node.running)),
-            f"{node.age:.0f} s",
+            span(node.age),
+            "" if node.paid_until is None else datetime.fromtimestamp(node.paid_until).strftime("%H:%M:%S"),
             money(node.cost, found.currency),
             node.reason or ("" if node.health == "ok" else node.health),
         ]
         for node in found.nodes
     ]
-    if rows:
-        table(["NODE", "PROFILE", "STATE", "TASKS", "AGE", "COST", "WHY"], rows)
-    output.say(f"{len(rows)} nodes, {money(found.cost, found.currency)}")
+
+
+def fitted(rows: list[list[str]], width: int) -> tuple[list[str], list[list[str]], list[str]]:
+    """Columns and rows for a terminal of this width, and, where there is no room for it, the last column as lines."""
+    if width >= _WIDE:
+        return NODES, rows, []
+    return NODES[:-1], [row[:-1] for row in rows], [f"{row[0]}: {row[-1]}" for row in rows if row[-1]]
+
+
+def total(found: clusters.Status | works.Work) -> str:
+    """The last line: how many machines, and what they cost."""
+    return f"{len(found.nodes)} nodes, {money(found.cost, found.currency)}"
+
+
+def span(seconds: float) -> str:
+    """'45 s', '12 min', '3.2 h', '5.0 d'."""
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
 
 
 def why(found: tuple[documents.Decision, ...], as_json: bool) -> None:

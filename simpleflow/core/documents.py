@@ -177,6 +177,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     order: int = 0
     #: the breaker has counted it: it did not work, or does not any more
     counted: bool = False
+    #: a person asked for its drain (`sfnodes drain`): the mark is not taken back
+    asked: bool = False
     #: last moment by which the provider may still hide the machine from its lists (end of its attempt's life)
     hidden_until: float = 0.0
 

@@ -209,6 +209,11 @@ def drain(control: Control, instance: str, reason: str, now: float) -> Control:
     return _change(control, instance, drain=generation, generation=generation, draining_since=now, reason=reason)
 
 
+def drain_as_asked(control: Control, instance: str, reason: str, now: float) -> Control:
+    """The same because a person asked: no manager takes this mark back."""
+    return _change(drain(control, instance, reason, now), instance, asked=True)
+
+
 def count(control: Control, instance: str) -> Control:
     """Note that the breaker has counted a machine: once, whichever manager looks next."""
     return _change(control, instance, counted=True)

@@ -279,6 +279,10 @@ class Cluster:
         found = published.read(store, self.config.cluster)
         return decisions.about(self.config if found is None else found.config, store, subject)
 
+    def newest(self) -> tuple[documents.Decision, ...]:
+        """What was decided last, oldest first."""
+        return decisions.read(stores.open_store(self.paths.store), self.config.cluster)
+
     def _listed(self, node: str) -> str:
         """What the provider would say of a machine: local ones are looked at, others are taken for running."""
         if self.config.provider != "process":

@@ -46,6 +46,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     terms: str
     #: of what the machine is made: settings, a dash, the code
     version: str = ""
+    #: end of what is paid (epoch seconds, by the provider's clock); None for one that ended
+    paid_until: float | None = None
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,7 @@ def _node_status(
         cost=bill.cost,
         terms=bill.terms,
         version="" if document is None else document.version,
+        paid_until=None if bill.ended is not None else bill.since + bill.billed,
     )
 
 

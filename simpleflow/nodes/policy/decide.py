@@ -255,6 +255,7 @@ def _may_come_back(snapshot: Snapshot, node: model.Node) -> bool:
         node.state is model.NodeState.MARKED
         and not snapshot.ending
         and not node.row.counted
+        and not node.row.asked
         and not _outdated(snapshot, node)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -88,6 +88,27 @@ class AttemptLocks(Protocol):
 
     def attempt_over(self, attempt: str) -> bool:
         """Tell whether nothing of this attempt can be launched any more; True makes it so, for ever."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A program of this machine that leads onto a node: what `sfnodes exec` and `ssh` become."""
+
+    command: tuple[str, ...]
+    #: variables beside, or in place of, those of the caller
+    environment: Mapping[str, str] = {}
+    #: folder in which it runs; '' for the caller's
+    directory: str = ""
+    #: programs that it needs besides its first word
+    needs: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Sessions(Protocol):
+    """Providers whose machines a person can enter."""
+
+    def session(self, instance_id: str, command: Sequence[str]) -> Session:
+        """Return what runs ``command`` on a machine, or without one a shell; raises ProviderRefused for one that
+        does not live."""
 
 
 Factory = Callable[["ProviderContext"], NodeProvider]

@@ -68,11 +68,11 @@ def test_status_shows_stacks_machines_and_what_the_documents_hold(cloud: emulate
     failure = documents.Failures(profile="gpu-2", image="", count=3, last_log="no such module")
     written = documents.Control(cluster="demo", rows=(row,), failures=(failure,))
     cloud.client("s3").put_object(Bucket=bucket, Key=documents.CONTROL_KEY, Body=msgspec.json.encode(written))
-    text = sfn("status").stdout
+    text = sfn("status", "--text").stdout
     assert "stack 'demo': CREATE_COMPLETE" in text
     assert "profile 'gpu-2': 3 machines booted and never worked\nno such module" in text
     assert "note: 3 machines of profile 'gpu-2' in a row booted and never worked" in text
-    assert re.search(rf"^{node.id}\tsmall\tbooting\t0\t9\d s\t0.002\d USD", text, re.MULTILINE)
+    assert re.search(rf"^{node.id}\tsmall\tbooting\t0\t9\d s\t[\d:]+\t0.002\d USD", text, re.MULTILINE)
     shown = json.loads(sfn("status", "--json").stdout)
     assert tuple(shown) == status.StackStatus.__struct_fields__
     assert (shown["nodes"][0]["node"], shown["cost"]) == (node.id, shown["nodes"][0]["cost"])
@@ -106,6 +106,46 @@ def test_a_cluster_is_found_by_its_name_on_a_machine_without_its_file(
     assert node.id in json.loads(sfn("logs", "demo", "--json").stdout)
     unknown = sfn("down", "films")
     assert (unknown.exit_code, "no stack of the name 'films'" in unknown.stderr) == (64, True)
+
+
+def test_a_machine_is_drained_and_entered_by_its_id(
+    cloud: emulated.Cloud, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = launch(cloud)
+    row = documents.Row(instance=node.id, profile="small", attempt="demo-a", price=1, since=0.0, until=0.0)
+    written = documents.Control(cluster="demo", rows=(row,))
+    cloud.client("s3").put_object(Bucket=bucket, Key=documents.CONTROL_KEY, Body=msgspec.json.encode(written))
+    assert json.loads(sfn("drain", node.id, "--json").stdout) == {"cluster": "demo", "node": node.id, "drain": 1}
+    provider = ec2.Ec2Provider(config.loads(CLUSTER), CloudClients(cloud), clocks.RealClock())
+    session = provider.session(node.id, ("echo", "two words"))
+    assert session.command[:7] == ("aws", "ssm", "start-session", "--region", "eu-west-1", "--target", node.id)
+    assert json.loads(session.command[-1]) == {"command": ["echo 'two words'"]}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = sfn("ssh", node.id)
+    assert (missing.exit_code, "needs the program 'aws'" in missing.stderr) == (64, True)
+    assert f"'i-0' does not run; those that do: {node.id}" in sfn("ssh", "i-0").stderr
+
+
+def test_machines_whose_cluster_has_no_stack_are_reaped_and_no_others(cloud: emulated.Cloud) -> None:
+    kept = launch(cloud)
+    tags = [{"Key": "simpleflow:cluster", "Value": "films"}]
+    api = cloud.client("ec2")
+    image = api.describe_instances(InstanceIds=[kept.id])["Reservations"][0]["Instances"][0]["ImageId"]
+    made = api.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        InstanceType="c7i.large",
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    [left] = [each["InstanceId"] for each in made["Instances"]]
+    shown = json.loads(sfn("reap", "--region", "eu-west-1", "--json").stdout)
+    assert [(each["cluster"], each["id"]) for each in shown["found"]] == [("films", left)]
+    assert json.loads(sfn("reap", "--json").stdout)["found"] == []
+    assert json.loads(sfn("reap", "cluster.yaml", "--yes", "--json").stdout)["found"] == []
+    assert sfn("reap", "films", "--region", "eu-west-1", "--yes").exit_code == 0
+    alive = [each.id for each in cloud.instances.all() if each.alive]
+    assert (left in alive, kept.id in alive) == (False, True)
 
 
 @pytest.mark.parametrize("command", ["plan", "up", "status", "logs", "down"])

@@ -147,7 +147,7 @@ def test_up_of_a_cluster_whose_breaker_is_open_resumes_it(home: Path) -> None:
     )
     target.paths.up.write_bytes(msgspec.json.encode(started))
     try:
-        shown = run("status").stdout
+        shown = run("status", "--text").stdout
         assert "3 machines booted and never worked\nno such module" in shown
         assert "note: 3 machines of profile 'small' in a row booted and never worked" in shown
         up = run("up")

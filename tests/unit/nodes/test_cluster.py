@@ -122,7 +122,7 @@ def test_down_by_name_when_the_file_is_gone(rig: Rig) -> None:
     assert json.loads(rig.sfnodes("status", "trial", "--json").stdout)["up"]
     down = rig.sfnodes("down", "trial", "--json")
     assert (down.returncode, json.loads(down.stdout)) == (0, {"cluster": "trial", "down": True}), down.stderr
-    assert "nodes, " in rig.sfnodes("status", str(rig.file)).stdout, "by the path that it had, too"
+    assert "nodes, " in rig.sfnodes("status", str(rig.file), "--text").stdout, "by the path that it had, too"
 
 
 def test_a_cluster_whose_folder_is_removed_ends(rig: Rig) -> None:

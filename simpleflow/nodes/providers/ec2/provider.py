@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import email.utils
 import functools
+import json
+import shlex
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simpleflow.core import clock as clocks
@@ -144,3 +146,18 @@ class Ec2Provider:
                     raise
                 answer = ec2.get_console_output(InstanceId=instance_id)
         return "\n".join(str(answer.get("Output") or "").splitlines()[-LOG_LINES:])
+
+    def session(self, instance_id: str, command: Sequence[str]) -> base.Session:
+        """A session of AWS Systems Manager: machines have no open port (base.Sessions)."""
+        listed = {each.id: each for each in self.list().instances}
+        found = listed.get(instance_id)
+        if found is None or found.state != "running":
+            alive = sorted(name for name, each in listed.items() if each.state == "running")
+            raise errors.ProviderRefused(
+                f"machine '{instance_id}' does not run; those that do: {', '.join(alive) or 'none'}"
+            )
+        words = ["aws", "ssm", "start-session", "--region", self._cluster.region, "--target", instance_id]
+        if command:
+            given = json.dumps({"command": [shlex.join(command)]})
+            words += ["--document-name", "AWS-StartInteractiveCommand", "--parameters", given]
+        return base.Session(command=tuple(words), needs=("session-manager-plugin",))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -185,6 +185,24 @@ class ProcessProvider:
         except FileNotFoundError:
             return ""
         return "\n".join(lines[-LOG_LINES:])
+
+    def session(self, instance_id: str, command: Sequence[str]) -> base.Session:
+        """Run it as the node's workers run: their environment, their folder; it ends with the node (base.Sessions)."""
+        folder = self._folder_of(instance_id)
+        if not folder.is_alive():
+            raise errors.ProviderRefused(f"node '{instance_id}' has ended; `sfnodes status` lists those that live")
+        setup = msgspec.json.decode(folder.setup.read_bytes(), type=documents.NodeSetup)
+        shell = (os.environ.get("SHELL") or "/bin/sh",)
+        return base.Session(
+            command=tuple(command) or shell,
+            environment={
+                **setup.environment,
+                "SIMPLEFLOW_NODE_ID": instance_id,
+                "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self._metadata_endpoint()}/{instance_id}/",
+            },
+            directory=setup.directory or str(folder.path),
+        )
 
     def _folder_of(self, instance_id: str) -> node_folder.NodeFolder:
         path = self._nodes / instance_id

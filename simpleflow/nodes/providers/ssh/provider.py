@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
@@ -241,6 +242,21 @@ class SshProvider:
             return ""
         with self._session(placed.profile, placed.host) as (connection, root):
             return str(self._tasks.log(connection, root, instance_id))
+
+    def session(self, instance_id: str, command: Sequence[str]) -> base.Session:
+        """ssh to the node's machine, with the host key that is pinned (base.Sessions)."""
+        placed = self._find(instance_id)
+        if placed is None or placed.state == "terminated":
+            raise errors.ProviderRefused(f"node '{instance_id}' does not live; `sfnodes status` lists those that do")
+        given = self._profiles[placed.profile].ssh
+        words = ["ssh", "-p", str(given.port), "-o", "StrictHostKeyChecking=yes"]
+        if given.key:
+            words += ["-o", "IdentitiesOnly=yes", "-i", str(Path(given.key).expanduser())]
+        if given.known_hosts:
+            words += ["-o", f"UserKnownHostsFile={Path(given.known_hosts).expanduser()}"]
+        words += [] if command else ["-t"]
+        remote = [f"SIMPLEFLOW_NODE_ID={shlex.quote(instance_id)}", shlex.join(command)] if command else []
+        return base.Session(command=(*words, f"{given.user}@{placed.host}", *([" ".join(remote)] if remote else [])))
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,107 @@
+"""What `sfnodes status` and `watch` show: tables on a terminal, once or live, and JSON elsewhere."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from simpleflow.cli import sfnodes, sfnodes_show, sfnodes_watch
+from simpleflow.core import documents
+from simpleflow.nodes import stores
+from simpleflow.nodes.cluster import cluster
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cluster.Cluster:
+    """A cluster that is down, with one machine that control.json remembers and one decision."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIMPLEFLOW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SIMPLEFLOW_RUNTIME_DIR", str(tmp_path / "run"))
+    run("init", "--name", "demo")
+    made = cluster.load("cluster.yaml")
+    store = stores.open_store(made.paths.store)
+    row = documents.Row(
+        instance="n-1",
+        profile="small",
+        attempt="demo-a",
+        price=50_000,
+        since=time.time() - 30,
+        until=0.0,
+        reason="the reason",
+    )
+    store.put(documents.CONTROL_KEY, msgspec.json.encode(documents.Control(cluster="demo", rows=(row,))))
+    decided = documents.Decision(at=time.time(), kind="launch", profile="small", units=2, reason="12 tasks wait")
+    document = documents.DecisionsDocument(cluster="demo", decisions=(decided,))
+    store.put(documents.DECISIONS_KEY, msgspec.json.encode(document))
+    return made
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(sfnodes.cli, list(arguments))
+
+
+def test_elsewhere_than_on_a_terminal_it_is_json(target: cluster.Cluster) -> None:
+    [node] = json.loads(run("status").stdout)["nodes"]
+    assert (node["node"], node["paid_until"] - node["launched"]) == ("n-1", 60.0)
+    text = run("status", "--text").stdout
+    assert "NODE\tPROFILE\tSTATE\tTASKS\tAGE\tPAID UNTIL\tCOST\tWHY\n" in text
+    assert run("status", "--text", "--json").exit_code == 64
+
+
+@pytest.mark.needs_processes
+@pytest.mark.parametrize("arguments", [["status"], ["watch", "--interval", "0.1"]])
+def test_on_a_terminal_it_is_a_table(target: cluster.Cluster, arguments: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    shown = b""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "simpleflow.cli.sfnodes", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"},
+    )
+    os.close(theirs)
+    try:
+        while b"1 nodes, " not in shown:
+            shown += os.read(ours, 4096)
+        assert b"PAID UNTIL" in shown
+        assert b"n-1: the reason" in shown, "where the table has no room for it"
+        if arguments == ["status"]:
+            assert child.wait(60) == 0
+        else:
+            child.send_signal(2)
+            assert child.wait(60) == 130
+    finally:
+        child.kill()
+        child.wait()
+        os.close(ours)
+
+
+def test_the_live_screen_shows_what_was_decided_last_and_a_look_that_fails(target: cluster.Cluster) -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    look = sfnodes_watch._Look(target, True)
+    console.print(sfnodes_watch._screen(look))
+    shown = console.export_text()
+    assert "launch 2 small: 12 tasks wait" in shown
+    assert "the reason" in shown
+    stores.open_store(target.paths.store).put(documents.CONTROL_KEY, b"{")
+    console.print(sfnodes_watch._screen(look))
+    assert "it cannot be looked at now: control.json" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0, "0 s"), (119.4, "119 s"), (3600.0, "60 min"), (7200.0, "2.0 h"), (200_000.0, "2.3 d")]
+)
+def test_spans_are_short(seconds: float, said: str) -> None:
+    assert sfnodes_show.span(seconds) == said
