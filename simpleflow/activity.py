@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Callable, Mapping
+import datetime
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from simpleflow import base, registry, settings
+from simpleflow.base import Result
 from simpleflow.core import errors, numbers
 from simpleflow.engine import api, declared
 from simpleflow.engine.program import futures, run
@@ -21,9 +23,10 @@ from simpleflow.engine.tasks import failures, tasks
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-#: seconds as a number or as decimal text; None or 0: the key is left out
-Timeout = int | float | str | None
+#: seconds as a number or as decimal text, or a timedelta; None or 0: the key is left out
+Timeout = numbers.Duration | None
 
 #: the task says nothing about its priority: the workflow's holds
 PRIORITY_NOT_SET: Any = tasks.UNSET
@@ -98,6 +101,8 @@ class Activity(Generic[P, R]):
             check = _CHECKS.get(name)
             if check is not None:
                 check(f"{_FIELDS.get(name, name)} of activity {self.__dict__.get('name', '')}", value)
+            if name in _FIELDS and isinstance(value, datetime.timedelta):
+                value = value.total_seconds()
             if name in self.__dict__.get("default_timeouts", ()):
                 others = {key: setting for key, setting in self.default_timeouts.items() if key != name}
                 super().__setattr__("default_timeouts", others)
@@ -116,6 +121,7 @@ class Activity(Generic[P, R]):
 
     @property
     def callable(self) -> Callable[P, R]:
+        """The function or class itself."""
         return self._callable
 
     @property
@@ -124,6 +130,7 @@ class Activity(Generic[P, R]):
         return getattr(self._callable, "context", None)
 
     def register(self) -> None:
+        """Make it known to ``registry.registry``; its construction does."""
         registry.registry.register(self)
 
     def propagate_attribute(self, attr: str, val: Any) -> None:
@@ -170,7 +177,7 @@ class Activity(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it; inside ``run()`` return what can be submitted instead: ``self.submit(Foo(bar))``."""
         if run.current() is not None:
-            bound: Any = ActivityTask(self, *args, **kwargs)
+            bound: Any = ActivityTask[R](self, *args, **kwargs)
             return bound  # type: ignore[no-any-return]  # typed as what a unit test gets
         target: Any = self._callable
         if isinstance(target, type):
@@ -219,7 +226,7 @@ class Decorator:
         self._attributes = attributes
 
     @overload
-    def __call__(self, target: type[Any]) -> Activity[..., Any]: ...
+    def __call__(self, target: Callable[P, base.Executes[R]]) -> Activity[P, R]: ...
 
     @overload
     def __call__(self, target: Callable[P, R]) -> Activity[P, R]: ...
@@ -247,7 +254,7 @@ def with_attributes(
     cleanup: Callable[..., object] | None = None,
     survives_close: bool = False,
 ) -> Decorator:
-    """Make an activity of a function, or of a class with ``execute()``. Timeouts in seconds.
+    """Make an activity of a function, or of a class with ``execute()``. Timeouts in seconds, or timedeltas.
 
     ``raises_on_failure``: a failure that the workflow does not handle fails it; without, ``result`` is None and
     ``exception`` tells. ``idempotent``: equal arguments are one task. ``meta`` travels with the input.
@@ -279,26 +286,40 @@ def get_actual_value(value: Any) -> Any:
     return value.result if isinstance(value, futures.Future) else value
 
 
-class Task(base.Submittable):
+class Task(base.Submittable[Result]):
     """One submission."""
 
     @property
     @abc.abstractmethod
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As it stands in ids and messages."""
 
     @staticmethod
     def resolve_args(*args: Any) -> list[Any]:
+        """Return the arguments with the results of futures in their places."""
         return [get_actual_value(value) for value in args]
 
     @staticmethod
     def resolve_kwargs(**kwargs: Any) -> dict[str, Any]:
+        """Return the keyword arguments with the results of futures in their places."""
         return {key: get_actual_value(value) for key, value in kwargs.items()}
 
 
-class ActivityTask(Task):
-    """An activity with its arguments, which may be futures that are not done yet, in lists and dictionaries too."""
+class ActivityTask(Task[Result]):
+    """An activity with its arguments, which may be futures that are not done yet, in lists and dictionaries too.
 
-    def __init__(self, activity: Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
+    ``plain``: whether the arguments are sent without the envelope of args and kwargs.
+    """
+
+    @overload
+    def __init__(
+        self: ActivityTask[T], activity: Activity[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+    ) -> None: ...
+
+    @overload
+    def __init__(self, activity: Activity[..., Result], *args: Any, **kwargs: Any) -> None: ...
+
+    def __init__(self, activity: Activity[..., Any], *args: Any, **kwargs: Any) -> None:
         # 0.36 reserves these for workers.
         self.context = kwargs.pop("context", None)
         self.simpleflow_middlewares = kwargs.pop("simpleflow_middlewares", None)
@@ -308,10 +329,12 @@ class ActivityTask(Task):
 
     @property
     def name(self) -> str:
+        """``activity-`` and the name of the type."""
         return f"activity-{self.activity.name}"
 
     @property
     def idempotent(self) -> bool | None:
+        """Whether equal arguments are one task."""
         return self.activity.idempotent
 
     def propagate_attribute(self, attr: str, val: Any) -> None:
@@ -323,7 +346,7 @@ class ActivityTask(Task):
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
+    ) -> futures.Future[Result]:
         return api.activity(
             executor, self.activity, self.args, self.kwargs, priority=priority, raises=raises, plain=self.plain
         )
@@ -335,12 +358,12 @@ class ActivityTask(Task):
         return f"{type(self).__name__}({self.activity.name}, args={self.args}, kwargs={self.kwargs})"
 
 
-class NonPythonicActivityTask(ActivityTask):
+class NonPythonicActivityTask(ActivityTask[Result]):
     """An activity of a worker in another language: its input is the bare list, or the bare object, of arguments."""
 
     plain = True
 
-    def __init__(self, activity: Activity[Any, Any], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, activity: Activity[..., Result], *args: Any, **kwargs: Any) -> None:
         if args and kwargs:
             raise ValueError("positional or keyword arguments, not both: the input is one list or one object")
         super().__init__(activity, *args, **kwargs)

@@ -63,12 +63,13 @@ def _here(
     return submitted
 
 
-class Group(base.SubmittableContainer):
+class Group(base.SubmittableContainer[list[Any]]):
     """Members side by side. Its future's result is the list of theirs, in order, None for unfinished ones.
 
     ``raises_on_failure`` applies to the members inside this group only. ``max_parallel`` caps those that are pending
     or running; None and 0 mean no limit. A failed member makes the group raise AggregateException unless
     ``bubbles_exception_on_failure`` is False; with ``raises_on_failure=True`` it also cancels its open siblings.
+    ``kind`` is ``group`` or ``chain``.
     """
 
     kind = "group"
@@ -175,7 +176,7 @@ class Chain(Group):
         )
 
 
-class FuncGroup(base.SubmittableContainer):
+class FuncGroup(base.SubmittableContainer[Any]):
     """A function that is called when it is submitted, and returns what is submitted in its place."""
 
     def __init__(

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from simpleflow import process, utils
-from simpleflow.core import text
+from simpleflow.core import numbers, text
 from simpleflow.exceptions import ExecutionError, ExecutionTimeoutError
 from simpleflow.process import tree
 
@@ -143,17 +143,22 @@ def _listen(stream: IO[str], kept: list[str], name: str, level: int) -> None:
 def python(
     interpreter: str = "python",
     logger_name: str = __name__,
-    timeout: int | float | None = None,
+    timeout: numbers.Duration | None = None,
     kill_children: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> Callable[[Any], Callable[..., Any]]:
     """Make a function, or a class with ``execute()``, run in a Python process of its own.
 
     ``interpreter``: another Python, such as ``pypy3``; ``python`` is the one that runs. Arguments and result pass as
-    JSON. ``timeout`` in seconds; ``kill_children``: what it started ends with it; ``env`` replaces the environment.
-    Raises ExecutionError, whose message is JSON with error, error_type, message and traceback, and
+    JSON. ``timeout`` in seconds, or a timedelta; ``kill_children``: what it started ends with it; ``env`` replaces the
+    environment. Raises ExecutionError, whose message is JSON with error, error_type, message and traceback, and
     ExecutionTimeoutError.
     """
+
+    limit: float | None = None
+    if timeout is not None:
+        seconds = numbers.delay("timeout of execute.python()", timeout)
+        limit = timeout if isinstance(timeout, int) else seconds  # as given, in the message of a timeout
 
     def wrap(func: Any) -> Callable[..., Any]:
         @functools.wraps(func, updated=())
@@ -181,7 +186,7 @@ def python(
                     command += [f"--arguments-json-fd={arguments.fileno()}", "-"]
                 if kill_children:
                     command.append("--kill-children")
-                _finish(command, passed, timeout, env, error)
+                _finish(command, passed, limit, env, error)
                 result.seek(0)
                 said = result.read().decode(errors="replace")
             return utils.json_loads_or_raw(said)

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from simpleflow.core import numbers
 from simpleflow.engine import combinators
-from simpleflow.engine.combinators import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, DoneAndNotDone
+from simpleflow.engine.combinators import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, DoneAndNotDone, Results
 from simpleflow.engine.program.futures import CANCELLED, FINISHED, OPEN, PENDING, RUNNING, Future
 
 T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
 _UNSET: Any = object()
+#: what ``gather`` runs
+Arm = Future[T] | Callable[[], T] | Coroutine[Any, Any, T]
 
 __all__ = [
     "ALL_COMPLETED",
@@ -36,8 +41,32 @@ __all__ = [
 ]
 
 
+@overload
+def wait(first: Future[T1], second: Future[T2], /) -> Results[T1 | T2]: ...
+
+
+@overload
+def wait(first: Future[T1], second: Future[T2], third: Future[T3], /) -> Results[T1 | T2 | T3]: ...
+
+
+@overload
+def wait(*fs: Future[T] | Iterable[Future[T]]) -> Results[T]: ...
+
+
+@overload
 def wait(
-    *fs: Future[Any] | Iterable[Future[Any]], return_when: str = _UNSET, timeout: int | float | None = None
+    *fs: Future[T] | Iterable[Future[T]], return_when: str, timeout: numbers.Duration | None = None
+) -> DoneAndNotDone[T]: ...
+
+
+@overload
+def wait(
+    *fs: Future[T] | Iterable[Future[T]], return_when: str = ..., timeout: numbers.Duration
+) -> DoneAndNotDone[T]: ...
+
+
+def wait(
+    *fs: Future[Any] | Iterable[Future[Any]], return_when: str = _UNSET, timeout: numbers.Duration | None = None
 ) -> Any:
     """Wait for futures.
 
@@ -55,12 +84,34 @@ def wait(
     return combinators.wait(given, ALL_COMPLETED if return_when is _UNSET else return_when, timeout)
 
 
-def as_completed(fs: Iterable[Future[T]]) -> combinators.AsCompleted:
+def as_completed(fs: Iterable[Future[T]]) -> combinators.AsCompleted[T]:
     """Return an iterator over futures in the order in which they settle (``async for`` in ``async def run``)."""
     return combinators.AsCompleted(fs)
 
 
-def gather(*arms: Future[Any] | Callable[[], Any] | Coroutine[Any, Any, Any], return_exceptions: bool = False) -> Any:
+@overload
+def gather(first: Arm[T1], second: Arm[T2], /, *, return_exceptions: Literal[False] = False) -> Results[T1 | T2]: ...
+
+
+@overload
+def gather(
+    first: Arm[T1], second: Arm[T2], third: Arm[T3], /, *, return_exceptions: Literal[False] = False
+) -> Results[T1 | T2 | T3]: ...
+
+
+@overload
+def gather(*arms: Arm[T], return_exceptions: Literal[False] = False) -> Results[T]: ...
+
+
+@overload
+def gather(first: Arm[T1], second: Arm[T2], /, *, return_exceptions: bool) -> Results[T1 | T2 | BaseException]: ...
+
+
+@overload
+def gather(*arms: Arm[T], return_exceptions: bool) -> Results[T | BaseException]: ...
+
+
+def gather(*arms: Any, return_exceptions: bool = False) -> Any:
     """Run arms side by side and return their results in order.
 
     An arm is a future, a function without parameters, or a coroutine; the latter two may submit and wait. Once all

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Marker(msgspec.Struct, frozen=True):
-    """One marker of the history."""
+    """One marker of the history: its ``name``, and the ``details`` as they were recorded."""
 
     name: str
     details: Any = None

@@ -129,6 +129,7 @@ class MetrologyTask:
         """What the task does."""
 
     def post_execute(self) -> None:
+        """Called by the worker after ``execute()``."""
         self.upload_stats()
 
 

@@ -10,13 +10,13 @@ from simpleflow.engine import api
 from simpleflow.engine.tasks import signals, tasks
 
 
-class WaitForSignal(base.Submittable):
+class WaitForSignal(base.Submittable[Any]):
     """Submitted, it gives the future of the next signal of that name, in turn; ``future.value`` is what was sent.
 
-    ``timeout``: seconds of a durable timer that cancels the wait and gives its turn back.
+    ``timeout``: seconds, or a timedelta, of a durable timer that cancels the wait and gives its turn back.
     """
 
-    def __init__(self, signal_name: str, timeout: int | float | None = None) -> None:
+    def __init__(self, signal_name: str, timeout: numbers.Duration | None = None) -> None:
         if timeout is not None:
             numbers.duration(f"timeout of wait_signal({signal_name!r})", timeout)
         self.signal_name = signal_name
@@ -24,6 +24,7 @@ class WaitForSignal(base.Submittable):
 
     @property
     def name(self) -> str:
+        """The signal's name."""
         return self.signal_name
 
     def submit_to(

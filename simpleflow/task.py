@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
+from simpleflow import base
 from simpleflow.activity import ActivityTask, NonPythonicActivityTask, Task, activity_with, get_actual_value
+from simpleflow.base import Result
 from simpleflow.core import numbers
 from simpleflow.engine import api, failure_context
 from simpleflow.engine.program import futures
@@ -29,10 +31,31 @@ __all__ = [
 ]
 
 TaskFailureContext = failure_context.TaskFailureContext
+T = TypeVar("T")
 
 
-class WorkflowTask(Task):
+class WorkflowTask(Task[Result]):
     """A child workflow with its arguments."""
+
+    @overload
+    def __init__(
+        self: WorkflowTask[T],
+        executor: Any,
+        workflow: type[base.Runs[Coroutine[Any, Any, T]]],
+        *args: Any,
+        workflow_task_list: str | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        executor: Any,
+        workflow: type[base.Runs[Result]],
+        *args: Any,
+        workflow_task_list: str | None = None,
+        **kwargs: Any,
+    ) -> None: ...
 
     def __init__(
         self, executor: Any, workflow: Any, *args: Any, workflow_task_list: str | None = None, **kwargs: Any
@@ -47,10 +70,12 @@ class WorkflowTask(Task):
 
     @property
     def name(self) -> str:
+        """``workflow-`` and the name of the class."""
         return f"workflow-{self.workflow.name}"
 
     @property
     def idempotent(self) -> bool:
+        """Whether equal arguments are one child."""
         return bool(getattr(self.workflow, "idempotent", False))
 
     def workflow_id_for(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
@@ -60,7 +85,7 @@ class WorkflowTask(Task):
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
+    ) -> futures.Future[Result]:
         return api.child(
             executor,
             self.workflow,
@@ -75,14 +100,28 @@ class WorkflowTask(Task):
         return f"{type(self).__name__}({self.workflow.__name__}, args={self.args}, kwargs={self.kwargs})"
 
 
-class ChildWorkflowTask(WorkflowTask):
+class ChildWorkflowTask(WorkflowTask[Result]):
     """A child workflow; needs no executor."""
+
+    @overload
+    def __init__(
+        self: ChildWorkflowTask[T],
+        workflow: type[base.Runs[Coroutine[Any, Any, T]]],
+        *args: Any,
+        workflow_task_list: str | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, workflow: type[base.Runs[Result]], *args: Any, workflow_task_list: str | None = None, **kwargs: Any
+    ) -> None: ...
 
     def __init__(self, workflow: Any, *args: Any, workflow_task_list: str | None = None, **kwargs: Any) -> None:
         super().__init__(None, workflow, *args, workflow_task_list=workflow_task_list, **kwargs)
 
 
-class SignalTask(Task):
+class SignalTask(Task[None]):
     """A signal to an execution; without a workflow id to this one."""
 
     def __init__(
@@ -103,11 +142,12 @@ class SignalTask(Task):
 
     @property
     def name(self) -> str:
+        """The signal's name."""
         return self._name
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
+    ) -> futures.Future[None]:
         return api.signal(
             executor,
             self._name,
@@ -119,7 +159,7 @@ class SignalTask(Task):
         )
 
 
-class MarkerTask(Task):
+class MarkerTask(Task[Any]):
     """A marker in the history: recorded once per name and details."""
 
     def __init__(self, name: str, details: Any = None) -> None:
@@ -128,6 +168,7 @@ class MarkerTask(Task):
 
     @property
     def name(self) -> str:
+        """The marker's name."""
         return self._name
 
     def submit_to(
@@ -136,10 +177,10 @@ class MarkerTask(Task):
         return api.marker(executor, self._name, self.details)
 
 
-class TimerTask(Task):
-    """A durable timer; ``timeout`` in seconds."""
+class TimerTask(Task[None]):
+    """A durable timer; ``timeout`` in seconds, or a timedelta."""
 
-    def __init__(self, timer_id: str, timeout: int | float | str, control: Any = None) -> None:
+    def __init__(self, timer_id: str, timeout: numbers.Duration, control: Any = None) -> None:
         numbers.duration(f"timeout of timer {timer_id!r}", timeout)
         self.timer_id = timer_id
         self.timeout = timeout
@@ -147,19 +188,21 @@ class TimerTask(Task):
 
     @property
     def name(self) -> str:
+        """The timer's id."""
         return self.timer_id
 
     @property
     def id(self) -> str:
+        """The timer's id."""
         return self.timer_id
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
+    ) -> futures.Future[None]:
         return api.timer(executor, self.timer_id, self.timeout, self.control)
 
 
-class CancelTimerTask(Task):
+class CancelTimerTask(Task[None]):
     """The wish that an open timer be cancelled."""
 
     def __init__(self, timer_id: str) -> None:
@@ -167,19 +210,21 @@ class CancelTimerTask(Task):
 
     @property
     def name(self) -> str:
+        """The timer's id."""
         return self.timer_id
 
     @property
     def id(self) -> str:
+        """The timer's id."""
         return self.timer_id
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
-    ) -> futures.Future[Any]:
+    ) -> futures.Future[None]:
         return api.cancel_timer(executor, self.timer_id)
 
 
-class ContinueAsNewTask(Task):
+class ContinueAsNewTask(Task[Any]):
     """The end of this run, and a new one with these arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -188,6 +233,7 @@ class ContinueAsNewTask(Task):
 
     @property
     def name(self) -> str:
+        """``continue_as_new``."""
         return "continue_as_new"
 
     def submit_to(
@@ -196,11 +242,12 @@ class ContinueAsNewTask(Task):
         return api.continue_as_new(executor, self.args, self.kwargs)
 
 
-class CancelWorkflowTask(Task):
+class CancelWorkflowTask(Task[Any]):
     """The end of this run as CANCELED, after everything that is open was asked to cancel."""
 
     @property
     def name(self) -> str:
+        """``cancel``."""
         return "cancel"
 
     def submit_to(

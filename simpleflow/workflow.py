@@ -14,12 +14,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import uuid
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from simpleflow import activity, base, canvas, marker, task
 from simpleflow import signal as signals
-from simpleflow.core import errors
+from simpleflow.core import errors, numbers
 from simpleflow.engine import api, declared, evaluation, hooks
 from simpleflow.engine.program import run, scopes
 from simpleflow.engine.program.futures import Future
@@ -30,9 +30,34 @@ _Activity = activity.Activity
 _Evaluation = evaluation.Evaluation
 Run = run.Run
 
+if TYPE_CHECKING:
+    #: what is submitted with its arguments: an activity (mypy sees the class of a class activity), or a workflow class
+    Callee = activity.Activity[..., T] | type[base.Runs[T]] | type[base.Executes[T]]
+
 
 class Workflow:
-    """One definition. Each evaluation gets a fresh instance; what is kept on ``self`` does not leak into the next."""
+    """One definition. Each evaluation gets a fresh instance; what is kept on ``self`` does not leak into the next.
+
+    A class says in its attributes:
+
+    - name, version: the type, as it is registered;
+    - task_list: where its decisions go;
+    - task_priority: of its decisions, and of its tasks that have none; None for none;
+    - retry: of a child, how many failures are answered by another attempt, or a RetryPolicy;
+    - raises_on_failure: of a child, whether its failure is raised where its result is read;
+    - tag_list: at most five tags; ``INHERIT_TAG_LIST``: a child takes its parent's;
+    - execution_timeout, decision_tasks_timeout: seconds, or a timedelta, of a run and of one decision;
+    - child_policy: what becomes of open children when it is terminated: TERMINATE, REQUEST_CANCEL or ABANDON;
+    - idempotent: children with equal arguments are one;
+    - max_open_activity_count: activities that may be open at once;
+    - propagate_signals_to_parent: False does not send the signals that it gets on to its parent;
+    - get_tag_list, get_task_list, get_workflow_id(cls, *args, **kwargs): compute the three from the arguments;
+    - strict: refuse in ``run()`` what would differ in a re-run; None: in tests only (``testing.Environment``);
+    - on_divergence: what follows when code and history disagree: ``wait`` for other code, ``fail_workflow``, or
+      ``warn`` and go on; None: wait, or warn for executions that simpleflow 0.36 began;
+    - resumable: True keeps it suspended between decisions although it overrides ``before_replay``, ``after_replay`` or
+      ``should_cancel``.
+    """
 
     #: as the type is registered
     name: ClassVar[str]
@@ -45,10 +70,6 @@ class Workflow:
     raises_on_failure: ClassVar[bool] = True
     #: as ``tag_list``: a child takes its parent's tags
     INHERIT_TAG_LIST: ClassVar[Any] = "INHERIT_TAG_LIST"
-    #: what else may stand here: tag_list, execution_timeout and decision_tasks_timeout (seconds), child_policy,
-    #: idempotent, max_open_activity_count, propagate_signals_to_parent, and the getters get_tag_list, get_task_list
-    #: and get_workflow_id(cls, *args, **kwargs)
-
     #: refuse in run() what differs in a re-run; None: as the engine's owner says (testing.Environment: True)
     strict: ClassVar[bool | None] = None
     #: wait | fail_workflow | warn; None: wait, warn for executions that simpleflow 0.36 began
@@ -75,13 +96,35 @@ class Workflow:
     # -- submitting
 
     @overload
-    def submit(self, submittable: activity.Activity[..., T], *args: Any, **kwargs: Any) -> Future[T]: ...
+    def submit(self, submittable: Callee[Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]: ...
 
     @overload
-    def submit(self, submittable: signals.WaitForSignal, *args: Any, **kwargs: Any) -> SignalFuture: ...
+    def submit(self, submittable: Callee[T], *args: Any, **kwargs: Any) -> Future[T]: ...
 
     @overload
-    def submit(self, submittable: Any, *args: Any, **kwargs: Any) -> Future[Any]: ...
+    def submit(self, submittable: signals.WaitForSignal) -> SignalFuture: ...
+
+    @overload
+    def submit(self, submittable: canvas.Chain) -> canvas.ChainFuture: ...
+
+    @overload
+    def submit(self, submittable: canvas.Group) -> canvas.GroupFuture: ...
+
+    @overload
+    def submit(self, submittable: base.Submittable[T] | base.SubmittableContainer[T], **kwargs: Any) -> Future[T]: ...
+
+    # ``submit(Foo(bar))``: type checkers see an instance, or what the activity returns in a unit test
+    @overload
+    def submit(self, submittable: base.Executes[Coroutine[Any, Any, T]], **kwargs: Any) -> Future[T]: ...
+
+    @overload
+    def submit(self, submittable: base.Executes[T], **kwargs: Any) -> Future[T]: ...
+
+    @overload
+    def submit(self, submittable: Coroutine[Any, Any, T], **kwargs: Any) -> Future[T]: ...
+
+    @overload
+    def submit(self, submittable: T, **kwargs: Any) -> Future[T]: ...
 
     def submit(self, submittable: Any, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit and return the future of the result.
@@ -93,9 +136,23 @@ class Workflow:
             return api.activity(self._executor, submittable, args, kwargs)  # the most frequent case, written out
         return canvas.submit(self, submittable, args, kwargs)
 
+    @overload
+    def map(self, submittable: Callee[Coroutine[Any, Any, T]], iterable: Iterable[Any]) -> list[Future[T]]: ...
+
+    @overload
+    def map(self, submittable: Callee[T], iterable: Iterable[Any]) -> list[Future[T]]: ...
+
     def map(self, submittable: Any, iterable: Iterable[Any]) -> list[Future[Any]]:
         """Submit it once for each item; return the futures."""
         return self.starmap(submittable, ((item,) for item in iterable))
+
+    @overload
+    def starmap(
+        self, submittable: Callee[Coroutine[Any, Any, T]], iterable: Iterable[Iterable[Any]]
+    ) -> list[Future[T]]: ...
+
+    @overload
+    def starmap(self, submittable: Callee[T], iterable: Iterable[Iterable[Any]]) -> list[Future[T]]: ...
 
     def starmap(self, submittable: Any, iterable: Iterable[Iterable[Any]]) -> list[Future[Any]]:
         """Submit it once for each tuple of arguments; return the futures."""
@@ -141,10 +198,10 @@ class Workflow:
         """Submit it: signal an execution, without an id this one."""
         return task.SignalTask(name, *args, workflow_id=workflow_id, run_id=run_id, propagate=propagate, **kwargs)
 
-    def wait_signal(self, name: str, timeout: int | float | None = None) -> signals.WaitForSignal:
+    def wait_signal(self, name: str, timeout: numbers.Duration | None = None) -> signals.WaitForSignal:
         """Submit it: the future of the next signal of that name; its ``value`` is what was sent, whoever sent it.
 
-        ``timeout``: seconds until the wait is cancelled.
+        ``timeout``: seconds, or a timedelta, until the wait is cancelled.
         """
         return signals.WaitForSignal(name, timeout)
 
@@ -169,11 +226,12 @@ class Workflow:
             return found
         return api.event_details(self._executor, event_type, event_name)
 
-    def start_timer(self, timer_id: str, timeout: int | float | str, control: Any = None) -> task.TimerTask:
-        """Submit it: a durable timer of so many seconds."""
+    def start_timer(self, timer_id: str, timeout: numbers.Duration, control: Any = None) -> task.TimerTask:
+        """Submit it: a durable timer of so many seconds, or of a timedelta."""
         return task.TimerTask(timer_id, timeout, control)
 
     def cancel_timer(self, timer_id: str) -> task.CancelTimerTask:
+        """Submit it: the open timer of that id does not fire any more; its future is done."""
         return task.CancelTimerTask(timer_id)
 
     # -- where it runs
@@ -240,7 +298,13 @@ class Workflow:
         """Open a saga: ``saga.add(undo, *args)`` after each step; when the block fails, undone in reverse order."""
         return scopes.saga(self)
 
-    def submit_local(self, submittable: activity.Activity[..., T], *args: Any, **kwargs: Any) -> Future[T]:
+    @overload
+    def submit_local(self, submittable: Callee[Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]: ...
+
+    @overload
+    def submit_local(self, submittable: Callee[T], *args: Any, **kwargs: Any) -> Future[T]: ...
+
+    def submit_local(self, submittable: Any, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run an activity beside the decider, without a task of its own; recorded as a marker."""
         return api.local_activity(self._executor, submittable, args, kwargs)
 

@@ -18,7 +18,7 @@ import msgspec
 
 from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
-from simpleflow.core import errors, events, interceptors
+from simpleflow.core import errors, events, interceptors, numbers
 from simpleflow.data import codec, converter, jumbo
 
 from . import connect, executions, inputs, starting
@@ -72,6 +72,7 @@ class Client:
 
     @property
     def domain(self) -> str:
+        """Name of the domain."""
         return self._connection.domain
 
     def start(
@@ -136,15 +137,18 @@ class Client:
         """Give every event, page by page."""
         return executions.history(self._connection, self._found(run), reverse=reverse)
 
-    def wait(self, run: executions.Run | str, timeout: float | None = None) -> executions.Closed:
-        """Wait until it, or the last run that continues it, is closed; return how. Raises
-        executions.StillOpen after ``timeout`` seconds."""
-        return executions.wait(self._connection, self._found(run), timeout=timeout)
+    def wait(self, run: executions.Run | str, timeout: numbers.Duration | None = None) -> executions.Closed:
+        """Wait until it, or the last run that continues it, is closed; return how.
 
-    def result(self, run: executions.Run | str, timeout: float | None = None) -> Any:
+        Raises executions.StillOpen after ``timeout``, seconds or a timedelta.
+        """
+        seconds = None if timeout is None else numbers.delay("timeout", timeout)
+        return executions.wait(self._connection, self._found(run), timeout=seconds)
+
+    def result(self, run: executions.Run | str, timeout: numbers.Duration | None = None) -> Any:
         """Wait for the end and return what the workflow returned. ``timeout=0`` does not wait.
 
-        Raises Failed when it did not complete, executions.StillOpen when it is open after ``timeout`` seconds.
+        Raises Failed when it did not complete, executions.StillOpen when it is open after ``timeout``.
         """
         closed = self.wait(run, timeout)
         if closed.status != "COMPLETED":
@@ -186,6 +190,7 @@ class Client:
             task = msgspec.structs.replace(task, blobs={**task.blobs, **loaded})
 
     def close(self) -> None:
+        """Drop its connections; the service is left as it is."""
         self._connection.close()
 
     def __enter__(self) -> Self:

@@ -26,9 +26,9 @@ class StartOptions(TypedDict, total=False):
     """What a start may say of itself; what it leaves out comes from the class, then from the settings."""
 
     workflow_id: str | None
-    #: seconds of the whole run, and of one decision
-    execution_timeout: int | None
-    decision_tasks_timeout: int | None
+    #: seconds, or timedelta, of the whole run, and of one decision
+    execution_timeout: numbers.Duration | None
+    decision_tasks_timeout: numbers.Duration | None
     #: at most five
     tags: Sequence[str] | None
     #: of its decisions
@@ -42,8 +42,8 @@ def request(
     *,
     source: str = "input",
     workflow_id: str | None = None,
-    execution_timeout: int | None = None,
-    decision_tasks_timeout: int | None = None,
+    execution_timeout: numbers.Duration | None = None,
+    decision_tasks_timeout: numbers.Duration | None = None,
     tags: Sequence[str] | None = None,
     task_list: str | None = None,
 ) -> dict[str, Any]:

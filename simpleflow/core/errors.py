@@ -32,7 +32,7 @@ class ExecutionBlocked(SimpleflowError):
 
 
 class ExecutionFailure(SimpleflowError):
-    """Something that was submitted did not complete."""
+    """Something that was submitted did not complete; ``task_name`` is the name of the task or child workflow."""
 
     #: name of the task or child workflow
     task_name: str | None = None
@@ -131,6 +131,7 @@ class AggregateException(SimpleflowError):
         self.exceptions: list[BaseException | None] = list(exceptions)
 
     def append(self, exception: BaseException | None) -> None:
+        """Add one; None for a member that did not fail."""
         self.exceptions.append(exception)
 
     def handle(self, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> None:

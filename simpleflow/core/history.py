@@ -57,6 +57,7 @@ class History:
 
     @property
     def last_event_id(self) -> int | None:
+        """Number of the last event, None of an empty history."""
         events = self.events
         return events[-1].id if events else None
 
@@ -137,10 +138,12 @@ class History:
 
     @property
     def is_cancel_requested(self) -> bool:
+        """Whether somebody requested the cancellation."""
         return self.cancel_requested is not None
 
     @property
     def cancel_requested_id(self) -> int | None:
+        """Event of the cancel request, None without one."""
         return self.cancel_requested["event_id"] if self.cancel_requested else None
 
     @property
@@ -150,6 +153,7 @@ class History:
 
     @property
     def cancel_failed_decision_task_completed_event_id(self) -> int | None:
+        """Decision whose cancellation of the execution failed, None without one."""
         return self.cancel_failed["decision_task_completed_event_id"] if self.cancel_failed else None
 
     @staticmethod

@@ -15,6 +15,9 @@ from typing import Any, NoReturn
 
 from . import errors, limits, text
 
+#: seconds as a number or as decimal text, or a timedelta
+Duration = int | float | str | decimal.Decimal | datetime.timedelta
+
 _DIGITS = re.compile(r"[0-9]+")
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 #: SWF takes priorities of 32 bits
@@ -25,7 +28,8 @@ _YEAR = f"{limits.DURATION_SECONDS} (one year)"
 def timeout(field: str, value: Any, *, unlimited: bool = True) -> str | None:
     """Return a timeout as SWF wants it, None when it is left out.
 
-    Seconds as int, float or decimal text; every false value leaves it out, as with 0.36. Fractions are rounded up.
+    Seconds as int, float or decimal text, or a timedelta; every false value leaves it out, as with 0.36. Fractions are
+    rounded up.
     ``unlimited``: "NONE" may stand for no limit.
     """
     if not value and _plain(value):
@@ -41,15 +45,19 @@ def timeout(field: str, value: Any, *, unlimited: bool = True) -> str | None:
 
 
 def duration(field: str, value: Any) -> int:
-    """Return the seconds of a timer or a wait: int, float or decimal text, 0 included. Fractions are rounded up."""
+    """Return the seconds of a timer or a wait: int, float, decimal text or a timedelta, 0 included.
+
+    Fractions are rounded up.
+    """
     return _whole(field, value, f"write seconds from 0 to {_YEAR}")
 
 
-def delay(field: str, value: Any) -> float:
-    """Return seconds that may have a fraction, of a delay that the engine computes with."""
-    found = _real(field, value, f"write seconds from 0 to {_YEAR}")
-    if not 0 <= found <= limits.DURATION_SECONDS:
-        _refuse(field, value, f"write seconds from 0 to {_YEAR}")
+def delay(field: str, value: Any, *, most: float = limits.DURATION_SECONDS) -> float:
+    """Return seconds that may have a fraction, of a delay that is computed with or waited for; a timedelta too."""
+    instead = f"write seconds from 0 to {_YEAR}" if most == limits.DURATION_SECONDS else "write seconds from 0 on"
+    found = _real(field, seconds(value), f"{instead}, or a timedelta")
+    if not 0 <= found <= most:
+        _refuse(field, value, instead)
     return found
 
 
@@ -100,19 +108,22 @@ def priority(field: str, value: Any) -> str | None:
 
 def _plain(value: Any) -> bool:
     """Whether a false value is one that means "left out", not an object with a truth of its own."""
-    return value is None or isinstance(value, numbers.Number | decimal.Decimal | str)
+    return value is None or isinstance(value, numbers.Number | decimal.Decimal | str | datetime.timedelta)
+
+
+def seconds(value: Any) -> Any:
+    """Return a timedelta's seconds, anything else as it is."""
+    return value.total_seconds() if isinstance(value, datetime.timedelta) else value
 
 
 def _whole(field: str, value: Any, instead: str) -> int:
-    found = _real(field, value, instead)
+    found = _real(field, seconds(value), f"{instead}, or a timedelta")
     if not 0 <= found <= limits.DURATION_SECONDS:
         _refuse(field, value, instead)
     return math.ceil(found)
 
 
 def _real(field: str, value: Any, instead: str) -> float:
-    if isinstance(value, datetime.timedelta):
-        _refuse(field, value, f"{instead}: {value.total_seconds():g} here, value.total_seconds()")
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real | decimal.Decimal):

@@ -7,7 +7,7 @@ run`` they are awaited.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from simpleflow.core import errors
 
@@ -19,13 +19,29 @@ FIRST_EXCEPTION = "FIRST_EXCEPTION"
 ALL_COMPLETED = "ALL_COMPLETED"
 
 Steps = Generator[futures.Wait, None, Any]
+T = TypeVar("T")
 
 
-class DoneAndNotDone(NamedTuple):
-    """What ``wait(..., return_when=..., timeout=...)`` returns; both in the order in which they were given."""
+class Results(list[T]):
+    """The list of results of ``wait`` and ``gather`` as type checkers see it: ``async def run`` awaits it.
 
-    done: list[futures.Future[Any]]
-    not_done: list[futures.Future[Any]]
+    At run time it is a plain list, and in ``async def run`` something that gives one when it is awaited.
+    """
+
+    def __await__(self) -> Generator[Any, Any, list[T]]:
+        yield from ()
+        return self
+
+
+class DoneAndNotDone(NamedTuple, Generic[T]):
+    """What ``wait(..., return_when=..., timeout=...)`` returns: ``done`` and ``not_done``, in the order given."""
+
+    done: list[futures.Future[T]]
+    not_done: list[futures.Future[T]]
+
+    def __await__(self) -> Generator[Any, Any, DoneAndNotDone[T]]:
+        yield from ()
+        return self
 
 
 class Operation:
@@ -185,10 +201,10 @@ def _results(given: tuple[futures.Future[Any], ...]) -> Steps:
 # -- as_completed
 
 
-class AsCompleted:
+class AsCompleted(Generic[T]):
     """Futures in the order in which they settle; for ``for`` in ``def run``, ``async for`` in ``async def run``."""
 
-    def __init__(self, given: Iterable[futures.Future[Any]]) -> None:
+    def __init__(self, given: Iterable[futures.Future[T]]) -> None:
         self._given = list(given)
         self._open = {id(future): place for place, future in enumerate(self._given)}
         settled = [(f._at, place, f) for place, f in enumerate(self._given) if f._kind != futures.OPEN]
@@ -229,29 +245,29 @@ class AsCompleted:
         self._open.popitem()
         return True
 
-    def __iter__(self) -> Iterator[futures.Future[Any]]:
+    def __iter__(self) -> Iterator[futures.Future[T]]:
         return self
 
-    def __next__(self) -> futures.Future[Any]:
+    def __next__(self) -> futures.Future[T]:
         if not self._take():
             raise StopIteration
-        future: futures.Future[Any] = perform(self._steps())
+        future: futures.Future[T] = perform(self._steps())
         return future
 
-    def __aiter__(self) -> AsCompleted:
+    def __aiter__(self) -> AsCompleted[T]:
         return self
 
-    async def __anext__(self) -> futures.Future[Any]:
+    async def __anext__(self) -> futures.Future[T]:
         if not self._take():
             raise StopAsyncIteration
-        future: futures.Future[Any] = await Operation(self._steps())
+        future: futures.Future[T] = await Operation(self._steps())
         return future
 
 
 class _Push:
     __slots__ = ("_future", "_to")
 
-    def __init__(self, to: AsCompleted, future: futures.Future[Any]) -> None:
+    def __init__(self, to: AsCompleted[Any], future: futures.Future[Any]) -> None:
         self._to = to
         self._future = future
 

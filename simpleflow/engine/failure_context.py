@@ -26,7 +26,10 @@ class Decision(Enum):
 
 
 class TaskFailureContext:
-    """One failure of one task. The hook calls at most one ``decide_...``; none leaves it to the task's own retry."""
+    """One failure of one task. The hook calls at most one ``decide_...``; none leaves it to the task's own retry.
+
+    ``Decision`` has the values of ``decision``: none, abort, ignore, retry_now, retry_later, cancel, handled.
+    """
 
     Decision = Decision
 
@@ -62,6 +65,7 @@ class TaskFailureContext:
 
     @property
     def task_name(self) -> str | None:
+        """Name of the task."""
         name = getattr(self.a_task, "name", None)
         return name if name is None else str(name)
 
@@ -72,10 +76,12 @@ class TaskFailureContext:
 
     @property
     def reason(self) -> str | None:
+        """Reason of the failure, or the type of the timeout."""
         return getattr(self.exception, "reason", None) or getattr(self.exception, "timeout_type", None)
 
     @property
     def details(self) -> str | None:
+        """Details of the failure, as the worker sent them."""
         return getattr(self.exception, "details", None)
 
     def _said(self, key: str) -> str | None:
@@ -89,10 +95,12 @@ class TaskFailureContext:
 
     @property
     def task_error_type(self) -> str | None:
+        """Dotted name of the exception, as the worker tells it."""
         return self._said("error_type")
 
     @property
     def task_message(self) -> str | None:
+        """Text of the exception, as the worker tells it."""
         return self._said("message")
 
     def decide_abort(self) -> TaskFailureContext:
@@ -110,11 +118,11 @@ class TaskFailureContext:
         self.decision = Decision.cancel
         return self
 
-    def decide_retry(self, retry_wait_timeout: float = 0) -> TaskFailureContext:
-        """Schedule it again, at once or after so many seconds."""
-        numbers.delay("retry_wait_timeout of decide_retry()", retry_wait_timeout)
-        self.decision = Decision.retry_later if retry_wait_timeout > 0 else Decision.retry_now
-        self.retry_wait_timeout = retry_wait_timeout
+    def decide_retry(self, retry_wait_timeout: numbers.Duration = 0) -> TaskFailureContext:
+        """Schedule it again, at once or after so many seconds, or a timedelta."""
+        wait = numbers.delay("retry_wait_timeout of decide_retry()", retry_wait_timeout)
+        self.decision = Decision.retry_later if wait > 0 else Decision.retry_now
+        self.retry_wait_timeout = wait
         return self
 
     def decide_handled(self, a_task: Any, future: futures.Future[Any] | None = None) -> TaskFailureContext:

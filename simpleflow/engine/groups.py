@@ -31,8 +31,8 @@ def _each(workflow: Any, activities: Sequence[Any]) -> list[Member]:
     return [lambda *more, entry=entry: workflow.submit(entry) for entry in activities]
 
 
-class GroupFuture(futures.Future[Any]):
-    """Future of members side by side. Its result is the list of theirs; what they raise comes as AggregateException."""
+class GroupFuture(futures.Future[list[Any]]):
+    """Future of a ``kind`` of members: its result is the list of theirs; what they raise is one AggregateException."""
 
     kind = "group"
 
@@ -143,6 +143,7 @@ class GroupFuture(futures.Future[Any]):
             self._note(place)
 
     def member_settled(self, place: int) -> None:
+        """The member at this place has ended."""
         if place not in self._seen:
             self._note(place)
             self._go_on()
@@ -266,9 +267,11 @@ class GroupFuture(futures.Future[Any]):
     # -- as the source of itself
 
     def identity(self) -> str:
+        """Name it as a branch of ``run()``."""
         return self._branch.path
 
     def cancel_members(self) -> None:
+        """Request the cancellation of its open members; no further one is submitted."""
         self._stopped = True
         self._seen_coming(range(len(self.futures), len(self._foreseen)))
         for future in self.futures:

@@ -11,7 +11,7 @@ from typing import Any
 
 from simpleflow import activity, base, canvas, dispatch, futures, marker, task, utils
 from simpleflow import signal as signals
-from simpleflow.core import errors, text
+from simpleflow.core import errors, numbers, text
 from simpleflow.core.history import History
 from simpleflow.runtime import execute, stores, values
 
@@ -39,6 +39,7 @@ class AtOnce:
 
     @property
     def workflow_class(self) -> Any:
+        """The class that it was made for."""
         return self._workflow_class
 
     @property
@@ -60,10 +61,12 @@ class AtOnce:
 
     @property
     def workflow_id(self) -> str:
+        """``local_`` and the name of the workflow that runs."""
         return self._within[-1][0]
 
     @property
     def run_id(self) -> str:
+        """The run id of the workflow that runs: a UUID."""
         return self._within[-1][1]
 
     @run_id.setter
@@ -72,6 +75,7 @@ class AtOnce:
 
     @property
     def domain(self) -> str:
+        """The name of the domain in which local runs take place."""
         return inline.DOMAIN
 
     @property
@@ -141,7 +145,7 @@ class AtOnce:
             self._markers.append(marker.Marker(given.name, given.details))
             return None
         if isinstance(given, task.TimerTask):
-            time.sleep(float(given.timeout))
+            time.sleep(numbers.duration(f"timeout of timer {given.timer_id!r}", given.timeout))
             return None
         if isinstance(given, task.CancelTimerTask):
             return None
@@ -220,12 +224,15 @@ class AtOnce:
         }
 
     def signal(self, name: str, *args: Any, **kwargs: Any) -> task.SignalTask:
+        """Return the task that sends a signal, to submit."""
         return task.SignalTask(name, *args, **kwargs)
 
     def wait_signal(self, name: str) -> signals.WaitForSignal:
+        """Return the wait for a signal, to submit."""
         return signals.WaitForSignal(name)
 
     def record_marker(self, name: str, details: Any = None) -> task.MarkerTask:
+        """Return the task that records a marker, to submit."""
         return task.MarkerTask(name, details)
 
     def list_markers(self, all: bool = False) -> list[marker.Marker]:

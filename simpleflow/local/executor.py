@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, Generic, TypeVar, cast, overload
 
-from simpleflow import utils
+from simpleflow import base, utils
+from simpleflow.base import Result
 from simpleflow.client import executions
 from simpleflow.core import errors
 
@@ -16,7 +17,10 @@ class WorkflowFailed(errors.SimpleflowError):
     """The workflow closed as something else than completed; the message says how."""
 
 
-class Executor(at_once.AtOnce):
+T = TypeVar("T")
+
+
+class Executor(at_once.AtOnce, Generic[Result]):
     """``Executor(MyWorkflow).run({"args": [1], "kwargs": {}})`` returns what the workflow returns.
 
     ``run`` goes through the service: arguments are serialised, signals, timers, children and retries work. A task
@@ -24,6 +28,24 @@ class Executor(at_once.AtOnce):
     workflow submits: then ``run`` executes the workflow at once, too, as 0.36 does. Raises WorkflowFailed when the
     workflow does not complete.
     """
+
+    @overload
+    def __init__(
+        self: Executor[T],
+        workflow_class: type[base.Runs[Coroutine[Any, Any, T]]],
+        middlewares: Mapping[str, list[str]] | None = None,
+        *,
+        virtual_time: bool = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        workflow_class: type[base.Runs[Result]],
+        middlewares: Mapping[str, list[str]] | None = None,
+        *,
+        virtual_time: bool = False,
+    ) -> None: ...
 
     def __init__(
         self, workflow_class: Any, middlewares: Mapping[str, list[str]] | None = None, *, virtual_time: bool = False
@@ -34,11 +56,11 @@ class Executor(at_once.AtOnce):
         self.reason: str | None = None
         self.details: str | None = None
 
-    def run(self, input: Mapping[str, Any] | None = None) -> Any:
+    def run(self, input: Mapping[str, Any] | None = None) -> Result:
         """Run the workflow to its end and return its result."""
         given = input or {}
         if type(self).submit is not Executor.submit:
-            return self.run_at_once(given)
+            return cast("Result", self.run_at_once(given))
         envelope = {
             "args": list(given.get("args", ())),
             "kwargs": dict(given.get("kwargs", {})),
@@ -54,6 +76,6 @@ class Executor(at_once.AtOnce):
             self.run_id = place.start(self._workflow_class, envelope, workflow_id=self.workflow_id)
             status, last = place.outcome(self.workflow_id, place.run_until_closed(self.workflow_id, self.run_id))
             if status == "COMPLETED":
-                return None if last.result is None else place.load(last.result)
+                return cast("Result", None if last.result is None else place.load(last.result))
             self.reason, self.details = executions.why(last), getattr(last, "details", None)
             raise WorkflowFailed(f"workflow {self._workflow_class.name} {status.lower()}: {self.reason or 'no reason'}")

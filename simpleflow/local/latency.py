@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
+from simpleflow.core import numbers
 from simpleflow.runtime import execute
 
 
@@ -51,12 +53,11 @@ def measured() -> Iterator[Cost]:
         _local.cost = before
 
 
-def takes(seconds: float) -> None:
+def takes(seconds: numbers.Duration) -> None:
     """Let the activity that runs inline take so many seconds of the environment's time; elsewhere it does nothing."""
-    if seconds < 0:
-        raise ValueError(f"an activity cannot take {seconds} s")
+    spent = numbers.delay("seconds of takes()", seconds, most=math.inf)
     if _local.cost is not None:
-        _local.cost.seconds += seconds
+        _local.cost.seconds += spent
 
 
 def _inside(name: str) -> None:

@@ -14,7 +14,7 @@ from .tasks import MarkStepDoneTask
 MARKER = "log.step"
 
 
-class Step(base.SubmittableContainer):
+class Step(base.SubmittableContainer[Any]):
     """Activities that are not done again once the step is marked as done.
 
     ``force``: run it whatever was done. ``activities_if_step_already_done``: run instead when it does not run.

@@ -12,15 +12,17 @@ An activity that runs here takes no time unless it says so (``testing.takes``, `
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 
 import msgspec
 
+from simpleflow import base
 from simpleflow.client import executions
-from simpleflow.core import clock, errors, events
+from simpleflow.core import clock, errors, events, numbers
 from simpleflow.local import inline
 from simpleflow.local.latency import dies, hang, takes
 from simpleflow.runtime import execute
@@ -31,8 +33,11 @@ from .replaying import replay
 __all__ = ["Environment", "Failed", "Run", "dies", "hang", "takes"]
 
 
+T = TypeVar("T")
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run that an environment started."""
+    """One run that an environment started: its ``workflow_id`` and ``run_id``."""
 
     workflow_id: str
     run_id: str
@@ -106,6 +111,7 @@ class Environment:
 
     @property
     def clock(self) -> clock.Clock:
+        """The environment's clock: of virtual time it stands still while anything runs."""
         return self._place.clock
 
     @property
@@ -128,6 +134,12 @@ class Environment:
         identifier = f"{workflow.name}-{self._place.next_number()}"  # type: ignore[attr-defined]  # Workflow classes have it
         run_id = self._place.start(workflow, {"args": list(args), "kwargs": kwargs}, workflow_id=identifier)
         return Run(workflow_id=identifier, run_id=run_id)
+
+    @overload
+    def run(self, workflow: type[base.Runs[Coroutine[Any, Any, T]]], *args: Any, **kwargs: Any) -> T: ...
+
+    @overload
+    def run(self, workflow: type[base.Runs[T]], *args: Any, **kwargs: Any) -> T: ...
 
     def run(self, workflow: type, *args: Any, **kwargs: Any) -> Any:
         """Start an execution, wait for its end and return its result. Raises Failed."""
@@ -153,9 +165,9 @@ class Environment:
         while self._place.step():
             pass
 
-    def advance(self, seconds: float) -> None:
-        """Let this many seconds pass; everything that becomes due on the way is done at its moment."""
-        self._place.run_for(seconds)
+    def advance(self, seconds: numbers.Duration) -> None:
+        """Let this many seconds, or a timedelta, pass; everything that becomes due on the way is done at its moment."""
+        self._place.run_for(numbers.delay("seconds of advance()", seconds, most=math.inf))
 
     def signal(self, run: Run | str, name: str, value: Any = None) -> None:
         """Send a signal, as ``Client.signal`` does: its input is the value as JSON, none for None.
@@ -206,6 +218,7 @@ class Environment:
         return found
 
     def close(self) -> None:
+        """End it; its executions are kept for the replay at the end of the test."""
         if self._saved is None:
             self._saved = self._executions() if recording.watched is not None else []
             self._place.close()

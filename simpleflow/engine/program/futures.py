@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import msgspec
 
-from simpleflow.core import errors, payloads
+from simpleflow.core import errors
 from simpleflow.engine.history import identity, records
 
-from . import run, settable
+from . import run, settable, slot_texts
 
 PENDING, RUNNING = settable.PENDING, settable.RUNNING
 CANCELLED, FINISHED = settable.CANCELLED, settable.FINISHED
 OPEN, TEXT, VALUE, FAILED, CANCELED = settable.OPEN, settable.TEXT, settable.VALUE, settable.FAILED, settable.CANCELED
-
-RESERVED = "$simpleflow."
-REFERENCE = "$simpleflow.ref"
-_raw = msgspec.json.Decoder(msgspec.Raw)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -147,22 +143,27 @@ class Future(settable.Settable, Generic[T_co]):
 
     @property
     def pending(self) -> bool:
+        """Whether it is open and its task was not started."""
         return self.state == PENDING
 
     @property
     def running(self) -> bool:
+        """Whether its task was started and has not ended."""
         return self.state == RUNNING
 
     @property
     def finished(self) -> bool:
+        """Whether it completed or failed."""
         return self._closed_state() == FINISHED
 
     @property
     def cancelled(self) -> bool:
+        """Whether it was cancelled."""
         return self._closed_state() == CANCELLED
 
     @property
     def done(self) -> bool:
+        """Whether it completed, failed or was cancelled."""
         return self._closed_state() in (FINISHED, CANCELLED)
 
     def cancel(self) -> bool:
@@ -178,6 +179,15 @@ class Future(settable.Settable, Generic[T_co]):
         return bool(self.source.cancel(self))
 
     # -- composing
+
+    @overload
+    def then(self, function: Callable[[T_co], Coroutine[Any, Any, U]]) -> Future[U]: ...
+
+    @overload
+    def then(self, function: Callable[[T_co], Future[U]]) -> Future[U]: ...
+
+    @overload
+    def then(self, function: Callable[[T_co], U]) -> Future[U]: ...
 
     def then(self, function: Callable[[T_co], Any]) -> Future[Any]:
         """Call ``function(result)`` once it completed; the returned future has what it returns.
@@ -341,7 +351,7 @@ class Future(settable.Settable, Generic[T_co]):
         """The text that enters a slot; only of a future that completed, or failed without raising."""
         evaluation = self._needs_evaluation()
         if self._kind == TEXT or self._text is not None:
-            return slot_text(self._text, evaluation.payloads)
+            return slot_texts.of_result(self._text, evaluation.payloads)
         return evaluation.payloads.encode(self._content) if self._kind == VALUE else "null"
 
     def _pointers(self) -> list[str]:
@@ -352,7 +362,9 @@ class Future(settable.Settable, Generic[T_co]):
     def _full_slot(self) -> str:
         """As ``_slot``, with what lies in blobs in full; they are here."""
         evaluation = self._needs_evaluation()
-        texts = [slot_text(evaluation.blobs.texts[pointer], evaluation.payloads) for pointer in self._pointers()]
+        texts = [
+            slot_texts.of_result(evaluation.blobs.texts[pointer], evaluation.payloads) for pointer in self._pointers()
+        ]
         return texts[0] if texts else self._slot()
 
 
@@ -481,16 +493,3 @@ class DoneCallback(Callback):
     def _start(self) -> None:
         source, function = self._source, self._function
         self._run(lambda: function(source))
-
-
-def slot_text(text: str | None, coder: payloads.Payloads) -> str:
-    """Return what enters a slot for a result text as the history holds it."""
-    if text is None or text == "":
-        return "null"
-    if text.startswith(identity.POINTER):
-        return f'{{"{REFERENCE}":{coder.encode(text)}}}'
-    try:
-        _raw.decode(text)
-    except msgspec.DecodeError:
-        return coder.encode(text)
-    return text

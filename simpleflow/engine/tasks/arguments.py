@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from simpleflow.core import errors, payloads
-from simpleflow.engine.program import futures
+from simpleflow.engine.program import futures, slot_texts
 
 #: text of a slot while the arguments are encoded; private-use characters, so that no program's text equals it
 _HOLE = "\ue000simpleflow.slot.{}\ue001"
@@ -63,7 +63,7 @@ def _mapping(value: Mapping[Any, Any], found: list[futures.Future[Any]]) -> Any:
     changed = False
     items = {}
     for key, item in value.items():
-        if isinstance(key, str) and key.startswith(futures.RESERVED):
+        if isinstance(key, str) and key.startswith(slot_texts.RESERVED):
             raise errors.Misuse(f"the key {key!r} in arguments is reserved for references: rename it")
         new = item if type(item) in PLAIN else _find(item, found)
         changed = changed or new is not item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from simpleflow.core import attributes, decisions, text, types
+from simpleflow.core import attributes, decisions, numbers, text, types
 from simpleflow.engine.history import identity, records
 from simpleflow.engine.program import futures, run
 
@@ -139,7 +139,7 @@ class ChildCall(tasks.TaskCall, eq=False):
     def declared_timeout(self) -> Mapping[str, tuple[Any, str]]:
         own = getattr(self.cls, "execution_timeout", None)
         if own:
-            return {"START_TO_CLOSE": (own, "")}
+            return {"START_TO_CLOSE": (numbers.seconds(own), "")}
         inherited = self.evaluation.given.started.execution_start_to_close_timeout
         origin = f"the default, its parent's: execution_timeout of {self.cls.__name__} sets another"
         return {"START_TO_CLOSE": (inherited, origin)}

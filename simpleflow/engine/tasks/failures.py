@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -28,6 +28,12 @@ ADVICE: Mapping[str, str] = {
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When a failed task is scheduled again.
 
+    - max_attempts: attempts in all, the first included;
+    - initial: seconds, or a timedelta, before the second attempt;
+    - backoff: each delay is so many times the one before;
+    - maximum: seconds, or a timedelta, of the longest delay;
+    - retry_on, give_up_on: names of exceptions (``ValueError``, ``package.Error``) or classes; empty: all, none.
+
     ``jitter`` is a share of each delay (0.2: up to a fifth more), derived from the run id and not random, so that a
     re-run waits as long.
     """
@@ -35,11 +41,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     #: attempts in all, the first included
     max_attempts: int = 3
     #: seconds before the second attempt
-    initial: float = 0
+    initial: numbers.Duration = 0
     #: each delay is so many times the one before
     backoff: float = 2.0
     #: seconds of the longest delay
-    maximum: float = 3600
+    maximum: numbers.Duration = 3600
     jitter: float = 0
     #: names of exceptions (``ValueError``, ``package.Error``) or classes; empty: all
     retry_on: tuple[str | type, ...] = ()
@@ -63,6 +69,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, name, value)
 
     def wants(self, error: BaseException) -> bool:
+        """Whether a task that failed so is scheduled again, as long as attempts are left."""
         names = names_of(error)
         if any(_spelled(entry) & names for entry in self.give_up_on):
             return False
@@ -70,10 +77,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def delay(self, failed: int, share: float) -> float:
         """Seconds before the next attempt, after so many failures; ``share`` in [0, 1) chooses within the jitter."""
+        initial, maximum = cast("float", self.initial), cast("float", self.maximum)  # since __post_init__
         try:
-            plain = min(self.maximum, self.initial * float(self.backoff) ** (failed - 1))
+            plain = min(maximum, initial * float(self.backoff) ** (failed - 1))
         except OverflowError:  # more than any float
-            plain = self.maximum if self.initial else 0
+            plain = maximum if initial else 0
         return min(plain * (1 + self.jitter * share), limits.DURATION_SECONDS)
 
 

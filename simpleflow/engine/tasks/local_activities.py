@@ -9,7 +9,7 @@ import msgspec
 from simpleflow.core import errors, limits, text
 from simpleflow.engine import contract, declared
 from simpleflow.engine.history import identity, marker_records, records
-from simpleflow.engine.program import futures, run, strands
+from simpleflow.engine.program import futures, run, slot_texts, strands
 
 from . import arguments, markers
 
@@ -99,7 +99,7 @@ class LocalCall:
             branch=self.branch,
             ordinal=self.ordinal,
             id=self.key,
-            value=msgspec.Raw(futures.slot_text(result.result, self.evaluation.payloads).encode()),
+            value=msgspec.Raw(slot_texts.of_result(result.result, self.evaluation.payloads).encode()),
             reason=result.reason,
             details=result.details,
         )

@@ -202,6 +202,7 @@ class HistoryBuilder:
         self._end_activity(activity_id, "ActivityTaskCompleted", result=result)
 
     def fail_activity(self, activity_id: str, reason: str = "boom", details: str | None = None) -> None:
+        """The activity failed."""
         self._end_activity(activity_id, "ActivityTaskFailed", reason=reason, details=details)
 
     def time_out_activity(self, activity_id: str, timeout_type: str = "START_TO_CLOSE") -> None:
@@ -236,18 +237,23 @@ class HistoryBuilder:
             self.schedule_decision()
 
     def complete_child(self, workflow_id: str, result: str | None = "null") -> None:
+        """The child workflow completed."""
         self._end_child(workflow_id, "ChildWorkflowExecutionCompleted", result=result)
 
     def fail_child(self, workflow_id: str, reason: str = "boom", details: str | None = None) -> None:
+        """The child workflow failed."""
         self._end_child(workflow_id, "ChildWorkflowExecutionFailed", reason=reason, details=details)
 
     def time_out_child(self, workflow_id: str) -> None:
+        """The child workflow took too long."""
         self._end_child(workflow_id, "ChildWorkflowExecutionTimedOut", timeout_type="START_TO_CLOSE")
 
     def cancel_child(self, workflow_id: str, details: str | None = None) -> None:
+        """The child workflow closed as cancelled."""
         self._end_child(workflow_id, "ChildWorkflowExecutionCanceled", details=details)
 
     def terminate_child(self, workflow_id: str) -> None:
+        """Somebody terminated the child workflow."""
         self._end_child(workflow_id, "ChildWorkflowExecutionTerminated")
 
     def signal(self, name: str, input: str | None = None) -> None:
@@ -268,6 +274,7 @@ class HistoryBuilder:
         self.schedule_decision()
 
     def terminate(self, reason: str | None = None) -> None:
+        """Somebody terminated the execution."""
         self.close("WorkflowExecutionTerminated", child_policy="TERMINATE", reason=reason)
 
     def time_out(self) -> None:

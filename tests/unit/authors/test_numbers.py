@@ -17,7 +17,7 @@ from simpleflow.core import numbers
 
 YEAR = 31_536_000
 #: of no use as seconds, attempts or priorities
-NONSENSE = [True, -1, math.nan, math.inf, -math.inf, "soon", "1e2", " 5", object(), [], datetime.timedelta(seconds=5)]
+NONSENSE = [True, -1, math.nan, math.inf, -math.inf, "soon", "1e2", " 5", object(), [], datetime.timedelta(-1)]
 TIMEOUTS = ("start_to_close_timeout", "schedule_to_close_timeout", "schedule_to_start_timeout", "heartbeat_timeout")
 
 
@@ -55,11 +55,14 @@ def test_a_timeout_of_an_activity(field: str, value: Any) -> None:
         ("1.5", "2"),
         (decimal.Decimal("3.5"), "4"),
         (YEAR, "31536000"),
+        (datetime.timedelta(minutes=1.5), "90"),
+        (datetime.timedelta(0), None),
     ],
 )
 def test_what_0_36_takes_as_a_timeout_is_taken_and_false_values_are_left_out(value: Any, sent: str | None) -> None:
     assert numbers.timeout("field", value) == sent
-    assert made(start_to_close_timeout=value).task_start_to_close_timeout == value
+    kept = value.total_seconds() if isinstance(value, datetime.timedelta) else value
+    assert made(start_to_close_timeout=value).task_start_to_close_timeout == kept
 
 
 def test_the_checks_hold_for_options_propagated_attributes_and_assignments() -> None:
@@ -132,7 +135,7 @@ def test_timers_and_waits(value: Any) -> None:
         ("execution_timeout", math.nan),
         ("execution_timeout", "NONE"),
         ("execution_timeout", YEAR + 1),
-        ("decision_tasks_timeout", datetime.timedelta(1)),
+        ("decision_tasks_timeout", datetime.timedelta(400)),
         ("task_priority", "high"),
         ("max_open_activity_count", -5),
     ],
@@ -157,3 +160,42 @@ def test_a_retry_policy_computes_with_every_kind_of_number_that_it_takes(kind: A
     policy = activity.RetryPolicy(**{name: kind(number) for name, number in given.items()})
     assert policy == activity.RetryPolicy(max_attempts=3, initial=1.5, maximum=5, backoff=2, jitter=0.5)
     assert [policy.delay(failed, 0.5) for failed in (1, 2, 3)] == [1.875, 3.75, 6.25]
+
+
+class Timed(Workflow):
+    name, version, task_list = "timed", "1", "decisions"
+    execution_timeout = datetime.timedelta(days=2)
+    decision_tasks_timeout = datetime.timedelta(seconds=20)
+
+    def run(self, child: bool = False) -> Any:
+        if child:
+            return None
+        minute, declared = datetime.timedelta(minutes=1), made(heartbeat_timeout=datetime.timedelta(seconds=8))
+        self.submit(self.start_timer("t", minute)).result
+        late = self.submit(self.wait_signal("s", timeout=2 * minute))
+        waited = futures.wait([late], timeout=minute)
+        self.submit(declared.options(start_to_close_timeout=minute))
+        again = task.TaskFailureContext(None, None, None, ValueError).decide_retry(minute)
+        self.submit(Timed, True)
+        return [len(waited.not_done), type(late.exception).__name__, again.retry_wait_timeout]
+
+
+def test_a_timedelta_is_taken_everywhere(backend: Any) -> None:
+    with backend.environment(Timed, strict=False) as place:
+        client = backend.client(place)
+        begun = client.start(Timed, options={"execution_timeout": datetime.timedelta(days=1)})
+        assert place.wait(begun) == [1, "TaskCanceled", 60]
+        assert client.result(begun, timeout=datetime.timedelta(seconds=5)) == [1, "TaskCanceled", 60]
+        history = [event.attributes for event in client.history(begun)]
+    assert history[0].execution_start_to_close_timeout == str(86_400)
+    assert history[0].task_start_to_close_timeout == "20"
+    assert [each.start_to_fire_timeout for each in history if hasattr(each, "start_to_fire_timeout")] == [
+        "60",
+        "120",
+        "60",
+    ]
+    (scheduled,) = [each for each in history if hasattr(each, "heartbeat_timeout")]
+    assert (scheduled.heartbeat_timeout, scheduled.start_to_close_timeout) == ("8", "60")
+    child = next(each for each in history if type(each).__name__.startswith("StartChildWorkflowExecutionInitiated"))
+    assert child.execution_start_to_close_timeout == str(2 * 86_400)
+    assert activity.RetryPolicy(initial=datetime.timedelta(seconds=1.5)).delay(1, 0) == 1.5
