@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
 READY  := $(VENV)/.ready
 
 .PHONY: demo demo-aws test test-slow check bench clean ami
@@ -19,8 +20,8 @@ demo: $(READY)  ## run the main job on real input: embedded service, local machi
 demo-aws: $(READY)  ## the main job on an emulated AWS account: template, fleets, spot notice, scale to zero
 	@$(BIN)/python -m examples.rehearsal
 
-test: $(READY)  ## all tests but the slow ones
-	@$(BIN)/pytest
+test: $(READY)  ## all tests but the slow ones, JOBS=2 processes
+	@$(BIN)/pytest -n $(JOBS)
 
 test-slow: $(READY)  ## virtual machines, soak, long fuzzing, other people's clients
 	@$(BIN)/pytest -m slow

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -49,6 +49,37 @@ def backend(
     made = places.Backend(request.param, tmp_path)
     yield made
     made.close()
+
+
+def unit_of(node_id: str) -> str:
+    """Return which tests stay together in one process of ``pytest -n``: those of a file.
+
+    The conformance tests stay together whole: their last one looks at what all of them saw.
+    """
+    file = node_id.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    return folder if folder.endswith("/conformance") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process of ``pytest -n`` one file after the other, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling  # only where xdist is in use
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``pytest -n``, begin with the files that start processes: a long one at the end would leave a core idle."""
+    if hasattr(config, "workerinput"):
+        long = {unit_of(item.nodeid) for item in items if item.get_closest_marker("needs_processes")}
+        items.sort(key=lambda item: unit_of(item.nodeid) not in long)
 
 
 def told_skips(reasons: list[str], lines: int = SKIP_LINES) -> list[str]:

@@ -17,7 +17,7 @@ from simpleflow.core import numbers
 
 YEAR = 31_536_000
 #: of no use as seconds, attempts or priorities
-NONSENSE = [True, -1, math.nan, math.inf, -math.inf, "soon", "1e2", " 5", object(), [], datetime.timedelta(-1)]
+NONSENSE = [True, -1, math.nan, math.inf, -math.inf, "soon", "1e2", " 5", object, [], datetime.timedelta(-1)]
 TIMEOUTS = ("start_to_close_timeout", "schedule_to_close_timeout", "schedule_to_start_timeout", "heartbeat_timeout")
 
 

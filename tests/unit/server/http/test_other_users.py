@@ -47,6 +47,13 @@ def as_other(code: str, **environment: str) -> str:
     return done.stdout
 
 
+def open_above(folder: Path) -> None:
+    """Let other users into a folder and those above it."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_uid == 0 and each != Path("/"):
+            each.chmod(each.stat().st_mode | 0o055)
+
+
 def test_our_clients_send_the_token_and_others_are_refused(home: home_rig.Home) -> None:
     home.foreground("--port", "0", "--db", ":memory:", "--token")
     where = url(home)
@@ -138,13 +145,11 @@ def test_another_user_s_service_is_not_spoken_to(tmp_path: Path) -> None:
         f"import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.setuid({OTHER}); s.bind({str(path)!r});"
         "s.listen(); print(1, flush=True); c, _ = s.accept(); print(c.recv(100))"
     )
-    for each in (folder, *(parent for parent in folder.parents if parent.stat().st_mode & 0o077 == 0)):
-        if tmp_path.parent.parent in each.parents or each == tmp_path.parent.parent:
-            each.chmod(0o755)
+    open_above(folder)
     os.chown(folder, OTHER, OTHER)
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
-    other.stdout.readline()
+    assert other.stdout.readline() == "1\n"
     transport = http.open_endpoint(f"unix://{path}")
     with pytest.raises(owner.AnotherUser, match=f"uid {OTHER}"):
         transport.call("ListDomains", {"registrationStatus": "REGISTERED"})
@@ -159,9 +164,7 @@ def test_another_user_reads_writes_and_runs_nothing(home: home_rig.Home, tmp_pat
     assert status is not None
     home.call("RegisterDomain", **DOMAIN)
     own = [home.places.runtime, home.places.data, home.places.socket, home.places.token, Path(status["database"])]
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)  # the folders above are open: ours must hold by themselves
+    open_above(tmp_path)  # ours must hold by themselves
     port = str(status["url"]).rpartition(":")[2]
     said = as_other(
         f"""

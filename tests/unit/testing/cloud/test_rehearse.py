@@ -22,10 +22,6 @@ ROOT = Path(__file__).resolve().parents[4]
 CLUSTER = ROOT / "examples" / "rehearsal" / "cluster.yaml"
 
 
-def leftovers() -> set[str]:
-    return {p.name for p in Path(tempfile.gettempdir()).glob("simpleflow-rehearsal-*")}
-
-
 def test_a_cluster_that_is_not_on_ec2_has_nothing_to_rehearse(tmp_path: Path) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text("cluster: c\nprofiles: {p: {}}\ntask_lists: {l: {profile: p, max: 1}}\n")
@@ -34,12 +30,13 @@ def test_a_cluster_that_is_not_on_ec2_has_nothing_to_rehearse(tmp_path: Path) ->
 
 
 @pytest.mark.needs_processes
-def test_a_stage_that_cannot_be_set_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, children = leftovers(), set(psutil.Process().children(recursive=True))
+def test_a_stage_that_cannot_be_set_leaves_nothing(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    children = set(psutil.Process().children(recursive=True))
     monkeypatch.setattr(stages, "_SERVER_START", 0.0)
     with pytest.raises(stages.RehearsalFailed, match="did not start"):
         stages.Stage(CLUSTER).__enter__()
-    assert leftovers() == before
+    assert list(short.iterdir()) == []
     assert set(psutil.Process().children(recursive=True)) <= children
 
 
