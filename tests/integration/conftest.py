@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -92,16 +93,31 @@ class Place:
                 process.send_signal(signal.SIGTERM)
         for process in self._started:
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(5)
-        self.run("server.stop")
+                process.wait(60)
+        self._stop_server()
         left = self.processes()
         for found in left:
             found.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"processes were left behind: {left}"
+
+    def _stop_server(self) -> None:
+        """Do as server.stop does, without a process of its own."""
+        for server in self._servers():
+            with contextlib.suppress(psutil.Error):
+                server.terminate()
+        eventually(lambda: not self._servers())
+
+    def _servers(self) -> list[psutil.Process]:
+        found = []
+        for each in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if "server.start" in each.cmdline():
+                    found.append(each)
+        return found
 
     def _mine(self, process: psutil.Process) -> bool:
         try:

@@ -81,7 +81,7 @@ def test_the_same_example_gives_the_same_result_at_every_distance(place: Place) 
 def test_virtual_time_lets_an_hour_pass_at_once(place: Place) -> None:
     begun = time.monotonic()
     assert place.ok("workflow.start", f"{FLOWS}.Naps", "--local", "--virtual-time") == '"slept"'
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
 
 
 def test_values_over_the_limit_travel_beside_the_embedded_service(place: Place) -> None:
@@ -100,8 +100,8 @@ def test_sigterm_drains_and_leaves_nothing(place: Place) -> None:
     for process in (decider, worker):
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-        assert time.monotonic() - begun < 5  # the open polls were revoked, not waited for
+        assert process.wait(60) == 0
+        assert time.monotonic() - begun < 30  # the open polls were revoked: they would last a minute
     assert place.ok("server.stop") == ""
     assert eventually(lambda: place.run("server.status").returncode == 1)
 

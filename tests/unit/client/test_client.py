@@ -159,8 +159,8 @@ def test_a_run_that_continues_as_new_is_followed(client: Client, connection: con
     decide(connection, complete("3"))
     assert client.find(run.workflow_id) != run
     begun = time.monotonic()
-    assert client.result(run, timeout=10) == 3
-    assert time.monotonic() - begun < 5
+    assert client.result(run, timeout=600) == 3
+    assert time.monotonic() - begun < 60
 
 
 def test_the_client_speaks_of_whatever_run_is_open(client: Client, connection: connect.Connection) -> None:

@@ -39,7 +39,7 @@ def test_a_launch_is_one_fleet_and_its_instances_carry_the_attempt(
         assert (each.attempt, each.profile, each.market) == ("demo-a1", "small", "on-demand")
         assert each.tags["team"] == "post production"
         assert each.tags[tags.CLUSTER] == "demo"
-    assert abs(listed.begun - time.time()) < 5
+    assert abs(listed.begun - time.time()) < 60
     [call] = cloud.record.named("ec2:CreateFleet")
     assert call.params["Type"] == "instant"
     assert call.params["ClientToken"] == "demo-a1"

@@ -28,7 +28,7 @@ def place() -> Iterator[Environment]:
 def test_a_workflow_that_sleeps_30_days_takes_no_time(place: Environment) -> None:
     begun = time.monotonic()
     assert place.run(flows.Month) == 30 * flows.DAY
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 60
 
 
 def test_a_signal_reaches_its_wait_and_a_timeout_gives_it_up(place: Environment) -> None:

@@ -23,9 +23,9 @@ def test_the_first_signal_drains_and_the_second_hurries() -> None:
     stop.install()
     assert stop.level == Stop.RUN
     os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.wait(5) == Stop.DRAIN
+    assert stop.wait(60) == Stop.DRAIN
     os.kill(os.getpid(), signal.SIGINT)
-    assert stop.wait(5) == Stop.HURRY
+    assert stop.wait(60) == Stop.HURRY
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop.wait(0.05) == Stop.HURRY
 

@@ -185,7 +185,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> Non
     with locks.held(home.places.starting):  # somebody is about to use it
         time.sleep(1.3)
         assert not gone(status["pid"])
-    until_gone(status["pid"], 5)
+    until_gone(status["pid"], 60)
     assert not home.places.socket.exists()
     commands.ensure(idle=0.4)
     status = commands.status()
@@ -198,7 +198,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> Non
     time.sleep(1.5)
     assert not gone(status["pid"]), "an execution is open"
     home.call("TerminateWorkflowExecution", domain="d", workflowId="x")
-    until_gone(status["pid"], 5)
+    until_gone(status["pid"], 60)
 
 
 def test_a_failing_start_of_a_needed_server_says_why(home: home_rig.Home) -> None:
