@@ -8,7 +8,7 @@ from typing import Any
 
 import author_flows
 import pytest
-from conftest import Place
+from place_rig import Place
 
 from simpleflow.local import Executor
 

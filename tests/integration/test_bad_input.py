@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Place
+from place_rig import Place
 
 pytestmark = pytest.mark.needs_processes
 FLOWS = "integration_flows"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Place
+from place_rig import Place
 
 pytestmark = pytest.mark.needs_processes
 

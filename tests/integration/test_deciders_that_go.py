@@ -9,7 +9,7 @@ from typing import Any
 import integration_flows
 import psutil
 import pytest
-from conftest import Place, eventually
+from place_rig import Place, eventually
 
 from simpleflow.client import Client
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, Place
+from place_rig import ROOT, Place
 
 pytestmark = pytest.mark.needs_processes
 PROGRAM = """

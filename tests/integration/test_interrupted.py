@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from conftest import Place
+from place_rig import Place
 
 from simpleflow.nodes.cluster import cluster
 

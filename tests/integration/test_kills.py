@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from conftest import ROOT, Place, eventually
+from place_rig import ROOT, Place, eventually
 
 from simpleflow.client import Client
 from simpleflow.core import events

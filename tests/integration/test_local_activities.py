@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import integration_flows
 import pytest
-from conftest import Place
+from place_rig import Place
 
 from simpleflow.client import Client
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import odd_proxy
 import pytest
-from conftest import Place
 from integration_flows import Payments
+from place_rig import Place
 
 from simpleflow.client import Client
 from simpleflow.core import events

@@ -9,7 +9,7 @@ import time
 
 import psutil
 import pytest
-from conftest import Place, eventually
+from place_rig import Place, eventually
 
 pytestmark = pytest.mark.needs_processes
 FLOWS = "integration_flows"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Place
+from place_rig import Place
 
 FLOWS = "integration_flows"
 pytestmark = pytest.mark.needs_processes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Place, eventually
+from place_rig import Place, eventually
 
 pytestmark = pytest.mark.needs_processes
 CODE = """

@@ -10,7 +10,7 @@ from typing import Any
 
 import integration_flows
 import pytest
-from conftest import Place
+from place_rig import Place
 
 from simpleflow.client import Client, connect
 from simpleflow.process import Stop

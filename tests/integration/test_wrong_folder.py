@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Place, eventually
+from place_rig import Place, eventually
 
 pytestmark = pytest.mark.needs_processes
 PROGRAM = """
