@@ -10,11 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from packaging import requirements as reqs
 
 from simpleflow.nodes import config, errors
 
-from . import code, repack, wheels
+from . import code, repack, requirements, wheels
 
 PACKAGE = Path(__file__).resolve().parents[2]
 #: of the public images (Debian 12) and of our own recipes' first release
@@ -22,6 +23,17 @@ _EC2_PYTHON = "3.11"
 #: bytes of the largest folder of modules that is packed
 _LARGEST = 256 << 20
 _SKIPPED = frozenset({"__pycache__", "node_modules"})
+
+
+class _Asked(msgspec.Struct, kw_only=True):
+    """What the cluster file names."""
+
+    #: wheels that lie or are made here
+    local: list[Path]
+    #: requirements that name no file of this machine
+    wanted: list[str] = []
+    #: pip's options for whatever these need
+    options: list[str] = []
 
 
 class _Packs(Protocol):
@@ -44,19 +56,19 @@ def pack(cluster: config.ClusterConfig, root: Path, packs: _Packs) -> Any:
     given = cluster.code
     with tempfile.TemporaryDirectory(prefix="simpleflow-code-") as made:
         folder = Path(made)
-        local, wanted = _asked(given, root, folder)
+        asked = _asked(given, root, folder)
         source = dict(_source(code.resolved(root, given.path))) if given.path else {}
         if given.index:
             return packs.code_bundle(
-                wheels=local, requirements=wanted, index=True, source=source, python=given.python
+                wheels=asked.local, requirements=asked.wanted, index=True, source=source, python=given.python
             )  # fmt: skip
-        machines = {each.arch: _for_target(local, wanted, each, folder / each.arch) for each in targets(cluster)}
+        machines = {each.arch: _for_target(asked, each, folder / each.arch) for each in targets(cluster)}
         return packs.code_bundle(machines=machines, python=targets(cluster)[0].python, source=source)
 
 
-def _for_target(local: list[Path], wanted: list[str], target: wheels.Target, folder: Path) -> list[Path]:
-    fitting = [each for each in local if target.takes(each)]
-    lost = {wheels.read(each).name: each for each in local}
+def _for_target(asked: _Asked, target: wheels.Target, folder: Path) -> list[Path]:
+    fitting = [each for each in asked.local if target.takes(each)]
+    lost = {wheels.read(each).name: each for each in asked.local}
     for each in fitting:
         lost.pop(wheels.read(each).name, None)
     if lost:
@@ -64,63 +76,50 @@ def _for_target(local: list[Path], wanted: list[str], target: wheels.Target, fol
             f"{', '.join(each.name for each in lost.values())} cannot be installed by {target}: build it for that, or "
             "correct code.python and code.architectures"
         )
-    return wheels.gather(fitting, wanted, target, folder)
+    return wheels.gather(fitting, asked.wanted, target, folder, asked.options)
 
 
 # --- what the cluster file names --------------------------------------------------------------------------------------
 
 
-def _asked(given: config.Code, root: Path, folder: Path) -> tuple[list[Path], list[str]]:
-    """The wheels that lie or are made here, and the requirements that name no file of this machine."""
-    local = [own_wheel(folder / "simpleflow")]
-    wanted: list[str] = []
+def _asked(given: config.Code, root: Path, folder: Path) -> _Asked:
+    found = _Asked(local=[own_wheel(folder / "simpleflow")])
     for key, name in [("code.wheel", given.wheel), *(("code.wheels", each) for each in given.wheels)]:
         if name:
-            local.append(wheels.read(_existing(code.resolved(root, name), key)).path)
+            found.local.append(wheels.read(_existing(code.resolved(root, name), key)).path)
     if given.path:
         path = _existing(code.resolved(root, given.path), "code.path")
         if path.is_file() or code.is_project(path):
-            local += wheels.build([str(path.resolve())], folder / "own", root)
+            found.local += wheels.build([str(path.resolve())], folder / "own", root)
     if given.requirement:
-        _require(given.requirement, root, folder / "requirement", local, wanted)
+        words = _pip_words(given.requirement)
+        _require(requirements.read_words(words, root), words, folder / "requirement", root, found)
     if given.requirements:
-        file = _existing(code.resolved(root, given.requirements), "code.requirements")
-        plain = _plain(file)
-        if plain is None:
-            local += wheels.build(["-r", str(file)], folder / "requirements", file.parent)
-        else:
-            wanted += plain
-    return local, wanted
-
-
-def _require(text: str, root: Path, folder: Path, local: list[Path], wanted: list[str]) -> None:
-    """One requirement: a name for the index, or whatever else pip takes, which becomes a wheel here."""
-    try:
-        found = reqs.Requirement(text)
-    except reqs.InvalidRequirement:
-        found = None
-    if found is not None and not found.url:
-        wanted.append(text)
-        return
-    words = [text] if found is not None else [os.path.expanduser(each) for each in shlex.split(text)]
-    local += wheels.build(words, folder, root)
-
-
-def _plain(file: Path) -> list[str] | None:
-    """The lines of a requirements file that holds names only; None where there are options, files or digests."""
-    found = []
-    for line in file.read_text().replace("\\\n", " ").splitlines():
-        text = line.split(" #")[0].strip()
-        if not text or text.startswith("#"):
-            continue
-        try:
-            asked = reqs.Requirement(text)
-        except reqs.InvalidRequirement:
-            return None
-        if asked.url:
-            return None
-        found.append(text)
+        file = _existing(code.resolved(root, given.requirements), "code.requirements").resolve()
+        asked = requirements.read_file(file)
+        _require(asked, ["-r", str(file)], folder / "requirements", file.parent, found)
     return found
+
+
+def _pip_words(text: str) -> list[str]:
+    """``code.requirement`` as pip's command line has it: one requirement, or whatever else pip takes."""
+    try:
+        return [str(reqs.Requirement(text))]
+    except reqs.InvalidRequirement:
+        return [os.path.expanduser(each) for each in shlex.split(text)]
+
+
+def _require(asked: requirements.Read, words: list[str], folder: Path, directory: Path, found: _Asked) -> None:
+    """Names are resolved for each kind of machine; whatever else pip takes becomes a wheel here."""
+    found.options += asked.options
+    if not asked.others:
+        found.wanted += asked.names
+        return
+    found.local += wheels.build(words, folder, directory)
+    found.wanted += [*asked.names, *asked.extras]
+    for number, (path, extras) in enumerate(asked.nameless):
+        built = wheels.build([path], folder / f"extras-{number}", directory)
+        found.wanted.append(f"{wheels.read(built[0]).name}[{extras}]")
 
 
 def own_wheel(folder: Path) -> Path:

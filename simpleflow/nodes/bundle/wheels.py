@@ -24,10 +24,18 @@ from packaging import tags, utils, version
 
 from simpleflow.nodes import errors
 
-from . import repack
+from . import repack, requirements
 
 #: glibc of the oldest machines that portable wheels are looked for, and of the newest that are taken at all (Debian 12)
 _GLIBC_OLD, _GLIBC_NEW = 28, 36
+_NAME_FILES = (
+    "PIP_CONSTRAINT",
+    "PIP_BUILD_CONSTRAINT",
+    "PIP_FIND_LINKS",
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_CONFIG_FILE",
+)
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 
 
@@ -183,45 +191,56 @@ def _counts(asked: reqs.Requirement, target: Target, extra: str) -> bool:
     return holds
 
 
-def gather(roots: Sequence[Path], wanted: Sequence[str], target: Target, folder: Path) -> list[Path]:
+def gather(
+    roots: Sequence[Path], wanted: Sequence[str], target: Target, folder: Path, options: Sequence[str] = ()
+) -> list[Path]:
     """Return ``roots`` and the wheels of everything that they and ``wanted`` need on a target, new ones in ``folder``.
 
-    What the target cannot install is refused. What is installed here is taken where the target is of this kind; what
-    is not comes from the indexes that pip knows here. Raises NodesError with pip's last lines.
+    What the target cannot install is refused. What is installed here, and meets the constraints, is taken where the
+    target is of this kind; what is not comes from the indexes that pip knows here. ``options`` are those of
+    requirements.Read. Raises NodesError with pip's last lines.
     """
     asked = [found for each in wanted if _counts(found := reqs.Requirement(each), target, "")]
     first = ""
     if target.here:
         try:
-            return _with_installed(_Set(target, roots, asked), target, folder)
+            return _with_installed(_Set(target, roots, asked), target, folder, options)
         except (_Conflict, errors.NodesError) as problem:
             first = f"\nWith what is installed here: {problem}"  # pip may resolve it as a whole
     try:
-        return _closed(_Set(target, roots, asked), target, folder / "found")
+        return _closed(_Set(target, roots, asked), target, folder / "found", options)
     except (_Conflict, errors.NodesError) as problem:
         raise errors.NodesError(f"the code of the machines, for {target}: {problem}{first}") from problem
 
 
-def _with_installed(found: _Set, target: Target, folder: Path) -> list[Path]:
+def _with_installed(found: _Set, target: Target, folder: Path, options: Sequence[str]) -> list[Path]:
+    known = requirements.constraints(options, os.environ.get("PIP_CONSTRAINT", ""))
+    bounds = [each for each in known if _counts(each, target, "")]
     while True:
         needed, missing = found.walk()
         if not missing:
             return [each.path for each in needed.values()]
-        packed = [path for each in missing if (path := _installed(each, target, folder)) is not None]
+        packed = [path for each in missing if (path := _installed(each, bounds, target, folder)) is not None]
         if not packed:
-            return _closed(found, target, folder / "found")
+            return _closed(found, target, folder / "found", options)
         for path in packed:
             found.add(path)
 
 
-def _installed(asked: reqs.Requirement, target: Target, folder: Path) -> Path | None:
+def _installed(
+    asked: reqs.Requirement, bounds: Sequence[reqs.Requirement], target: Target, folder: Path
+) -> Path | None:
     """The wheel of an installed distribution, when it meets the requirement and can be packed as it was."""
     try:
         distribution = metadata.distribution(asked.name)
     except metadata.PackageNotFoundError:
         return None
-    if asked.url or not asked.specifier.contains(distribution.version, prereleases=True):
+    if not _meets(distribution.version, asked):
         return None
+    name = utils.canonicalize_name(asked.name)
+    for bound in bounds:
+        if utils.canonicalize_name(bound.name) == name and not _meets(distribution.version, bound):
+            return None
     source = repack.source_of(distribution)
     if source is not None:
         return build([str(source)], folder / f"{asked.name}-source", source)[0]
@@ -229,7 +248,11 @@ def _installed(asked: reqs.Requirement, target: Target, folder: Path) -> Path | 
     return path if path is not None and target.takes(path) else None
 
 
-def _closed(found: _Set, target: Target, folder: Path) -> list[Path]:
+def _meets(number: str, asked: reqs.Requirement) -> bool:
+    return not asked.url and asked.specifier.contains(number, prereleases=True)
+
+
+def _closed(found: _Set, target: Target, folder: Path, options: Sequence[str]) -> list[Path]:
     """Have pip find what is missing until nothing is: it reads markers as this interpreter does, the walk as the
     target."""
     while True:
@@ -237,7 +260,8 @@ def _closed(found: _Set, target: Target, folder: Path) -> list[Path]:
         if not missing:
             return [each.path for each in needed.values()]
         shutil.rmtree(folder, ignore_errors=True)
-        _pip_finds([each.path for each in found.held.values()], [str(each) for each in missing], target, folder)
+        lines = [str(each) for each in missing]
+        _pip_finds([each.path for each in found.held.values()], lines, target, folder, options)
         before = set(found.held)
         for path in sorted(folder.glob("*.whl")):
             if read(path).name not in before:
@@ -247,8 +271,8 @@ def _closed(found: _Set, target: Target, folder: Path) -> list[Path]:
             raise errors.NodesError(f"pip found nothing for {', '.join(str(each) for each in missing)} on {target}")
 
 
-def _pip_finds(held: list[Path], missing: list[str], target: Target, folder: Path) -> None:
-    given = [*(str(each) for each in held), *missing]
+def _pip_finds(held: list[Path], missing: list[str], target: Target, folder: Path, options: Sequence[str]) -> None:
+    given = [*requirements.arguments(options), *(str(each) for each in held), *missing]
     kind = [f"--platform={each}" for each in target.platforms]
     interpreter = f"cp{target.python.replace('.', '')}"
     kind += [f"--python-version={target.python}", "--implementation=cp"]
@@ -271,8 +295,19 @@ def pip(*arguments: str, folder: Path | None = None, more: Mapping[str, str] = {
     """Run this interpreter's pip as it is configured here."""
     command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", *arguments[1:]]
     # The same source gives the same wheel, and so the same digest: times inside it come from here.
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800", **more}
+    environment = {**os.environ, **_settings(), "SOURCE_DATE_EPOCH": "315532800", **more}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+def _settings() -> dict[str, str]:
+    """pip's own variables that name files, from this folder on: pip runs in another one."""
+    found = {}
+    for name in _NAME_FILES:
+        value = os.environ.get(name, "")
+        words = [value] if os.path.exists(value) else value.split()
+        if words:
+            found[name] = " ".join(os.path.abspath(each) if os.path.exists(each) else each for each in words)
+    return found
 
 
 def build(what: Sequence[str], folder: Path, directory: Path) -> list[Path]:

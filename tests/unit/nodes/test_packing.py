@@ -16,7 +16,7 @@ import pytest
 from nodes import wheelhouse
 from simpleflow.core import documents
 from simpleflow.nodes import config, errors, published, setups
-from simpleflow.nodes.bundle import bundle, code, packing, wheels
+from simpleflow.nodes.bundle import bundle, code, packing, requirements, wheels
 from simpleflow.nodes.providers import base, ssh
 
 HERE = wheels.python_here()
@@ -82,6 +82,65 @@ def test_requirement_files_with_options_are_resolved_here(tmp_path: Path) -> Non
     made = wheelhouse.wheel(tmp_path / "private", "other", "3")
     _, names = packed(f"{{requirement: 'other @ {made.as_uri()}'}}", tmp_path)
     assert "wheels/other-3-py3-none-any.whl" in names
+
+
+def test_what_a_requirement_file_says_of_indexes_counts_for_all_that_its_lines_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a public package of the same name comes in place of a private one."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    strange = wheelhouse.wheel(tmp_path / "strange", "toolz", "9.0")
+    monkeypatch.setenv("PIP_INDEX_URL", wheelhouse.index(tmp_path / "public", strange))
+    ours = [
+        wheelhouse.wheel(tmp_path / "ours", "films", "1", requires=["toolz"]),
+        wheelhouse.wheel(tmp_path / "ours", "toolz", "0.1"),
+        wheelhouse.wheel(tmp_path / "ours", "toolz", "0.2"),
+    ]
+    (tmp_path / "reqs").mkdir()
+    (tmp_path / "reqs/bounds.txt").write_text("toolz<0.2\n")
+    index = wheelhouse.index(tmp_path / "private", *ours)
+    (tmp_path / "reqs/all.txt").write_text("-r more.txt\n-c bounds.txt\n")
+    (tmp_path / "reqs/more.txt").write_text(f"--index-url={index}\nfilms\n")
+    _, names = packed("{requirements: reqs/all.txt}", tmp_path)
+    assert [each for each in names if "films" in each or "toolz" in each] == [
+        "wheels/films-1-py3-none-any.whl", "wheels/toolz-0.1-py3-none-any.whl",
+    ]  # fmt: skip
+
+
+def test_extras_of_a_file_count_and_settings_of_pip_may_be_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = wheelhouse.wheel(tmp_path / "given", "other", "3", requires=["toolz; extra == 'gpu'"])
+    wheelhouse.wheel(tmp_path / "links", "toolz", "0.1")
+    wheelhouse.wheel(tmp_path / "links", "click", "1.4")
+    (tmp_path / "bounds.txt").write_text("click < 1.5\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", "links")
+    monkeypatch.setenv("PIP_CONSTRAINT", "bounds.txt")
+    (tmp_path / "root").mkdir()
+    for given in (f"other[gpu] @ {made.as_uri()}", f"{made}[gpu]"):
+        _, names = packed(f"{{requirement: '{given}'}}", tmp_path / "root")
+        assert "wheels/toolz-0.1-py3-none-any.whl" in names
+    assert "wheels/click-1.4-py3-none-any.whl" in names, "what is installed here breaks the constraint"
+
+
+def test_requirement_files_are_read_as_pip_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "more.txt").write_text("-fmissing\n--pre\nb[x]>1 # why\n-r all.txt\n")
+    (tmp_path / "all.txt").write_text(
+        "# ours\n--extra-index-url https://u:${TOKEN}@h/simple\n-f links\na == 1 ; \\\npython_version > '3'\n"
+        "-r more.txt\n-e ./films[gpu,all]\ngit+https://h/r#egg=c[y]\nd[z] @ https://h/d.whl ; sys_platform == 'linux'\n"
+    )
+    found = requirements.read_file(tmp_path / "all.txt")
+    assert found.names == ["a == 1 ;  python_version > '3'", "b[x]>1"]
+    assert found.others
+    assert found.extras == ["c[y]", 'd[z]; sys_platform == "linux"']
+    assert found.nameless == [("./films", "gpu,all")]
+    assert requirements.arguments(found.options) == [
+        "--extra-index-url", "https://u:secret@h/simple", "--find-links", str(tmp_path / "links"),
+        "--find-links", "missing", "--pre",
+    ]  # fmt: skip
 
 
 def test_a_folder_of_modules_and_a_package(tmp_path: Path) -> None:
