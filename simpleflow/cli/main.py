@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "workflow.profile": ("workflow_read", "profile", "Show where an execution's time went."),
     "workflow.replay": ("workflow_replay", "replay", "Replay saved histories against the code."),
     "workflow.restart": ("workflow_control", "restart", "Terminate an execution and start it again."),
+    "workflow.resume": ("workflow_resume", "resume", "Go on with a stopped execution in a new run."),
     "workflow.result": ("workflow_control", "result", "Print the result of a closed execution."),
     "workflow.signal": ("workflow_control", "signal", "Signal executions."),
     "workflow.start": ("workflow_start", "start", "Start an execution."),

@@ -12,9 +12,11 @@ from typing import Any
 import click
 
 from simpleflow import log, settings
-from simpleflow.client import executions
+from simpleflow.client import executions, resuming
+from simpleflow.core import errors
 from simpleflow.process import pausing, tell_status, titles
 from simpleflow.runtime import standalone as runtime
+from simpleflow.runtime import stores
 
 from . import context, outcomes, output, workflow_start
 
@@ -39,6 +41,17 @@ from . import context, outcomes, output, workflow_start
 @click.option(
     "--display-status", type=bool, default=None, metavar="BOOL", help="Show progress (default: on a terminal)."
 )
+@click.option(
+    "--repair",
+    metavar='"ID [RUN]"',
+    help="Resume this stopped execution instead of starting one; see workflow.resume.",
+)
+@click.option(
+    "--force-activities",
+    "again",
+    metavar="REGEX",
+    help="With --repair: activities and children with such an id or type run again.",
+)
 @context.command_options
 @click.pass_obj
 def standalone(
@@ -50,6 +63,8 @@ def standalone(
     nb_deciders: int,
     heartbeat: float,
     display_status: bool | None,
+    repair: str | None,
+    again: str | None,
     pre: tuple[str, ...],
     post: tuple[str, ...],
     **given: Any,
@@ -64,7 +79,11 @@ def standalone(
     log.configure()
     sys.path.insert(0, os.getcwd())
     cls = runtime.check_workflows([workflow])[0]
-    start = workflow_start.request(cls, workflow, **given)
+    if again is not None and repair is None:
+        raise errors.UsageError("--force-activities needs --repair: it says what runs again of a stopped execution")
+    if repair is not None and any(given.values()):
+        raise errors.UsageError("--repair takes everything from the stopped execution: leave out options of a start")
+    start = None if repair is not None else workflow_start.request(cls, workflow, **given)
     worker: dict[str, Any] = {
         "slots": nb_workers or os.cpu_count() or 1,
         "heartbeat": heartbeat,
@@ -74,7 +93,12 @@ def standalone(
     runtime.check_worker(runtime.WorkerSpec(task_list="checked", **worker))
     connection = state.connect(domain)
     task_list = f"standalone-{uuid.uuid4().hex}"
-    execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
+    if start is not None:
+        execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
+    else:
+        stopped = outcomes.find(connection, context.target((repair or "").split(), domain_first=False, domain=domain))
+        store = stores.open_store(stores.location(connection.endpoint_url))
+        execution = resuming.resume(connection, store, stopped, again=again, task_list=task_list)
     shown = _terminal() if display_status is None else display_status
     with runtime.Group(context.place(state, connection)) as group:
         pausing.install()

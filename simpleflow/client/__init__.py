@@ -3,6 +3,8 @@
 connect.py      which service: embedded, an endpoint, Amazon SWF
 client.py       Client: one connection, every verb
 executions.py   runs: found, awaited, acted on, described
+resuming.py     a new run that goes on where a stopped one ended
+kept.py         what it takes over
 starting.py     the request that starts a workflow class
 inputs.py       its arguments as people write them
 """

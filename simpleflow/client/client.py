@@ -21,7 +21,7 @@ from simpleflow import workflow as workflows
 from simpleflow.core import errors, events, interceptors, numbers
 from simpleflow.data import codec, converter, jumbo
 
-from . import connect, executions, inputs, starting
+from . import connect, executions, inputs, resuming, starting
 
 
 def _as_answered(found: Sequence[events.Base]) -> tuple[tuple[events.Base, ...], int]:
@@ -105,6 +105,34 @@ class Client:
             self._connection.transport, self.domain, asked, store=self._store, mounted=self._mounted
         )
         return executions.Run(domain=self.domain, workflow_id=asked["workflowId"], run_id=run_id)
+
+    def resume(
+        self,
+        run: executions.Run | str,
+        run_id: str | None = None,
+        from_: int | str | None = None,
+        *,
+        again: str | None = None,
+        task_list: str | None = None,
+    ) -> executions.Run:
+        """Start a new run of a failed, timed out, terminated or canceled one, which does only what is left to do.
+
+        It has the input, tags and settings of the stopped run. It takes over the completed results, the signals, side
+        effects and patches, and gives the same ``uuid4()`` and ``random()``. What failed, timed out, was canceled or
+        was open runs again. Any decider and worker can run it, also once the old history has expired.
+
+        Args:
+            run: a run, or a workflow id: its latest run, or that of ``run_id``.
+            from_: a number: everything before this event is as it was, failures too. The id of an activity, child
+                workflow or timer: it runs again, and so does what was scheduled after it had ended.
+            again: a regular expression; activities and child workflows whose id or type it matches run again.
+            task_list: of its decisions; default: that of the stopped run.
+
+        Raises UsageError for a run that is open, or completed when ``from_`` is not given, and without a place for the
+        results (SIMPLEFLOW_JUMBO_FIELDS_BUCKET); SimpleflowError when another run of that id is open.
+        """
+        meant = run if isinstance(run, executions.Run) else self.find(run, run_id)
+        return resuming.resume(self._connection, self._store, meant, from_=from_, again=again, task_list=task_list)
 
     def find(self, workflow_id: str, run_id: str | None = None) -> executions.Run:
         """Return the run of that id: the open one, else the latest. Raises SimpleflowError."""

@@ -145,7 +145,7 @@ def _most(evaluation: run.Run) -> int:
 
 def _report(evaluation: run.Run, batch: outbox.Batch) -> None:
     book = evaluation.book
-    events = book.last_id
+    events = book.last_id - evaluation.given.copied.events
     if events > limits.HISTORY_EVENTS * WARN_AT:
         evaluation.notes.advise(
             f"the history holds more than {WARN_AT:.0%} of {limits.HISTORY_EVENTS} events: SWF terminates the "

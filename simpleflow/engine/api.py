@@ -27,7 +27,7 @@ def now(evaluation: run.Run) -> datetime.datetime:
 
 
 def history_length(evaluation: run.Run) -> int:
-    return evaluation.started_as_of()
+    return max(evaluation.started_as_of() - evaluation.given.copied.events, 0)
 
 
 def should_continue_as_new(evaluation: run.Run) -> bool:

@@ -89,7 +89,7 @@ class NeedHistory(BaseException):
 
 
 class NeedBlob(BaseException):
-    """A query reads a value that lies in a blob: the caller brings it."""
+    """Values in blobs, named by its arguments, must be here before anything goes on: the caller brings them."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,13 +22,12 @@ def check(evaluation: run.Run) -> str | None:
     if evaluation.reads.observed or evaluation.reads.gave_up or evaluation.book.on_cancel.refused:
         return None
     book = evaluation.book
-    left = [
-        *book.activities.unclaimed(),
-        *book.children.unclaimed(),
-        *book.timers.unclaimed(),
-        *book.signals_out.unclaimed(),
-    ]
-    if not left:
+    unclaimed = itertools.chain(
+        book.activities.unclaimed(), book.children.unclaimed(), book.timers.unclaimed(), book.signals_out.unclaimed()
+    )
+    # What a resumed run takes over is there to be used: code that was mended since may not need it.
+    taken = _taken(evaluation)
+    if all(0 < record.open_id <= taken for record in unclaimed):
         return None
     return diff(evaluation)
 
@@ -51,6 +50,12 @@ def diff(evaluation: run.Run) -> str:
     return "\n".join(lines)
 
 
+def _taken(evaluation: run.Run) -> int:
+    """Return the id of the last event that the run takes over; 0: none."""
+    count = evaluation.given.copied.events
+    return count + 1 if count else 0
+
+
 def _line(kind: str, name: str, version: str, task_list: str, text: str) -> str:
     shown = text if len(text) <= 60 else text[:57] + "..."
     where = f" on {task_list}" if task_list else ""
@@ -59,6 +64,8 @@ def _line(kind: str, name: str, version: str, task_list: str, text: str) -> str:
 
 def _history(evaluation: run.Run) -> Iterator[str]:
     for event in evaluation.task.events:
+        if event.id <= _taken(evaluation):
+            continue
         said: Any = event.attributes
         match type(event).__name__:
             case "ActivityTaskScheduled":

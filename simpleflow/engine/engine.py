@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import errors, payloads, text
+from simpleflow.core import errors, manifests, payloads, text
 
 from . import answer, cache, contract, evaluation, hooks, inputs
-from .history import fold, identity
+from .history import copied, fold, identity
 from .tasks import outbox
 
 #: executions that are kept suspended, and their bytes
@@ -65,7 +65,7 @@ class Engine:
             self._cache.evict(task.run_id)
             return contract.Needs(history=True)
         except contract.NeedBlob as missing:
-            return contract.Needs(blobs=(str(missing),))
+            return contract.Needs(blobs=missing.args)
 
     def acknowledged(self, run_id: str, started_event_id: int) -> None:
         """The service took the answer to this decision: what was suspended by it may be resumed.
@@ -122,11 +122,12 @@ class Engine:
         if not task.events or task.events[0].id != 1:
             return contract.Needs(history=True)
         try:
+            task, taken = self._joined(task)
             replay = self._evaluation(task, read_only=True)
         except contract.NeedBlob as missing:
-            return contract.Needs(blobs=(str(missing),))
+            return contract.Needs(blobs=missing.args)
         try:
-            replay.begin(task)
+            replay.begin(task, taken)
             replay.blobs.texts.update(task.blobs)
             replay.calls.local_results.update(task.local)
             needs = replay.advance()
@@ -137,7 +138,7 @@ class Engine:
                 raise errors.Misuse(f"{replay.facts.cls.__name__} has no method {method!r} to query")
             return function(*args, **(kwargs or {}))
         except contract.NeedBlob as missing:
-            return contract.Needs(blobs=(str(missing),))
+            return contract.Needs(blobs=missing.args)
         finally:
             replay.kill()
             replay.release()
@@ -170,11 +171,17 @@ class Engine:
         if entry is None:
             if not task.events or task.events[0].id != 1:
                 return contract.Needs(history=True)
-            entry = cache.Entry(self._evaluation(task))
-            entry.evaluation.begin(task)
+            whole, taken = self._joined(task)
+            entry = cache.Entry(self._evaluation(whole))
+            entry.evaluation.begin(whole, taken)
         running = entry.evaluation
         entry.working_on = task.started_event_id
-        running.task = task
+        if not running.given.copied.events:
+            running.task = task
+        else:  # what it was begun or resumed with is renumbered already
+            running.task = msgspec.structs.replace(
+                running.task, blobs=task.blobs, local=task.local, hurried=task.hurried
+            )
         if task.blobs:
             running.blobs.texts.update(task.blobs)
         if task.local:
@@ -206,16 +213,17 @@ class Engine:
         """Return the entry with the new events booked; None when it must be re-run; Needs when events are missing."""
         suspended = entry.evaluation
         previous = task.previous_started_event_id
+        new = _renumbered(task, suspended.given.copied.events)
         usable = (
             entry.working_on == 0
             and entry.acknowledged == entry.answered == previous
             and not suspended.reads.single_use
         )
-        if usable and suspended.book.missing_before(task.events):
+        if usable and suspended.book.missing_before(new.events):
             return contract.Needs(history=True)
         if usable:
             try:
-                suspended.resume(task)
+                suspended.resume(new)
             except fold.DecidedElsewhere:
                 usable = False
         if not usable or suspended.book.stale:
@@ -234,7 +242,7 @@ class Engine:
                 entry.seen = None
         elif running.reads.gave_up or decided.divergence is not None or hooks.reruns(running.facts.cls):
             running.reads.single_use = True
-        running.task = _without_events(task)
+        running.task = _without_events(running.task)
         if running.reads.single_use:
             running.kill()
         self._cache.put(task.run_id, entry)
@@ -249,13 +257,22 @@ class Engine:
             watched=self._strict,
         )
 
+    def _joined(self, task: contract.DecisionTask) -> tuple[contract.DecisionTask, copied.Copied]:
+        """Return the task with what its run takes over from those before it."""
+        pointer = inputs.manifest_of(_input(task), self._payloads)
+        if pointer is None:
+            return task, copied.NOTHING
+        if pointer not in task.blobs:
+            raise contract.NeedBlob(pointer)
+        manifest = manifests.read(task.blobs[pointer])
+        lacking = copied.missing(manifest.pages, task.blobs)
+        if lacking:
+            raise contract.NeedBlob(*lacking)
+        events, taken = copied.whole(task.events, pointer, manifest, task.blobs)
+        return msgspec.structs.replace(_renumbered(task, taken.events), events=events), taken
+
     def _class_of(self, task: contract.DecisionTask) -> type:
-        started: Any = task.events[0].attributes
-        given = started.input
-        if given and given.startswith(identity.POINTER):
-            if given not in task.blobs:
-                raise contract.NeedBlob(given)
-            given = task.blobs[given]
+        given = _input(task)
         path = inputs.class_path(given)
         for name in (path, task.workflow_name):
             if name is not None and name in self._classes:
@@ -295,6 +312,29 @@ def load(path: str) -> type:
             return found
         raise ImportError(f"module {name} has no class {'.'.join(parts[cut:])}")
     raise ImportError(f"{path!r} is not of the form module.Class")
+
+
+def _input(task: contract.DecisionTask) -> str | None:
+    """Return the text of the execution's input. Raises NeedBlob where it lies elsewhere."""
+    started: Any = task.events[0].attributes
+    given: str | None = started.input
+    if given and given.startswith(identity.POINTER):
+        if given not in task.blobs:
+            raise contract.NeedBlob(given)
+        return task.blobs[given]
+    return given
+
+
+def _renumbered(task: contract.DecisionTask, by: int) -> contract.DecisionTask:
+    """Return a task whose events are numbered as if ``by`` events stood behind the first one."""
+    if not by:
+        return task
+    return msgspec.structs.replace(
+        task,
+        previous_started_event_id=task.previous_started_event_id + by if task.previous_started_event_id else 0,
+        started_event_id=task.started_event_id + by,
+        events=tuple(manifests.shifted(event, by) if event.id > 1 else event for event in task.events),
+    )
 
 
 def _without_events(task: contract.DecisionTask) -> contract.DecisionTask:

@@ -15,7 +15,7 @@ import greenlet  # type: ignore[import-untyped]  # it ships no types
 from simpleflow.core import errors, events, payloads, text
 
 from . import answer, contract, declared, failure_context, hooks, inputs
-from .history import fold, identity, marker_records
+from .history import copied, fold, identity, marker_records
 from .program import futures, run, strands, strict
 from .tasks import activities, demand, local_activities, markers, outbox, signals, tasks
 
@@ -77,15 +77,18 @@ class Evaluation(run.Run):
         call.record, record.call = record, call
         return True
 
-    def begin(self, task: contract.DecisionTask) -> None:
+    def begin(self, task: contract.DecisionTask, taken: copied.Copied = copied.NOTHING) -> None:
         """Book the whole history and let ``run()`` go up to where it first blocks."""
         self.task = task
+        self.given.copied = taken
         self.book.fold(task.events, task.started_event_id)
         started = self.book.started_event
         if started is None:
             raise errors.Misuse("the history does not begin with WorkflowExecutionStarted")
         self.position = started.id
         self.given.started = started.attributes
+        if taken.pointers and not self.facts.read_only:
+            markers.keep(self, taken)
         self.main = strands.Strand(self, identity.Branch(), self._run, None)
         self.strands[self.main] = None
         self.ready.append(self.main.resume)

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from simpleflow.core import manifests, payloads
+
 from .history import identity
 from .program import run
 
@@ -22,8 +24,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def seed(self) -> str | None:
         """Run id of the first run of a resumed line: chance goes on as it was."""
-        previous = self.extra.get("_previous_workflow_execution")
-        return previous.get("seed") if isinstance(previous, Mapping) else None
+        previous = manifests.previous(self.extra)
+        return None if previous is None else previous.get("seed")
 
 
 def of(evaluation: run.Run) -> Input:
@@ -49,6 +51,15 @@ def parsed(value: Any) -> Input:
     if isinstance(value, list | tuple):
         return Input(args=tuple(value))
     return Input(args=(value,))
+
+
+def manifest_of(text: str | None, coder: payloads.Payloads) -> str | None:
+    """Return the pointer of the manifest that an input text names; None: the run was not resumed."""
+    if not text or '"_previous_workflow_execution"' not in text:
+        return None
+    previous = manifests.previous(parsed(coder.decode(text)).extra)
+    pointer = None if previous is None else previous.get("manifest")
+    return pointer if isinstance(pointer, str) else None
 
 
 def class_path(text: str | None) -> str | None:

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar, overload
 import msgspec
 
 from simpleflow import base
-from simpleflow.client import executions
+from simpleflow.client import executions, resuming
 from simpleflow.core import clock, errors, events, numbers
 from simpleflow.local import inline
 from simpleflow.local.latency import dies, hang, takes
@@ -179,6 +179,17 @@ class Environment:
     def cancel(self, run: Run) -> None:
         """Request the cancellation of a run."""
         self._place.cancel(run.workflow_id, run.run_id)
+
+    def terminate(self, run: Run) -> None:
+        """Terminate a run and its children at once."""
+        meant = executions.Run(domain=self.connection.domain, workflow_id=run.workflow_id, run_id=run.run_id)
+        executions.terminate(self.connection, meant, reason="terminated by a test")
+
+    def resume(self, run: Run, from_: int | str | None = None, *, again: str | None = None) -> Run:
+        """Start a new run of a stopped one, as ``Client.resume`` does."""
+        stopped = executions.Run(domain=self.connection.domain, workflow_id=run.workflow_id, run_id=run.run_id)
+        fresh = resuming.resume(self.connection, self._place.store, stopped, from_=from_, again=again)
+        return Run(workflow_id=fresh.workflow_id, run_id=fresh.run_id)
 
     def history(self, run: Run) -> list[events.Base]:
         """Return every event of a run."""

@@ -77,6 +77,8 @@ OURS = "simpleflow."
 SIDE_EFFECT = "simpleflow.side_effect"
 PATCH = "simpleflow.patch"
 LOCAL_ACTIVITY = "simpleflow.local_activity"
+#: names the blobs that a resumed run goes on from
+RESUMED = "simpleflow.resumed"
 
 
 class Own(msgspec.Struct, omit_defaults=True):

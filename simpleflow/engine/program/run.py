@@ -12,7 +12,7 @@ import msgspec
 
 from simpleflow.core import errors, limits, payloads, text
 from simpleflow.engine import contract
-from simpleflow.engine.history import fold, identity
+from simpleflow.engine.history import copied, fold, identity
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 class Given:
     """What the execution was started with."""
 
-    __slots__ = ("extra", "seed", "started")
+    __slots__ = ("copied", "extra", "seed", "started")
 
     def __init__(self, run_id: str) -> None:
         #: attributes of the WorkflowExecutionStarted event
@@ -59,6 +59,8 @@ class Given:
         self.seed = run_id
         #: ``__extra`` of the input
         self.extra: Mapping[str, Any] = {}
+        #: what a resumed run takes over
+        self.copied = copied.NOTHING
 
 
 class Reads:

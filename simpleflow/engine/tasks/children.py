@@ -65,8 +65,18 @@ class ChildCall(tasks.TaskCall, eq=False):
             return identity.fitting(self._prefix() + identity.md5(self.text))
         return None
 
-    def _prefix(self) -> str:
-        return identity.child_prefix(self.name, self.evaluation.facts.workflow_id, self.evaluation.facts.run_id)
+    def _prefix(self, run_id: str | None = None) -> str:
+        facts = self.evaluation.facts
+        return identity.child_prefix(self.name, facts.workflow_id, run_id or facts.run_id)
+
+    def find(self, text: str, identifier: str | None) -> records.Record | None:
+        record = tasks.TaskCall.find(self, text, identifier)
+        if record is None and identifier is not None:
+            # Of a run that was resumed: its id holds that run's.
+            for run_id in self.evaluation.given.copied.runs:
+                before = identity.fitting(self._prefix(run_id) + identity.md5(self.text))
+                record = record or self.register.claim_by_id(before)
+        return record
 
     def new_id(self) -> str:
         return identity.fitting(f"{self._prefix()}{self.register.next_number(self.type_name)}")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import decisions, errors, events, limits, text
-from simpleflow.engine.history import marker_records
+from simpleflow.engine.history import copied, marker_records
 from simpleflow.engine.program import futures, run
 
 from . import failures, outbox
@@ -140,3 +140,13 @@ def patched(evaluation: run.Run, identifier: str, *, deprecated: bool = False) -
         evaluation.calls.patches[identifier] = None
         OwnMarker(evaluation, marker_records.PATCH, marker_records.Own(branch="", ordinal=0, id=identifier))
     return now or deprecated
+
+
+def keep(evaluation: run.Run, taken: copied.Copied) -> None:
+    """Name in the history the blobs that a resumed run goes on from: what a history names is kept as long as it is."""
+    for number, pointers in enumerate(taken.in_markers()):
+        key = (marker_records.RESUMED, marker_records.own_key("values", "", number))
+        if evaluation.book.markers.claim(key) is None:
+            value = msgspec.Raw(msgspec.json.encode(pointers))
+            own = marker_records.Own(branch="", ordinal=number, id="values", value=value)
+            OwnMarker(evaluation, marker_records.RESUMED, own)

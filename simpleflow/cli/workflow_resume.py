@@ -1,0 +1,54 @@
+"""``workflow.resume``."""
+
+from __future__ import annotations
+
+import click
+
+from simpleflow.client import resuming
+from simpleflow.runtime import stores
+
+from . import context, outcomes, output
+
+
+@click.command("workflow.resume")
+@click.argument("words", nargs=-1, metavar="WORKFLOW_ID [RUN_ID]")
+@context.domain_option
+@click.option("--run-id", metavar="ID", help="Default: the latest run of that id.")
+@click.option(
+    "--from",
+    "from_",
+    metavar="EVENT|TASK",
+    help="The number of an event: everything before it stays as it is, failures too. The id of a task: it runs again, "
+    "and what was scheduled after it had ended.",
+)
+@click.option(
+    "--force-activities", "again", metavar="REGEX", help="Activities and children with such an id or type run again."
+)
+@click.option("--task-list", metavar="NAME", help="Of its decisions (default: that of the stopped run).")
+@context.command_options
+@click.pass_obj
+def resume(
+    state: context.State,
+    words: tuple[str, ...],
+    domain: str | None,
+    run_id: str | None,
+    from_: str | None,
+    again: str | None,
+    task_list: str | None,
+) -> None:
+    """Start a new run of a failed, timed out, terminated or canceled execution, and print its ids.
+
+    It has the old input and does what is left to do: completed results are taken over, what failed or was open runs
+    again. Any decider and worker of its task lists can run it.
+    """
+    target = context.target(words, domain_first=False, domain=domain, run_id=run_id)
+    connection = state.connect(domain)
+    stopped = outcomes.find(connection, target)
+    store = stores.open_store(stores.location(connection.endpoint_url))
+    fresh = resuming.resume(connection, store, stopped, from_=place(from_), again=again, task_list=task_list)
+    output.say(f"{fresh.workflow_id} {fresh.run_id}")
+
+
+def place(given: str | None) -> int | str | None:
+    """Return the event or task that ``--from`` names."""
+    return int(given) if given is not None and given.isdecimal() else given

@@ -1,0 +1,278 @@
+"""Which events of a stopped run a resumed one takes over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import errors, events, manifests
+
+#: how the timers behind retries begin; the task's id follows
+_RETRY = "__simpleflow_task_"
+#: timers and markers of ours that belong to one run alone
+_RESERVED = ("_simpleflow_",)
+_RESUMED = "simpleflow.resumed"
+_LOCAL = "simpleflow.local_activity"
+_COMPLETED = frozenset({events.ActivityTaskCompleted, events.ChildWorkflowExecutionCompleted})
+_FAILED = frozenset(
+    {
+        events.ActivityTaskFailed,
+        events.ActivityTaskTimedOut,
+        events.ActivityTaskCanceled,
+        events.ChildWorkflowExecutionFailed,
+        events.ChildWorkflowExecutionTimedOut,
+        events.ChildWorkflowExecutionCanceled,
+        events.ChildWorkflowExecutionTerminated,
+    }
+)
+_STARTED = frozenset({events.ActivityTaskStarted, events.ChildWorkflowExecutionStarted})
+
+
+class Task:
+    """One activity, child workflow, timer or sent signal, and its events."""
+
+    def __init__(self, kind: str, name: str, identifier: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.id = identifier
+        #: attempts, each the event that began it and those that followed
+        self.attempts: list[list[Any]] = []
+
+    @property
+    def first(self) -> int:
+        """Id of the event that scheduled it first."""
+        return int(self.attempts[0][0].id)
+
+    @property
+    def completed(self) -> Any:
+        """The event that completed it, fired it or said that it arrived; None without one."""
+        last = self.attempts[-1][-1]
+        done = type(last) in _COMPLETED or type(last) in (events.TimerFired, events.ExternalWorkflowExecutionSignaled)
+        return last if done else None
+
+    @property
+    def ended(self) -> Any:
+        """The event that ended its last attempt; None while that is open."""
+        last = self.attempts[-1][-1]
+        return last if self.completed is not None or type(last) in {*_FAILED, events.TimerCanceled} else None
+
+
+class Kept:
+    """What is kept of a history.
+
+    Without ``from_`` every completed result, whatever came after; what failed, timed out, was canceled or was open runs
+    again, and so does what a cancel request set off. With an event, everything before it is as it was. With the id of a
+    task, it and what was scheduled after it had ended run again. ``again``: activities and children whose id or type
+    matches it run again too.
+    """
+
+    def __init__(self, found: Sequence[Any], from_: int | str | None = None, again: str | None = None) -> None:
+        self._found = found
+        self._tasks: dict[tuple[str, str], Task] = {}
+        self._timers: list[Task] = []
+        self._sent: list[Task] = []
+        self._by_event: dict[int, Task] = {}
+        self._read()
+        #: events from here on did not happen; tasks that were scheduled from here on are not known
+        self._end = self._known = found[-1].id + 1
+        self._failures = False
+        self._dropped: set[str] = set()
+        request = next((e.id for e in found if type(e) is events.WorkflowExecutionCancelRequested), None)
+        if request is not None:
+            self._known = request
+        if isinstance(from_, int):
+            self._from_event(from_)
+        elif from_ is not None:
+            self._from_task(from_)
+        self._again = _pattern(again)
+
+    # -- where to begin
+
+    def _from_event(self, number: int) -> None:
+        last = self._found[-1].id
+        if not 1 < number <= last:
+            raise errors.UsageError(
+                f"event {number} is not one to resume from: name one of 2 to {last}, see workflow.history"
+            )
+        self._end = number
+        self._known = min(self._known, number)
+        self._failures = True
+
+    def _from_task(self, identifier: str) -> None:
+        named = [task for task in self._all() if task.id == identifier]
+        if not named:
+            raise errors.UsageError(
+                f"the history has no task {identifier!r}: name the id of an activity, child workflow or timer, as "
+                "workflow.tasks shows it, or the number of an event"
+            )
+        self._dropped.add(identifier)
+        ended = [task.attempts[0][-1].id for task in named if task.ended is not None]
+        if ended:
+            self._known = min(self._known, min(ended))
+
+    def _all(self) -> list[Task]:
+        return [*self._tasks.values(), *self._timers]
+
+    # -- reading
+
+    def _read(self) -> None:
+        timers: dict[str, Task] = {}
+        for event in self._found:
+            said = event.attributes
+            match event:
+                case events.ActivityTaskScheduled():
+                    self._begin("activity", said.activity_type.name, said.activity_id, event)
+                case events.StartChildWorkflowExecutionInitiated():
+                    self._begin("workflow", said.workflow_type.name, said.workflow_id, event)
+                case events.TimerStarted():
+                    timers[said.timer_id] = self._single(self._timers, "timer", said.timer_id, event)
+                case events.TimerFired() | events.TimerCanceled():
+                    if said.timer_id in timers:
+                        timers.pop(said.timer_id).attempts[-1].append(event)
+                case events.SignalExternalWorkflowExecutionInitiated():
+                    self._single(self._sent, "signal", said.workflow_id, event)
+                case events.StartChildWorkflowExecutionFailed():
+                    opened = self._by_event.get(said.initiated_event_id)
+                    if opened is not None:  # initiated, and then refused
+                        opened.attempts.pop()
+                case _:
+                    opened = self._by_event.get(
+                        getattr(said, "scheduled_event_id", 0) or getattr(said, "initiated_event_id", 0)
+                    )
+                    if opened is not None:
+                        opened.attempts[-1].append(event)
+        self._tasks = {key: task for key, task in self._tasks.items() if task.attempts}
+
+    def _begin(self, kind: str, name: str, identifier: str, event: Any) -> None:
+        task = self._tasks.setdefault((kind, identifier), Task(kind, name, identifier))
+        task.attempts.append([event])
+        self._by_event[event.id] = task
+
+    def _single(self, group: list[Task], kind: str, identifier: str, event: Any) -> Task:
+        task = Task(kind, identifier, identifier)
+        task.attempts.append([event])
+        group.append(task)
+        self._by_event[event.id] = task
+        return task
+
+    # -- choosing
+
+    def events(self) -> list[Any]:
+        """Return the events that are taken over, numbered from 2, as a manifest's pages hold them."""
+        chosen: dict[int, Any] = {}
+        dropped = set(self._dropped)
+        for task in self._tasks.values():
+            kept = self._of_task(task)
+            chosen.update({event.id: event for event in kept})
+            if not kept:
+                dropped.add(task.id)
+        for task in self._sent:
+            if task.id not in dropped and task.completed is not None and self._stands(task.attempts[-1]):
+                chosen.update({event.id: event for event in task.attempts[-1]})
+        for task in self._kept_timers(dropped):
+            chosen.update({event.id: event for event in task.attempts[-1]})
+        for event in self._others(dropped):
+            chosen[event.id] = event
+        return _numbered([chosen[number] for number in sorted(chosen)])
+
+    def _stands(self, attempt: Sequence[Any]) -> bool:
+        return bool(attempt[0].id < self._known and attempt[-1].id < self._end)
+
+    def _of_task(self, task: Task) -> list[Any]:
+        if task.first >= self._known or task.id in self._dropped:
+            return []
+        if self._again is not None and (self._again(task.id) or self._again(task.name)):
+            return []
+        attempts = [attempt for attempt in task.attempts if attempt[-1].id < self._end and type(attempt[-1]) in _ENDS]
+        if not attempts:
+            return []
+        if type(attempts[-1][-1]) not in _COMPLETED and not self._failures:
+            return []
+        return [event for attempt in attempts for event in attempt]
+
+    def _kept_timers(self, dropped: set[str]) -> list[Task]:
+        """Those that fired; one that was cancelled keeps the place of a later one of its id."""
+        by_id: dict[str, list[Task]] = {}
+        for task in self._timers:
+            retried = task.id.removeprefix(_RETRY)
+            of_dropped = task.id.startswith(_RETRY) and any(
+                retried == name or retried.startswith(f"{name}-") for name in dropped
+            )
+            if task.id.startswith(_RESERVED) or of_dropped or task.id in self._dropped:
+                continue
+            if task.ended is not None and self._stands(task.attempts[-1]):
+                by_id.setdefault(task.id, []).append(task)
+        kept = []
+        for group in by_id.values():
+            while group and group[-1].completed is None and not self._failures:
+                group.pop()
+            kept += group
+        return kept
+
+    def _others(self, dropped: set[str]) -> list[Any]:
+        found = []
+        decision: Any = None
+        for event in self._found:
+            if event.id >= self._end:
+                break
+            said = event.attributes
+            match event:
+                case events.DecisionTaskStarted():
+                    decision = event
+                case events.DecisionTaskCompleted():
+                    if event.id < self._known and decision is not None:
+                        found += [decision, _without_context(event)]
+                    decision = None
+                case events.MarkerRecorded():
+                    if event.id < self._known and self._is_kept(said):
+                        found.append(event)
+                case events.WorkflowExecutionSignaled():
+                    found.append(event)
+                case events.ActivityTaskCancelRequested():
+                    if event.id < self._known and said.activity_id not in dropped:
+                        found.append(event)
+        return found
+
+    def _is_kept(self, marker: Any) -> bool:
+        if marker.marker_name == _LOCAL and not self._failures:
+            return _succeeded(marker.details)
+        return bool(marker.marker_name != _RESUMED)
+
+
+_ENDS = _COMPLETED | _FAILED
+
+
+def _succeeded(details: str | None) -> bool:
+    """Whether a local activity's marker holds a result."""
+    try:
+        said = msgspec.json.decode(details or "null")
+    except msgspec.DecodeError:
+        return False
+    return isinstance(said, dict) and said.get("reason") is None
+
+
+def _pattern(again: str | None) -> Callable[[str], object] | None:
+    if again is None:
+        return None
+    try:
+        return re.compile(again).search
+    except re.error as error:
+        raise errors.UsageError(f"{again!r} is not a regular expression: {error}") from None
+
+
+def _without_context(event: Any) -> Any:
+    """What the last decision left for people holds for its own run alone."""
+    said = event.attributes
+    if said.execution_context is None:
+        return event
+    return msgspec.structs.replace(event, attributes=msgspec.structs.replace(said, execution_context=None))
+
+
+def _numbered(chosen: Sequence[Any]) -> list[Any]:
+    """Number events from 2; what they say of events that are not among them is left out."""
+    numbers = {event.id: place for place, event in enumerate(chosen, start=2)}
+    numbers[1] = 1
+    return [manifests.moved(event, numbers[event.id], lambda number: numbers.get(number, 0)) for event in chosen]

@@ -1,0 +1,138 @@
+"""A new run that goes on where a stopped one ended: its input, and the completed results that it takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import errors, limits, manifests
+from simpleflow.data import jumbo
+from simpleflow.swf import registration
+
+from . import connect, executions, kept, starting
+
+
+class Earlier:
+    """The run that is resumed: its whole line as one history."""
+
+    def __init__(self, connection: connect.Connection, store: jumbo.Store, run: executions.Run) -> None:
+        self.run = run
+        self.own = list(executions.history(connection, run))
+        self.started: Any = self.own[0].attributes  # type: ignore[attr-defined]  # all 54 have it
+        self.given = _opened(store.load(self.started.input or ""))
+        previous = manifests.previous(_extra(self.given)) or {}
+        self.seed = str(previous.get("seed") or run.run_id)
+        self.runs: tuple[str, ...] = (run.run_id,)
+        copied: Sequence[Any] = ()
+        if previous.get("manifest"):
+            before = manifests.read(store.load(previous["manifest"]))
+            copied = manifests.unpaged(store.load(page) for page in before.pages)
+            self.runs = (*before.runs, run.run_id)
+        self.by = len(copied)
+        self.events = manifests.joined(self.own, copied)
+
+
+def resume(
+    connection: connect.Connection,
+    store: jumbo.Store,
+    run: executions.Run,
+    *,
+    from_: int | str | None = None,
+    again: str | None = None,
+    task_list: str | None = None,
+) -> executions.Run:
+    """Start a new run under the workflow id of a stopped one; what that completed is not done again.
+
+    ``task_list``: of its decisions, instead of the earlier run's. Raises UsageError for a run that there is nothing to
+    resume of, or without a place for the copied results; SimpleflowError when a run of that id is open.
+    """
+    _check(connection, run, from_)
+    if not store.offloads:
+        raise errors.UsageError(
+            f"{run.workflow_id} cannot be resumed: its results are copied, and there is no place for them. Set "
+            "SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket (or file:///FOLDER), here and where deciders and workers run"
+        )
+    earlier = Earlier(connection, store, run)
+    if task_list is None and earlier.started.task_list.name.startswith("standalone-"):
+        raise errors.UsageError(
+            f"{run.workflow_id} ran under standalone, on a task list that nobody serves any more: go on with simpleflow "
+            f"standalone WORKFLOW --repair {run.workflow_id}, or name the task list of its decider"
+        )
+    at = from_ + earlier.by if isinstance(from_, int) else from_
+    manifest = _copy(store, earlier, kept.Kept(earlier.events, at, again).events())
+    previous: dict[str, Any] = {"workflow_id": run.workflow_id, "run_id": run.run_id, "seed": earlier.seed}
+    previous["manifest"] = manifest
+    if from_ is not None:
+        previous["from"] = from_
+    started = earlier.started
+    text = _input(earlier.given, previous)
+    asked = {
+        "domain": run.domain,
+        "workflowId": run.workflow_id,
+        "workflowType": {"name": started.workflow_type.name, "version": started.workflow_type.version},
+        "taskList": {"name": task_list or started.task_list.name},
+        "input": store.offload(text, field=f"the input of {run.workflow_id!r}", limit=limits.DATA),
+        "tagList": [tag for tag in started.tag_list or () if tag] or None,
+        "taskPriority": started.task_priority,
+        "executionStartToCloseTimeout": started.execution_start_to_close_timeout,
+        "taskStartToCloseTimeout": started.task_start_to_close_timeout,
+        "childPolicy": started.child_policy,
+    }
+    kind = started.workflow_type
+    registration.Registrar(connection.transport, run.domain).ensure_workflow(kind.name, kind.version)
+    run_id = starting.start_once(
+        connection.transport, {key: value for key, value in asked.items() if value is not None}
+    )
+    return executions.Run(domain=run.domain, workflow_id=run.workflow_id, run_id=run_id)
+
+
+def _check(connection: connect.Connection, run: executions.Run, from_: int | str | None) -> None:
+    info = executions.describe(connection, run).execution_info
+    name = f"{run.workflow_id} {run.run_id}"
+    if info.execution_status == "OPEN":
+        raise errors.UsageError(f"{name} is open: wait for its end, or terminate it, before you resume it")
+    if info.close_status == "CONTINUED_AS_NEW":
+        raise errors.UsageError(f"{name} continued as new: resume the run that continued it, see workflow.list")
+    if info.close_status == "COMPLETED" and from_ is None:
+        raise errors.UsageError(
+            f"{name} completed, so that nothing is left to do: name the event or task from which it runs again, or "
+            "start it anew with workflow.restart"
+        )
+
+
+def _copy(store: jumbo.Store, earlier: Earlier, chosen: Sequence[Any]) -> str:
+    """Store the events, and return the pointer of their manifest."""
+    pages, values = [], dict[str, None]()
+    for text in manifests.pages(chosen):
+        values |= manifests.values(text)
+        pages.append(store.offload(text, field="a page of results", limit=0))
+    manifest = manifests.Manifest(events=len(chosen), runs=earlier.runs, pages=tuple(pages), values=tuple(values))
+    return store.offload(msgspec.json.encode(manifest).decode(), field="the list of results", limit=0)
+
+
+def _opened(text: str) -> dict[str, msgspec.Raw]:
+    """Return an input as the engine reads it, its parts as they were written: the envelope, with or without one."""
+    if not text:
+        return {}
+    try:
+        value = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        is_list = text.lstrip().startswith("[")
+        return {"args": msgspec.Raw((text if is_list else f"[{text}]").encode())}
+    if set(value) - {"__extra"} <= {"args", "kwargs", "meta"}:
+        return value
+    extra = {"__extra": value.pop("__extra")} if "__extra" in value else {}
+    return {"kwargs": msgspec.Raw(msgspec.json.encode(value)), **extra}
+
+
+def _extra(given: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    found = msgspec.json.decode(given["__extra"]) if "__extra" in given else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _input(given: dict[str, msgspec.Raw], previous: dict[str, Any]) -> str:
+    extra = {**_extra(given), "_previous_workflow_execution": previous}
+    empty = {"args": msgspec.Raw(b"[]"), "kwargs": msgspec.Raw(b"{}")}
+    return msgspec.json.encode({**empty, **given, "__extra": extra}, order="sorted").decode()

@@ -1,0 +1,42 @@
+"""What a resumed run takes over: it is evaluated as if that stood behind the first event of its own history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from simpleflow.core import manifests
+
+#: pointers in one marker: far below SWF's limit of its details
+_IN_ONE = 100
+
+
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
+    """What one resumed run takes over."""
+
+    #: how many events
+    events: int = 0
+    #: run ids of the line before this run, the oldest first
+    runs: tuple[str, ...] = ()
+    #: pointers of the blobs that must be kept as long as this run's history
+    pointers: tuple[str, ...] = ()
+
+    def in_markers(self) -> list[tuple[str, ...]]:
+        """Return the pointers, parted as markers hold them."""
+        return [self.pointers[place : place + _IN_ONE] for place in range(0, len(self.pointers), _IN_ONE)]
+
+
+NOTHING = Copied()
+
+
+def missing(pointers: Sequence[str], blobs: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(pointer for pointer in pointers if pointer not in blobs)
+
+
+def whole(own: Sequence[Any], pointer: str, manifest: manifests.Manifest, blobs: Mapping[str, str]) -> Any:
+    """Return the events of the run's own history with those that it takes over, and what is known of these."""
+    copied = manifests.unpaged(blobs[page] for page in manifest.pages)
+    taken = Copied(events=len(copied), runs=manifest.runs, pointers=(pointer, *manifest.pointers))
+    return manifests.joined(own, copied), taken
