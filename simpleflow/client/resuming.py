@@ -57,8 +57,8 @@ def resume(
     earlier = Earlier(connection, store, run)
     if task_list is None and earlier.started.task_list.name.startswith("standalone-"):
         raise errors.UsageError(
-            f"{run.workflow_id} ran under standalone, on a task list that nobody serves any more: go on with simpleflow "
-            f"standalone WORKFLOW --repair {run.workflow_id}, or name the task list of its decider"
+            f"{run.workflow_id} ran under standalone, on a task list that nobody serves any more: go on with "
+            f"simpleflow standalone WORKFLOW --repair {run.workflow_id}, or name the task list of its decider"
         )
     at = from_ + earlier.by if isinstance(from_, int) else from_
     manifest = _copy(store, earlier, kept.Kept(earlier.events, at, again).events())

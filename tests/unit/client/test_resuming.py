@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from simpleflow.testing import Environment
+from simpleflow import settings
+from simpleflow.cli import context, entry, main
+from simpleflow.client import Client, starting
+from simpleflow.core import errors
+from simpleflow.testing import Environment, Failed
+from simpleflow.testing.environment import Run
 
 from . import resumed_programs as programs
 
@@ -46,7 +52,7 @@ def completed(environment: Environment, run: Any) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("examples", [30, pytest.param(1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_a_resumed_run_gives_the_result_of_the_uninterrupted_one_and_nothing_completed_runs_twice(
     examples: int,
 ) -> None:
@@ -85,3 +91,46 @@ def asked(spec: Any, text: str) -> int:
 
 def is_open(environment: Environment, run: Any) -> bool:
     return type(environment.history(run)[-1]).__name__ != "WorkflowExecutionCompleted"
+
+
+def test_without_a_place_for_the_results_it_is_refused_with_the_setting_to_set() -> None:
+    with Environment(workflows=[programs.Program], replay=False) as environment:
+        run = environment.start(programs.Program, [["task", 1, 0]])
+        environment.terminate(run)
+        with pytest.raises(errors.UsageError, match="SIMPLEFLOW_JUMBO_FIELDS_BUCKET"):
+            Client(environment.connection).resume(run.workflow_id)
+
+
+def test_the_client_and_the_command_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = f"file://{tmp_path}"
+    monkeypatch.setattr(settings, "SIMPLEFLOW_JUMBO_FIELDS_BUCKET", where, raising=False)
+    with Environment(workflows=[programs.Program], jumbo=where, replay=False) as environment:
+        monkeypatch.setattr(context.State, "connect", lambda self, domain=None: environment.connection)
+        programs.world.broken.add("task1")
+        run = environment.start(programs.Program, [["task", 1, 0], ["task", 1, 1]])
+        for resume in ("client", "command"):
+            with pytest.raises(Failed):
+                environment.wait(run)
+            if resume == "client":
+                fresh = Client(environment.connection).resume(run.workflow_id, run.run_id)
+                run = Run(workflow_id=fresh.workflow_id, run_id=fresh.run_id)
+            else:
+                programs.world.broken.clear()
+                assert entry.status(main.cli, "simpleflow", ["workflow.resume", run.workflow_id, "--from", "5"]) == 0
+                workflow_id, run_id = capsys.readouterr().out.split()
+                run = Run(workflow_id=workflow_id, run_id=run_id)
+        assert environment.wait(run) == [[], [["task0"], ["task1"]]]
+    assert programs.world.ran == ["task0", "task1", "task1", "task1"]
+
+
+def test_a_list_of_standalone_is_not_waited_for() -> None:
+    with Environment(workflows=[programs.Program], replay=False) as environment:
+        asked = starting.request(
+            programs.Program, "x.Program", {"args": [[]], "kwargs": {}}, workflow_id="w", task_list="standalone-1"
+        )
+        run_id = starting.begin(environment.connection.transport, environment.connection.domain, asked)
+        environment.terminate(Run(workflow_id="w", run_id=run_id))
+        with pytest.raises(errors.UsageError, match="--repair w"):
+            environment.resume(Run(workflow_id="w", run_id=run_id))
