@@ -17,8 +17,7 @@ from simpleflow.client import Client, starting
 from simpleflow.core import errors
 from simpleflow.testing import Environment, Failed
 from simpleflow.testing.environment import Run
-
-from . import resumed_programs as programs
+from tests.unit.client import resumed_programs as programs
 
 
 @pytest.fixture(autouse=True)
