@@ -11,6 +11,7 @@ from simpleflow.core import numbers
 from simpleflow.engine import api, groups
 from simpleflow.engine.program import futures, run
 from simpleflow.engine.tasks import tasks
+from simpleflow.engine.tasks.members import Member, Members
 
 GroupFuture = groups.GroupFuture
 ChainFuture = groups.ChainFuture
@@ -125,9 +126,9 @@ class Group(base.SubmittableContainer[list[Any]]):
         """Submit it inside something whose members raise or do not."""
         chosen = self.raises_on_failure if self.raises_on_failure is not None else raises
         members = [_member(workflow, entry, chosen) for entry in self.activities]
-        return self._future(workflow, groups.Members(self.activities, members, chosen))
+        return self._future(workflow, Members(self.activities, members, chosen))
 
-    def _future(self, workflow: base.Owner, members: groups.Members) -> Any:
+    def _future(self, workflow: base.Owner, members: Members) -> Any:
         return self.future_class(members, workflow, self.max_parallel, self.bubbles_exception_on_failure)
 
     def __repr__(self) -> str:
@@ -166,7 +167,7 @@ class Chain(Group):
             future_class=future_class,
         )
 
-    def _future(self, workflow: base.Owner, members: groups.Members) -> Any:
+    def _future(self, workflow: base.Owner, members: Members) -> Any:
         return self.future_class(
             members,
             workflow,
@@ -248,7 +249,7 @@ def member(submittable: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     raise ValueError(f"{submittable!r} cannot be a member: pass an activity, a Workflow class, a task or a group")
 
 
-def _member(workflow: base.Owner, entry: Any, raises: bool | None) -> groups.Member:
+def _member(workflow: base.Owner, entry: Any, raises: bool | None) -> Member:
     return lambda *more: _submit_member(workflow, entry, raises, more)
 
 

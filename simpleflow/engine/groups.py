@@ -11,24 +11,7 @@ from simpleflow.core import errors, interrupts, numbers
 
 from .history import identity, records
 from .program import futures, run
-from .tasks import demand
-
-#: submits one member, with further arguments
-Member = Callable[..., futures.Future[Any]]
-
-
-class Members(list[Any]):
-    """What a group is made of, with what submits each, and whether failures raise."""
-
-    def __init__(self, activities: Sequence[Any], members: list[Member], raises: bool | None = None) -> None:
-        super().__init__(activities)
-        self.members = members
-        self.raises = raises
-
-
-def _each(workflow: Any, activities: Sequence[Any]) -> list[Member]:
-    """What submits the members of a future that a program makes itself."""
-    return [lambda *more, entry=entry: workflow.submit(entry) for entry in activities]
+from .tasks import demand, members
 
 
 class GroupFuture(futures.Future[list[Any]]):
@@ -46,7 +29,7 @@ class GroupFuture(futures.Future[list[Any]]):
         executor = workflow.executor
         self.local = not hasattr(executor, "book")
         super().__init__(None if self.local else executor, self, False)
-        given = activities if isinstance(activities, Members) else Members(activities, _each(workflow, activities))
+        given = members.given(activities, workflow)
         self.workflow = workflow
         self.activities = list(activities)
         self.max_parallel = max_parallel
@@ -138,7 +121,7 @@ class GroupFuture(futures.Future[list[Any]]):
         self._seen_coming(range(place, place + 1))
         self.futures.append(future)
         if future._kind == futures.OPEN:
-            future._subscribe(_Settled(self, place))
+            future._subscribe(members.Settled(self, place))
         else:
             self._note(place)
 
@@ -157,7 +140,7 @@ class GroupFuture(futures.Future[list[Any]]):
         if future._kind == futures.FAILED and self._stops and not self._stopped and not contained:
             self._stopped = True
             for other in self.futures:
-                _cancel(other)
+                members.cancel(other)
 
     def _go_on(self) -> None:
         if self._kind != futures.OPEN:
@@ -174,19 +157,19 @@ class GroupFuture(futures.Future[list[Any]]):
             self._starting.add(place)
             # A strand of its own: a FuncGroup's function may wait.
             member, more = self._members[place], self._more()
-            inner: futures.Future[Any] = futures.Future(evaluation, _Ignored(), False)
+            inner: futures.Future[Any] = futures.Future(evaluation, members.Ignored(), False)
             evaluation.spawn(self._branch.child(place), lambda: self._start_later(member, more), inner).resume()
             return
         if len(self._seen) == len(self.futures):
             self._finish()
 
-    def _start_later(self, member: Member, more: tuple[Any, ...]) -> None:
+    def _start_later(self, member: members.Member, more: tuple[Any, ...]) -> None:
         try:
             future = member(*more)
         except BaseException as error:
             if isinstance(error, GreenletExit) or interrupts.from_outside(error):
                 raise
-            future = futures.Future(self._evaluation, _Ignored())
+            future = futures.Future(self._evaluation, members.Ignored())
             future._fail(error)
         self._hold(future)
         self._go_on()
@@ -232,7 +215,7 @@ class GroupFuture(futures.Future[list[Any]]):
             if future._kind == futures.FAILED and isinstance(future, GroupFuture):
                 found.append(future._results())
             elif future._kind in (futures.TEXT, futures.VALUE):
-                found.append(_Later(future))
+                found.append(members.Later(future))
             else:
                 found.append(None)
         return found
@@ -241,12 +224,12 @@ class GroupFuture(futures.Future[list[Any]]):
         if self._own_result and not (self._kind == futures.FAILED and self._raises):
             self.sync_result()
             return self._synced
-        if self._kind == futures.VALUE and self._content and any(type(v) is _Later for v in self._content):
+        if self._kind == futures.VALUE and self._content and any(type(v) is members.Later for v in self._content):
             # Parsed only when read; a member's jumbo value may have to be fetched.
-            self._content = [_value(entry) for entry in self._content]
+            self._content = [members.value_of(entry) for entry in self._content]
         if self._kind == futures.FAILED and not self._raises:
             self._read_error()
-            return [_value(entry) for entry in self._results()]
+            return [members.value_of(entry) for entry in self._results()]
         return super()._outcome()
 
     def _slot(self) -> str:
@@ -275,7 +258,7 @@ class GroupFuture(futures.Future[list[Any]]):
         self._stopped = True
         self._seen_coming(range(len(self.futures), len(self._foreseen)))
         for future in self.futures:
-            _cancel(future)
+            members.cancel(future)
 
     def state_of_open(self) -> str:
         """State while it is open: a whole-history read first goes over what happened to its own members."""
@@ -305,7 +288,7 @@ class GroupFuture(futures.Future[list[Any]]):
                 if (
                     call is None
                     or type(event) in records.REFUSALS
-                    or not any(id(future) in mine for future in _held(call))
+                    or not any(id(future) in mine for future in members.held(call))
                 ):
                     continue
                 evaluation.book.arrived.remove(entry)
@@ -435,66 +418,3 @@ class ChainFuture(GroupFuture):
         future = self.futures[place]
         if self._error_of(future) is not None and self.break_on_failure:
             self._stopped = True
-
-
-def _cancel(member: futures.Future[Any]) -> None:
-    if member._kind == futures.OPEN:
-        if member._own:
-            member.cancel()
-        else:
-            member.source.cancel(member)
-
-
-class _Settled:
-    """Tells a group that a member is settled."""
-
-    __slots__ = ("_group", "_place")
-
-    def __init__(self, group: GroupFuture, place: int) -> None:
-        self._group = group
-        self._place = place
-
-    def __call__(self) -> None:
-        self._group.member_settled(self._place)
-
-
-class _Ignored:
-    """Source of a future that is not read."""
-
-    __slots__ = ()
-
-    def identity(self) -> str:
-        return "member"
-
-    def state(self, future: futures.Future[Any]) -> str:
-        return futures.PENDING
-
-    def cancel(self, future: futures.Future[Any]) -> bool:
-        return False
-
-
-class _Later:
-    """A member's value that was not read yet."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: futures.Future[Any]) -> None:
-        self._future = future
-
-    def value(self) -> Any:
-        return self._future._outcome()
-
-
-def _held(call: Any) -> tuple[futures.Future[Any], ...]:
-    """Return the futures that a call settles."""
-    if isinstance(call, futures.Future):
-        return (call,)
-    holders: tuple[futures.Future[Any], ...] | None = getattr(call, "holders", None)
-    if holders is not None:
-        return holders
-    future = getattr(call, "future", None)
-    return () if future is None else (future,)
-
-
-def _value(entry: Any) -> Any:
-    return entry.value() if type(entry) is _Later else entry
