@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from simpleflow import base, registry, settings
 from simpleflow.base import Result
-from simpleflow.core import errors, numbers
+from simpleflow.core import attempt, errors, numbers
 from simpleflow.engine import api, declared
 from simpleflow.engine.program import futures, run
 from simpleflow.engine.tasks import failures, tasks
@@ -32,6 +32,14 @@ Timeout = numbers.Duration | None
 PRIORITY_NOT_SET: Any = tasks.UNSET
 RetryPolicy = failures.RetryPolicy
 _KEEP: Any = object()
+
+#: what the code of an activity calls while it runs; see docs/how-to/activities.md
+heartbeat = attempt.heartbeat
+last_heartbeat = attempt.last_heartbeat
+cancel_requested = attempt.cancel_requested
+task_token = attempt.task_token
+complete_later = attempt.complete_later
+CompletedLater = attempt.CompletedLater
 
 
 class _Setting:

@@ -13,6 +13,11 @@ from . import context, entry
 
 #: command -> (module below simpleflow.cli, name in it, one line of help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "activity.cancel": ("activity_control", "cancel", "Answer the cancel request of an open activity task."),
+    "activity.complete": ("activity_control", "complete", "Complete an activity task that was left open."),
+    "activity.fail": ("activity_control", "fail", "Fail an activity task that was left open."),
+    "activity.heartbeat": ("activity_control", "heartbeat", "Keep an activity task that was left open alive."),
+    "activity.list": ("activity_control", "list_", "List the activity tasks that wait for their completion."),
     "decider.start": ("decider", "start", "Run deciders."),
     "info": ("info", "info", "Show versions, settings and environment."),
     "server.backup": ("server", "backup", "Copy the embedded service's database while it runs."),

@@ -6,6 +6,7 @@ executions.py   runs: found, awaited, acted on, described
 resuming.py     a new run that goes on where a stopped one ended
 kept.py         what it takes over
 starting.py     the request that starts a workflow class
+activities.py   activity tasks that were left open: listed, answered by their tokens
 inputs.py       its arguments as people write them
 """
 

@@ -18,10 +18,10 @@ import msgspec
 
 from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
-from simpleflow.core import errors, events, interceptors, numbers
+from simpleflow.core import attempt, errors, events, interceptors, limits, numbers, text
 from simpleflow.data import codec, converter, jumbo
 
-from . import connect, executions, inputs, resuming, starting
+from . import activities, connect, executions, inputs, resuming, starting
 
 
 def _as_answered(found: Sequence[events.Base]) -> tuple[tuple[events.Base, ...], int]:
@@ -216,6 +216,48 @@ class Client:
             if not set(loaded) - set(task.blobs):
                 raise errors.SimpleflowError(f"{run.workflow_id} cannot be queried before its next decision is made")
             task = msgspec.structs.replace(task, blobs={**task.blobs, **loaded})
+
+    def open_activities(self) -> list[activities.OpenTask]:
+        """Return the activity tasks that wait to be completed by somebody (``activity.complete_later``), oldest first.
+
+        Raises UsageError without a place where workers keep the tokens (``SIMPLEFLOW_JUMBO_FIELDS_BUCKET``; the
+        embedded service's data folder is one).
+        """
+        return activities.waiting(self._connection, self._store)
+
+    def complete_activity(self, token: str, result: Any = None) -> None:
+        """Complete an activity task by its token: ``result`` is what the activity returned. Raises
+        activities.TaskNotOpen, UsageError for a result that cannot be serialised."""
+        encoded = None
+        if result is not None:
+            try:
+                encoded = self._store.offload(self._payloads.encode(result), field="result", limit=limits.DATA)
+            except TypeError as error:
+                raise errors.UsageError(f"the result cannot be serialised: {error}") from error
+        activities.respond(self._connection, self._store, "RespondActivityTaskCompleted", token, result=encoded)
+
+    def fail_activity(self, token: str, reason: str, details: str | None = None) -> None:
+        """Fail an activity task by its token. ``reason`` has at most 256 characters, ``details`` is any text; a retry
+        follows where the activity has one. Raises activities.TaskNotOpen."""
+        if details is None:
+            said = text.Details(error="Failed", error_type="simpleflow.client.Failed", message=text.encodable(reason))
+            details = text.encode_details(said)
+        details = self._store.offload(text.encodable(details), field="details", limit=limits.DATA)
+        reason = text.safe(reason, limits.REASON)
+        activities.respond(
+            self._connection, self._store, "RespondActivityTaskFailed", token, reason=reason, details=details
+        )
+
+    def cancel_activity(self, token: str, details: str | None = None) -> None:
+        """Answer the cancel request of an activity task by its token. Raises activities.TaskNotOpen."""
+        activities.respond(self._connection, self._store, "RespondActivityTaskCanceled", token, details=details)
+
+    def heartbeat_activity(self, token: str, details: Any = None) -> bool:
+        """Keep an activity task alive by its token; return whether its cancellation is requested.
+
+        ``details``: as of ``activity.heartbeat``. Raises activities.TaskNotOpen.
+        """
+        return activities.heartbeat(self._connection, token, None if details is None else attempt.encoded(details))
 
     def close(self) -> None:
         """Drop its connections; the service is left as it is."""

@@ -73,6 +73,11 @@ class Store:
         """Whether there is a place for values over a limit."""
         return self._url is not None
 
+    @property
+    def blobs(self) -> base.BlobStore | None:
+        """The blob store of the location; None without one."""
+        return None if self._url is None else self._open(self._url)
+
     def offload(self, text: str, *, field: str, limit: int) -> str:
         """Return the text, encoded where there is a codec, or the pointer to it when it has more than ``limit``
         characters then.

@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import msgspec
+
 from simpleflow import dispatch, logging_context, utils
 from simpleflow import engine as engines
 from simpleflow.client import connect, inputs, starting
-from simpleflow.core import clock, errors, interceptors
+from simpleflow.core import attempt, clock, errors, interceptors
 from simpleflow.data.blobs import memory
 from simpleflow.process import signals
 from simpleflow.runtime import beside, bounds, decider, execute, failures, needs, stores, values
@@ -192,8 +194,11 @@ class Inline:
     def _run(self, answer: Any, task_list: str) -> None:
         task, token = values.Task.of(answer, domain=DOMAIN, task_list=task_list), answer.task_token
         with latency.measured() as cost:
+            reports = _Reports(self._transport, token)
+            running = attempt.Attempt(reports.send, lambda: reports.cancel_requested, token=token)
             try:
-                response: values.Answer = self._executor.handle(task)
+                with attempt.running(running):
+                    response = self._executor.handle(task)
             except latency.Hangs as hangs:
                 if hangs.alive:
                     self._beat(token)
@@ -201,11 +206,16 @@ class Inline:
             except latency.Dies as dies:
                 words = f"the task runner {signals.describe_exit(-dies.number)}"
                 response = failures.of_words("RunnerDied", words)
+        if isinstance(response, values.Later):
+            return
+        if isinstance(response, values.Failed):
+            response = msgspec.structs.replace(response, details=attempt.with_report(response.details, reports.last))
         if cost.seconds <= 0:
             self._respond(response, token)
             return
+        answered = response
         self._beat(token)
-        self._at(cost.seconds, lambda: self._respond(response, token))
+        self._at(cost.seconds, lambda: self._respond(answered, token))
 
     def _at(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._later, (self.clock.now() + seconds, next(self._order), what))
@@ -226,7 +236,7 @@ class Inline:
             return
         self._beat(token)
 
-    def _respond(self, response: values.Answer, token: str) -> None:
+    def _respond(self, response: values.Completed | values.Failed | values.Canceled, token: str) -> None:
         if token in self._gone:
             return
         self._gone.add(token)
@@ -271,7 +281,10 @@ class Inline:
         if deadline is not None:
             moments.append(deadline)
         if not moments:
-            raise Stuck("nothing can run and nothing is due: does the workflow wait for a signal that nobody sends?")
+            raise Stuck(
+                "nothing can run and nothing is due: does the workflow wait for a signal that nobody sends, or an "
+                "activity for somebody to complete it?"
+            )
         if isinstance(self.clock, clock.VirtualClock):
             self.clock.advance_to(min(moments))
         else:
@@ -359,6 +372,27 @@ class _Memory:
         self.connection = connect.Connection(transport=local_service.transport(owned), domain=DOMAIN, endpoint_url=None)
         self.fire_due = owned.fire_due
         self.next_deadline = owned.next_deadline
+
+
+class _Reports:
+    """Heartbeats that the code of an activity sends."""
+
+    def __init__(self, transport: base.Transport, token: str) -> None:
+        self._transport = transport
+        self._token = token
+        #: details of the latest one that had any
+        self.last: str | None = None
+        self.cancel_requested = False
+
+    def send(self, details: str | None) -> None:
+        request = {"taskToken": self._token}
+        if details is not None:
+            self.last = request["details"] = details
+        try:
+            status = self._transport.call("RecordActivityTaskHeartbeat", request)
+        except swf_errors.UnknownResourceFault:
+            return  # it timed out meanwhile
+        self.cancel_requested = status.cancel_requested
 
 
 class _Watching:

@@ -227,6 +227,9 @@ def _result_of(answer: values.Answer) -> engines.LocalResult:
             return engines.LocalResult(reason=reason, details=details)
         case values.Canceled(details=details):
             return engines.LocalResult(reason="canceled", details=details)
+        case values.Later():  # it has no token: an activity that raises this itself
+            failed = failures.of_words("Misuse", "a local activity cannot be completed later: submit it as a task")
+            return engines.LocalResult(reason=failed.reason, details=failed.details)
 
 
 def _ended() -> errors.SimpleflowError:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from simpleflow import activity, logging_context, utils
-from simpleflow.core import errors, interceptors, limits, text
+from simpleflow.core import attempt, errors, interceptors, limits, text
 from simpleflow.core import payloads as core_payloads
 
 from . import coroutines, failures, forked, values
@@ -92,8 +92,11 @@ class Executor:
         middleware: Middleware | None = None,
         mounted: Sequence[interceptors.WorkerInterceptor] = (),
         lingers: bool = False,
+        left: Callable[[values.Task], object] = lambda task: None,
     ) -> None:
+        """``left`` is called with a task that its activity leaves open, before anybody hears of that."""
         self._lingers = lingers
+        self._left = left
         self._dispatcher = dispatcher
         self._payloads = payloads
         self._store = store
@@ -110,15 +113,29 @@ class Executor:
         self._log_context(task)
         try:
             encoded = forked.in_parent(lambda: self._run(task, started))
+            return values.Completed(result=encoded)
         except Interrupted:
             raise
+        except attempt.CompletedLater:
+            return self._leave(task)
         except BaseException as error:  # an activity that calls sys.exit() fails; it does not end its worker
             logger.warning("Activity %s failed: %s", task.name, text.of_error(error), extra={"action": "failed"})
             return failures.of_exception(error)
         finally:
             if not self._lingers:
                 logging_context.reset()
-        return values.Completed(result=encoded)
+
+    def _leave(self, task: values.Task) -> values.Answer:
+        try:
+            self._left(task)
+        except Exception as error:  # its token may be with somebody already
+            logger.error(
+                "Activity %s is completed later, and activity.list cannot show it (%s).",
+                task.name,
+                text.of_error(error),
+                extra={"action": "left_open"},
+            )
+        return values.Later()
 
     def clean_up(self, task: values.Task) -> str:
         """Call the clean-up of a task that was ended from outside; return why it failed, '' when it did not."""
@@ -156,6 +173,9 @@ class Executor:
         decoded = self._decode(task.input)
         args, kwargs = self._payloads.arguments(found.callable, *arguments(decoded))
         context = task.context(decoded)
+        found_attempt = attempt.current()
+        if found_attempt is not None:
+            found_attempt.last_heartbeat = context.last_heartbeat
         call = interceptors.ActivityCall(
             name=task.name, version=task.version, task_list=task.task_list, context=context
         )
@@ -169,6 +189,9 @@ class Executor:
             self._middleware.before(context)
             try:
                 result = forked.in_parent(lambda: invoke(found.callable, args, kwargs, context))
+            except attempt.CompletedLater:
+                self._middleware.after(context, None, None)
+                raise
             except BaseException as error:
                 self._middleware.after(context, None, error)
                 raise

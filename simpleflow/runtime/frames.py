@@ -108,7 +108,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     behind that cannot be put back: the runner is not used again."""
 
     number: int
-    answer: values.Completed | values.Failed | values.Canceled
+    answer: values.Completed | values.Failed | values.Canceled | values.Later
     memory: int = 0
     left: tuple[str, ...] = ()
 

@@ -71,6 +71,11 @@ class Heartbeat:
         self._due = min(self._due, max(now, self._sent + self._interval))
 
     @property
+    def details(self) -> str | None:
+        """The latest progress that the activity reported."""
+        return self._details
+
+    @property
     def interval(self) -> float:
         """Seconds between two beats."""
         return self._interval

@@ -22,11 +22,11 @@ from typing import Any
 import psutil
 
 from simpleflow import activity, log, settings
-from simpleflow.core import text
+from simpleflow.core import attempt, text
 from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 
-from . import code_versions, current, execute, forked, frames, isolation, stores, values
+from . import code_versions, execute, forked, frames, isolation, left_open, stores, values
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +82,13 @@ class Runner:
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
         signal.signal(signal.SIGTERM, self._interrupt)
+        store = stores.open_store(setup.jumbo, patience=STORING)
         executor = execute.Executor(
             dispatcher=dynamic_dispatcher.Dispatcher(setup.modules),
             payloads=stores.payloads(),
-            store=stores.open_store(setup.jumbo, patience=STORING),
+            store=store,
             middleware=execute.Middleware(setup.pre, setup.post),
+            left=lambda task: left_open.keep(store, task),
         )
         self._pipe.send(frames.Ready())
         while True:
@@ -125,7 +127,8 @@ class Runner:
             self._busy = True
             if self._cancelled == self._number:
                 return values.Canceled()
-            with current.running(self._beat, lambda: self._cancelled == self._number):
+            running = attempt.Attempt(self._beat, lambda: self._cancelled == self._number, token=task.token)
+            with attempt.running(running, alone=True):
                 answer = executor.handle(task, started=self._started)
             self._busy = False
             return answer

@@ -7,7 +7,9 @@ import queue
 import threading
 from typing import Any, Protocol, TypeAlias
 
-from simpleflow.core import clock, documents, limits, retries
+import msgspec
+
+from simpleflow.core import attempt, clock, documents, limits, retries
 from simpleflow.process import Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
@@ -198,10 +200,25 @@ class Slot:
             if self._runner is not None:
                 self._runner.end(wait=0)
             raise
+        if isinstance(answer, values.Later):
+            self._tell_left_open(task)
+            return None
         following = None if answer is None else self._respond(task, token, answer)
         if isinstance(answer, values.Completed):
             self._count(task.name, self._worker.time.monotonic() - begun)
         return following
+
+    def _tell_left_open(self, task: values.Task) -> None:
+        declared = self._declared.get(task.name)
+        kinds = ("start_to_close", "schedule_to_close", "heartbeat")
+        known = {kind: getattr(declared, kind) for kind in kinds if getattr(declared, kind, None) is not None}
+        limits_text = ", ".join(f"{kind}_timeout {value:g} s" for kind, value in known.items())
+        logger.info(
+            "Task %s is left open: whoever has its token completes it (activity.complete)%s.",
+            task.id,
+            f" within the limits that its activity declares: {limits_text}" if limits_text else "",
+            extra={"action": "left_open"},
+        )
 
     def _count(self, name: str, seconds: float) -> None:
         before = self.finished.get(name, documents.Finished(activity=name, count=0, seconds=0.0))
@@ -231,6 +248,8 @@ class Slot:
         runner = self._runner
         assert runner is not None
         answer = self._attend(runner, task, beat)
+        if isinstance(answer, values.Failed) and beat.details is not None:
+            answer = msgspec.structs.replace(answer, details=attempt.with_report(answer.details, beat.details))
         declared = self._declared.get(task.name)
         if declared is not None and declared.cleanup and (runner.ended or isinstance(answer, values.Canceled)):
             self._clean_up(task)
@@ -353,7 +372,9 @@ class Slot:
             return beat.wait if self._worker.options.task_mib is None else min(beat.wait, WEIGH_EVERY)
         return max(0.0, cancelled_at + self._worker.options.setup.grace - self._worker.time.monotonic())
 
-    def _respond(self, task: values.Task, token: str, answer: values.Answer) -> _Given | None:
+    def _respond(
+        self, task: values.Task, token: str, answer: values.Completed | values.Failed | values.Canceled
+    ) -> _Given | None:
         action, request = values.to_request(answer, token)
         try:
             return self._insist(task, action, request)

@@ -6,14 +6,23 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from simpleflow.core import limits
+from simpleflow.core import attempt, limits
 
 #: reason of a task whose machine or worker went away: rescheduled outside the retry budget
 INTERRUPTED = "simpleflow.node.interrupted"
 
 
+class Context(dict[str, Any]):
+    """What an activity and its middleware see of the task: a dictionary, as with 0.36."""
+
+    @property
+    def last_heartbeat(self) -> Any:
+        """The details that an earlier attempt of this task reported last; None when there are none."""
+        return self.get("last_heartbeat")
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One activity task as a worker got it. The token stays with the parent: runners never see it."""
+    """One activity task as a worker got it."""
 
     activity_id: str
     #: name and version of the activity type
@@ -27,6 +36,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     input: str | None = None
     #: module to import before the name is looked up; '': the name says where
     module: str = ""
+    #: what answers the task; '': nothing can answer it later
+    token: str = ""
 
     @classmethod
     def of(cls, answer: Any, *, domain: str, task_list: str) -> Task:
@@ -41,6 +52,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             task_list=task_list,
             started_event_id=answer.started_event_id,
             input=answer.input,
+            token=answer.task_token,
         )
 
     @property
@@ -48,18 +60,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         """RUN_ID/ACTIVITY_ID, as documents and status lines name it."""
         return f"{self.run_id}/{self.activity_id}"
 
-    def context(self, decoded: Any) -> dict[str, Any]:
-        """Return the context dictionary that activities and middleware see."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "workflow_id": self.workflow_id,
-            "run_id": self.run_id,
-            "activity_id": self.activity_id,
-            "input": decoded,
-            "domain_name": self.domain,
-            "activity_task_list": self.task_list,
-        }
+    def context(self, decoded: Any) -> Context:
+        """Return the context that activities and middleware see."""
+        context = Context(
+            name=self.name,
+            version=self.version,
+            workflow_id=self.workflow_id,
+            run_id=self.run_id,
+            activity_id=self.activity_id,
+            input=decoded,
+            domain_name=self.domain,
+            activity_task_list=self.task_list,
+        )
+        extra = decoded.get("__extra") if isinstance(decoded, dict) else None
+        if isinstance(extra, dict) and "last_heartbeat" in extra:
+            context["last_heartbeat"] = attempt.decoded(extra["last_heartbeat"])
+        return context
 
 
 class Completed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -82,10 +98,14 @@ class Canceled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     details: str | None = None
 
 
-Answer: TypeAlias = Completed | Failed | Canceled
+class Later(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The activity left its task open: whoever has the token answers it. Nothing is sent."""
 
 
-def to_request(answer: Answer, token: str) -> tuple[str, dict[str, Any]]:
+Answer: TypeAlias = Completed | Failed | Canceled | Later
+
+
+def to_request(answer: Completed | Failed | Canceled, token: str) -> tuple[str, dict[str, Any]]:
     """Return the action that sends an answer, and its request in wire names."""
     request: dict[str, Any] = {"taskToken": token}
     match answer:

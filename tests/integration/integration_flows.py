@@ -32,6 +32,13 @@ def slow(seconds: float, folder: str) -> float:
     return seconds
 
 
+@activity.with_attributes(
+    version="1", task_list="work", start_to_close_timeout="NONE", heartbeat_timeout="NONE", raises_on_failure=True
+)
+def approve(what: str) -> str:
+    activity.complete_later()
+
+
 class Base(Workflow):
     version = "1"
     task_list = "decisions"
@@ -247,3 +254,13 @@ class Stands(Base):
         while not os.path.exists(os.path.join(folder, "go")):
             time.sleep(0.01)
         return "went on"
+
+
+class Approved(Base):
+    """Two tasks that people answer."""
+
+    name = "approved"
+
+    def run(self) -> Any:
+        first, second = self.submit(approve, "first"), self.submit(approve.options(raises_on_failure=False), "second")
+        return [first.result, type(second.exception).__name__]

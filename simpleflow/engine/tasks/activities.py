@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, limits, numbers, text, types
+from simpleflow.core import attempt, attributes, decisions, events, limits, numbers, text, types
 from simpleflow.engine import declared
 from simpleflow.engine.history import identity, records
 from simpleflow.engine.program import futures, run
@@ -49,6 +49,8 @@ class ActivityCall(tasks.TaskCall, eq=False):
     #: where the demand counts it: SCHEDULED, FORESEEN or nowhere any more
     stage: int | None = None
     identified: bool = False
+    #: what its attempts reported last, as text
+    progress: str | None = None
 
     kind: ClassVar[str] = "activity"
     cap: ClassVar[str] = "activity"
@@ -123,6 +125,22 @@ class ActivityCall(tasks.TaskCall, eq=False):
             return self.text
         return f'{self.text[:-1]},"meta":{self.evaluation.payloads.encode(meta)}}}'
 
+    def _retried_input(self) -> str:
+        """The input of an attempt that goes on from what the one before it reported, where that fits."""
+        found = self.wire_input()
+        if self.progress is None or self.plain:
+            return found
+        extra = msgspec.json.encode({"last_heartbeat": self.progress}).decode()
+        longer = f'{found[:-1]},"__extra":{extra}}}'
+        return longer if len(longer) <= limits.DATA else found
+
+    def _failed(self, event: Any) -> None:
+        said = event.attributes.details
+        reported = said if isinstance(event, events.ActivityTaskTimedOut) else attempt.reported(said)
+        if reported is not None:
+            self.progress = reported
+        tasks.TaskCall._failed(self, event)
+
     def prepare(self) -> None:
         if self.activity.meta:
             self.wire_input()
@@ -157,7 +175,7 @@ class ActivityCall(tasks.TaskCall, eq=False):
             activity_type=attributes.Type(name=activity.name, version=str(activity.version)),
             activity_id=self.id,
             control=self.own_control(),
-            input=self.wire_input(),
+            input=self.wire_input() if self.progress is None else self._retried_input(),
             schedule_to_close_timeout=seconds(activity.task_schedule_to_close_timeout),
             task_list=None if task_list is None else attributes.Name(name=task_list),
             task_priority=priority_of(self.evaluation, self.priority, activity),

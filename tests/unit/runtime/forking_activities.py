@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from simpleflow.runtime import current
+from simpleflow.core import attempt
 
 
 def _reap(pid: int) -> int:
@@ -80,7 +80,7 @@ def child_of_a_thread_returns() -> Any:
 def children_of_multiprocessing() -> Any:
     statuses = []
     for method in ("fork", "spawn"):
-        child = multiprocessing.get_context(method).Process(target=current.heartbeat, args=("from a child",))
+        child = multiprocessing.get_context(method).Process(target=attempt.heartbeat, args=("from a child",))
         child.start()
         child.join()
         statuses.append(child.exitcode)

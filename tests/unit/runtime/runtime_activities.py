@@ -88,6 +88,24 @@ def sleep_with_child(folder: str) -> None:
         Path(folder, "cleaned").write_text("")
 
 
+def reports_and(how: str) -> Any:
+    """Report progress, also from a thread, then end in some way."""
+    before = activity.last_heartbeat()
+    reporter = threading.Thread(target=activity.heartbeat, args=({"line": 7},))
+    reporter.start()
+    reporter.join()
+    if how == "fail":
+        raise ValueError(how)
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [before, reports_and.context.last_heartbeat]  # type: ignore[attr-defined]  # set by the worker
+
+
+def left_open(path: str) -> NoReturn:
+    Path(path).write_text(activity.task_token())
+    activity.complete_later()
+
+
 def stubborn(folder: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(folder, "pids").write_text(f"{os.getpid()}")

@@ -416,3 +416,34 @@ def test_an_activity_may_run_on_when_its_task_is_closed(swf: FakeSwf, start: Sta
     swf.unknown = False
     swf.tasks.put(task("add", 1, 2, token="t2"))
     assert answer(swf)[1]["taskToken"] == "t2"  # nothing was answered for the closed one
+
+
+@pytest.mark.parametrize("how", ["fail", "die"])
+def test_a_failure_tells_what_was_reported_last(swf: FakeSwf, start: Start, how: str) -> None:
+    swf.tasks.put(task("reports_and", how))
+    start()
+    assert json.loads(answer(swf)[1]["details"])["last_heartbeat"] == '{"line":7}'
+
+
+def test_an_attempt_sees_what_the_one_before_it_reported(swf: FakeSwf, start: Start) -> None:
+    given = task("reports_and", "return")
+    given.input = json.dumps({**json.loads(given.input), "__extra": {"last_heartbeat": '{"line":6}'}})
+    swf.tasks.put(given)
+    swf.tasks.put(task("reports_and", "return", token="token-2"))
+    start()
+    assert json.loads(answer(swf)[1]["result"]) == [{"line": 6}, {"line": 6}]
+    assert json.loads(answer(swf)[1]["result"]) == [None, None]
+
+
+def test_a_task_that_is_left_open_is_not_answered_and_frees_its_slot(
+    swf: FakeSwf, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    swf.tasks.put(task("left_open", str(tmp_path / "token")))
+    swf.tasks.put(task("own_pid", token="token-2"))
+    started = start()
+    assert answer(swf)[1]["taskToken"] == "token-2"
+    assert (tmp_path / "token").read_text() == "token-1"
+    eventually(lambda: not started.running)
+    assert "is left open" in caplog.text
+    assert swf.answers.empty()
