@@ -82,7 +82,10 @@ class SimpleflowFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: the record, what ``extra`` held, and the task that the process works on."""
+    """One JSON object a line: the record, what ``extra`` held, and the task that the process works on.
+
+    ``attempt`` of an activity task is the id of the event that started it, as ``event_id``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -94,6 +97,8 @@ class JsonFormatter(logging.Formatter):
             **logging_context.items(),
             **_extra(record),
         }
+        if line.get("activity_id") and line.get("event_id"):
+            line["attempt"] = line["event_id"]
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         try:
@@ -102,11 +107,12 @@ class JsonFormatter(logging.Formatter):
             return stdlib_json.dumps(line, default=repr, skipkeys=True)
 
 
-def configure(*, level: str | None = None, json: bool = False) -> None:
+def configure(*, level: str | None = None, json: bool | None = None) -> None:
     """Send simpleflow's log to stderr, and to syslog when SIMPLEFLOW_SYSLOG_TARGET names HOST:PORT.
 
-    The setting LOGGING, a dictionary for ``logging.config.dictConfig``, replaces all of it. Called by the commands.
-    Raises UsageError for an unknown level or target.
+    ``json``: one object a line (default: what SIMPLEFLOW_LOG_FORMAT says). The setting LOGGING, a dictionary for
+    ``logging.config.dictConfig``, replaces all of it. Called by the commands. Raises UsageError for an unknown level,
+    format or target.
     """
     if settings.LOGGING is not None:
         logging.config.dictConfig(settings.LOGGING)
@@ -114,6 +120,11 @@ def configure(*, level: str | None = None, json: bool = False) -> None:
     name = (level or settings.LOG_LEVEL).upper()
     if name not in logging.getLevelNamesMapping():
         raise errors.UsageError(f"log level {name!r} is unknown: write DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    if json is None:
+        chosen = str(settings.SIMPLEFLOW_LOG_FORMAT).lower()
+        if chosen not in ("text", "json"):
+            raise errors.UsageError(f"SIMPLEFLOW_LOG_FORMAT={chosen!r} is unknown: write text or json")
+        json = chosen == "json"
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     target = settings.SIMPLEFLOW_SYSLOG_TARGET
     if target:

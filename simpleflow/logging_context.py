@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+from collections.abc import Iterator
 
 #: key -> environment variable
 ENV_KEYS = {
     "activity_id": "_SWF_CONTEXT_ACTIVITY_ID",
     "domain": "_SWF_CONTEXT_DOMAIN",
     "event_id": "_SWF_CONTEXT_EVENT_ID",
+    "run_id": "_SWF_CONTEXT_RUN_ID",
     "task_list": "_SWF_CONTEXT_TASK_LIST",
     "task_type": "_SWF_CONTEXT_TASK_TYPE",
     "workflow_id": "_SWF_CONTEXT_WORKFLOW_ID",
@@ -16,6 +20,24 @@ ENV_KEYS = {
 
 #: what stands in the environment: looking there costs as much as writing
 _written: dict[str, str] = {variable: os.environ.get(variable, "") for variable in ENV_KEYS.values()}
+
+
+class _Thread(threading.local):
+    here: dict[str, str] | None = None
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def within(**keys: object) -> Iterator[None]:
+    """Say what this thread works on meanwhile; keys as of ENV_KEYS. No other thread, and no child, hears of it."""
+    before = _thread.here
+    _thread.here = {**(before or {}), **{key: str(value) for key, value in keys.items()}}
+    try:
+        yield
+    finally:
+        _thread.here = before
 
 
 def set(key: str, value: object) -> None:
@@ -41,4 +63,5 @@ def _write(variable: str, value: str) -> None:
 
 def items() -> dict[str, str]:
     """Return the keys that have a value."""
-    return {key: value for key in ENV_KEYS if (value := get(key))}
+    found = {key: value for key in ENV_KEYS if (value := get(key))}
+    return found if _thread.here is None else found | _thread.here

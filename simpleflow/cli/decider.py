@@ -13,6 +13,7 @@ from simpleflow.process import Supervisor, titles
 from simpleflow.runtime import standalone
 
 from . import context
+from . import metrics as metrics_page
 
 
 @click.command("decider.start")
@@ -41,6 +42,7 @@ from . import context
     default="",
     help="Load only classes that are defined in these modules, besides WORKFLOWS (default: any that can be imported).",
 )
+@metrics_page.option
 @click.option("-l", "--log-level", metavar="LEVEL", help="Deprecated: set LOG_LEVEL.")
 @click.option(
     "--watchdog",
@@ -60,6 +62,7 @@ def start(
     nb_processes: int,
     stagger: float,
     modules: str,
+    metrics: str | None,
     log_level: str | None,
     watchdog: float,
     sticky: bool,
@@ -91,8 +94,13 @@ def start(
     )
     connection.close()
     context.working(f"{nb_processes} decider{'s'[: nb_processes > 1]} of task list '{chosen}'", connection)
-    supervisor = Supervisor(
-        standalone.command(spec), nb_children=nb_processes, stagger=stagger, final=frozenset({context.EXIT_USAGE})
-    )
-    supervisor.start()
+    with metrics_page.of_children(metrics) as env:
+        supervisor = Supervisor(
+            standalone.command(spec),
+            nb_children=nb_processes,
+            stagger=stagger,
+            env=env,
+            final=frozenset({context.EXIT_USAGE}),
+        )
+        supervisor.start()
     return supervisor.status

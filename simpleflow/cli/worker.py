@@ -16,6 +16,7 @@ from simpleflow.process import Stop, lifeline, titles
 from simpleflow.runtime import standalone, starting
 
 from . import context
+from . import metrics as metrics_page
 
 
 @click.command("worker.start")
@@ -46,6 +47,7 @@ from . import context
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
 @click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")
 @click.option("--middleware-post-execution", "post", metavar="NAME", multiple=True, help="Call after each activity.")
+@metrics_page.option
 @click.option("-l", "--log-level", metavar="LEVEL", help="Deprecated: set LOG_LEVEL.")
 @context.command_options
 @click.pass_obj
@@ -63,6 +65,7 @@ def start(
     poll_data: str | None,
     pre: tuple[str, ...],
     post: tuple[str, ...],
+    metrics: str | None,
     log_level: str | None,
 ) -> None:
     """Run a worker for one task list until SIGTERM, which drains; a second one ends its tasks.
@@ -98,7 +101,9 @@ def start(
     connection.close()
     at_once = f"{spec.slots} task{'s'[: spec.slots > 1]} at a time"
     context.working(f"worker of task list '{spec.task_list}', {at_once}", connection)
-    if standalone.run_worker(spec, stop=stop, poll_data=answer):
+    with metrics_page.of_worker(metrics) as mounted:
+        anew = standalone.run_worker(spec, stop=stop, poll_data=answer, mounted=mounted)
+    if anew:
         lifeline.hand_on()
         os.execv(sys.executable, [sys.executable, "-m", "simpleflow", *sys.argv[1:]])  # noqa: S606 - this very program
 

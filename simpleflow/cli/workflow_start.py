@@ -12,8 +12,9 @@ import click
 
 from simpleflow.client import executions, inputs, starting
 from simpleflow.core import errors, interceptors
+from simpleflow.runtime import program_log, stores
 from simpleflow.runtime import standalone as runtime
-from simpleflow.runtime import stores
+from simpleflow.utils import mounting
 
 from . import context, outcomes, output
 
@@ -115,7 +116,9 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
     from simpleflow.local import inline
 
     patience = 0.0 if virtual_time else inline.PATIENCE
-    with inline.Inline(virtual_time=virtual_time, pre=pre, post=post, patience=patience) as place:
+    program_log.install()
+    mounted = mounting.mounted()
+    with inline.Inline(virtual_time=virtual_time, pre=pre, post=post, patience=patience, mounted=mounted) as place:
         run = begin(place.connection, asked, store=place.store)
         output.say(f"{run.workflow_id} {run.run_id}", err=True)
         with output.result_alone():
@@ -170,5 +173,8 @@ def begin(
 ) -> executions.Run:
     """Register the workflow's type when it is missing, and start the execution."""
     where = store or stores.open_store(stores.location(connection.endpoint_url))
-    run_id = starting.begin(connection.transport, connection.domain, asked, store=where, mounted=mounted)
+    calls = mounting.mounted()
+    run_id = starting.begin(
+        connection.transport, connection.domain, asked, store=where, mounted=(*mounted, *calls), calls=calls
+    )
     return executions.Run(domain=connection.domain, workflow_id=asked["workflowId"], run_id=run_id)

@@ -10,9 +10,9 @@ See docs/how-to/clients.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -20,8 +20,11 @@ from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
 from simpleflow.core import attempt, errors, events, interceptors, limits, numbers, text
 from simpleflow.data import codec, converter, jumbo
+from simpleflow.utils import mounting
 
 from . import activities, connect, executions, inputs, resuming, starting
+
+T = TypeVar("T")
 
 
 def _as_answered(found: Sequence[events.Base]) -> tuple[tuple[events.Base, ...], int]:
@@ -65,9 +68,11 @@ class Client:
         endpoint_url: str | None = None,
         mounted: Sequence[interceptors.ClientInterceptor] = (),
     ) -> None:
-        """Use a connection, or open the one that ``connect.connect`` picks. ``mounted`` stand around each start."""
+        """Use a connection, or open the one that ``connect.connect`` picks. ``mounted`` stand around each start, those
+        that SIMPLEFLOW_INTERCEPTORS names around each call."""
+        self._calls = mounting.mounted()
         self._connection = connection or connect.connect(domain, backend, endpoint_url)
-        self._mounted = tuple(mounted)
+        self._mounted = (*mounted, *self._calls)
         self._payloads = converter.Converter()
 
     @property
@@ -102,7 +107,12 @@ class Client:
     def begin(self, asked: Mapping[str, Any]) -> executions.Run:
         """Start the execution of a StartWorkflowExecution request without its domain."""
         run_id = starting.begin(
-            self._connection.transport, self.domain, asked, store=self._store, mounted=self._mounted
+            self._connection.transport,
+            self.domain,
+            asked,
+            store=self._store,
+            mounted=self._mounted,
+            calls=self._calls,
         )
         return executions.Run(domain=self.domain, workflow_id=asked["workflowId"], run_id=run_id)
 
@@ -147,15 +157,20 @@ class Client:
         as new that is its successor. A run that ``find`` was given with its run id is meant alone.
         """
         more = inputs.signal(name, value, self._payloads, self._store)
-        executions.act(self._connection, "SignalWorkflowExecution", self._open(run), **more)
+        meant = self._open(run)
+        self._around(
+            "signal", lambda: executions.act(self._connection, "SignalWorkflowExecution", meant, **more), meant, name
+        )
 
     def cancel(self, run: executions.Run | str) -> None:
         """Request the cancellation; the workflow decides what follows. Raises executions.NotOpen."""
-        executions.act(self._connection, "RequestCancelWorkflowExecution", self._open(run))
+        meant = self._open(run)
+        self._around("cancel", lambda: executions.act(self._connection, "RequestCancelWorkflowExecution", meant), meant)
 
     def terminate(self, run: executions.Run | str, reason: str = "terminated by a client") -> None:
         """End it with its children at once. Raises executions.NotOpen."""
-        executions.terminate(self._connection, self._open(run), reason=reason)
+        meant = self._open(run)
+        self._around("terminate", lambda: executions.terminate(self._connection, meant, reason=reason), meant)
 
     def describe(self, run: executions.Run | str) -> Any:
         """Return DescribeWorkflowExecution's answer (``swf.shapes.ExecutionDetail``)."""
@@ -189,7 +204,10 @@ class Client:
         Its history is replayed in this process, read-only: nothing is decided or sent, and the class must be
         importable here. Raises Misuse when the class has no such method, and what the method raises.
         """
-        run = self._found(run)
+        meant = self._found(run)
+        return self._around("query", lambda: self._query(meant, method, args, kwargs), meant, method)
+
+    def _query(self, run: executions.Run, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         found, started = _as_answered(tuple(self.history(run)))
         if not found:
             raise errors.SimpleflowError(
@@ -234,7 +252,7 @@ class Client:
                 encoded = self._store.offload(self._payloads.encode(result), field="result", limit=limits.DATA)
             except TypeError as error:
                 raise errors.UsageError(f"the result cannot be serialised: {error}") from error
-        activities.respond(self._connection, self._store, "RespondActivityTaskCompleted", token, result=encoded)
+        self._respond("complete", "RespondActivityTaskCompleted", token, result=encoded)
 
     def fail_activity(self, token: str, reason: str, details: str | None = None) -> None:
         """Fail an activity task by its token. ``reason`` has at most 256 characters, ``details`` is any text; a retry
@@ -244,20 +262,34 @@ class Client:
             details = text.encode_details(said)
         details = self._store.offload(text.encodable(details), field="details", limit=limits.DATA)
         reason = text.safe(reason, limits.REASON)
-        activities.respond(
-            self._connection, self._store, "RespondActivityTaskFailed", token, reason=reason, details=details
-        )
+        self._respond("fail", "RespondActivityTaskFailed", token, reason=reason, details=details)
 
     def cancel_activity(self, token: str, details: str | None = None) -> None:
         """Answer the cancel request of an activity task by its token. Raises activities.TaskNotOpen."""
-        activities.respond(self._connection, self._store, "RespondActivityTaskCanceled", token, details=details)
+        self._respond("cancel", "RespondActivityTaskCanceled", token, details=details)
 
     def heartbeat_activity(self, token: str, details: Any = None) -> bool:
         """Keep an activity task alive by its token; return whether its cancellation is requested.
 
         ``details``: as of ``activity.heartbeat``. Raises activities.TaskNotOpen.
         """
-        return activities.heartbeat(self._connection, token, None if details is None else attempt.encoded(details))
+        said = None if details is None else attempt.encoded(details)
+        return self._around("heartbeat_activity", lambda: activities.heartbeat(self._connection, token, said))
+
+    def _respond(self, what: str, action: str, token: str, **said: str | None) -> None:
+        self._around(
+            f"{what}_activity", lambda: activities.respond(self._connection, self._store, action, token, **said)
+        )
+
+    def _around(self, what: str, proceed: Callable[[], T], run: executions.Run | None = None, name: str = "") -> T:
+        call = interceptors.ClientCall(
+            what=what,
+            domain=self.domain,
+            workflow_id="" if run is None else run.workflow_id,
+            run_id="" if run is None else run.run_id,
+            name=name,
+        )
+        return interceptors.around(self._calls, call, proceed)
 
     def close(self) -> None:
         """Drop its connections; the service is left as it is."""

@@ -116,12 +116,14 @@ def begin(
     *,
     store: inputs.Store = _NOWHERE,
     mounted: Sequence[interceptors.ClientInterceptor] = (),
+    calls: Sequence[interceptors.CallInterceptor] = (),
 ) -> str:
     """Register the workflow's type when it is missing, start the execution, and return its run id.
 
     An input over SWF's limit goes to ``store``; ValueError where that takes none. A start whose answer is lost is
     repeated, never twice carried out. Raises SimpleflowError when another execution of
     that id is open, and what interceptors and the service raise; every message names the id.
+    ``calls`` stand around all of it but the registration.
     """
     whole = {"domain": domain, **asked}
     if asked.get("input"):
@@ -135,12 +137,17 @@ def begin(
         registration.Registrar(transport, domain).ensure_workflow(kind["name"], kind["version"])
     except swf_errors.SwfError as error:
         raise type(error)(f"{whole['workflowId']!r} was not started: {error}") from error
-    for interceptor in mounted:
-        interceptor.before_start(call)
-    run_id = start_once(transport, whole)
-    for interceptor in reversed(mounted):
-        interceptor.after_start(call, run_id)
-    return run_id
+
+    def proceed() -> str:
+        for interceptor in mounted:
+            interceptor.before_start(call)
+        run_id = start_once(transport, whole)
+        for interceptor in reversed(mounted):
+            interceptor.after_start(call, run_id)
+        return run_id
+
+    asked_for = interceptors.ClientCall(what="start", domain=domain, workflow_id=whole["workflowId"], name=kind["name"])
+    return interceptors.around(calls, asked_for, proceed)
 
 
 def start_once(transport: base.Transport, whole: Mapping[str, Any]) -> str:

@@ -84,12 +84,13 @@ class Inline:
         dispatcher: execute.Dispatcher | None = None,
         pre: Sequence[str] = (),
         post: Sequence[str] = (),
-        mounted: Sequence[interceptors.WorkerInterceptor] = (),
+        mounted: Sequence[interceptors.Interceptor] = (),
         jumbo: str | None = None,
         strict: bool = False,
         patience: float = 0.0,
         opened: Callable[[clock.Clock], Service] | None = None,
     ) -> None:
+        self._mounted = tuple(mounted)
         self._patience, self._decide_at = patience, 0.0
         self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
         self._service = (opened or _Memory)(self.clock)
@@ -126,6 +127,7 @@ class Inline:
             ),
             store=store,
             time=self.clock,
+            mounted=mounted,
         )
         self._executor = execute.Executor(
             dispatcher=dispatcher or dispatch.Dispatcher(),
@@ -193,6 +195,8 @@ class Inline:
 
     def _run(self, answer: Any, task_list: str) -> None:
         task, token = values.Task.of(answer, domain=DOMAIN, task_list=task_list), answer.task_token
+        for interceptor in self._mounted:
+            interceptor.task_received(task.received())
         with latency.measured() as cost:
             reports = _Reports(self._transport, token)
             running = attempt.Attempt(reports.send, lambda: reports.cancel_requested, token=token)
@@ -202,20 +206,24 @@ class Inline:
             except latency.Hangs as hangs:
                 if hangs.alive:
                     self._beat(token)
-                return
+                return self._tell_end(task, None, cost.seconds)
             except latency.Dies as dies:
                 words = f"the task runner {signals.describe_exit(-dies.number)}"
                 response = failures.of_words("RunnerDied", words)
+        self._tell_end(task, response, cost.seconds)
         if isinstance(response, values.Later):
-            return
+            return None
         if isinstance(response, values.Failed):
             response = msgspec.structs.replace(response, details=attempt.with_report(response.details, reports.last))
         if cost.seconds <= 0:
-            self._respond(response, token)
-            return
+            return self._respond(response, token)
         answered = response
         self._beat(token)
-        self._at(cost.seconds, lambda: self._respond(answered, token))
+        return self._at(cost.seconds, lambda: self._respond(answered, token))
+
+    def _tell_end(self, task: values.Task, response: values.Answer | None, seconds: float) -> None:
+        for interceptor in reversed(self._mounted):
+            interceptor.task_answered(task.answered(response, seconds))
 
     def _at(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._later, (self.clock.now() + seconds, next(self._order), what))

@@ -1,4 +1,6 @@
 """What executions did, read from their histories.
 
 tasklog.py   the tasks of one history: when each was scheduled, ran, and how it ended
+otel.py      OpenTelemetry spans, an interceptor
+prometheus.py  Prometheus metrics, an interceptor and its page
 """

@@ -52,6 +52,14 @@ def sticky_name(task_list: str) -> str:
     return f"{task_list[:200]}-sticky-{uuid.uuid4().hex[:16]}"
 
 
+def _started(answer: Any) -> float | None:
+    """Return when the execution started, at its first decision."""
+    if answer.previous_started_event_id or not answer.events:
+        return None
+    timestamp: float = answer.events[0].timestamp
+    return timestamp
+
+
 def _inline(function: Callable[[], T]) -> T:
     return forked.in_parent(function)
 
@@ -179,6 +187,8 @@ class Decider:
             demand=decided.demand,
             closed=closed,
             seconds=self._time.monotonic() - begun,
+            decisions=tuple(type(decision).__name__ for decision in sent),
+            started=_started(answer),
         )
         for interceptor in reversed(self._mounted):
             interceptor.answered(outcome)

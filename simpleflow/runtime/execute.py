@@ -163,6 +163,7 @@ class Executor:
 
     def _log_context(self, task: values.Task) -> None:
         logging_context.set("workflow_id", task.workflow_id)
+        logging_context.set("run_id", task.run_id)
         logging_context.set("activity_id", task.activity_id)
         logging_context.set("domain", task.domain)
         logging_context.set("task_list", task.task_list)
@@ -177,7 +178,11 @@ class Executor:
         if found_attempt is not None:
             found_attempt.last_heartbeat = context.last_heartbeat
         call = interceptors.ActivityCall(
-            name=task.name, version=task.version, task_list=task.task_list, context=context
+            name=task.name,
+            version=task.version,
+            task_list=task.task_list,
+            context=context,
+            started_event_id=task.started_event_id,
         )
 
         def proceed() -> Any:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from simpleflow import logging_context
 from simpleflow.process import LOOK, NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
@@ -298,13 +299,16 @@ class DeciderProcess(NamedMixin):
     def _decide(self, answer: Any, lane: Lane) -> None:
         execution = answer.workflow_execution
         try:
-            self._step.handle(
-                answer,
-                on_engine=lambda function: self._on_engine(answer, function),
-                later=lambda function: self._engine.put_off(self._watched(answer, function)),
-                at_end=lambda function: self._engine.post(self._watched(answer, function)),
-                aside=lane.aside,
-            )
+            with logging_context.within(
+                workflow_id=execution.workflow_id, run_id=execution.run_id, event_id=answer.started_event_id
+            ):
+                self._step.handle(
+                    answer,
+                    on_engine=lambda function: self._on_engine(answer, function),
+                    later=lambda function: self._engine.put_off(self._watched(answer, function)),
+                    at_end=lambda function: self._engine.post(self._watched(answer, function)),
+                    aside=lane.aside,
+                )
         except Exception:
             logger.exception(
                 "The decision of %s %s was not answered; the service hands it out again.",

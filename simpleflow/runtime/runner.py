@@ -6,6 +6,7 @@ reaches an activity that does not ask for it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import io
 import logging
@@ -22,9 +23,10 @@ from typing import Any
 import psutil
 
 from simpleflow import activity, log, settings
-from simpleflow.core import attempt, text
+from simpleflow.core import attempt, interceptors, text
 from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
+from simpleflow.utils import mounting
 
 from . import code_versions, execute, forked, frames, isolation, left_open, stores, values
 
@@ -69,6 +71,7 @@ class Runner:
         self._looked = float("-inf")
         #: the worker is gone
         self.orphaned = False
+        self._mounted: tuple[interceptors.Interceptor, ...] = ()
 
     def run(self) -> None:
         """Serve until the worker closes the pipe or sends SIGTERM."""
@@ -82,6 +85,7 @@ class Runner:
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
         signal.signal(signal.SIGTERM, self._interrupt)
+        self._mounted = mounting.mounted()
         store = stores.open_store(setup.jumbo, patience=STORING)
         executor = execute.Executor(
             dispatcher=dynamic_dispatcher.Dispatcher(setup.modules),
@@ -89,6 +93,7 @@ class Runner:
             store=store,
             middleware=execute.Middleware(setup.pre, setup.post),
             left=lambda task: left_open.keep(store, task),
+            mounted=self._mounted,
         )
         self._pipe.send(frames.Ready())
         while True:
@@ -216,7 +221,15 @@ class Runner:
         if self._busy:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(self._grace)
+        else:
+            self._tell_end()
         tree.end_own()
+
+    def _tell_end(self) -> None:
+        """Let interceptors write out what they hold."""
+        for interceptor in reversed(self._mounted):
+            with contextlib.suppress(Exception):
+                interceptor.stopping()
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:
         if self._signalled:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from simpleflow.core import attempt, clock, documents, limits, retries
+from simpleflow import logging_context
+from simpleflow.core import attempt, clock, documents, interceptors, limits, retries
 from simpleflow.process import Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
@@ -61,6 +63,8 @@ class Employer(Protocol):
     def transport(self) -> base.Transport: ...
     @property
     def options(self) -> Terms: ...
+    @property
+    def mounted(self) -> Sequence[interceptors.SlotInterceptor]: ...
     @property
     def time(self) -> clock.Clock: ...
     @property
@@ -153,7 +157,8 @@ class Slot:
         """Work one task; return the one that came with the acknowledgement of its answer."""
         following: _Given | None = None
         try:
-            following = self._work(*given)
+            with logging_context.within(**given[0].where):
+                following = self._work(*given)
         except Exception:
             logger.exception("The slot's task was not answered; it will time out.")
         finally:
@@ -193,6 +198,9 @@ class Slot:
 
     def _work(self, task: values.Task, token: str, opened: float) -> _Given | None:
         begun = self._worker.time.monotonic()
+        received = task.received() if self._worker.mounted else None
+        if received is not None:
+            self._tell(lambda mounted: mounted.task_received(received))
         try:
             answer = self._answer_of(task, token, opened)
         except BaseException:
@@ -200,13 +208,25 @@ class Slot:
             if self._runner is not None:
                 self._runner.end(wait=0)
             raise
+        following: _Given | None = None
         if isinstance(answer, values.Later):
             self._tell_left_open(task)
-            return None
-        following = None if answer is None else self._respond(task, token, answer)
+        elif answer is not None:
+            following = self._respond(task, token, answer)
+        seconds = self._worker.time.monotonic() - begun
         if isinstance(answer, values.Completed):
-            self._count(task.name, self._worker.time.monotonic() - begun)
+            self._count(task.name, seconds)
+        if received is not None:
+            outcome = task.answered(answer, seconds)
+            self._tell(lambda mounted: mounted.task_answered(outcome))
         return following
+
+    def _tell(self, say: Callable[[interceptors.SlotInterceptor], None]) -> None:
+        for interceptor in self._worker.mounted:
+            try:
+                say(interceptor)
+            except Exception:
+                logger.exception("An interceptor failed (%s); the task goes on.", type(interceptor).__name__)
 
     def _tell_left_open(self, task: values.Task) -> None:
         declared = self._declared.get(task.name)

@@ -28,6 +28,7 @@ from simpleflow.client import connect
 from simpleflow.core import errors, interceptors, interpreter, text
 from simpleflow.dispatch import limits
 from simpleflow.process import Stop, Supervisor, lifeline, titles
+from simpleflow.utils import mounting
 
 from . import (
     agent_channel,
@@ -39,6 +40,7 @@ from . import (
     lanes,
     needs,
     poller_identity,
+    program_log,
     starting,
     stores,
     watchdog,
@@ -191,6 +193,8 @@ def run_decider(
     """Run one decider in this process and on this thread until ``stop`` says so."""
     check_modules(spec.modules)
     limit = limits.Limit(spec.modules)
+    program_log.install()
+    own = mounting.mounted()
     connection = spec.place.connect(stop)
     if connection is None:
         return
@@ -220,7 +224,7 @@ def run_decider(
             local=local.run,
         ),
         store=store,
-        mounted=mounted,
+        mounted=(*mounted, *own),
     )
     dog = watchdog.Watchdog(spec.watchdog) if spec.watchdog > 0 else None
     try:
@@ -238,12 +242,19 @@ def cluster_interceptors() -> tuple[interceptors.DeciderInterceptor, ...]:
     return clusters.decider(os.environ)
 
 
-def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object | None = None) -> bool:
+def run_worker(
+    spec: WorkerSpec,
+    *,
+    stop: Stop | None = None,
+    poll_data: object | None = None,
+    mounted: Sequence[interceptors.SlotInterceptor] = (),
+) -> bool:
     """Run one worker in this process until ``stop`` says so; with ``poll_data`` only the task that it holds.
 
     Return whether it ended because its code changed on disk.
     """
     check_worker(spec)
+    own = (*mounted, *mounting.mounted())
     connection = spec.place.connect(stop)
     if connection is None:
         return False
@@ -262,6 +273,7 @@ def run_worker(spec: WorkerSpec, *, stop: Stop | None = None, poll_data: object 
             setup=spec.setup(connection.endpoint_url),
         ),
         stop=stop,
+        mounted=own,
     )
     if poll_data is not None:
         made.work(poll_data)

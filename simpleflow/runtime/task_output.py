@@ -36,12 +36,7 @@ class TaskOutput:
 
     def of_task(self, task: values.Task) -> None:
         """What is read from now on is this task's."""
-        self._where = {
-            "workflow_id": task.workflow_id,
-            "run_id": task.run_id,
-            "activity_id": task.activity_id,
-            "event_id": str(task.started_event_id),
-        }
+        self._where = task.where
 
     def read(self) -> int:
         """Log the lines that have come; return how many bytes came: none when there is nothing, or nobody writes."""

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from simpleflow.core import attempt, limits
+from simpleflow.core import attempt, interceptors, limits
 
 #: reason of a task whose machine or worker went away: rescheduled outside the retry budget
 INTERRUPTED = "simpleflow.node.interrupted"
@@ -60,6 +60,38 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         """RUN_ID/ACTIVITY_ID, as documents and status lines name it."""
         return f"{self.run_id}/{self.activity_id}"
 
+    def received(self) -> interceptors.TaskReceived:
+        """Return what interceptors are told of it."""
+        return interceptors.TaskReceived(
+            domain=self.domain,
+            workflow_id=self.workflow_id,
+            run_id=self.run_id,
+            activity_id=self.activity_id,
+            name=self.name,
+            version=self.version,
+            task_list=self.task_list,
+            started_event_id=self.started_event_id,
+        )
+
+    def answered(self, answer: Answer | None, seconds: float) -> interceptors.TaskAnswered:
+        """Return what interceptors are told of its end; None: nobody waits for its answer any more."""
+        return interceptors.TaskAnswered(
+            task=self.received(),
+            outcome=_OUTCOMES[type(answer)],
+            reason=answer.reason if isinstance(answer, Failed) else "",
+            seconds=seconds,
+        )
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Return what names it in the log."""
+        return {
+            "workflow_id": self.workflow_id,
+            "run_id": self.run_id,
+            "activity_id": self.activity_id,
+            "event_id": str(self.started_event_id),
+        }
+
     def context(self, decoded: Any) -> Context:
         """Return the context that activities and middleware see."""
         context = Context(
@@ -103,6 +135,14 @@ class Later(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 Answer: TypeAlias = Completed | Failed | Canceled | Later
+#: answers as interceptors name them
+_OUTCOMES: dict[type, str] = {
+    Completed: "completed",
+    Failed: "failed",
+    Canceled: "canceled",
+    Later: "left_open",
+    type(None): "dropped",
+}
 
 
 def to_request(answer: Completed | Failed | Canceled, token: str) -> tuple[str, dict[str, Any]]:

@@ -9,9 +9,9 @@ import queue
 import threading
 import time as real_time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from simpleflow.core import clock, documents, retries
+from simpleflow.core import clock, documents, interceptors, retries
 from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
@@ -65,7 +65,9 @@ class Worker(NamedMixin):
         *,
         stop: Stop | None = None,
         time: clock.Clock | None = None,
+        mounted: Sequence[interceptors.SlotInterceptor] = (),
     ) -> None:
+        self._mounted = tuple(mounted)
         self.task_list = options.task_list
         self._transport = transport
         self._options = options
@@ -98,6 +100,10 @@ class Worker(NamedMixin):
     @property
     def options(self) -> Options:
         return self._options
+
+    @property
+    def mounted(self) -> tuple[interceptors.SlotInterceptor, ...]:
+        return self._mounted
 
     @property
     def time(self) -> clock.Clock:

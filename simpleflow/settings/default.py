@@ -38,6 +38,10 @@ LOGGING: dict[str, Any] | None = None
 #: HOST:PORT
 SIMPLEFLOW_SYSLOG_TARGET: str | None = None
 LOG_LEVEL = "INFO"
+#: text, or json: one object a line
+SIMPLEFLOW_LOG_FORMAT = "text"
+#: 'package.module.NAME,...' of simpleflow.core.interceptors.Interceptor, mounted in clients, deciders and workers
+SIMPLEFLOW_INTERCEPTORS: str | None = None
 
 SIMPLEFLOW_ENABLE_DISK_CACHE = False
 #: where programs that tasks need lie; it must be a folder of the user's own

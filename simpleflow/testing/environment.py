@@ -22,7 +22,7 @@ import msgspec
 
 from simpleflow import base
 from simpleflow.client import executions, resuming
-from simpleflow.core import clock, errors, events, numbers
+from simpleflow.core import clock, errors, events, interceptors, numbers
 from simpleflow.local import inline
 from simpleflow.local.latency import dies, hang, takes
 from simpleflow.runtime import execute
@@ -76,6 +76,7 @@ class Environment:
         replay: under pytest, replay the histories at the end of the test.
         strict: refuse ``run()`` what would differ in a re-run (clocks, random numbers), in classes that do not set
             ``strict`` themselves.
+        mounted: interceptors around its decisions and activities.
         jumbo: where values over SWF's limits lie, ``file://`` or a bucket; None: in memory.
         opened: makes another service than the one in memory, for the environment's clock.
     """
@@ -90,6 +91,7 @@ class Environment:
         post: Sequence[str] = (),
         replay: bool = True,
         strict: bool = True,
+        mounted: Sequence[interceptors.Interceptor] = (),
         jumbo: str | None = None,
         opened: Callable[[clock.Clock], inline.Service] | None = None,
     ) -> None:
@@ -105,6 +107,7 @@ class Environment:
             pre=pre,
             post=post,
             strict=strict,
+            mounted=mounted,
             jumbo=jumbo,
             opened=opened,
         )

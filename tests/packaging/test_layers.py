@@ -65,6 +65,8 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "troposphere": ("infra/",),
     "fabric": ("provisioning/", "nodes/providers/ssh/"),
     "moto": ("testing/",),
+    "opentelemetry": ("observe/",),
+    "prometheus_client": ("observe/",),
     "greenlet": ("engine/",),
     "click": ("cli/",),
     "psutil": ("process/", "nodes/", "runtime/", "server/", "cli/", "testing/"),

@@ -1,0 +1,82 @@
+"""``--metrics [HOST:]PORT`` of deciders and workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+
+from simpleflow import settings
+from simpleflow.core import errors, interceptors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def option(function: F) -> F:
+    """Add ``--metrics``."""
+    return click.option(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="Serve Prometheus metrics at http://HOST:PORT/metrics (default host: 127.0.0.1).",
+    )(function)
+
+
+@contextlib.contextmanager
+def of_worker(asked: str | None) -> Iterator[tuple[interceptors.Interceptor, ...]]:
+    """Serve the metrics of this process meanwhile; give what is mounted for them."""
+    if asked is None:
+        yield ()
+        return
+    host, port = _place(asked)
+    prometheus = _prometheus()
+    page = prometheus.Page(host, port)
+    try:
+        click.echo(f"Metrics: {page.url}", err=True)
+        yield (prometheus.Metrics(),)
+    finally:
+        page.close()
+
+
+@contextlib.contextmanager
+def of_children(asked: str | None) -> Iterator[dict[str, str] | None]:
+    """Serve the metrics of child processes meanwhile; give their environment, None for this one's."""
+    if asked is None:
+        yield None
+        return
+    host, port = _place(asked)
+    named = [settings.SIMPLEFLOW_INTERCEPTORS] if settings.SIMPLEFLOW_INTERCEPTORS else []
+    with tempfile.TemporaryDirectory(prefix="simpleflow-metrics-") as folder:
+        # prometheus_client reads the variable when it is imported.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        try:
+            prometheus = _prometheus()
+            page = prometheus.Page(host, port)
+            try:
+                click.echo(f"Metrics: {page.url}", err=True)
+                mounted = ",".join([*named, "simpleflow.observe.prometheus.Metrics"])
+                yield {**os.environ, "SIMPLEFLOW_INTERCEPTORS": mounted}
+            finally:
+                page.close()
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def _place(asked: str) -> tuple[str, int]:
+    host, colon, port = asked.rpartition(":")
+    if not port.isdigit() or int(port) > 65535 or (colon and not host):
+        raise errors.UsageError(f"--metrics {asked!r} is not [HOST:]PORT: write for example 9464 or 0.0.0.0:9464")
+    return host or "127.0.0.1", int(port)
+
+
+def _prometheus() -> Any:
+    try:
+        from simpleflow.observe import prometheus
+    except ImportError as error:
+        raise errors.UsageError(
+            f"--metrics needs the package prometheus-client ({error}): pip install 'simpleflow[prometheus]'"
+        ) from error
+    return prometheus

@@ -1,0 +1,33 @@
+"""Interceptors that the setting SIMPLEFLOW_INTERCEPTORS names."""
+
+from __future__ import annotations
+
+from simpleflow import settings
+from simpleflow.core import errors, interceptors
+
+from . import import_from_module
+
+_ADVICE = "write package.module.NAME, of a class or an object of simpleflow.core.interceptors.Interceptor"
+
+
+def mounted() -> tuple[interceptors.Interceptor, ...]:
+    """Make the interceptors of this process: ``package.module.NAME,...``, each a class (called without arguments), or
+    an object. The first is the outermost.
+
+    Raises UsageError naming the one that cannot be imported, made or used.
+    """
+    named = settings.SIMPLEFLOW_INTERCEPTORS or ""
+    return tuple(_made(path.strip()) for path in named.split(",") if path.strip())
+
+
+def _made(path: str) -> interceptors.Interceptor:
+    try:
+        found = import_from_module(path)
+        made = found() if isinstance(found, type) else found
+    except Exception as error:
+        raise errors.UsageError(
+            f"SIMPLEFLOW_INTERCEPTORS: {path!r} cannot be made ({type(error).__name__}: {error}): {_ADVICE}"
+        ) from error
+    if not isinstance(made, interceptors.Interceptor):
+        raise errors.UsageError(f"SIMPLEFLOW_INTERCEPTORS: {path!r} is of type {type(made).__name__}: {_ADVICE}")
+    return made
