@@ -13,7 +13,7 @@ import msgspec
 from simpleflow import log, settings
 from simpleflow.core import errors
 from simpleflow.process import Stop, lifeline, titles
-from simpleflow.runtime import standalone, starting
+from simpleflow.runtime import rates, standalone, starting
 
 from . import context
 from . import metrics as metrics_page
@@ -43,6 +43,7 @@ from . import metrics as metrics_page
     metavar="SECONDS",
     help="Seconds between the starts of two task runners.",
 )
+@click.option("--rate", metavar="N/s|m|h", help="Begin at most so many tasks in a second, minute or hour: 10/s, 90/m.")
 @click.option("--reload", is_flag=True, help="Start anew, gracefully, when code that it runs changes on disk.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
 @click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")
@@ -61,6 +62,7 @@ def start(
     one_task: bool,
     task_memory: int | None,
     stagger: float,
+    rate: str | None,
     reload: bool,
     poll_data: str | None,
     pre: tuple[str, ...],
@@ -88,6 +90,7 @@ def start(
         reload=reload,
         task_mib=task_memory,
         stagger=stagger,
+        rate=None if rate is None else rates.parse(rate),
     )
     standalone.check_worker(spec)
     answer = None if poll_data is None else _answer(poll_data)

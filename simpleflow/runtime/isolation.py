@@ -6,6 +6,8 @@ modules (what an import sets up stays), and after each task.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import gc
 import locale
 import logging
@@ -22,7 +24,10 @@ from typing import Any, NamedTuple
 
 from . import left_over
 
+#: a runner in which tasks left so many files open is not used again
+MOST_OPEN = 512
 _LIMITS = tuple(sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}))
+_ENVIRON = os.environ
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 #: those that can have a handler, but for the ones that Python and C libraries use for themselves
 _SIGNALS = tuple(int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
@@ -51,12 +56,14 @@ def _umask() -> int:
     return mask
 
 
-def _environment() -> dict[Any, Any]:
-    """The variables as they are held: decoding each costs a task more than all the rest."""
-    return dict(getattr(os.environ, "_data", os.environ))
+def _environment() -> dict[Any, Any] | None:
+    """The variables as they are held: decoding each costs a task more than all the rest. None: another object stands
+    in the place of ``os.environ``."""
+    return dict(getattr(_ENVIRON, "_data", _ENVIRON)) if os.environ is _ENVIRON else None
 
 
 def _set_environment(value: dict[Any, Any]) -> None:
+    os.environ = _ENVIRON  # noqa: B003 - the very object that was there
     before = {os.fsdecode(name): os.fsdecode(text) for name, text in value.items()}
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
@@ -100,12 +107,16 @@ def _descriptors() -> tuple[tuple[int, int], ...]:
 
 
 def _spare_descriptor() -> bool:
-    """Whether this process may open one more file: a task that kept all would leave the next one none."""
+    """Whether this process may open more files: tasks that keep theirs open would leave the next one none.
+
+    The system gives the lowest number that is free.
+    """
     try:
-        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") else os.O_RDONLY))
+        number = os.open("/", os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") else os.O_RDONLY)
     except OSError:
         return False
-    return True
+    os.close(number)
+    return number < MOST_OPEN
 
 
 def _root() -> tuple[int, int]:
@@ -123,17 +134,62 @@ def _interpreter() -> tuple[Any, ...]:
         threading.excepthook,
         sys.gettrace(),
         sys.getprofile(),
+        gc.get_debug(),
+        tuple(gc.callbacks),
+        sys.displayhook,
+        sys.unraisablehook,
+        sys.breakpointhook,
+        sys.get_int_max_str_digits(),
+        sys.dont_write_bytecode,
+        getattr(sys, "tracebacklimit", None),
+        threading.stack_size(),
+        threading.gettrace(),
+        threading.getprofile(),
     )
 
 
 def _set_interpreter(value: tuple[Any, ...]) -> None:
-    depth, interval, collects, threshold, sys.excepthook, threading.excepthook, trace, profile = value
+    depth, interval, collects, threshold, sys.excepthook, threading.excepthook, trace, profile, *more = value
     sys.setrecursionlimit(depth)
     sys.setswitchinterval(interval)
     (gc.enable if collects else gc.disable)()
     gc.set_threshold(*threshold)
+    debug, callbacks, sys.displayhook, sys.unraisablehook, sys.breakpointhook, digits, *more = more
+    sys.dont_write_bytecode, lines, stack, threads_trace, threads_profile = more
+    gc.set_debug(debug)
+    gc.callbacks[:] = callbacks
+    sys.set_int_max_str_digits(digits)
+    if lines is not None:
+        sys.tracebacklimit = lines
+    elif hasattr(sys, "tracebacklimit"):
+        del sys.tracebacklimit
+    threading.stack_size(stack)
+    threading.settrace(threads_trace)
+    threading.setprofile(threads_profile)
     sys.settrace(trace)
     sys.setprofile(profile)
+
+
+def _builtins() -> dict[str, Any]:
+    """Each name and what stands for it; ``_`` is what an interactive session showed last."""
+    held = dict(vars(builtins))
+    held.pop("_", None)
+    return held
+
+
+def _set_builtins(value: dict[str, Any]) -> None:
+    held = vars(builtins)
+    for name in held.keys() - value.keys():
+        del held[name]
+    held.update(value)
+
+
+def _importing() -> tuple[Any, ...]:
+    return tuple(sys.meta_path), tuple(sys.path_hooks)
+
+
+def _set_importing(value: tuple[Any, ...]) -> None:
+    sys.meta_path[:], sys.path_hooks[:] = value
 
 
 def _set_filters(value: list[Any]) -> None:
@@ -141,14 +197,61 @@ def _set_filters(value: list[Any]) -> None:
     warnings.filters[:] = value  # type: ignore[index]  # typeshed shows a Sequence; it is the module's own list
 
 
+#: whose settings are put back: those of other loggers are the business of the code that has them
+_LOGGERS = (logging.root, logging.getLogger("simpleflow"))
+
+
 def _logging() -> tuple[Any, ...]:
-    return logging.root.level, tuple(logging.root.handlers), logging.root.manager.disable
+    kept = tuple((each.level, tuple(each.handlers), tuple(each.filters), each.propagate) for each in _LOGGERS)
+    return (
+        kept,
+        logging.root.manager.disable,
+        logging.getLoggerClass(),
+        logging.getLogRecordFactory(),
+        logging.raiseExceptions,
+        _silenced(),
+    )
+
+
+def _silenced() -> tuple[str, ...]:
+    """Loggers that ``logging.config`` switched off because its dictionary does not name them."""
+    known = logging.root.manager.loggerDict.items()
+    return tuple([name for name, each in known if getattr(each, "disabled", False)])
 
 
 def _set_logging(value: tuple[Any, ...]) -> None:
-    level, handlers, logging.root.manager.disable = value
-    logging.root.setLevel(level)
-    logging.root.handlers[:] = handlers
+    kept, logging.root.manager.disable, made, factory, logging.raiseExceptions, silenced = value
+    logging.setLoggerClass(made)
+    logging.setLogRecordFactory(factory)
+    for each, (level, handlers, filters, propagates) in zip(_LOGGERS, kept, strict=True):
+        each.propagate = propagates
+        each.setLevel(level)
+        each.handlers[:] = handlers
+        each.filters[:] = filters
+    for name in _silenced():
+        if name not in silenced:
+            logging.getLogger(name).disabled = False
+
+
+def _wakeup() -> int:
+    """The descriptor that signals are written to; an event loop that was left sets one. Looking removes it."""
+    return signal.set_wakeup_fd(-1)
+
+
+def _policy() -> Any:
+    """The asyncio policy; one that Python made by itself counts as none."""
+    policy = _attribute("asyncio.events", "_event_loop_policy")
+    return None if policy is None or type(policy) is type(_default_policy()) else policy
+
+
+def _default_policy() -> Any:
+    module: Any = sys.modules["asyncio"]
+    return module.DefaultEventLoopPolicy()
+
+
+def _set_policy(value: Any) -> None:
+    events: Any = sys.modules["asyncio.events"]
+    events._event_loop_policy = value
 
 
 def _attribute(module: str, name: str) -> Any:
@@ -163,17 +266,30 @@ def _set_default_timeout(value: Any) -> None:
     sys.modules["socket"].setdefaulttimeout(value)
 
 
+#: of a module that was not loaded when the task began
+_ABSENT: Any = object()
+_CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+
 def _decimal() -> tuple[Any, ...]:
     module = sys.modules.get("decimal")
     if module is None:
-        return ()
-    context = module.getcontext()
-    return context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp
+        return _ABSENT  # type: ignore[no-any-return]  # it stands for any value
+    return tuple(
+        (*[getattr(context, name) for name in _CONTEXT], dict(context.traps))
+        for context in (module.getcontext(), module.DefaultContext)
+    )
 
 
-def _set_decimal(_: tuple[Any, ...]) -> None:
+def _set_decimal(value: tuple[Any, ...]) -> None:
     module = sys.modules["decimal"]
-    module.setcontext(module.DefaultContext.copy())
+    if value is _ABSENT:
+        module.setcontext(module.Context())
+        return
+    for context, (*numbers, traps) in zip((module.getcontext(), module.DefaultContext), value, strict=True):
+        for name, number in zip(_CONTEXT, numbers, strict=True):
+            setattr(context, name, number)
+        context.traps.update(traps)
 
 
 _FACETS: tuple[_Facet, ...] = (
@@ -200,14 +316,22 @@ _FACETS: tuple[_Facet, ...] = (
     ),
     _Facet("its user or groups", lambda: (os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getgroups()), None),
     _Facet("its root directory", _root, None),
+    _Facet("its process group or session", lambda: (os.getpgid(0), os.getsid(0)), None),
     _Facet("standard streams", _streams, _set_streams),
     _Facet("standard descriptors", _descriptors, None),
     _Facet("as many open files as it may have", _spare_descriptor, None),
     _Facet("sys.path", lambda: list(sys.path), lambda value: sys.path.__setitem__(slice(None), value)),
     _Facet("sys.argv", lambda: list(sys.argv), lambda value: sys.argv.__setitem__(slice(None), value)),
     _Facet("the interpreter's settings", _interpreter, _set_interpreter),
+    _Facet("builtins", _builtins, _set_builtins),
+    _Facet("how modules are found", _importing, _set_importing),
+    _Facet("the descriptor that signals are written to", _wakeup, lambda value: None),
     _Facet("warning filters", lambda: list(warnings.filters), _set_filters),
+    _Facet(
+        "how warnings are shown", lambda: warnings.showwarning, lambda value: setattr(warnings, "showwarning", value)
+    ),
     _Facet("the root logger", _logging, _set_logging),
+    _Facet("the policy of asyncio", _policy, _set_policy),
     _Facet("the default timeout of sockets", _default_timeout, _set_default_timeout),
     _Facet("the decimal context", _decimal, _set_decimal),
     _Facet(
@@ -216,8 +340,42 @@ _FACETS: tuple[_Facet, ...] = (
         lambda value: setattr(sys.modules["tempfile"], "tempdir", value),
     ),
 )
+
+
+def _replaced(module: str, name: str) -> Any:
+    return getattr(sys.modules[module], name, _ABSENT) if module in sys.modules else _ABSENT
+
+
+def _put_back(module: str, name: str, value: Any) -> None:
+    if value is not _ABSENT:
+        setattr(sys.modules[module], name, value)
+
+
+#: what programs are told to replace in modules of Python's own, where these are loaded
+_REPLACED = (
+    ("ssl", "_create_default_https_context"),
+    ("urllib.request", "_opener"),
+    ("socket", "socket"),
+    ("socket", "getaddrinfo"),
+    ("time", "sleep"),
+    ("time", "time"),
+    ("json", "_default_encoder"),
+)
+_FACETS += tuple(
+    _Facet(
+        f"{module}.{name}",
+        functools.partial(_replaced, module, name),
+        functools.partial(_put_back, module, name),
+    )
+    for module, name in _REPLACED
+)
 if hasattr(os, "sched_getaffinity"):
     _FACETS += (
+        _Facet(
+            "how it is scheduled",
+            lambda: (os.sched_getscheduler(0), os.sched_getparam(0).sched_priority),
+            lambda value: os.sched_setscheduler(0, value[0], os.sched_param(value[1])),
+        ),
         _Facet("its processors", lambda: os.sched_getaffinity(0), lambda value: os.sched_setaffinity(0, value)),
     )
 
@@ -257,11 +415,12 @@ class Isolation:
 def _as_before(facet: _Facet, before: Any) -> bool:
     """Whether it is as it was, or could be put back. What the task left may raise whatever it likes when it is read."""
     try:
-        if facet.read() == before:
+        now = facet.read()
+        if now is before or now == before:
             return True
         if facet.write is None:
             return False
         facet.write(before)
-        return bool(facet.read() == before)
+        return before is _ABSENT or bool(facet.read() == before)
     except Exception:
         return False

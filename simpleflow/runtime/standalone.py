@@ -107,6 +107,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     task_mib: int | None = None
     #: seconds between the starts of two task runners
     stagger: float = 0.05
+    #: tasks per second that this worker begins at most; None: as many as it can
+    rate: float | None = None
 
     def setup(self, endpoint_url: str | None) -> frames.Setup:
         """Return what the runners are told; ``endpoint_url`` is the service's."""
@@ -270,6 +272,7 @@ def run_worker(
             reload=spec.reload,
             task_mib=spec.task_mib,
             stagger=spec.stagger,
+            rate=spec.rate,
             setup=spec.setup(connection.endpoint_url),
         ),
         stop=stop,

@@ -16,7 +16,7 @@ from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import code_versions, frames, retrying, slots
+from . import code_versions, frames, rates, retrying, slots
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class Options:
     task_mib: int | None = None
     #: seconds between the starts of two runners
     stagger: float = 0.05
+    #: tasks per second that this worker begins at most; None: as many as it can
+    rate: float | None = None
     setup: frames.Setup = dataclasses.field(default_factory=frames.Setup)
 
 
@@ -83,6 +85,7 @@ class Worker(NamedMixin):
         }
         self._poll_json = json.dumps(self._request)
         self._versions = code_versions.Versions()
+        self._rate = None if options.rate is None else rates.Rate(options.rate, now=self._time.monotonic)
         #: it drained because code changed on disk
         self.outdated = False
         self._polling = False
@@ -119,7 +122,7 @@ class Worker(NamedMixin):
 
     @property
     def following(self) -> base.Following | None:
-        if self._options.one_task or self._no_polls.is_set() or self._stop.draining:
+        if self._options.one_task or self._rate is not None or self._no_polls.is_set() or self._stop.draining:
             return None
         return base.Following(self._poll_json, uuid.uuid4().hex)
 
@@ -265,10 +268,15 @@ class Worker(NamedMixin):
                 break
             answer = None
             while answer is None and not self._no_polls.is_set():
+                if self._rate is not None and (rest := self._rate.wait()):
+                    self._no_polls.wait(rest)
+                    continue
                 opened = self._time.monotonic()
                 answer = self._poll(pace)
             if answer is None:
                 break
+            if self._rate is not None:
+                self._rate.take()
             slot.give(answer, opened)
             self.changed.set()
             if self._options.one_task:

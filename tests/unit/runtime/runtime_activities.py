@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import contextvars
 import decimal
+import gc
 import io
 import locale
 import logging
+import logging.config
 import os
 import random
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -186,6 +191,82 @@ def changes_everything(folder: str) -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
+def changes_the_interpreter() -> None:
+    """What a task can change in Python itself."""
+    os.environ = {"LEFT": "x"}  # type: ignore[assignment]  # noqa: B003 - what no program should do
+    sys.meta_path.insert(0, "left")  # type: ignore[arg-type]
+    sys.path_hooks.append("left")  # type: ignore[arg-type]
+    sys.displayhook = sys.unraisablehook = sys.breakpointhook = print
+    sys.set_int_max_str_digits(1000)
+    sys.dont_write_bytecode = not sys.dont_write_bytecode
+    sys.tracebacklimit = 1
+    gc.disable()
+    gc.set_debug(gc.DEBUG_UNCOLLECTABLE)
+    gc.callbacks.append(lambda phase, info: None)
+    threading.stack_size(1 << 20)
+    threading.settrace(lambda *seen: None)
+    woken = socket.socketpair()[0]
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.detach(), warn_on_full_buffer=False)
+    asyncio.set_event_loop_policy(Policy())
+    warnings.showwarning = print
+    decimal.DefaultContext.prec = 5
+    decimal.getcontext().traps[decimal.Inexact] = True
+    logging.config.dictConfig({"version": 1})  # switches off the loggers that it does not name
+    logging.setLoggerClass(OwnLogger)
+    logging.setLogRecordFactory(OwnRecord)
+    logging.getLogger("simpleflow").setLevel("CRITICAL")
+    logging.getLogger("simpleflow").handlers.clear()
+    ssl._create_default_https_context = ssl._create_unverified_context
+    urllib.request.install_opener(urllib.request.build_opener())
+    socket.getaddrinfo = time.sleep = time.time = print  # type: ignore[assignment]
+    builtins.LEFT = builtins.sorted = "x"  # type: ignore[attr-defined,assignment]
+
+
+class Policy(asyncio.DefaultEventLoopPolicy):
+    """Of a library."""
+
+
+class OwnLogger(logging.Logger):
+    """Of a library."""
+
+
+class OwnRecord(logging.LogRecord):
+    """Of a library."""
+
+
+def shows_the_interpreter() -> list[Any]:
+    own = logging.getLogger("simpleflow")
+    return [
+        os.getpid(),
+        "LEFT" in os.environ or len(os.environ) < 3,
+        hasattr(builtins, "LEFT"),
+        builtins.sorted([2, 1]),
+        "left" in sys.meta_path or "left" in sys.path_hooks,
+        sys.displayhook is print or sys.unraisablehook is print or sys.breakpointhook is print,
+        sys.get_int_max_str_digits(),
+        sys.dont_write_bytecode,
+        hasattr(sys, "tracebacklimit"),
+        gc.isenabled(),
+        gc.get_debug(),
+        len(gc.callbacks),
+        threading.stack_size(),
+        threading.gettrace() is None,
+        isinstance(asyncio.get_event_loop_policy(), Policy),
+        warnings.showwarning is print,
+        decimal.Context().prec,
+        decimal.getcontext().traps[decimal.Inexact],
+        logging.getLoggerClass().__name__,
+        logging.getLogRecordFactory().__name__,
+        own.level,
+        len(own.handlers),
+        own.disabled,
+        ssl._create_default_https_context is ssl._create_unverified_context,
+        urllib.request._opener is None,  # type: ignore[attr-defined]  # what install_opener sets
+        print in (socket.getaddrinfo, time.sleep, time.time),  # type: ignore[comparison-overlap]
+    ]
+
+
 def shows_everything() -> list[Any]:
     mask = os.umask(0)
     os.umask(mask)
@@ -240,6 +321,8 @@ def leaves(what: str) -> int:
         asyncio.set_event_loop(asyncio.new_event_loop())
     elif what == "descriptor":
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    elif what == "many files":
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(600))
     elif what == "user":
         os.setgroups([*os.getgroups(), 54321])
     return os.getpid()

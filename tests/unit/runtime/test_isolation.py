@@ -34,6 +34,14 @@ def test_the_next_task_of_the_same_process_sees_nothing(
     assert before[1] == os.getcwd()
 
 
+def test_the_next_task_finds_the_interpreter_as_it_was(swf: FakeSwf, start: Start) -> None:
+    start()
+    before = run(swf, "shows_the_interpreter")
+    for _ in range(2):
+        run(swf, "changes_the_interpreter")
+        assert run(swf, "shows_the_interpreter") == before
+
+
 def test_seeds_do_not_reach_the_next_task(swf: FakeSwf, start: Start) -> None:
     start()
     drawn = []
@@ -43,7 +51,7 @@ def test_seeds_do_not_reach_the_next_task(swf: FakeSwf, start: Start) -> None:
     assert drawn[0] != drawn[1]
 
 
-@pytest.mark.parametrize("what", ["thread", "process", "detached process", "loop", "descriptor", "user"])
+@pytest.mark.parametrize("what", ["thread", "process", "detached process", "loop", "descriptor", "user", "many files"])
 def test_a_runner_goes_with_what_cannot_be_put_back(
     swf: FakeSwf, start: Start, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from worker_fixtures import Start, alive, answer, details, eventually, start, sw
 
 from simpleflow.core import clock
 from simpleflow.process import Stop
+from simpleflow.runtime import worker
 
 __all__ = ["start", "swf"]
 pytestmark = pytest.mark.needs_processes
@@ -222,6 +223,13 @@ def test_modules_limit_what_may_run(swf: FakeSwf, start: Start) -> None:
     action, request = answer(swf)
     assert action == "RespondActivityTaskFailed"
     assert "--modules" in details(request)["message"]
+
+
+def test_a_given_answer_of_a_poll_is_worked_and_nothing_is_polled(swf: FakeSwf, start: Start) -> None:
+    made = worker.Worker(swf, worker.Options(domain="d", task_list="tl", identity="{}"))
+    made.work(task("add", 2, 3))
+    assert answer(swf) == ("RespondActivityTaskCompleted", {"taskToken": "token-1", "result": "5"})
+    assert swf.polls == 0
 
 
 def test_one_task_and_no_more(swf: FakeSwf, start: Start) -> None:
