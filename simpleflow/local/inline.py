@@ -121,6 +121,7 @@ class Inline:
                 transport,
                 domain=DOMAIN,
                 load=store.load,
+                pause=(lambda seconds: None) if virtual_time else real_time.sleep,
                 local=beside.Inline(
                     execute.Executor(dispatcher=dispatcher or dispatch.Dispatcher(), payloads=payloads, store=store)
                 ).run,

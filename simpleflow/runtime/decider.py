@@ -181,17 +181,18 @@ class Decider:
             later(lambda: self._engine.forget(execution.run_id))
         if not acknowledged:
             return False
-        outcome = interceptors.DecisionAnswered(
-            execution=execution,
-            started_event_id=answer.started_event_id,
-            demand=decided.demand,
-            closed=closed,
-            seconds=self._time.monotonic() - begun,
-            decisions=tuple(type(decision).__name__ for decision in sent),
-            started=_started(answer),
-        )
-        for interceptor in reversed(self._mounted):
-            interceptor.answered(outcome)
+        if self._mounted:
+            outcome = interceptors.DecisionAnswered(
+                execution=execution,
+                started_event_id=answer.started_event_id,
+                demand=decided.demand,
+                closed=closed,
+                seconds=self._time.monotonic() - begun,
+                decisions=tuple(type(decision).__name__ for decision in sent),
+                started=_started(answer),
+            )
+            for interceptor in reversed(self._mounted):
+                interceptor.answered(outcome)
         return True
 
     def hand_back(self, answer: Any, reason: str, *, hung: bool = False) -> bool:

@@ -20,6 +20,8 @@ from . import decider, forked, retrying, watchdog
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+#: seconds that a drain waits for local activities that run; their decisions are put off then
+DRAIN_SECONDS = 10.0
 
 
 class _Call:
@@ -182,7 +184,10 @@ class DeciderProcess(NamedMixin):
         stop: Stop | None = None,
         dog: watchdog.Watchdog | None = None,
         lanes: int = 2,
+        end_local: Callable[[], object] = lambda: None,
     ) -> None:
+        """``end_local`` ends the local activities that run; it is called when a drain waits for long."""
+        self._end_local = end_local
         self.task_list = step.options.task_list
         self._transport = transport
         self._step = step
@@ -232,12 +237,16 @@ class DeciderProcess(NamedMixin):
         return f"decider of {self.task_list}, {what}, {polls}, {self._in_flight.count} runs in flight"
 
     def _revoke(self) -> None:
+        begun, waits = time.monotonic(), True
         while any(thread.is_alive() for thread in self._threads):
             for poll_id in list(self._open):
                 try:
                     self._transport.revoke(poll_id)
                 except errors.SwfError as error:
                     logger.debug("Revoking an open poll failed: %s", error)
+            if waits and time.monotonic() - begun > DRAIN_SECONDS:
+                waits = False
+                self._end_local()
             threading.Event().wait(0.1)
         self._engine.wake()
 

@@ -41,7 +41,7 @@ class Resolver:
     """Builds decision tasks, and completes them with what the engine asked for. Thread safe.
 
     ``load`` returns the text that a pointer of a jumbo value stands for, ``local`` runs a local activity; both may be
-    slow. ``wait`` sleeps between attempts.
+    slow. ``wait`` sleeps between attempts, ``pause`` before another attempt of a local activity.
     """
 
     def __init__(
@@ -52,12 +52,14 @@ class Resolver:
         load: Callable[[str], str],
         local: RunLocal | None = None,
         wait: Callable[[float], object] = retries.sleep,
+        pause: Callable[[float], object] = retries.sleep,
     ) -> None:
         self._transport = transport
         self._domain = domain
         self._load = load
         self._local = local or _nobody
         self._wait = wait
+        self._pause = pause
 
     def whole(self, answer: Any, request: Mapping[str, Any]) -> Any:
         """Return a poll's answer with the events of all its pages. ``request`` is the poll that brought it.
@@ -116,12 +118,12 @@ class Resolver:
             last = math.inf if needs.seconds is None else needs.seconds * BEGUN_WITHIN
             if spent() > last or len(task.local) >= limits.DECISIONS - 1:  # what ran is recorded before more runs
                 return msgspec.structs.replace(task, hurried=True)
-            ended = self._run_all(needs, task, lambda: spent() <= last)
+            ended = self._run_all(needs, task, lambda: last - spent())
             task = msgspec.structs.replace(task, local={**task.local, **ended})
         return task
 
     def _run_all(
-        self, needs: engines.Needs, task: engines.DecisionTask, time_left: Callable[[], bool]
+        self, needs: engines.Needs, task: engines.DecisionTask, time_left: Callable[[], float]
     ) -> dict[str, engines.LocalResult]:
         """Run local activities side by side while there is time to begin one; return those that ended."""
         most = math.inf if needs.seconds is None else needs.seconds * ONE_TAKES
@@ -134,13 +136,15 @@ class Resolver:
 
         def work() -> None:
             first = not ended
-            while waiting and not failed and (first or time_left()):
+            while waiting and not failed and (first or time_left() >= 0):
                 first = False
                 try:
                     activity = waiting.popleft()
                 except IndexError:  # another thread was faster
                     return
                 try:
+                    if activity.delay:
+                        self._pause(max(0.0, min(activity.delay, time_left())))
                     ended[activity.key] = self._local(activity, task)
                 except BaseException as error:
                     failed.append(error)

@@ -230,7 +230,9 @@ def run_decider(
     )
     dog = watchdog.Watchdog(spec.watchdog) if spec.watchdog > 0 else None
     try:
-        lanes.DeciderProcess(connection.transport, step, stop=stop, dog=dog, lanes=spec.lanes).run()
+        lanes.DeciderProcess(
+            connection.transport, step, stop=stop, dog=dog, lanes=spec.lanes, end_local=local.close
+        ).run()
     finally:
         local.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import integration_flows
 import pytest
-from place_rig import Place
+from place_rig import Place, eventually
 
 from simpleflow.client import Client
 
@@ -36,6 +36,19 @@ def test_those_that_wait_hold_up_nobody_else(place: Place, client: Client) -> No
     assert not flag.exists()
     flag.write_text("")
     assert [client.result(run, timeout=120) for run in waiting] == [str(flag)] * 6
+
+
+@pytest.mark.slow
+def test_one_that_hangs_does_not_hold_a_drain(place: Place, client: Client) -> None:
+    (decider,) = place._started
+    flag = place.folder / "never"
+    run = client.start(integration_flows.LocalWaits, str(flag))
+    eventually(lambda: any(event for event in client.history(run) if type(event).__name__ == "DecisionTaskStarted"))
+    decider.terminate()
+    assert decider.wait(60) == 0
+    flag.write_text("")
+    place.spawn("decider.start", "-t", "decisions")
+    assert client.result(run, timeout=120) == str(flag)
 
 
 def test_more_of_them_than_a_decision_has_time_for_are_shared_out(client: Client) -> None:

@@ -11,21 +11,25 @@ from simpleflow.engine import contract, declared
 from simpleflow.engine.history import identity, marker_records, records
 from simpleflow.engine.program import futures, run, slot_texts, strands
 
-from . import arguments, markers
+from . import arguments, failures, markers
 
 
 class LocalCall:
     """One local activity."""
 
     __slots__ = (
+        "asked",
         "branch",
+        "delay",
         "evaluation",
+        "failed",
         "future",
         "key",
         "module",
         "name",
         "ordinal",
         "record",
+        "retry",
         "seq",
         "text",
         "timeout",
@@ -50,6 +54,9 @@ class LocalCall:
         self.ordinal = evaluation.ordinals.next(evaluation.branch, "local", name, digest)
         #: names it for the caller, and in its marker
         self.key = f"{name}:{digest}:{identity.digest(self.branch)[:8]}:{self.ordinal}"
+        #: names the attempt that is asked for; how many failed, and seconds before this one
+        self.asked, self.failed, self.delay = self.key, 0, 0.0
+        self.retry = activity.retry
         self.future: futures.Future[Any] = futures.made(
             evaluation, self, bool(activity.raises_on_failure), evaluation.payloads.result_hint(activity.callable)
         )
@@ -61,7 +68,7 @@ class LocalCall:
             if evaluation.scopes is not None and not evaluation.scopes.admits(evaluation.current, self.seq):
                 self.withdraw()
             else:
-                evaluation.calls.local[self.key] = self
+                evaluation.calls.local[self.asked] = self
             return
         self.record.attach(self)
 
@@ -85,6 +92,8 @@ class LocalCall:
             self.future._complete_with_text(bytes(own.value).decode())
 
     def settle(self, result: contract.LocalResult) -> None:
+        if result.reason is not None and self._tries_again(result.reason, result.details):
+            return
         own = self._own(result)
         try:
             markers.OwnMarker(self.evaluation, marker_records.LOCAL_ACTIVITY, own)
@@ -93,6 +102,17 @@ class LocalCall:
             own = self._own(failed)
             markers.OwnMarker(self.evaluation, marker_records.LOCAL_ACTIVITY, own)
         self._finish(own)
+
+    def _tries_again(self, reason: str, details: str | None) -> bool:
+        """Ask for another attempt where its budget allows; only how the last one ended is recorded."""
+        self.failed += 1
+        error = errors.TaskFailed(self.name, reason, details)
+        delay = failures.next_delay(self.retry, self.failed, error, self.evaluation.given.seed, self.key)
+        if delay is None:
+            return False
+        self.asked, self.delay = f"{self.key}#{self.failed + 1}", delay
+        self.evaluation.calls.local[self.asked] = self
+        return True
 
     def _own(self, result: contract.LocalResult) -> marker_records.Own:
         return marker_records.Own(
@@ -109,11 +129,11 @@ class LocalCall:
 
     def withdraw(self) -> None:
         """Never run it: a cancel request was taken up."""
-        self.evaluation.calls.local.pop(self.key, None)
+        self.evaluation.calls.local.pop(self.asked, None)
         self.future._cancel(futures.WITHDRAWN)
 
     def cancel(self, future: futures.Future[Any]) -> bool:
-        self.evaluation.calls.local.pop(self.key, None)
+        self.evaluation.calls.local.pop(self.asked, None)
         future._cancel()
         return True
 
@@ -145,7 +165,14 @@ def settle(evaluation: run.Run) -> contract.Needs | None:
     done = next((key for key in evaluation.calls.local if key in evaluation.calls.local_results), None)
     if done is None:
         wanted = tuple(
-            contract.LocalActivity(key=key, name=call.name, input=call.text, module=call.module, timeout=call.timeout)
+            contract.LocalActivity(
+                key=key,
+                name=call.name,
+                input=call.text,
+                module=call.module,
+                timeout=call.timeout,
+                delay=call.delay,
+            )
             for key, call in evaluation.calls.local.items()
         )
         return contract.Needs(local=wanted, seconds=_seconds(evaluation.given.started.task_start_to_close_timeout))

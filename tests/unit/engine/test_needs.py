@@ -168,6 +168,33 @@ def test_a_local_activity_that_fails_fails_as_another_would() -> None:
     assert "odd" in play.result
 
 
+def test_a_local_activity_is_tried_again_and_its_last_attempt_recorded() -> None:
+    tried: dict[str, None] = {}
+
+    class Program(Base):
+        def run(self) -> Any:
+            policy = activity.RetryPolicy(max_attempts=3, initial=2)
+            choosy = activity.RetryPolicy(give_up_on=("ValueError",))
+            second = self.submit_local(A.options(retry=1), 1).result
+            return [second, *(str(self.submit_local(A.options(retry=each), 2).exception) for each in (policy, choosy))]
+
+    class Answers(dict[str, engine.LocalResult]):
+        def __missing__(self, key: str) -> engine.LocalResult:
+            tried[key] = None
+            well = key == f"{next(iter(tried))}#2"
+            return engine.LocalResult(result="41") if well else engine.LocalResult(reason="ValueError: odd")
+
+    play = Play(Program)
+    play.local = Answers()
+    assert play.decide().count("RecordMarker simpleflow.local_activity") == 3
+    assert [key.partition("#")[2] for key in tried] == ["", "2", "", "2", "3", ""]
+    assert {one.key: one.delay for need in play.needs for one in need.local} == dict(
+        zip(tried, [0, 0, 0, 2, 4, 0], strict=True)
+    )
+    assert play.result[0] == 41
+    assert all("odd" in said for said in play.result[1:])
+
+
 def test_for_consumers_that_are_not_ours_a_reference_is_resolved_before_scheduling() -> None:
     class Program(Base):
         def run(self) -> Any:

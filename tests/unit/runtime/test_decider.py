@@ -25,7 +25,7 @@ SCHEDULE = decisions.ScheduleActivityTask(
 
 
 def event(number: int) -> SimpleNamespace:
-    return SimpleNamespace(id=number)
+    return SimpleNamespace(id=number, timestamp=0.0)
 
 
 def polled(
@@ -378,6 +378,22 @@ def test_a_lane_survives_what_it_does_not_understand(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(step, "handle", once)
     lanes.DeciderProcess(swf, step, stop=stop, lanes=1).run()
     assert len(swf.responses()) == 1
+
+
+def test_a_drain_ends_local_activities_that_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "DRAIN_SECONDS", 0.05)
+    swf, stop, ended = FakeSwf(), Stop(), threading.Event()
+    swf.tasks = [polled()]
+    step = make(swf, FakeEngine(decided()))
+
+    def hangs(answer: Any, **more: Any) -> bool:
+        stop.request()
+        assert ended.wait(60)
+        return True
+
+    monkeypatch.setattr(step, "handle", hangs)
+    lanes.DeciderProcess(swf, step, stop=stop, lanes=1, end_local=ended.set).run()
+    assert ended.is_set()
 
 
 def test_the_loops_call_the_engine_on_one_thread_and_drain() -> None:
