@@ -44,6 +44,8 @@ class LocalActivity(msgspec.Struct, frozen=True, kw_only=True):
     module: str = ""
     #: seconds that it may take, as its author declared; None: not declared
     timeout: float | None = None
+    #: the key under which the history records how its last attempt ended
+    recorded: str = ""
     #: seconds to wait before it runs, as far as the decision has time: it is another attempt
     delay: float = 0.0
 

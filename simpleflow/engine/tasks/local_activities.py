@@ -171,6 +171,7 @@ def settle(evaluation: run.Run) -> contract.Needs | None:
                 input=call.text,
                 module=call.module,
                 timeout=call.timeout,
+                recorded=call.key,
                 delay=call.delay,
             )
             for key, call in evaluation.calls.local.items()

@@ -280,9 +280,9 @@ class _Replayer:
         self, task: engines.DecisionTask, asked: Sequence[engines.LocalActivity]
     ) -> dict[str, engines.LocalResult]:
         known = points.local_results(self._history, task.started_event_id)
-        missing = [activity.key for activity in asked if activity.key not in known]
+        missing = [activity.key for activity in asked if activity.recorded not in known]
         if missing:
             raise NotReplayable(
                 f"the history holds no result of the local activity {missing[0]!r}, which would run now"
             )
-        return {activity.key: known[activity.key] for activity in asked}
+        return {activity.key: known[activity.recorded] for activity in asked}
