@@ -38,7 +38,7 @@ class OddProxy:
 
     def __init__(self, service: str, *, share: float, seed: int = 1) -> None:
         self._service = service
-        self._share = share
+        self.share = share
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self.met: Counter[str] = Counter()
@@ -80,7 +80,7 @@ class OddProxy:
         with self._lock:
             self.calls[action] += 1
             number, after = self._random.random(), self._random.random() < 0.5
-            index = int(number / self._share)
+            index = int(number / self.share)
             if index >= len(FAULTS):
                 return "", False
             fault = list(FAULTS)[index]

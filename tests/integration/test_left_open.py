@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Place, eventually
+from place_rig import Place, eventually
 
 pytestmark = pytest.mark.needs_processes
 

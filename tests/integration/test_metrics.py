@@ -6,7 +6,7 @@ import re
 import urllib.request
 
 import pytest
-from conftest import Place, eventually
+from place_rig import Place, eventually
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client: pip install 'simpleflow[prometheus]'")
 pytestmark = pytest.mark.needs_processes
