@@ -12,8 +12,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fetch  # type: ignore[import-not-found, unused-ignore]  # beside this file in the unpacked bundle
 
@@ -22,14 +23,34 @@ HERE = Path(__file__).resolve().parent
 ACCOUNT = "simpleflow"
 #: what platform.machine() says -> the cluster file's word
 ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "amd64": "x86_64", "x86_64": "x86_64"}
+#: lines of a program's output that are told when it fails
+LAST_LINES = 6
 #: pip's settings that say where indexes are and how they are reached
 INDEXES = ("index-url", "extra-index-url", "find-links", "trusted-host", "cert", "client-cert", "proxy", "timeout")
 
 
 def run(*argv: str, env: dict[str, str] | None = None) -> None:
-    """Run one program; its output goes where ours goes, the boot's log."""
+    """Run one program; its output goes where ours goes, the boot's log. Raises DeliveryFailed with its last words."""
     print("+", *argv, flush=True)
-    subprocess.run(argv, check=True, env=env)
+    words: list[str] = []
+
+    def pass_on(output: IO[str]) -> None:
+        with output:
+            for line in output:
+                print(line, end="", flush=True)
+                words.append(line.strip())
+                del words[:-LAST_LINES]
+
+    program = subprocess.Popen(
+        argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    )
+    reader = threading.Thread(target=pass_on, args=(program.stdout,), daemon=True)
+    reader.start()
+    status = program.wait()
+    reader.join(5)  # something that the program left running may hold its output for ever
+    if status:
+        said = " / ".join(each for each in words if each)
+        raise fetch.DeliveryFailed(f"{' '.join(argv)[:120]} exited with status {status}: {said[-1000:]}")
 
 
 def has_account() -> bool:

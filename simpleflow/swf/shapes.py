@@ -7,7 +7,7 @@ later SWF adds are skipped. A list that is absent is empty, a moment is in epoch
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -183,7 +183,7 @@ class Count(Shape, frozen=True):
 
 
 class Run(Shape, frozen=True):
-    run_id: str
+    run_id: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 # -- tasks

@@ -29,7 +29,7 @@ from simpleflow.nodes.manager import decisions, report
 from simpleflow.nodes.manager.report import NodeStatus
 from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module
-from simpleflow.process import lock_lifeline
+from simpleflow.process import lock_lifeline, signals
 
 from . import health, remembered, supervisor
 
@@ -119,9 +119,25 @@ class Cluster:
         if reader is not None:
             command += ["--tie", str(reader)]
         log_path = self.paths.logs / "supervisor.log"
+        self._tie = writer
+        try:
+            # A Ctrl-C while it is being started would leave a supervisor behind that nobody knows.
+            with signals.held_back():
+                self._process = self._start(command, directory, log_path, reader)
+            self._wait_until_up(self._process, time.monotonic() + timeout, log_path)
+        except BaseException:
+            # Only our own supervisor is ended: of two that started at once the other one holds the cluster.
+            if self._process is not None and self._process.poll() is None:
+                self.take_down(hurry=True)
+            self._forget_process()
+            raise
+
+    def _start(
+        self, command: list[str], directory: str | None, log_path: Path, reader: int | None
+    ) -> subprocess.Popen[bytes]:
         try:
             with files.log(log_path) as log:
-                self._process = subprocess.Popen(
+                return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -132,23 +148,17 @@ class Cluster:
                     pass_fds=() if reader is None else (reader,),
                 )
         except OSError as error:
-            if writer is not None:
-                os.close(writer)
             raise errors.NodesError(
                 f"the supervisor of cluster '{self.config.cluster}' cannot be started: {error}"
             ) from error
         finally:
             if reader is not None:
                 os.close(reader)
-        self._tie = writer
-        try:
-            self._wait_until_up(self._process, time.monotonic() + timeout, log_path)
-        except BaseException:
-            # Only our own supervisor is ended: of two that started at once the other one holds the cluster.
-            if self._process.poll() is None:
-                self.take_down(hurry=True)
-            self._forget_process()
-            raise
+
+    @property
+    def started(self) -> bool:
+        """Whether this object brought the cluster up and has not seen its end: another's is not ended."""
+        return self._process is not None
 
     def _publish(self, directory: str) -> bool:
         from simpleflow.nodes.manager import assemble
@@ -336,12 +346,13 @@ def find(given: str | Path, environment: Mapping[str, str] | None = None) -> Clu
 def running(path: str | Path, environment: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """A cluster that is up inside the block, tied to this process: drained at its end, at once on an exception."""
     cluster = load(path, environment)
-    cluster.bring_up(tied=True)
     try:
+        cluster.bring_up(tied=True)
         yield cluster
         cluster.take_down(timeout=120.0)
     except BaseException:  # one while it goes down too: what is left of it then goes at once
-        cluster.take_down(hurry=True, timeout=20.0)
+        if cluster.started:
+            cluster.take_down(hurry=True, timeout=20.0)
         raise
 
 

@@ -234,12 +234,25 @@ def _look(held: files.Held) -> bool:
         if files.keeps_a_log(header):
             _look_without_log(place)
     elif not _belongs(log, place, header):
-        raise base.StoreError(
-            f"the log {log.path} does not belong to {place}: the database was replaced while the log of a server that "
-            "was killed lay beside it. Bring the database back to which the log belongs; to go on with a backup: "
-            f"simpleflow server restore BACKUP --db {place}"
-        )
+        raise base.StoreError(_foreign(log, place))
     return log is not None
+
+
+def foreign_log(place: Path, header: bytes) -> str:
+    """Say that the log beside a database does not belong to it; '' when it does, or none is there.
+
+    Whoever opens such a database, if only to read it, sees what nobody has written.
+    """
+    log = wal.read(Path(f"{place}-wal"))
+    return _foreign(log, place) if log is not None and not _belongs(log, place, header) else ""
+
+
+def _foreign(log: wal.Log, place: Path) -> str:
+    return (
+        f"the log {log.path} does not belong to {place}: the database was replaced while the log of a server that "
+        "was killed lay beside it. Bring the database back to which the log belongs; to go on with a backup: "
+        f"simpleflow server restore BACKUP --db {place}"
+    )
 
 
 def _belongs(log: wal.Log, place: Path, header: bytes) -> bool:

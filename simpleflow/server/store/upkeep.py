@@ -82,8 +82,11 @@ def restore(backup_file: str | os.PathLike[str], path: str | os.PathLike[str]) -
 
 def _copy(source_path: Path, part: Path) -> None:
     """Write a copy of a database of ours to a new file, and have the disk keep it."""
-    if not files.is_ours(source_path, files.header_of(source_path)):
+    header = files.header_of(source_path)
+    if not files.is_ours(source_path, header):
         raise base.StoreError(f"{source_path} is not a database of the embedded service: name one with --db")
+    if foreign := sqlite.foreign_log(source_path, header):
+        raise base.StoreError(foreign)
     _remove(part)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with contextlib.closing(sqlite.read_only(source_path)) as source, contextlib.closing(sqlite3.connect(part)) as copy:
@@ -147,8 +150,12 @@ def check(path: str | os.PathLike[str], *, blobs: bool = True) -> Iterator[str]:
     ``blobs``: read the values that histories refer to in folders as well.
     """
     place = Path(path).expanduser().resolve()
-    if not files.is_ours(place, files.header_of(place)):
+    header = files.header_of(place)
+    if not files.is_ours(place, header):
         yield "it is not a database of the embedded service"
+        return
+    if foreign := sqlite.foreign_log(place, header):
+        yield foreign
         return
     try:
         with contextlib.closing(sqlite.read_only(place)) as connection:

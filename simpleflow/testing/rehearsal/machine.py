@@ -98,7 +98,11 @@ def install(folder: Path, settings: dict[str, Any], shared: Path) -> None:
             mine.symlink_to(other.resolve())
         path = folder / "delivery.json"
         path.write_text(json.dumps(settings))
-        subprocess.run([sys.executable, str(folder / "deliver.py"), str(path), "--code-only"], check=True)
+        command = [sys.executable, str(folder / "deliver.py"), str(path), "--code-only"]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
+        sys.stderr.write(done.stderr)
+        if done.returncode:
+            raise BootFailed(done.stderr.strip().rpartition("\n")[2] or f"deliver.py: status {done.returncode}")
         if not other.exists():
             other.symlink_to(mine)
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -162,6 +163,27 @@ def test_down_signals_nobody_who_has_the_pid_of_a_supervisor_that_was_killed(rig
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_an_interrupt_while_the_supervisor_is_being_started_leaves_none(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C comes when the process exists and nobody was told of it yet."""
+    started = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(real(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        rig.cluster.bring_up()
+    assert started[0].poll() is not None
+    assert not rig.cluster.is_up
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:

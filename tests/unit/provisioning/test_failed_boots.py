@@ -127,6 +127,21 @@ def test_each_step_of_a_delivery_that_fails_is_counted_told_and_ends_the_machine
     assert (boots(cloud)["boots"], str(problem) in boots(cloud)["reason"]) == (1, True)
 
 
+def test_what_a_program_said_last_is_the_reason(
+    cloud: Cloud,
+    deliver: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said = r"echo fetching; printf 'E: no route to \377\n\nE: give up\n' >&2; exit 100"
+    monkeypatch.setattr(deliver, "bootstrap", lambda: deliver.run("/bin/sh", "-c", said))
+    with pytest.raises(SystemExit):
+        deliver.main([str(delivery(cloud, tmp_path))])
+    assert "\nfetching\nE: no route" in capfd.readouterr().out
+    assert boots(cloud)["reason"].endswith("exited with status 100: fetching / E: no route to \ufffd / E: give up")
+
+
 def test_a_worker_whose_delivery_fails_is_off_too(cloud: Cloud, tmp_path: Path) -> None:
     path = delivery(cloud, tmp_path)
     path.write_text(

@@ -252,6 +252,9 @@ def test_the_log_of_another_database_is_not_replayed(
     shutil.copy(copy, path)
     with pytest.raises(StoreError, match="does not belong to"):
         sqlite.open_file(path)
+    assert [each for each in upkeep.check(path) if "does not belong to" not in each] == []
+    with pytest.raises(StoreError, match="does not belong to"):
+        upkeep.backup(path, tmp_path / "backup-of-both.db")
     assert Path(f"{path}-wal").read_bytes() == before
     shutil.move(tmp_path / "whole.db", path)
     sqlite.open_file(path).close()

@@ -38,6 +38,7 @@ FAULTS: dict[str, Callable[[], Answer]] = {
     "200 of a portal": _proxy(200),
     "200 and empty": _proxy(200, b""),
     "200 and another shape": _proxy(200, b'{"status":"ok"}'),
+    "200 and no run": _proxy(200, b'{"runId":""}'),
     "200 and half of it": _proxy(200, b'{"executionInfos":[{"execution":{"workf'),
     "200 and no JSON": _proxy(200, b"\x1f\x8b\x08\x00"),
     "no answer": _broken(errors.TransportError, "the connection was closed before the answer"),
