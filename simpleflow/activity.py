@@ -52,6 +52,8 @@ class _Setting:
         return f"settings.{self.name}"
 
 
+_VERSION: Any = _Setting("ACTIVITY_DEFAULT_VERSION")
+_TASK_LIST: Any = _Setting("ACTIVITY_DEFAULT_TASK_LIST")
 _START_TO_CLOSE: Any = _Setting("ACTIVITY_START_TO_CLOSE_TIMEOUT")
 _SCHEDULE_TO_CLOSE: Any = _Setting("ACTIVITY_SCHEDULE_TO_CLOSE_TIMEOUT")
 _SCHEDULE_TO_START: Any = _Setting("ACTIVITY_SCHEDULE_TO_START_TIMEOUT")
@@ -242,14 +244,14 @@ class Decorator:
     def __call__(self, target: Any) -> Activity[Any, Any]:
         left = {name: value.name for name, value in self._attributes.items() if isinstance(value, _Setting)}
         made = Activity(target, **{**self._attributes, **{name: getattr(settings, of) for name, of in left.items()}})
-        made.default_timeouts = {f"task_{name}": of for name, of in left.items()}
+        made.default_timeouts = {f"task_{name}": of for name, of in left.items() if name.endswith("_timeout")}
         return made
 
 
 def with_attributes(
     name: str | None = None,
-    version: str | None = settings.ACTIVITY_DEFAULT_VERSION,
-    task_list: str | None = settings.ACTIVITY_DEFAULT_TASK_LIST,
+    version: str | None = _VERSION,
+    task_list: str | None = _TASK_LIST,
     task_priority: Any = PRIORITY_NOT_SET,
     retry: int | failures.RetryPolicy = 0,
     raises_on_failure: bool = False,

@@ -19,6 +19,49 @@ from simpleflow.core import errors, text
 
 logger = logging.getLogger("simpleflow")
 
+#: escape sequences of terminals
+RED, GREEN, YELLOW, BLUE, ORANGE, END = (
+    "\033[91m",
+    "\033[92m",
+    "\033[93m",
+    "\033[94m",
+    "\033[38;5;214m",
+    "\033[0m",
+)
+_COLORS = {
+    "CRITICAL": RED,
+    "ERROR": RED,
+    "WARNING": YELLOW,
+    "INFO": GREEN,
+    "DEBUG": BLUE,
+    "NOTSET": END,
+    "RED": RED,
+    "GREEN": GREEN,
+    "YELLOW": YELLOW,
+    "BLUE": BLUE,
+    "ORANGE": ORANGE,
+}
+
+
+class ColorModes:
+    """When ``colorize`` colors: on a terminal, always, never."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+#: one of ColorModes
+color_mode = ColorModes.AUTO
+
+
+def colorize(level: str, message: str) -> str:
+    """Return a text in the color of a level (``ERROR``) or of a name (``RED``), as ``color_mode`` says."""
+    if color_mode == ColorModes.NEVER or (color_mode == ColorModes.AUTO and not sys.stdout.isatty()):
+        return message
+    return f"{_COLORS[level]}{message}{END}"
+
+
 #: attributes that every record has; the others came in ``extra``
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -54,8 +97,8 @@ def _argument(value: object) -> object:
 def _message(record: logging.LogRecord) -> str:
     """The sentence; line feeds of its own words stay, others' texts are one line."""
     given = record.args
-    if not given:
-        return text.visible(record.getMessage())
+    if not given:  # it may hold what looks like a placeholder
+        return text.visible(str(record.msg))
     words = str(record.msg)
     if isinstance(given, Mapping):
         return text.visible(words % {key: _argument(value) for key, value in given.items()}, lines=True)
@@ -76,6 +119,21 @@ class SimpleflowFormatter(logging.Formatter):
         where = " ".join(context[key] for key in ("workflow_id", "activity_id", "event_id") if key in context)
         prefix = f"{_moment(record)} {record.levelname} [{record.process}]"
         shown = f"{prefix} {text.visible(where) + ': ' if where else ''}{_message(record)}"
+        if record.exc_info:
+            shown = f"{shown}\n{_below(self.formatException(record.exc_info))}"
+        return shown
+
+
+class SyslogFormatter(logging.Formatter):
+    """Task, level, process, sentence: syslog adds the time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        context = logging_context.items()
+        where = ""
+        if context.get("workflow_id"):
+            task = f"{context.get('task_type', '')}#{context.get('event_id', '')}"
+            where = f"{text.visible(context['workflow_id'][:64])}: {task} "
+        shown = f"{where}{record.levelname} pid={record.process} {_message(record)}"
         if record.exc_info:
             shown = f"{shown}\n{_below(self.formatException(record.exc_info))}"
         return shown
@@ -135,7 +193,13 @@ def configure(*, level: str | None = None, json: bool | None = None) -> None:
     for old in logger.handlers[:]:
         logger.removeHandler(old)
     for handler in handlers:
-        handler.setFormatter(JsonFormatter() if json else SimpleflowFormatter())
+        own = SyslogFormatter if isinstance(handler, logging.handlers.SysLogHandler) else SimpleflowFormatter
+        handler.setFormatter(JsonFormatter() if json else own())
         logger.addHandler(handler)
     logger.setLevel(name)
     logger.propagate = False
+
+
+def setup_logging() -> None:
+    """Configure the log as the settings say: ``configure()`` under 0.36's name."""
+    configure()

@@ -15,9 +15,9 @@ import contextlib
 import datetime
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
-from simpleflow import activity, base, canvas, marker, task
+from simpleflow import activity, base, canvas, marker, settings, task
 from simpleflow import signal as signals
 from simpleflow.core import errors, numbers
 from simpleflow.engine import api, declared, evaluation, hooks
@@ -33,6 +33,13 @@ Run = run.Run
 if TYPE_CHECKING:
     #: what is submitted with its arguments: an activity (mypy sees the class of a class activity), or a workflow class
     Callee = activity.Activity[..., T] | type[base.Runs[T]] | type[base.Executes[T]]
+
+
+class _DefaultVersion:
+    """The version of a class that says none: a setting, read when it is asked for."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> str:
+        return str(settings.WORKFLOW_DEFAULT_VERSION)
 
 
 class Workflow:
@@ -61,7 +68,7 @@ class Workflow:
 
     #: as the type is registered
     name: ClassVar[str]
-    version: ClassVar[str]
+    version: ClassVar[str] = cast("str", _DefaultVersion())
     #: where its decisions go
     task_list: ClassVar[str]
     task_priority: ClassVar[Any] = None

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from simpleflow.core import errors, retries
+from simpleflow import settings
+from simpleflow.core import errors, numbers, retries
 from simpleflow.swf import registration, repeating
 from simpleflow.swf.transport import base, http
 
@@ -63,6 +64,9 @@ def connect(
     waited for as ``patience`` says (``SERVING``: without end); ``wait`` sleeps meanwhile, and returns True to give up.
     Raises UsageError for what excludes each other, and SwfError with what to do when the service cannot be reached.
     """
+    repeating.repeat_connections(
+        numbers.count("SWF_CONNECTION_RETRIES", settings.SWF_CONNECTION_RETRIES, least=0, instead="write 0 or more")
+    )
     if backend is not None and backend not in BACKENDS:
         raise errors.UsageError(
             f"backend {backend!r} has no service to connect to: write embedded or swf, or run the workflow with "

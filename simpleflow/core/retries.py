@@ -168,11 +168,16 @@ class Attempts:
         kind: Callable[[Exception], Kind],
         wait: Callable[[float], bool] | None = None,
         budget: Budget = BUDGET,
+        unreached: int | None = None,
     ) -> None:
-        """``what`` names the call in messages; ``wait`` sleeps, and returns True to give the call up."""
+        """``what`` names the call in messages; ``wait`` sleeps, and returns True to give the call up.
+
+        ``unreached``: how often it is repeated while nothing can be sent, instead of the patience's seconds for that.
+        """
         self._what = what
         self._patience = patience
         self._kind = kind
+        self._unreached = unreached
         self._wait = wait or sleep
         self._budget = budget
         self._backoff = Backoff()
@@ -211,11 +216,16 @@ class Attempts:
             return True
         # Whoever answered "throttled" or "expired" may stand behind a service that carried the call out.
         self.doubtful = self.doubtful or kind is not Kind.UNREACHED
-        left = self._patience.until(kind) - self.seconds
+        if kind is Kind.UNREACHED and self._unreached is not None:
+            left = math.inf if self._backoff.attempts < self._unreached else 0.0
+        else:
+            left = self._patience.until(kind) - self.seconds
         if left <= 0:
             return True
         if not self._backoff.attempts:
             until = "until it is answered" if math.isinf(left) else f"for up to {left:.0f} s"
+            if kind is Kind.UNREACHED and self._unreached is not None:
+                until = f"up to {self._unreached} times"
             logger.warning(
                 "%s failed (%s); it is repeated %s.", self._what, error, until, extra={"action": "call_repeated"}
             )

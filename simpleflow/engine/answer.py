@@ -42,7 +42,6 @@ def decide(
         evaluation.hooks.need_history(outcome)
         _forget_refused(evaluation)
         outcome = evaluation.hooks.before_close(outcome)
-        _warn_of_abandoned(evaluation)
         if outcome.by_request:
             evaluation.scopes.close()
     if outcome is not None and outcome.alone:
@@ -51,6 +50,7 @@ def decide(
         batch = evaluation.outbox.take(book, bounds, closing=outcome is not None, most=_most(evaluation))
     decided = batch.decisions
     if outcome is not None and not batch.wake_up:
+        _warn_of_abandoned(evaluation)
         decided.append(outcome.decision)
         closed: contract.Outcome | None = outcome
     else:
@@ -134,6 +134,7 @@ def _warn_of_abandoned(evaluation: run.Run) -> None:
         for record in register.by_id.values()
         if record.call is not None and not record.call.done and record.call.holders
     ]
+    left += [item.id or item.name for item in evaluation.outbox.tasks()]
     if left and evaluation.outcome is not None and evaluation.outcome.status == "completed":
         shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
         evaluation.notes.sentences.append(f"run() returned and abandons {len(left)} unfinished: {shown}")

@@ -109,3 +109,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     #: a FailWorkflowExecution for what ``run()`` raised, for the hook
     reason: str = ""
     details: str | None = None
+    #: what ``run()`` or a hook raised
+    error: BaseException | None = None

@@ -27,7 +27,8 @@ class Engine:
     input names. ``offloads``: the caller replaces values over SWF's limits by pointers before it sends a response;
     without, they are refused where the program makes them. ``strict`` holds for classes that do not say. ``cached``
     and ``cached_bytes`` bound what is kept of suspended executions; losing them costs time, never correctness.
-    ``loader`` imports a class by its dotted name, or raises ImportError for one that may not run here.
+    ``loader`` imports a class by its dotted name, or raises ImportError for one that may not run here. ``failed`` is
+    told of each run that fails, by its run id, and what its program raised.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Engine:
         cached: int = CACHED,
         cached_bytes: int = CACHED_BYTES,
         loader: Callable[[str], type] | None = None,
+        failed: Callable[[str, BaseException], object] | None = None,
     ) -> None:
         self._cache = cache.Cache(cached, cached_bytes)
         if payloads is None:
@@ -50,6 +52,7 @@ class Engine:
         self._strict = strict
         self._bounds = bounds or outbox.Bounds()
         self._load = loader or load
+        self._failed = failed
         self._classes: dict[str, type] = {}
         for cls in workflows:
             self._classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
@@ -198,6 +201,8 @@ class Engine:
             self._cache.evict(task.run_id)
             raise
         running.submitted = None
+        if entry.outcome is not None and entry.outcome.error is not None and self._failed is not None:
+            self._failed(task.run_id, entry.outcome.error)
         if entry.outcome is None:
             running.ordinals.compact()
             if running.scopes is not None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from enum import Enum
 from typing import Any
 
-from simpleflow.core import errors, numbers
+from simpleflow.core import errors, event_views, history, numbers
 
 from . import hooks
 from .history import identity
 from .program import futures, run, strands
-from .tasks import failures, tasks
+from .tasks import tasks
 
 
 class Decision(Enum):
@@ -42,6 +43,7 @@ class TaskFailureContext:
         history: Any = None,
     ) -> None:
         self.a_task = a_task
+        #: what the history says of the task, as an entry of ``History.activities``
         self.event = event
         self.future = future
         self.exception_class = exception_class
@@ -56,7 +58,11 @@ class TaskFailureContext:
         #: DecisionTaskStarted of the decision that sees the failure, DecisionTaskCompleted before it; 0: none
         self.current_started_decision_id = 0
         self.last_completed_decision_id = 0
-        self.id: str = ""
+
+    @property
+    def id(self) -> int | None:
+        """Id of the event that scheduled the attempt which failed."""
+        return history.History.get_event_id(self.event)
 
     @property
     def attempt_number(self) -> int:
@@ -76,16 +82,20 @@ class TaskFailureContext:
 
     @property
     def reason(self) -> str | None:
-        """Reason of the failure, or the type of the timeout."""
-        return getattr(self.exception, "reason", None) or getattr(self.exception, "timeout_type", None)
+        """What the worker said; of a timeout or termination its text."""
+        if isinstance(self.exception, errors.TaskFailed):
+            return self.exception.reason
+        return None if self.exception is None else str(self.exception)
 
     @property
-    def details(self) -> str | None:
-        """Details of the failure, as the worker sent them."""
-        return getattr(self.exception, "details", None)
+    def details(self) -> Any:
+        """The worker's details: of JSON its value."""
+        said = getattr(self.exception, "details", None)
+        return event_views.parsed(said) if isinstance(said, str) else said
 
     def _said(self, key: str) -> str | None:
-        value = failures.details_of(self.details).get(key)
+        details = self.details
+        value = details.get(key) if isinstance(details, dict) else None
         return None if value is None else str(value)
 
     @property
@@ -94,9 +104,10 @@ class TaskFailureContext:
         return self._said("error")
 
     @property
-    def task_error_type(self) -> str | None:
-        """Dotted name of the exception, as the worker tells it."""
-        return self._said("error_type")
+    def task_error_type(self) -> type[BaseException] | None:
+        """Class of the exception in the worker, where it can be imported here."""
+        found = _imported(self._said("error_type") or "")
+        return found if isinstance(found, type) else None
 
     @property
     def task_message(self) -> str | None:
@@ -133,7 +144,8 @@ class TaskFailureContext:
         return self
 
     def __repr__(self) -> str:
-        return f"<TaskFailureContext {self.id} attempt {self.attempt_number}: {self.exception!r}, {self.decision.name}>"
+        what = f"{self.event.get('id')} attempt {self.attempt_number}"
+        return f"<TaskFailureContext {what}: {self.exception!r}, {self.decision.name}>"
 
 
 class FailedTask:
@@ -151,12 +163,48 @@ class FailedTask:
         return f"<task {self.id}>"
 
 
+def _imported(name: str) -> Any:
+    """Return what a dotted name stands for, of a name alone the builtin; None when nothing is found."""
+    module, _, rest = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module or "builtins"), rest, None)
+    except Exception:  # what a module raises when it is imported
+        return None
+
+
+def _entry(call: Any, event: Any) -> dict[str, Any]:
+    """Return what the history says of a task whose attempt failed, in the shape of ``History.activities``."""
+    said, shown = event.attributes, event_views.of(event)
+    state = shown.state
+    is_activity = call.kind == "activity"
+    kind = said.activity_type if hasattr(said, "activity_type") else getattr(said, "workflow_type", None)
+    entry = {
+        "type": "activity" if is_activity else "child_workflow",
+        "id": call.id,
+        "name": call.history_name if kind is None else kind.name,
+        "state": state,
+        "input": event_views.parsed(call.wire_input()),
+        "scheduled_id" if is_activity else "initiated_event_id": shown.get("scheduled_event_id")
+        or shown.get("initiated_event_id"),
+        "started_id": shown.get("started_event_id"),
+        f"{state}_id": event.id,
+        f"{state}_timestamp": shown.timestamp,
+        "retry": call.attempts - 1,
+    }
+    if state == "timed_out":
+        seconds, _ = call.declared_timeout.get(said.timeout_type, (None, ""))
+        entry |= {"timeout_type": said.timeout_type, "timeout_value": None if seconds is None else str(seconds)}
+    else:
+        entry |= {"reason": shown.get("reason"), "details": shown.get("details")}
+    return entry
+
+
 def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> None:
     """Ask the hook, and do what it decides. Once per failure, as of the failure's event."""
     evaluation = call.evaluation
-    context = TaskFailureContext(FailedTask(call), event, call.holders[0], type(error), owner.history())
+    seen = owner.history()
+    context = TaskFailureContext(FailedTask(call), _entry(call, event), call.holders[0], type(error), seen)
     context.exception = error
-    context.id = call.id
     context.retry_count = call.attempts - 1
     context.current_started_decision_id = evaluation.started_as_of()
     context.last_completed_decision_id = evaluation.book.decisions.last_completed(evaluation.position)

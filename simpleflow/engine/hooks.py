@@ -149,7 +149,7 @@ class Hooks:
         if text.is_a(error, errors.TaskCanceled) and self._requested():
             return msgspec.structs.replace(self.canceled(), by_request=True)
         reason, details = described(error)
-        return self.failing(reason, details)
+        return msgspec.structs.replace(self.failing(reason, details), error=error)
 
     def _requested(self) -> bool:
         scopes = self._evaluation.scopes

@@ -14,7 +14,7 @@ from . import at_once, inline
 
 
 class WorkflowFailed(errors.SimpleflowError):
-    """The workflow closed as something else than completed; the message says how."""
+    """The workflow closed as something else than completed, and not by an exception; the message says how."""
 
 
 T = TypeVar("T")
@@ -25,8 +25,7 @@ class Executor(at_once.AtOnce, Generic[Result]):
 
     ``run`` goes through the service: arguments are serialised, signals, timers, children and retries work. A task
     that is submitted outside ``run`` is executed at once. A subclass with its own ``submit`` gets every task that the
-    workflow submits: then ``run`` executes the workflow at once, too, as 0.36 does. Raises WorkflowFailed when the
-    workflow does not complete.
+    workflow submits: then ``run`` executes the workflow at once, too, as 0.36 does.
     """
 
     @overload
@@ -57,7 +56,11 @@ class Executor(at_once.AtOnce, Generic[Result]):
         self.details: str | None = None
 
     def run(self, input: Mapping[str, Any] | None = None) -> Result:
-        """Run the workflow to its end and return its result."""
+        """Run the workflow to its end and return its result.
+
+        Raises what the workflow's ``run()`` raises: TaskFailed for a task that failed. Raises WorkflowFailed when it is
+        canceled, times out, or calls ``fail()``.
+        """
         given = input or {}
         if type(self).submit is not Executor.submit:
             return cast("Result", self.run_at_once(given))
@@ -74,8 +77,11 @@ class Executor(at_once.AtOnce, Generic[Result]):
             patience=0.0 if self._virtual_time else inline.PATIENCE,
         ) as place:
             self.run_id = place.start(self._workflow_class, envelope, workflow_id=self.workflow_id)
-            status, last = place.outcome(self.workflow_id, place.run_until_closed(self.workflow_id, self.run_id))
+            ended = place.run_until_closed(self.workflow_id, self.run_id)
+            status, last = place.outcome(self.workflow_id, ended)
             if status == "COMPLETED":
                 return cast("Result", None if last.result is None else place.load(last.result))
             self.reason, self.details = executions.why(last), getattr(last, "details", None)
+            if status == "FAILED" and ended in place.raised:
+                raise place.raised.pop(ended)
             raise WorkflowFailed(f"workflow {self._workflow_class.name} {status.lower()}: {self.reason or 'no reason'}")

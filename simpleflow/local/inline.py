@@ -92,6 +92,8 @@ class Inline:
     ) -> None:
         self._mounted = tuple(mounted)
         self._patience, self._decide_at = patience, 0.0
+        #: run id -> what the program of a run that failed raised
+        self.raised: dict[str, BaseException] = {}
         self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
         self._service = (opened or _Memory)(self.clock)
         self._decision_lists: set[str] = set()
@@ -115,6 +117,7 @@ class Inline:
                 offloads=store.offloads,
                 strict=strict,
                 bounds=bounds.of_settings(),
+                failed=self.raised.__setitem__,
             ),
             decider.Options(domain=DOMAIN, task_list="inline", identity="inline", alone=True, declines=False),
             resolver=needs.Resolver(

@@ -9,6 +9,7 @@ from simpleflow import constants
 from simpleflow.core import limits
 
 WORKFLOW_DEFAULT_TASK_LIST = "default"
+#: of a Workflow class that has no ``version``
 WORKFLOW_DEFAULT_VERSION = "default"
 #: seconds, SWF's longest; 0.36 had constants.HOUR
 WORKFLOW_DEFAULT_EXECUTION_TIME = limits.DURATION_SECONDS
@@ -52,6 +53,7 @@ SIMPLEFLOW_FORMAT: str | None = None
 #: JSON object that replaces the identity of deciders and workers
 SIMPLEFLOW_IDENTITY: str | None = None
 SIMPLEFLOW_NODE_ID: str | None = None
+#: how often commands and clients repeat a call while the service cannot be reached, about a second apart
 SWF_CONNECTION_RETRIES = 5
 SWF_MAX_OPEN_ACTIVITY_COUNT = 1000
 #: BUCKET[/DIR], where values over a limit go

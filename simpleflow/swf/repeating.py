@@ -14,11 +14,23 @@ from simpleflow.swf.transport import base
 COMMAND = retries.Patience(unclear=30.0, unreached=3.0, refused=2.0)
 
 
+class _Connections:
+    """How often calls that somebody waits for are repeated while the service cannot be reached."""
+
+    most: int | None = None
+
+
+def repeat_connections(most: int | None) -> None:
+    """Set how often calls with the patience COMMAND are repeated while nothing can be sent; None: by its seconds."""
+    _Connections.most = most
+
+
 def attempts(
     action: str, patience: retries.Patience = COMMAND, *, wait: Callable[[float], bool] | None = None
 ) -> retries.Attempts:
     """Return what repeats a call of this action; ``wait`` sleeps, and returns True to give it up."""
-    return retries.Attempts(action, patience, kind=errors.kind_of, wait=wait)
+    most = _Connections.most if patience is COMMAND else None
+    return retries.Attempts(action, patience, kind=errors.kind_of, wait=wait, unreached=most)
 
 
 def call(

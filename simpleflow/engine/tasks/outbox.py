@@ -177,6 +177,14 @@ class Outbox:
         """Return what waits to be sent, in order of submission."""
         return [item for _, item in sorted(entry for heap in self._heaps.values() for entry in heap)]
 
+    def tasks(self) -> list[Any]:
+        """Return the activities and children that nobody cancelled and that were never scheduled, as submitted."""
+        found: list[Any] = [item for cap in ("activity", "workflow") for _, item in self._heaps[cap]]
+        return sorted(
+            (item for item in found if not item.done and (item.record is None or not item.record.scheduled)),
+            key=lambda item: item.seq,
+        )
+
     def __len__(self) -> int:
         return sum(map(len, self._heaps.values()))
 

@@ -118,6 +118,25 @@ def test_run_that_returns_with_unfinished_tasks_names_what_it_abandons() -> None
     assert any("activity-b-1" in line for line in play.last.diagnostics), play.last.diagnostics
 
 
+def test_run_that_returns_names_what_it_submitted_last() -> None:
+    """It is not even scheduled: the closing decision would end it at once."""
+
+    class Program(Workflow):
+        name, version, task_list = "w", "1", "decisions"
+
+        def run(self) -> Any:
+            self.submit(A).result
+            self.submit(B)
+            cancelled = self.submit(A, 1)
+            cancelled.cancel()
+
+    play = Play(Program)
+    play.decide()
+    play.complete("activity-a-1")
+    assert play.decide() == ["CompleteWorkflowExecution"]
+    assert play.last.diagnostics == ("run() returned and abandons 1 unfinished: b",)
+
+
 def test_continue_as_new_takes_positional_and_keyword_arguments() -> None:
     class Program(Workflow):
         name, version, task_list = "w", "1", "decisions"

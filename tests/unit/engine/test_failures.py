@@ -323,6 +323,42 @@ def test_hooks_run_once_per_failure_per_evaluation_in_event_order() -> None:
     assert play.result == [True, True, True]
 
 
+class Broken(Exception):
+    pass
+
+
+def test_hook_context_says_what_0_36_says() -> None:
+    class Program(Base):
+        seen: list[Any] = []
+
+        def run(self) -> Any:
+            return self.submit(A, 7).exception is None
+
+        def on_task_failure(self, context: Any) -> Any:
+            self.seen.append(context)
+            return context.decide_ignore() if context.attempt_number == 2 else context.decide_retry()
+
+    play = Play(Program, check=False)
+    play.decide()
+    said = {"error": "Broken", "error_type": f"{__name__}.Broken", "message": "no", "traceback": ""}
+    play.history.fail_activity("activity-a-1", "Broken: no", json.dumps(said))
+    play.decide()
+    play.history.fail_activity("activity-a-1", "words", "text")
+    play.decide()
+    assert play.result is True
+    first, second = Program.seen
+    assert (first.reason, first.task_error, first.task_error_type, first.task_message) == (
+        "Broken: no", "Broken", Broken, "no",
+    )  # fmt: skip
+    assert first.details == said
+    assert (second.reason, second.details, second.task_error_type) == ("words", "text", None)
+    assert (first.event["id"], first.event["state"], first.event["name"]) == ("activity-a-1", "failed", "a")
+    assert first.event["input"] == {"args": [7], "kwargs": {}}
+    assert (first.event["retry"], second.event["retry"], second.retry_count) == (0, 1, 1)
+    scheduled = [e.id for e in play.history.events if type(e).__name__ == "ActivityTaskScheduled"]
+    assert [first.id, second.id] == [first.event["scheduled_id"], second.event["scheduled_id"]] == scheduled
+
+
 def test_hook_context_is_as_of_the_failure() -> None:
     class Program(Base):
         seen: list[Any] = []
