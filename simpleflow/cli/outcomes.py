@@ -49,7 +49,7 @@ def report(
         return 0
     output.say(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}", err=True)
     texts = [load(text) if load else _loaded(connection, text) for text in (closed.reason, closed.details) if text]
-    for shown in dict.fromkeys(map(_readable, texts)):
+    for shown in dict.fromkeys(map(readable, texts)):
         if shown:
             output.say(shown, err=True)
     return context.EXIT_CODES[closed.status]
@@ -61,7 +61,7 @@ def _loaded(connection: connect.Connection, text: str) -> str:
     return stores.open_store(stores.location(connection.endpoint_url)).load(text)
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """Failure details as their traceback, where it leads through the author's program; other text as it is."""
     value = utils.json_loads_or_raw(text)
     if isinstance(value, dict) and value.get("traceback"):

@@ -1,0 +1,43 @@
+"""``binaries.download``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+import click
+
+from simpleflow import download as downloads
+from simpleflow.core import errors
+
+from . import context, output
+
+#: downloads at the same time
+AT_ONCE = 5
+
+
+@click.command("binaries.download")
+@click.argument("locations", nargs=-1, required=True, metavar="NAME=URL...")
+@context.command_options
+@click.pass_obj
+def download(state: context.State, locations: tuple[str, ...]) -> None:
+    """Download programs that tasks need, each NAME=s3://BUCKET/KEY, and print where they lie.
+
+    https:// and file:// work as well.
+    """
+    wanted = dict(map(_parted, locations))
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for place in pool.map(_fetched, wanted.items()):
+            output.say(place)
+
+
+def _parted(location: str) -> tuple[str, str]:
+    name, equals, url = location.partition("=")
+    if not equals or not name or "://" not in url:
+        raise errors.UsageError(f"{location!r} names no program and URL: write NAME=s3://BUCKET/KEY")
+    return name, url
+
+
+def _fetched(wanted: tuple[str, str]) -> str:
+    binary = downloads.RemoteBinary(*wanted)
+    binary.download()
+    return binary.local_location
