@@ -39,6 +39,8 @@ def submit(
     if "__priority" in kwargs:
         kwargs = dict(kwargs)
         priority = kwargs.pop("__priority")
+        if priority is False:  # says nothing, as with 0.36
+            priority = tasks.UNSET
         if priority is not tasks.UNSET:
             numbers.priority("__priority", priority)
     if isinstance(submittable, activity.Activity):

@@ -255,3 +255,9 @@ class CancelWorkflowTask(Task[Any]):
     ) -> futures.Future[Any]:
         api.cancel_workflow(executor)
         raise AssertionError("the run is closed")
+
+
+failure_context.SHOWN.update(
+    activity=lambda activity, args, kwargs: ActivityTask(activity, *args, **kwargs),
+    workflow=lambda workflow, args, kwargs: WorkflowTask(None, workflow, *args, **kwargs),
+)

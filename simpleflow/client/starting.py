@@ -90,7 +90,8 @@ def request(
         if len(chosen) > limits.TAGS:
             raise errors.UsageError(f"{len(chosen)} tags given, SWF takes {limits.TAGS}: {', '.join(map(str, chosen))}")
         asked["tagList"] = [text.safe(tag) for tag in chosen]
-    priority = numbers.priority("task_priority", getattr(cls, "task_priority", None))
+    declared = getattr(cls, "task_priority", None)  # a property speaks of the tasks of one run
+    priority = None if isinstance(declared, property) else numbers.priority("task_priority", declared)
     if priority is not None:
         asked["taskPriority"] = priority
     return asked

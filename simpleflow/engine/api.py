@@ -219,6 +219,8 @@ def _call(
     call.activity = declared
     call.cell = plan.cell
     call.priority = priority
+    if plan.computed and priority is tasks.UNSET:
+        call.priority = evaluation.declared("task_priority")
     future._source = call
     return call
 

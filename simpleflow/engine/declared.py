@@ -93,11 +93,16 @@ WORKFLOW_NUMBERS: Mapping[str, Callable[[str, Any], object]] = {
 }
 
 
+def is_computed(value: Any) -> bool:
+    """Whether a class attribute is a property or the like: the instance has the value."""
+    return not isinstance(value, type) and hasattr(type(value), "__get__")
+
+
 def check_workflow(cls: Any) -> None:
     """Raise BadNumber for a number of a Workflow class that cannot be meant."""
     for name, check in WORKFLOW_NUMBERS.items():
         value = getattr(cls, name, None)
-        if value is not None:
+        if value is not None and not is_computed(value):
             check(f"{name} of workflow {cls.__name__}", value)
 
 

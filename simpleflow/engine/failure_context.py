@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -72,7 +73,7 @@ class TaskFailureContext:
     @property
     def task_name(self) -> str | None:
         """Name of the task."""
-        name = getattr(self.a_task, "name", None)
+        name = getattr(self.payload if self.payload is not None else self.a_task, "name", None)
         return name if name is None else str(name)
 
     @property
@@ -148,19 +149,32 @@ class TaskFailureContext:
         return f"<TaskFailureContext {what}: {self.exception!r}, {self.decision.name}>"
 
 
-class FailedTask:
-    """The failed task as the hook sees it."""
+#: kind of a task -> makes the object that stands for it in the hook, of what was submitted and its arguments; the
+#: module with the classes of tasks sets it
+SHOWN: dict[str, Callable[..., Any]] = {}
 
-    __slots__ = ("args", "id", "name", "payload")
 
-    def __init__(self, call: tasks.TaskCall) -> None:
-        self.id = call.id
-        self.payload = getattr(call, "activity", None) or getattr(call, "cls", None)
-        self.name = call.name
-        self.args = call.text
+def _arguments(call: tasks.TaskCall) -> tuple[list[Any], dict[str, Any]]:
+    said = event_views.parsed(call.text)
+    if isinstance(said, dict) and said.keys() == {"args", "kwargs"}:
+        return said["args"], said["kwargs"]
+    return (said, {}) if isinstance(said, list) else ([], said if isinstance(said, dict) else {})
 
-    def __repr__(self) -> str:
-        return f"<task {self.id}>"
+
+def _shown(call: tasks.TaskCall) -> Any:
+    """Return the failed task as the hook sees it: its arguments may be changed for the next attempt."""
+    payload = getattr(call, "activity", None) or getattr(call, "cls", None)
+    args, kwargs = _arguments(call)
+    made = SHOWN[call.kind](payload, args, kwargs)
+    made.id, made.payload = call.id, payload
+    return made
+
+
+def _take_arguments(call: tasks.TaskCall, shown: Any) -> None:
+    """Have the next attempt made with the arguments that the hook left in the task."""
+    args, kwargs = list(getattr(shown, "args", ())), dict(getattr(shown, "kwargs", {}))
+    if (args, kwargs) != _arguments(call):
+        call.text = call.encode(args, kwargs)
 
 
 def _imported(name: str) -> Any:
@@ -203,7 +217,7 @@ def handle(owner: hooks.Hooks, call: Any, event: Any, error: BaseException) -> N
     """Ask the hook, and do what it decides. Once per failure, as of the failure's event."""
     evaluation = call.evaluation
     seen = owner.history()
-    context = TaskFailureContext(FailedTask(call), _entry(call, event), call.holders[0], type(error), seen)
+    context = TaskFailureContext(_shown(call), _entry(call, event), call.holders[0], type(error), seen)
     context.exception = error
     context.retry_count = call.attempts - 1
     context.current_started_decision_id = evaluation.started_as_of()
@@ -232,9 +246,11 @@ def _apply(call: Any, error: BaseException, context: TaskFailureContext, branch:
                 future._cancel()
         case Decision.retry_now:
             call.failed += 1
+            _take_arguments(call, context.a_task)
             call.again()
         case Decision.retry_later:
             call.failed += 1
+            _take_arguments(call, context.a_task)
             call.again(context.retry_wait_timeout or 0)
         case Decision.handled:
             _replace(call.evaluation, call, context, branch)

@@ -264,6 +264,15 @@ class Run:
         """Ask ``on_task_failure`` what becomes of a failed task."""
         raise NotImplementedError
 
+    # -- declarations
+
+    def declared(self, name: str, default: Any = None) -> Any:
+        """Return what the Workflow class declares; of a property its value for this instance, once there is one."""
+        value = getattr(self.facts.cls, name, default)
+        if hasattr(type(value), "__get__"):
+            return default if self.instance is None else getattr(self.instance, name, default)
+        return value
+
     # -- life
 
     def die(self) -> NoReturn:

@@ -34,6 +34,8 @@ class Plan(msgspec.Struct, eq=False):
     beside: int
     #: type of its results, where they are something else than the decoded ones
     hint: Any = None
+    #: its priority is what a property of the workflow says
+    computed: bool = False
 
 
 class ActivityCall(tasks.TaskCall, eq=False):
@@ -220,8 +222,15 @@ def plan(evaluation: run.Run, activity: declared.Activity) -> Plan:
         evaluation.book.activities,
         len(activity.name) + records.BESIDE,
         evaluation.payloads.result_hint(activity.callable),
+        is_computed(evaluation, activity),
     )
     return made
+
+
+def is_computed(evaluation: run.Run, of: object) -> bool:
+    """Whether the priority of such a task is what a property of the workflow says when it is submitted."""
+    computed = hasattr(type(getattr(evaluation.facts.cls, "task_priority", None)), "__get__")
+    return computed and getattr(of, "task_priority", tasks.UNSET) is tasks.UNSET
 
 
 def priority_of(evaluation: run.Run, given: Any, of: object) -> str | None:
@@ -229,7 +238,7 @@ def priority_of(evaluation: run.Run, given: Any, of: object) -> str | None:
     for priority in (
         given,
         getattr(of, "task_priority", tasks.UNSET),
-        getattr(evaluation.facts.cls, "task_priority", None),
+        evaluation.declared("task_priority"),
     ):
         if priority is not tasks.UNSET:
             return numbers.priority("task_priority", priority)

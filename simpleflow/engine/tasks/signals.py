@@ -249,7 +249,7 @@ def propagate(evaluation: run.Run, event: Any) -> None:
         return
     targets = []
     parent = evaluation.given.started.parent_workflow_execution
-    if parent is not None and getattr(evaluation.facts.cls, "propagate_signals_to_parent", True):
+    if parent is not None and evaluation.declared("propagate_signals_to_parent", True):
         targets.append((parent.workflow_id, parent.run_id))
     for call in evaluation.calls.children.values():
         record = call.record
