@@ -17,6 +17,7 @@ from simpleflow.core import errors
 from simpleflow.process import pausing, tell_status, titles
 from simpleflow.runtime import standalone as runtime
 from simpleflow.runtime import stores
+from simpleflow.utils import mounting
 
 from . import context, outcomes, output, workflow_start
 
@@ -98,7 +99,10 @@ def standalone(
     else:
         stopped = outcomes.find(connection, context.target((repair or "").split(), domain_first=False, domain=domain))
         store = stores.open_store(stores.location(connection.endpoint_url))
-        execution = resuming.resume(connection, store, stopped, again=again, task_list=task_list)
+        named = mounting.mounted()
+        execution = resuming.resume(
+            connection, store, stopped, again=again, task_list=task_list, mounted=named, calls=named
+        )
     shown = _terminal() if display_status is None else display_status
     with runtime.Group(context.place(state, connection)) as group:
         pausing.install()

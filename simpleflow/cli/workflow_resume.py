@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from simpleflow.client import resuming
 from simpleflow.runtime import stores
+from simpleflow.utils import mounting
 
 from . import context, outcomes, output
 
@@ -45,7 +48,9 @@ def resume(
     connection = state.connect(domain)
     stopped = outcomes.find(connection, target)
     store = stores.open_store(stores.location(connection.endpoint_url))
-    fresh = resuming.resume(connection, store, stopped, from_=place(from_), again=again, task_list=task_list)
+    named = mounting.mounted()
+    chosen: dict[str, Any] = {"from_": place(from_), "again": again, "task_list": task_list}
+    fresh = resuming.resume(connection, store, stopped, **chosen, mounted=named, calls=named)
     output.say(f"{fresh.workflow_id} {fresh.run_id}")
 
 

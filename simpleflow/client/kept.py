@@ -92,11 +92,6 @@ class Kept:
     # -- where to begin
 
     def _from_event(self, number: int) -> None:
-        last = self._found[-1].id
-        if not 1 < number <= last:
-            raise errors.UsageError(
-                f"event {number} is not one to resume from: name one of 2 to {last}, see workflow.history"
-            )
         self._end = number
         self._known = min(self._known, number)
         self._failures = True

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import errors, limits, manifests
+from simpleflow.core import errors, interceptors, manifests
 from simpleflow.data import jumbo
-from simpleflow.swf import registration
 
 from . import connect, executions, kept, starting
 
@@ -42,11 +41,14 @@ def resume(
     from_: int | str | None = None,
     again: str | None = None,
     task_list: str | None = None,
+    mounted: Sequence[interceptors.ClientInterceptor] = (),
+    calls: Sequence[interceptors.CallInterceptor] = (),
 ) -> executions.Run:
     """Start a new run under the workflow id of a stopped one; what that completed is not done again.
 
-    ``task_list``: of its decisions, instead of the earlier run's. Raises UsageError for a run that there is nothing to
-    resume of, or without a place for the copied results; SimpleflowError when a run of that id is open.
+    ``task_list``: of its decisions, instead of the earlier run's. ``mounted`` and ``calls``: as of
+    ``starting.begin``. Raises UsageError for a run that there is nothing to resume of, or without a place for the
+    copied results; SimpleflowError when a run of that id is open.
     """
     _check(connection, run, from_)
     if not store.offloads:
@@ -60,6 +62,11 @@ def resume(
             f"{run.workflow_id} ran under standalone, on a task list that nobody serves any more: go on with "
             f"simpleflow standalone WORKFLOW --repair {run.workflow_id}, or name the task list of its decider"
         )
+    last = earlier.own[-1].id
+    if isinstance(from_, int) and not 1 < from_ <= last:
+        raise errors.UsageError(
+            f"event {from_} is not one to resume {run.workflow_id} from: name one of 2 to {last}, see workflow.history"
+        )
     at = from_ + earlier.by if isinstance(from_, int) else from_
     manifest = _copy(store, earlier, kept.Kept(earlier.events, at, again).events())
     previous: dict[str, Any] = {"workflow_id": run.workflow_id, "run_id": run.run_id, "seed": earlier.seed}
@@ -67,24 +74,19 @@ def resume(
     if from_ is not None:
         previous["from"] = from_
     started = earlier.started
-    text = _input(earlier.given, previous)
     asked = {
-        "domain": run.domain,
         "workflowId": run.workflow_id,
         "workflowType": {"name": started.workflow_type.name, "version": started.workflow_type.version},
         "taskList": {"name": task_list or started.task_list.name},
-        "input": store.offload(text, field=f"the input of {run.workflow_id!r}", limit=limits.DATA),
+        "input": _input(earlier.given, previous),
         "tagList": [tag for tag in started.tag_list or () if tag] or None,
         "taskPriority": started.task_priority,
         "executionStartToCloseTimeout": started.execution_start_to_close_timeout,
         "taskStartToCloseTimeout": started.task_start_to_close_timeout,
         "childPolicy": started.child_policy,
     }
-    kind = started.workflow_type
-    registration.Registrar(connection.transport, run.domain).ensure_workflow(kind.name, kind.version)
-    run_id = starting.start_once(
-        connection.transport, {key: value for key, value in asked.items() if value is not None}
-    )
+    said = {key: value for key, value in asked.items() if value is not None}
+    run_id = starting.begin(connection.transport, run.domain, said, store=store, mounted=mounted, calls=calls)
     return executions.Run(domain=run.domain, workflow_id=run.workflow_id, run_id=run_id)
 
 

@@ -27,6 +27,7 @@ from simpleflow.settings import base
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf import repeating
 from simpleflow.testing import Environment
+from simpleflow.utils import mounting
 
 KEY = base64.b64encode(bytes(32)).decode()
 POINTER = "simpleflow+s3://bucket/0e6c3d3c-6f4a-4a6b-9d8e-0123456789ab 3"
@@ -129,7 +130,7 @@ def configured() -> Any:
     logger.handlers = []
     try:
         log.configure()
-        return logger.level, [type(handler).__name__ for handler in logger.handlers]
+        return logger.level, [(type(handler), type(handler.formatter)) for handler in logger.handlers]
     finally:
         for handler in logger.handlers:
             handler.close()
@@ -251,6 +252,8 @@ TABLE: dict[str, tuple[str, Callable[[], Any]]] = {
     "LOGGING": ('{"version":1,"loggers":{"simpleflow":{"level":"ERROR"}}}', configured),
     "SIMPLEFLOW_SYSLOG_TARGET": ("127.0.0.1:9", configured),
     "LOG_LEVEL": ("ERROR", configured),
+    "SIMPLEFLOW_LOG_FORMAT": ("json", configured),
+    "SIMPLEFLOW_INTERCEPTORS": ("simpleflow.core.interceptors.Interceptor", mounting.mounted),
     "SIMPLEFLOW_ENABLE_DISK_CACHE": ("on", cached),
     "SIMPLEFLOW_BINARIES_DIRECTORY": ("/opt/b", lambda: download.RemoteBinary("b", "s3://x/b").local_directory),
     "SWF_DOMAIN": ("prod", connected),
