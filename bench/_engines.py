@@ -86,6 +86,12 @@ def seconds_of(pids: Sequence[int]) -> float:
     return total
 
 
+def seconds_of_children(pid: int) -> float:
+    """CPU seconds of the processes below one, those that have ended (recycled runners) included."""
+    times = psutil.Process(pid).cpu_times()
+    return times.children_user + times.children_system + seconds_of(below(pid))
+
+
 def below(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
@@ -183,7 +189,7 @@ class Ours:
             "service": seconds_of([self.server.pid]),
             "decider": seconds_of([self._decider.pid, *below(self._decider.pid)]),
             "worker": seconds_of([self.worker.pid]),
-            "runners": seconds_of(below(self.worker.pid)),
+            "runners": seconds_of_children(self.worker.pid),
         }
 
     def worker_memory(self) -> float:

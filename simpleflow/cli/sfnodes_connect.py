@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simpleflow.client import connect
@@ -57,6 +57,12 @@ class Silence:
         raise Silent(self._reason)
 
     def exchange(self, action: str, request: Mapping[str, Any], following: transports.Following) -> Any | None:
+        """Raise Silent."""
+        raise Silent(self._reason)
+
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: transports.Following | None
+    ) -> transports.Exchanged | None:
         """Raise Silent."""
         raise Silent(self._reason)
 

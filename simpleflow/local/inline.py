@@ -440,6 +440,11 @@ class _Watching:
     def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
         return self._transport.exchange(action, request, following)
 
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
+    ) -> base.Exchanged | None:
+        return self._transport.exchange_several(answers, following)
+
     def revoke(self, poll_id: str) -> bool:
         return self._transport.revoke(poll_id)
 

@@ -111,6 +111,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     answer: values.Completed | values.Failed | values.Canceled | values.Later
     memory: int = 0
     left: tuple[str, ...] = ()
+    #: seconds that the task took
+    seconds: float = 0.0
 
 
 Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done

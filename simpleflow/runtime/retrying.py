@@ -33,14 +33,17 @@ def insist(
     patience: float,
     arrived: Callable[[], bool | None] = lambda: None,
     send: Callable[[bool], object] | None = None,
+    doubtful: bool = False,
 ) -> bool:
     """Send a response until it is acknowledged; return whether it was. Raises the service's verdict on it.
 
     A response whose acknowledgement was lost is sent again, and its token is unknown then: ``arrived`` is asked
     whether the history has it. ``wait`` sleeps and returns True when the process gives up waiting; ``patience``
-    bounds the attempts, in seconds. ``send`` replaces the plain call, and is told whether an attempt may have arrived.
+    bounds the attempts, in seconds. ``send`` replaces the plain call, and is told whether an attempt may have arrived;
+    ``doubtful``: one before this call may have.
     """
     tries = repeating.attempts(action, retries.Patience.of(patience), wait=wait)
+    tries.doubtful = doubtful
     try:
         if send is None:
             tries.run(functools.partial(transport.call, action, request))

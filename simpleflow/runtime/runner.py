@@ -103,9 +103,12 @@ class Runner:
             if isinstance(given, frames.Clean):
                 self._pipe.send(frames.Cleaned(number=given.number, error=executor.clean_up(given.task)))
                 continue
+            begun = time.perf_counter()
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
+            seconds = time.perf_counter() - begun
             left = tuple(self._left())
-            self._pipe.send(frames.Done(number=given.number, answer=answer, memory=self._memory, left=left))
+            done = frames.Done(number=given.number, answer=answer, memory=self._memory, left=left, seconds=seconds)
+            self._pipe.send(done)
 
     def _left(self) -> list[str]:
         """What the task leaves behind. The task is over: whatever goes wrong here does not take its answer away."""

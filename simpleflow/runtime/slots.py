@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 import queue
 import threading
@@ -11,23 +12,22 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from simpleflow import logging_context
-from simpleflow.core import attempt, clock, documents, interceptors, limits, retries
+from simpleflow.core import attempt, clock, documents, interceptors, retries
 from simpleflow.process import Stop
-from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import code_versions, failures, frames, heartbeat, pool, retrying, values
+from . import answering, code_versions, failures, frames, heartbeat, paces, pool, values
 
 logger = logging.getLogger(__name__)
 
-#: seconds that a response is repeated while nobody answers
-PATIENCE = 3600.0
 #: seconds between two looks at the memory of a task that has a limit
 WEIGH_EVERY = 1.0
 #: seconds that a clean-up may take
 CLEANUP_SECONDS = 10.0
 #: seconds between two looks at a task that runs on unheard
 LOOK_SECONDS = 60.0
+#: seconds that tasks which came together wait for one of them; then they are handed back
+TURN_SECONDS = 0.5
 
 
 #: a task, its token, and when the request that brought it was opened
@@ -73,8 +73,10 @@ class Employer(Protocol):
     @property
     def versions(self) -> code_versions.Versions: ...
     @property
+    def paces(self) -> paces.Paces: ...
+    @property
     def following(self) -> base.Following | None:
-        """How the next task is asked for with an answer; None while no task is wanted."""
+        """How the next tasks are asked for with an answer; None while no task is wanted."""
 
     def offer(self, slot: Slot) -> None:
         """Take this slot into account: it has a runner that waits for a task."""
@@ -89,6 +91,11 @@ class Slot:
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
         self._runner: pool.Runner | None = None
         self._interrupted = False
+        #: tasks that came together with the one that runs, and answers that are not sent yet
+        self._waiting: collections.deque[_Given] = collections.deque()
+        self._answers = answering.Answering(worker)
+        #: when the running task began
+        self._begun = 0.0
         #: when the memory of the task was looked at
         self._weighed = float("-inf")
         self._closing = False
@@ -104,13 +111,16 @@ class Slot:
 
     def give(self, answer: Any, opened: float) -> None:
         """Take a task: the answer of a poll, and when that was opened (``time.monotonic()``)."""
-        self._box.put(self._taken(answer, opened))
+        given = self._given(answer, opened)
+        self._show(given[0])
+        self._box.put(given)
 
-    def _taken(self, answer: Any, opened: float) -> _Given:
-        """Show a task from now on."""
+    def _given(self, answer: Any, opened: float) -> _Given:
         task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
-        self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now(), activity=task.name)
         return task, answer.task_token, opened
+
+    def _show(self, task: values.Task) -> None:
+        self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now(), activity=task.name)
 
     def interrupt(self) -> None:
         """End the task, if one runs, as failed because of the machine."""
@@ -147,26 +157,40 @@ class Slot:
             if given is None:
                 break
             worked = True
-            while given is not None:
-                given = self._worked(given)
+            self._waiting.append(given)
+            while self._waiting:
+                self._worked(self._waiting.popleft())
         if self._runner is not None:
             self._runner.dismiss()
             self._runner = None
 
-    def _worked(self, given: _Given) -> _Given | None:
-        """Work one task; return the one that came with the acknowledgement of its answer."""
-        following: _Given | None = None
+    def _worked(self, given: _Given) -> None:
+        """Work one task; those that come with the acknowledgement of its answer wait then."""
         try:
             with logging_context.within(**given[0].where):
-                following = self._work(*given)
+                try:
+                    self._work(*given)
+                finally:
+                    self._send()
         except Exception:
             logger.exception("The slot's task was not answered; it will time out.")
-        finally:
-            self._worker.versions.look()
-            if following is None:
-                self.shown = None
-            self._worker.changed.set()
-        return following
+        self._worker.versions.look()
+        if not self._waiting:
+            self.shown = None
+        self._worker.changed.set()
+
+    def _send(self) -> None:
+        """Send the answers, unless the tasks that wait are about to be answered, too."""
+        wait = self._answers.wait
+        if wait is None:
+            return
+        # A runner that is not used again would keep the next task waiting for a new one.
+        usable = self._runner is not None and self._usable(self._runner)
+        if self._waiting and wait > 0 and usable:
+            return
+        wanted = self._worker.following if usable and not self._waiting else None
+        opened = self._worker.time.monotonic()
+        self._waiting += [self._given(answer, opened) for answer in self._answers.send(wanted)]
 
     def _rest(self, seconds: float) -> None:
         try:
@@ -196,8 +220,12 @@ class Slot:
         options = self._worker.options
         return runner.alive and runner.tasks < options.max_tasks and runner.memory < options.max_mib << 20
 
-    def _work(self, task: values.Task, token: str, opened: float) -> _Given | None:
-        begun = self._worker.time.monotonic()
+    def _work(self, task: values.Task, token: str, opened: float) -> None:
+        begun = self._begun = self._worker.time.monotonic()
+        if self._interrupted:
+            self._answers.add(task, token, _interrupted())
+            return
+        self._show(task)
         received = task.received() if self._worker.mounted else None
         if received is not None:
             self._tell(lambda mounted: mounted.task_received(received))
@@ -208,18 +236,16 @@ class Slot:
             if self._runner is not None:
                 self._runner.end(wait=0)
             raise
-        following: _Given | None = None
         if isinstance(answer, values.Later):
             self._tell_left_open(task)
         elif answer is not None:
-            following = self._respond(task, token, answer)
+            self._answers.add(task, token, answer)
         seconds = self._worker.time.monotonic() - begun
         if isinstance(answer, values.Completed):
             self._count(task.name, seconds)
         if received is not None:
             outcome = task.answered(answer, seconds)
             self._tell(lambda mounted: mounted.task_answered(outcome))
-        return following
 
     def _tell(self, say: Callable[[interceptors.SlotInterceptor], None]) -> None:
         for interceptor in self._worker.mounted:
@@ -297,7 +323,7 @@ class Slot:
         """
         if self._worker.time.monotonic() - opened <= beat.interval:
             return heartbeat.Verdict.GO_ON
-        verdict = beat.ask(self._wait)
+        verdict = beat.ask(lambda seconds: answering.patiently(self._worker.stop, seconds))
         if verdict is heartbeat.Verdict.GONE:
             logger.warning("Task %s is not this worker's any more; it is not begun.", task.id)
         return verdict
@@ -309,9 +335,10 @@ class Slot:
         try:
             runner.start(task)
             while True:
-                frame = runner.receive(LOOK_SECONDS if released else self._patience(beat, cancelled_at))
+                frame = runner.receive(self._turn(LOOK_SECONDS if released else self._patience(beat, cancelled_at)))
                 match frame:
                     case frames.Done(answer=answer, left=left):
+                        self._worker.paces.note(task.name, task.version, frame.seconds)
                         if left:
                             logger.warning(
                                 "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task "
@@ -326,6 +353,7 @@ class Slot:
                         self._know(task, frame, beat)
                     case frames.Beat(details=details):
                         beat.report(details)
+                self._relieve()
                 if self._over_memory(runner):
                     runner.end(wait=0)
                     limit = f"{self._worker.options.task_mib} MiB"
@@ -362,8 +390,28 @@ class Slot:
             interrupted = self._interrupted
             runner.end(wait=0)
             if interrupted:
-                return failures.of_words("Interrupted", "the worker was ended", reason=values.INTERRUPTED)
+                return _interrupted()
             return failures.of_words("RunnerDied", str(error))
+
+    def _turn(self, patience: float) -> float:
+        """Return the seconds to wait for the running task before ``_relieve`` is to be called, too."""
+        wait = self._answers.wait
+        if wait is not None:
+            patience = min(patience, wait)
+        if self._waiting:
+            patience = min(patience, max(0.0, self._begun + TURN_SECONDS - self._worker.time.monotonic()))
+        return patience
+
+    def _relieve(self) -> None:
+        """Let nobody wait for the running task: send the answers to those before it, hand back those behind it."""
+        if self._waiting and self._worker.time.monotonic() >= self._begun + TURN_SECONDS:
+            logger.info("%d tasks that wait behind a long one are handed back.", len(self._waiting))
+            while self._waiting:
+                task, token, _ = self._waiting.popleft()
+                said = "another task of its worker took long, and this one was not begun"
+                self._answers.add(task, token, failures.of_words("NotBegun", said, reason=values.INTERRUPTED))
+        if self._answers.wait == 0:
+            self._answers.try_to_send()
 
     def _survives(self, task: values.Task) -> bool:
         declared = self._declared.get(task.name)
@@ -392,41 +440,6 @@ class Slot:
             return beat.wait if self._worker.options.task_mib is None else min(beat.wait, WEIGH_EVERY)
         return max(0.0, cancelled_at + self._worker.options.setup.grace - self._worker.time.monotonic())
 
-    def _respond(
-        self, task: values.Task, token: str, answer: values.Completed | values.Failed | values.Canceled
-    ) -> _Given | None:
-        action, request = values.to_request(answer, token)
-        try:
-            return self._insist(task, action, request)
-        except errors.SwfError as error:
-            # The service refuses this very answer (a field over its limit, say): the task must not hang for that.
-            logger.error("%s of %s was refused: %s", action, task.id, error)
-            failed = failures.of_words("AnswerRefused", str(error)[: limits.REASON])
-            return self._insist(task, *values.to_request(failed, token))
 
-    def _insist(self, task: values.Task, action: str, request: dict[str, Any]) -> _Given | None:
-        transport, opened = self._worker.transport, self._worker.time.monotonic()
-        # A runner that is not used again would keep the next task waiting for a new one.
-        wanted = self._worker.following if self._runner is not None and self._usable(self._runner) else None
-        brought: list[Any] = []
-
-        def exchange(doubtful: bool) -> None:
-            assert wanted is not None
-            brought[:] = [transport.exchange(action, request, wanted._replace(again=doubtful))]
-
-        retrying.insist(
-            transport,
-            action,
-            request,
-            wait=self._wait,
-            patience=PATIENCE,
-            arrived=lambda: retrying.arrived(transport, task.domain, task, task.started_event_id),
-            send=None if wanted is None else exchange,
-        )
-        return self._taken(brought[0], opened) if brought and brought[0] is not None else None
-
-    def _wait(self, seconds: float) -> bool:
-        """Sleep; True when the process hurries and this was the last attempt."""
-        hurried = self._worker.stop.level >= Stop.HURRY
-        threading.Event().wait(min(seconds, 1.0) if hurried else seconds)
-        return hurried
+def _interrupted() -> values.Failed:
+    return failures.of_words("Interrupted", "the worker was ended", reason=values.INTERRUPTED)

@@ -16,7 +16,7 @@ from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import code_versions, frames, rates, retrying, slots
+from . import code_versions, frames, paces, rates, retrying, slots
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class Worker(NamedMixin):
         self._poll_json = json.dumps(self._request)
         self._versions = code_versions.Versions()
         self._rate = None if options.rate is None else rates.Rate(options.rate, now=self._time.monotonic)
+        self._paces = paces.Paces()
         #: it drained because code changed on disk
         self.outdated = False
         self._polling = False
@@ -117,6 +118,10 @@ class Worker(NamedMixin):
         return self._versions
 
     @property
+    def paces(self) -> paces.Paces:
+        return self._paces
+
+    @property
     def stop(self) -> Stop:
         return self._stop
 
@@ -124,7 +129,8 @@ class Worker(NamedMixin):
     def following(self) -> base.Following | None:
         if self._options.one_task or self._rate is not None or self._no_polls.is_set() or self._stop.draining:
             return None
-        return base.Following(self._poll_json, uuid.uuid4().hex)
+        quick = self._paces.quick
+        return base.Following(self._poll_json, uuid.uuid4().hex, most=paces.MOST if quick else 1, quick=quick)
 
     def offer(self, slot: slots.Slot) -> None:
         """A slot has a runner that waits for a task. Thread safe."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from simpleflow.core import clock as clocks
@@ -154,10 +154,56 @@ class Service:
         try:
             return _ACTIONS[action](self.session, request)
         except errors.Fault:
-            given = activity_tasks.claimed(self.session, then.claim) if then.again else None
-            if given is None:
+            given = activity_tasks.claimed(self.session, then.claim) if then.again else []
+            if not given:
                 raise
-            return given
+            return given[0]
+
+    def answer(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None
+    ) -> tuple[list[errors.Fault | None], polls.Waiter | list[dict[str, Any]]]:
+        """Carry out several answers to activity tasks as ``call`` does with ``hold``; return what each came to.
+
+        With them the next tasks: those that an earlier attempt had brought, or the Waiter that the next ``settle``
+        gives as many as ``then`` asks for.
+        """
+        try:
+            outcomes = self._answer_together(answers)
+        except UnicodeEncodeError:  # one of them cannot be stored, and took the others with it
+            outcomes = [self._answer_alone(*each) for each in answers]
+        if then is None:
+            return outcomes, []
+        given = activity_tasks.claimed(self.session, then.claim) if then.again else []
+        return outcomes, given or self._next(then) or []
+
+    def _answer_together(self, answers: Sequence[tuple[str, Mapping[str, Any]]]) -> list[errors.Fault | None]:
+        session, outcomes = self.session, list[errors.Fault | None]()
+        session.begin()
+        try:
+            for action, request in answers:
+                try:
+                    checked = validation.check(action, request)
+                    if self._rates is not None and not self._rates.take(action, checked, tokens.run_of(checked)):
+                        raise errors.throttled()
+                    _ACTIONS[action](session, checked)  # a refused one has changed nothing
+                    outcomes.append(None)
+                except errors.Fault as fault:
+                    outcomes.append(fault)
+            session.finish()
+        except base.Lost:
+            session.forget()
+            raise
+        except BaseException:
+            session.drop()
+            raise
+        return outcomes
+
+    def _answer_alone(self, action: str, request: Mapping[str, Any]) -> errors.Fault | None:
+        try:
+            self.call(action, request, hold=True)
+        except errors.Fault as fault:
+            return fault
+        return None
 
     def _next(self, then: polls.Then) -> polls.Waiter | None:
         """Stand in the line of a task list for the moment of this call."""
@@ -165,7 +211,7 @@ class Service:
         if self._rates is not None or then.request["domain"] not in session.domains:
             return None
         place = ("items", f"{then.request['domain']}/{then.request['taskList']['name']}")
-        waiter = polls.Waiter(place, then.request, None, then.claim)
+        waiter = polls.Waiter(place, then.request, None, then.claim, most=then.most, quick=then.quick)
         session.polls.add(waiter)
         session.ready[place] = None
         return waiter
@@ -201,7 +247,7 @@ class Service:
                     continue
                 wanted = min(waiting, _AT_ONCE)
                 keys = session.store.heads(*place, wanted)
-                moved = False
+                moved, eager = False, list[polls.Waiter]()
                 for key in keys:
                     waiter = session.polls.first(place)
                     if waiter is None:
@@ -214,7 +260,11 @@ class Service:
                     session.polls.remove(waiter)
                     if woken is not None:
                         woken.append(waiter)
+                    if waiter.most > 1:
+                        eager.append(waiter)
                 session.finish()
+                for waiter in eager:
+                    self._give_more(place, waiter)
                 if moved and len(keys) == wanted and session.polls.count(place):
                     session.ready[place] = None
             for waiter in session.polls.brief():
@@ -225,6 +275,22 @@ class Service:
         except BaseException:
             self.undo()
             raise
+
+    def _give_more(self, place: tuple[str, str], waiter: polls.Waiter) -> None:
+        """Give quick tasks beside the first one where nobody waits for them: half of those that wait, so that other
+        workers, whose answers come next, get theirs."""
+        session, first = self.session, waiter.answer or {}
+        kind = first.get("activityType", {})
+        if (kind.get("name"), kind.get("version")) not in waiter.quick or session.polls.count(place):
+            return
+        keys = session.store.heads(*place, 2 * (waiter.most - 1))
+        for key in keys[: (len(keys) + 1) // 2]:
+            if not activity_tasks.is_one_of(session, key, waiter.quick):
+                break
+            further = activity_tasks.hand_out(session, key, waiter)
+            if further is not None:
+                waiter.further.append(further)
+        session.finish()
 
     def commit(self, *, flush: bool = True) -> None:
         """Commit, and unless the caller will do it (``store.unflushed``), wait until the disk has it."""

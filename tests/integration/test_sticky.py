@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import integration_flows
@@ -38,6 +38,11 @@ class Counting:
 
     def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
         return self._transport.exchange(action, request, following)
+
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
+    ) -> base.Exchanged | None:
+        return self._transport.exchange_several(answers, following)
 
     def revoke(self, poll_id: str) -> bool:
         return self._transport.revoke(poll_id)

@@ -8,7 +8,7 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -30,10 +30,7 @@ _TARGET = b"SimpleWorkflowService."
 _LONG_FORM = b"com.amazonaws.swf.service.model."
 #: our own calls, outside SWF's service model
 _EXTENSION = b"SimpleflowEmbedded."
-#: the actions whose acknowledgement may be the next task
-_ANSWERS: Final = frozenset(
-    {"RespondActivityTaskCanceled", "RespondActivityTaskCompleted", "RespondActivityTaskFailed"}
-)
+_SEVERAL = _EXTENSION + b"RespondActivityTasks"
 _POLLS: Final = frozenset({"PollForActivityTask", "PollForDecisionTask"})
 #: a body that is too long is read and dropped up to this many bytes, so that the client reads why it was refused
 _DROPPED: Final = 8 * limits.REQUEST_BYTES
@@ -58,6 +55,11 @@ class Calls(Protocol):
         self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, then: polls.Then | None = None
     ) -> Any:
         """Carry out a call; returns after the commit that it depends on. Cancelled: the client is gone."""
+
+    async def answer(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None
+    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
+        """Carry out several answers to activity tasks; return what each came to, and the next tasks."""
 
     def revoke(self, poll_id: str) -> bool:
         """End an open poll at once; False when there is none of that name, or a task is on its way to it."""
@@ -168,6 +170,8 @@ class App:
             self._authenticate(scope, host, token, body)
         if scope["method"] != "POST" or scope["path"] != "/":
             raise errors.protocol("UnknownOperationException", "Calls are POST / with the header X-Amz-Target")
+        if target == _SEVERAL:
+            return await self._several(body, connection)
         if target.startswith(_EXTENSION):
             return await self._extension(target[len(_EXTENSION) :], _decode(body))
         if not target.startswith(_TARGET):
@@ -180,7 +184,7 @@ class App:
             self._faults.before(action)
         if action in _POLLS:
             answer = await self._poll(action, request, poll_id, connection)
-        elif wanted is not None and action in _ANSWERS and not self._stopping:
+        elif wanted is not None and action in following.ANSWERS and not self._stopping:
             answer = await self._exchange(action, request, following.then(wanted, claim), connection)
         else:
             if action == "RespondDecisionTaskCompleted":
@@ -197,6 +201,22 @@ class App:
             return await self._host.call(action, request, then=then)
         finally:
             connection.waiting = None
+
+    async def _several(self, body: bytes, connection: Any) -> bytes:
+        """Take several answers and give the next tasks; a client that went away meanwhile is given none."""
+        answers, then = following.several(body)
+        if self._faults is not None:
+            for action in {each for each, _ in answers}:
+                self._faults.before(action)
+        connection.waiting = asyncio.current_task()
+        try:
+            outcomes, tasks = await self._host.answer(answers, None if self._stopping else then)
+        finally:
+            connection.waiting = None
+        if self._faults is not None:
+            for action in {each for each, _ in answers}:
+                self._faults.after(action)
+        return following.said(outcomes, tasks)
 
     async def _poll(self, action: str, request: dict[str, Any], given: bytes | None, connection: Any) -> Any:
         """Hold a poll; a client that goes away cancels it."""
@@ -280,7 +300,9 @@ class App:
             return msgspec.json.encode({"revoked": revoked})
         if name == b"Status":
             return msgspec.json.encode(self._status())
-        raise errors.protocol("UnknownOperationException", "SimpleflowEmbedded knows RevokePoll and Status only")
+        raise errors.protocol(
+            "UnknownOperationException", "SimpleflowEmbedded knows RevokePoll, RespondActivityTasks and Status"
+        )
 
 
 def _without_port(name: str) -> str:

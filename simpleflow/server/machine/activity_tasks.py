@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -148,14 +148,22 @@ def hand_out(session: sessions.Session, key: int, waiter: polls.Waiter) -> dict[
     return _given_out(session, run, task)
 
 
-def claimed(session: sessions.Session, claim: str) -> dict[str, Any] | None:
-    """Return the open task that this exchange brought, once more: its answer was lost; None when there is none."""
+def is_one_of(session: sessions.Session, key: int, kinds: Container[tuple[str, str]]) -> bool:
+    """Whether a waiting task is of one of these types (name, version)."""
+    run = session.by_key(key >> base.EVENT_BITS)
+    task = None if run is None else run.items.get(key & (1 << base.EVENT_BITS) - 1)
+    return type(task) is states.Activity and (task.type_name, task.type_version) in kinds
+
+
+def claimed(session: sessions.Session, claim: str) -> list[dict[str, Any]]:
+    """Return the open tasks that this exchange brought, once more: its answer was lost."""
+    found = []
     for key in session.store.items_with(claim.encode()):
         run = session.by_key(key >> base.EVENT_BITS)
         task = None if run is None else run.items.get(key & (1 << base.EVENT_BITS) - 1)
         if run is not None and type(task) is states.Activity and task.claim == claim:
-            return _given_out(session, run, task)
-    return None
+            found.append(_given_out(session, run, task))
+    return found
 
 
 def _given_out(session: sessions.Session, run: execution.Execution, task: states.Activity) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from simpleflow.core import limits
@@ -200,15 +200,7 @@ class Host:
 
         Raises ``errors.Fault``. Cancelling the awaiting task says that the client is gone: its poll is withdrawn.
         """
-        loop = self._loop
-        if loop is None or self._stopped:
-            raise errors.unavailable("the service is ending")
-        if self._broken is not None:
-            raise self._broken
-        if self._read_only is not None and not action.startswith(_READS):
-            raise self._read_only
-        self.last_call = loop.time()
-        self._calls += 1
+        loop = self._begin(reads=action.startswith(_READS))
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
             outcome = self.service.call(action, request, poll_id=poll_id, then=then, hold=True)
@@ -219,6 +211,43 @@ class Host:
         if type(outcome) is polls.Waiter:
             return await self._poll(loop, outcome)
         assert not isinstance(outcome, polls.Waiter)
+        return await self._after_commit(loop, outcome)
+
+    async def answer(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None
+    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
+        """Carry out several answers to activity tasks, in one commit; return what each came to, and the next tasks.
+
+        Raises ``errors.Fault`` when none was carried out. Cancelling the awaiting task says that the client is gone.
+        """
+        loop = self._begin(reads=False)
+        try:
+            outcomes, given = self.service.answer(answers, then)
+        except base.Lost as lost:
+            raise self._lost(lost) from lost
+        if isinstance(given, polls.Waiter):
+            first = await self._poll(loop, given)
+            return outcomes, [first, *given.further] if first else []
+        await self._after_commit(loop, {})
+        return outcomes, given
+
+    def _begin(self, *, reads: bool) -> asyncio.AbstractEventLoop:
+        """Note that a call comes; raises ``errors.Fault`` when it cannot be carried out."""
+        loop = self._loop
+        if loop is None or self._stopped:
+            raise errors.unavailable("the service is ending")
+        if self._broken is not None:
+            raise self._broken
+        if self._read_only is not None and not reads:
+            raise self._read_only
+        self.last_call = loop.time()
+        self._calls += 1
+        return loop
+
+    async def _after_commit(
+        self, loop: asyncio.AbstractEventLoop, outcome: dict[str, Any] | errors.Fault
+    ) -> dict[str, Any]:
+        """Return or raise an outcome once everything that it depends on is durable."""
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
         if self.service.store.dirty:
             self._group.append((future, outcome))

@@ -23,6 +23,9 @@ class Then(NamedTuple):
     claim: str
     #: an earlier attempt may have been carried out
     again: bool = False
+    #: how many tasks are wanted: more than one only while all of them are of these types (name, version)
+    most: int = 1
+    quick: frozenset[tuple[str, str]] = frozenset()
 
 
 class Waiter:
@@ -31,10 +34,17 @@ class Waiter:
     ``answer`` is set when it is woken: a task, or nothing. Whoever holds it may answer only after the commit.
     """
 
-    __slots__ = ("answer", "claim", "gone", "place", "poll_id", "request")
+    __slots__ = ("answer", "claim", "further", "gone", "most", "place", "poll_id", "quick", "request")
 
     def __init__(
-        self, place: tuple[str, str], request: Mapping[str, Any], poll_id: str | None, claim: str | None = None
+        self,
+        place: tuple[str, str],
+        request: Mapping[str, Any],
+        poll_id: str | None,
+        claim: str | None = None,
+        *,
+        most: int = 1,
+        quick: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         #: table and task list
         self.place = place
@@ -42,7 +52,12 @@ class Waiter:
         self.poll_id = poll_id
         #: of an answer (``Then``), which never waits: the next ``settle`` wakes it
         self.claim = claim
+        #: as in ``Then``
+        self.most = most
+        self.quick = quick
         self.answer: dict[str, Any] | None = None
+        #: the tasks that it was given beside its answer
+        self.further: list[dict[str, Any]] = []
         #: tells whether the client left before it was withdrawn
         self.gone: Callable[[], bool] = _never
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
+
+from simpleflow.swf import errors
 
 
 class Following(NamedTuple):
-    """The next activity task, that the answer to one asks for."""
+    """The next activity tasks, that the answer to one asks for."""
 
     #: of PollForActivityTask, as JSON in ASCII
     poll: str
@@ -15,6 +17,18 @@ class Following(NamedTuple):
     claim: str
     #: an earlier attempt may have arrived
     again: bool = False
+    #: tasks that are wanted: more than one only while all of them are of these types (name, version)
+    most: int = 1
+    quick: tuple[tuple[str, str], ...] = ()
+
+
+class Exchanged(NamedTuple):
+    """What came of several answers to activity tasks."""
+
+    #: of each answer, in order: None when it was taken
+    refusals: tuple[errors.SwfError | None, ...]
+    #: the next tasks
+    tasks: tuple[Any, ...]
 
 
 class Transport(Protocol):
@@ -32,6 +46,14 @@ class Transport(Protocol):
         """Answer an activity task (as ``call``), and take the next one in the same call.
 
         None: there is none, or the service does not do that; then a poll asks.
+        """
+
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: Following | None
+    ) -> Exchanged | None:
+        """Give several answers to activity tasks (action and request) in one call, and take the next tasks.
+
+        None, and nothing was sent: the service does not do that, or is not known to; each is answered by itself then.
         """
 
     def revoke(self, poll_id: str) -> bool:

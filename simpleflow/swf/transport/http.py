@@ -13,7 +13,7 @@ import ipaddress
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -30,6 +30,8 @@ POLL_HEADER = "X-Simpleflow-Poll"
 #: ask for the next task with an answer, and name that exchange; extensions likewise
 NEXT_HEADER, CLAIM_HEADER = "X-Simpleflow-Next", "X-Simpleflow-Claim"
 REVOKE_TARGET = "SimpleflowEmbedded.RevokePoll"
+#: several answers to activity tasks, and the next tasks; likewise
+SEVERAL_TARGET = "SimpleflowEmbedded.RespondActivityTasks"
 #: seconds that the answer of a long poll may take: it is held for a minute
 POLL_TIMEOUT = limits.POLL_CLIENT_SECONDS + 5.0
 #: seconds that other answers may take; a heartbeat must leave time for the next one
@@ -79,6 +81,11 @@ class _Refusal(msgspec.Struct):
     Message: str | None = None
 
 
+class _Exchanged(msgspec.Struct):
+    answers: list[_Refusal]
+    tasks: list[shapes.ActivityTask]
+
+
 class _Revoked(msgspec.Struct):
     revoked: bool = False
 
@@ -104,6 +111,8 @@ class Http:
         self._sign = sign
         self._extended = extended
         self._identified = identified
+        #: whether the other side gave tasks with answers: then it is the embedded service
+        self._gives = False
         self._doubts = 0
         self._at = f" (at {shown})" if shown else ""
 
@@ -117,7 +126,43 @@ class Http:
             return None
         claim = following.claim + "; again" * following.again
         found = self._call(action, request, {NEXT_HEADER: following.poll, CLAIM_HEADER: claim}, _next_task)
-        return None if isinstance(found, shapes.Nothing) else found
+        if isinstance(found, shapes.Nothing):
+            return None
+        self._gives = True
+        return found
+
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
+    ) -> base.Exchanged | None:
+        if not self._gives:
+            return None
+        asked: dict[str, Any] = {"answers": [{"action": action, "request": request} for action, request in answers]}
+        if following is not None:
+            asked["next"] = {
+                "poll": msgspec.Raw(following.poll.encode()),
+                "claim": following.claim,
+                "again": following.again,
+                "most": following.most,
+                "quick": following.quick,
+            }
+        try:
+            body, _ = self._post(SEVERAL_TARGET, "RespondActivityTasks", msgspec.json.encode(asked), {})
+        except errors.UnknownOperationException:  # another service took its place
+            self._gives = False
+            return None
+        try:
+            found = msgspec.json.decode(body, type=_Exchanged)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise errors.TransportError(
+                f"RespondActivityTasks: the answer is none of this call ({error}){self._at}"
+            ) from error
+        if len(found.answers) != len(answers) or not all(task.task_token for task in found.tasks):
+            raise errors.TransportError(f"RespondActivityTasks: the answer is none of this call{self._at}")
+        refusals = [
+            errors.from_answer(action, 400, said.kind, said.message or "", where=self._at) if said.kind else None
+            for (action, _), said in zip(answers, found.answers, strict=True)
+        ]
+        return base.Exchanged(tuple(refusals), tuple(found.tasks))
 
     def _call(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +50,11 @@ class InProcess:
     def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> None:
         """Only answer: without a network a poll costs no more."""
         self.call(action, request)
+
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
+    ) -> None:
+        """Do nothing: each answer is a call."""
 
     def revoke(self, poll_id: str) -> bool:
         return False

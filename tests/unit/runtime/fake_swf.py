@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +40,11 @@ class FakeSwf:
         #: whether answers bring the next task, and what they asked for
         self.follows = False
         self.followed: list[base.Following] = []
+        #: whether several answers may come together, and the tokens of those that did
+        self.takes_several = False
+        self.together: list[list[str]] = []
+        #: tokens whose answers are refused, but for failures
+        self.refused: set[str] = set()
         self.cancel_requested = False
         self.unknown = False
         #: called when a poll brought a task, before it is answered
@@ -70,6 +75,8 @@ class FakeSwf:
             if self.unknown:
                 raise errors.UnknownResourceFault("unknown token")
             return SimpleNamespace(cancel_requested=self.cancel_requested)
+        if request["taskToken"] in self.refused and action != "RespondActivityTaskFailed":
+            raise errors.ValidationException("the result is too long")
         self.answers.put((action, dict(request)))
         return None
 
@@ -84,6 +91,30 @@ class FakeSwf:
             return self.tasks.get_nowait()
         except queue.Empty:
             return None
+
+    def exchange_several(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
+    ) -> base.Exchanged | None:
+        """Take the answers where ``takes_several`` says so, and bring as many tasks as are wanted."""
+        if not self.takes_several:
+            return None
+        if self.failing.get("RespondActivityTasks", 0) > 0:
+            self.failing["RespondActivityTasks"] -= 1
+            raise errors.TransportError("no answer")
+        self.together.append([request["taskToken"] for _, request in answers])
+        refusals: list[errors.SwfError | None] = []
+        for action, request in answers:
+            try:
+                self.call(action, request)
+                refusals.append(None)
+            except errors.SwfError as error:
+                refusals.append(error)
+        brought: list[Any] = []
+        if following is not None:
+            self.followed.append(following)
+            while len(brought) < following.most and not self.tasks.empty():
+                brought.append(self.tasks.get_nowait())
+        return base.Exchanged(tuple(refusals), tuple(brought))
 
     def revoke(self, poll_id: str) -> bool:
         self.revoked += 1

@@ -160,3 +160,128 @@ def test_a_client_that_left_before_the_commit_is_given_no_task() -> None:
         assert (await hosted.call("PollForActivityTask", POLL))["activityId"] == "2"
 
     play(story)
+
+
+# -- several answers and tasks with one call
+
+QUICK = frozenset({("a", "1")})
+
+
+def several(
+    world: World, tasks: list[Any], claim: str = "c", *, most: int = 4, again: bool = False, quick: Any = QUICK
+) -> tuple[list[str], list[str], list[Any]]:
+    """Answer tasks in one call; return what each came to, the ids of the next tasks, and these."""
+    answers = [("RespondActivityTaskCompleted", {"taskToken": each["taskToken"], "result": "r"}) for each in tasks]
+    then = polls.Then(POLL, claim, again, most, quick)
+    outcomes, given = world.service.answer(answers, then)
+    woken: list[polls.Waiter] = []
+    world.service.settle(woken)
+    world.service.commit()
+    if isinstance(given, polls.Waiter):
+        assert woken == [given]
+        given = [given.answer, *given.further] if given.answer else []
+    codes = ["" if each is None else each.code for each in outcomes]
+    return codes, [each["activityId"] for each in given], given
+
+
+def test_several_answers_bring_half_of_the_tasks_that_wait() -> None:
+    world = World()
+    first = prepared(world, *map(str, range(1, 10)))
+    _, ids, given = several(world, [first])
+    assert ids == ["2", "3", "4", "5"]
+    codes, ids, given = several(world, given, "d", most=9)
+    assert (codes, ids) == ([""] * 4, ["6", "7", "8"])
+    codes, ids, _ = several(world, given, "e")
+    assert (codes, ids) == ([""] * 3, ["9"])
+    run = {"workflowId": "one", "runId": first["workflowExecution"]["runId"]}
+    assert world.kinds(run).count("ActivityTaskCompleted") == 8
+    assert world.kinds(run).count("ActivityTaskStarted") == 9
+    assert world.kinds(run).count("DecisionTaskScheduled") == 2
+
+
+def test_those_who_wait_get_theirs_first_and_one_task_is_given_that_is_not_quick() -> None:
+    world = World()
+    first = prepared(world, *map(str, range(1, 10)))
+    _, ids, given = several(world, [first], quick=frozenset({("other", "1")}))
+    assert ids == ["2"]
+    _, ids, given = several(world, given, most=1)
+    assert ids == ["3"]
+    waiter = world.service.call("PollForActivityTask", POLL, hold=True)
+    other = world.service.call("PollForActivityTask", POLL, hold=True)
+    assert isinstance(waiter, polls.Waiter)
+    assert isinstance(other, polls.Waiter)
+    answers = [("RespondActivityTaskCompleted", {"taskToken": given[0]["taskToken"]})]
+    _, asked = world.service.answer(answers, polls.Then(POLL, "d", False, 4, QUICK))
+    last = world.service.call("PollForActivityTask", POLL, hold=True)
+    assert isinstance(asked, polls.Waiter)
+    assert isinstance(last, polls.Waiter)
+    world.service.settle()
+    found = [each.answer and each.answer["activityId"] for each in (waiter, other, asked, last)]
+    assert found == ["4", "5", "6", "7"]
+    assert [each["activityId"] for each in asked.further] == ["8"]
+
+
+def test_a_refused_answer_among_several_leaves_the_others_taken() -> None:
+    world = World()
+    tasks = [prepared(world, "1", "2", "3"), world.work(), world.work()]
+    follow(world, tasks[1])
+    wrong = {"taskToken": "nonsense"}
+    codes, _, _ = several(world, [*tasks[:2], wrong, tasks[2]])
+    assert codes == ["", "UnknownResourceFault", "ValidationException", ""]
+    run = {"workflowId": "one", "runId": tasks[0]["workflowExecution"]["runId"]}
+    assert world.kinds(run).count("ActivityTaskCompleted") == 3
+
+
+def test_an_answer_that_cannot_be_stored_takes_no_other_with_it() -> None:
+    world = World()
+    tasks = [prepared(world, "1", "2", "3"), world.work(), world.work()]
+    results = ("r", "\ud800", "r")
+    answers = [
+        ("RespondActivityTaskCompleted", {"taskToken": each["taskToken"], "result": result})
+        for each, result in zip(tasks, results, strict=True)
+    ]
+    outcomes, _ = world.service.answer(answers, None)
+    assert [each and each.code for each in outcomes] == [None, "SerializationException", None]
+    world.service.commit()
+    run = {"workflowId": "one", "runId": tasks[0]["workflowExecution"]["runId"]}
+    assert world.kinds(run).count("ActivityTaskCompleted") == 2
+
+
+def test_who_repeats_several_answers_gets_all_their_tasks_again_also_from_a_new_server(tmp_path: Path) -> None:
+    path = tmp_path / "swf.db"
+    world = World(sqlite.open_file(path))
+    first = prepared(world, *map(str, range(1, 10)))
+    _, ids, given = several(world, [first])
+    world.store.close()
+    world = World(sqlite.open_file(path), fresh=False)
+    try:
+        codes, again, tasks = several(world, [first], again=True)
+        assert (codes, again) == (["UnknownResourceFault"], ids)
+        assert [each["taskToken"] for each in tasks] == [each["taskToken"] for each in given]
+        assert several(world, [first], "never", again=True)[1] == ["6", "7", "8"]
+    finally:
+        world.store.close()
+
+
+def test_the_host_gives_several_answers_and_tasks_after_their_commit() -> None:
+    broken = [False]
+
+    def full() -> None:
+        if broken[0]:
+            raise OSError(28, "No space left on device")
+
+    async def story(hosted: host.Host) -> None:
+        task = await story_task(hosted)
+        answers = [("RespondActivityTaskCompleted", {"taskToken": task["taskToken"]})]
+        broken[0] = True
+        with pytest.raises(errors.Fault, match="nothing could be stored"):
+            await hosted.answer(answers, polls.Then(POLL, "c", most=4, quick=QUICK))
+        broken[0] = False
+        outcomes, given = await hosted.answer(answers, polls.Then(POLL, "c", True, 4, QUICK))
+        assert (outcomes, [each["activityId"] for each in given]) == ([None], ["2"])
+        answers = [("RespondActivityTaskFailed", {"taskToken": given[0]["taskToken"]})]
+        outcomes, given = await hosted.answer([*answers, *answers], None)
+        assert ([each and each.code for each in outcomes], given) == ([None, "UnknownResourceFault"], [])
+        assert hosted.open_polls == 0
+
+    play(story, before_commit=full)

@@ -22,7 +22,7 @@ import wire_requests
 
 from simpleflow.core import errors as core_errors
 from simpleflow.swf import errors, shapes
-from simpleflow.swf.transport import base, http, sockets
+from simpleflow.swf.transport import http, sockets
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -206,59 +206,6 @@ def test_polls_are_revoked_where_they_can_be() -> None:
     assert transport.revoke("p1") is False
     assert http.Http(wire, extended=False).revoke("p1") is False
     assert wire.sent == []
-
-
-FOLLOWING = base.Following('{"domain":"d"}', "claim-1")
-
-
-def test_an_exchange_asks_for_the_next_task_and_brings_it() -> None:
-    task = {
-        "taskToken": "t2",
-        "activityId": "2",
-        "startedEventId": 9,
-        "workflowExecution": {"workflowId": "w", "runId": "r"},
-        "activityType": {"name": "a", "version": "1"},
-    }
-    wire = Recorder(body=json.dumps(task).encode())
-    transport = http.Http(wire)
-    request = {"taskToken": "t1"}
-    found = transport.exchange("RespondActivityTaskCompleted", request, FOLLOWING)
-    assert (found.task_token, found.activity_id) == ("t2", "2")
-    transport.exchange("RespondActivityTaskCompleted", request, FOLLOWING._replace(again=True))
-    assert [headers["X-Simpleflow-Claim"] for headers, _, _ in wire.sent] == ["claim-1", "claim-1; again"]
-    headers, body, _ = wire.sent[0]
-    assert headers["X-Simpleflow-Next"] == FOLLOWING.poll
-    assert (headers["X-Amz-Target"], json.loads(body)) == (
-        "SimpleWorkflowService.RespondActivityTaskCompleted",
-        request,
-    )
-
-
-@pytest.mark.parametrize("body", [b"", b"{}", b" {}\n"])
-def test_an_exchange_with_a_service_that_only_acknowledges(body: bytes) -> None:
-    assert http.Http(Recorder(body=body)).exchange("RespondActivityTaskFailed", {}, FOLLOWING) is None
-
-
-@pytest.mark.parametrize("body", [b"<html>", b'{"taskToken":"","startedEventId":0}', b"[]"])
-def test_an_exchange_that_is_answered_by_something_else_is_not_acknowledged(body: bytes) -> None:
-    with pytest.raises(errors.TransportError):
-        http.Http(Recorder(body=body)).exchange("RespondActivityTaskFailed", {}, FOLLOWING)
-
-
-def test_an_exchange_that_a_middle_box_acknowledges_is_not_acknowledged() -> None:
-    wire = Recorder()
-    transport = http.Http(wire, identified=True)
-    assert transport.exchange("RespondActivityTaskFailed", {}, FOLLOWING) is None
-    wire.head = b"\r\nserver: proxy\r\n"
-    with pytest.raises(errors.TransportError, match="request id"):
-        transport.exchange("RespondActivityTaskFailed", {}, FOLLOWING)
-
-
-def test_amazon_is_asked_for_nothing_but_its_own_protocol() -> None:
-    wire = Recorder()
-    transport = http.Http(wire, extended=False)
-    assert transport.exchange("RespondActivityTaskCompleted", {"taskToken": "t"}, FOLLOWING) is None
-    assert not any(name.startswith("X-Simpleflow") for headers, _, _ in wire.sent for name in headers)
 
 
 # -- sockets

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from simpleflow.server.http import app, listener
-from simpleflow.server.requests import auth, faults, validation
+from simpleflow.server.requests import auth, errors, faults, validation
 
 
 class Host:
@@ -55,6 +55,13 @@ class Host:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def answer(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: Any
+    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
+        self.calls += answers
+        refusals = [errors.unknown_resource("gone") if each["taskToken"] == "gone" else None for _, each in answers]
+        return refusals, [] if then is None else [{"taskToken": then.claim}] * then.most
 
     def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
         return

@@ -300,3 +300,48 @@ def test_a_next_task_that_is_not_asked_for_in_order_is_refused(
     assert status == 400
     assert named in answer["message"]
     assert served.host.calls == []
+
+
+SEVERAL = "SimpleflowEmbedded.RespondActivityTasks"
+
+
+def _answers(*tokens: str, **asked: Any) -> bytes:
+    answers = [{"action": "RespondActivityTaskCompleted", "request": {"taskToken": each}} for each in tokens]
+    poll = {"domain": "default", "taskList": {"name": "x"}}
+    return msgspec.json.encode({"answers": answers, **({"next": {"poll": poll, **asked}} if asked else {})})
+
+
+def test_several_answers_come_in_one_call_and_bring_tasks(served: skin_rig.Served) -> None:
+    status, answer = served.post(SEVERAL, _answers("t1", "gone", claim="c", most=2, quick=[["a", "1"]]))
+    assert status == 200
+    assert answer["answers"][0] == {}
+    assert answer["answers"][1]["__type"].endswith("#UnknownResourceFault")
+    assert answer["tasks"] == [{"taskToken": "c"}] * 2
+    assert [request["taskToken"] for _, request in served.host.calls] == ["t1", "gone"]
+    assert served.post(SEVERAL, _answers("t1")) == (200, {"answers": [{}], "tasks": []})
+
+
+def test_a_service_that_ends_takes_several_answers_and_gives_no_task(serve: skin_rig.Serve) -> None:
+    served = serve()
+    asyncio.run(served.app.stop())
+    assert served.post(SEVERAL, _answers("t1", claim="c")) == (200, {"answers": [{}], "tasks": []})
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"{", "JSON"),
+        (b"[]", "RespondActivityTasks"),
+        (_answers(), "answers"),
+        (b'{"answers":[{"action":"RespondDecisionTaskCompleted","request":{}}]}', "action"),
+        (_answers("t", claim=""), "claim"),
+        (_answers("t", claim="c", most=65), "most"),
+        (_answers("t", claim="c", quick=["a"]), "quick"),
+        (_answers("t", claim="c", poll={}), "domain"),
+    ],
+)
+def test_several_answers_that_are_not_in_order_are_refused(served: skin_rig.Served, body: bytes, named: str) -> None:
+    status, answer = served.post(SEVERAL, body)
+    assert status == 400
+    assert named in answer["message"]
+    assert served.host.calls == []

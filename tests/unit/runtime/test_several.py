@@ -1,0 +1,137 @@
+"""A worker that takes several quick tasks with one call, and gives their answers together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_swf import FakeSwf, task
+from worker_fixtures import Start, answer, eventually, start, swf
+
+from simpleflow.runtime import answering, paces, slots, values
+
+__all__ = ["start", "swf"]
+pytestmark = pytest.mark.needs_processes
+
+
+@pytest.fixture(autouse=True)
+def quick(swf: FakeSwf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is: tasks are quick when the first one was seen, and answers wait for each other."""
+    monkeypatch.setattr(paces, "QUICK", 1e9)
+    monkeypatch.setattr(paces, "KNOWN", 1)
+    monkeypatch.setattr(answering, "HOLD", 1e9)
+    monkeypatch.setattr(slots, "TURN_SECONDS", 1e9)
+    swf.follows = swf.takes_several = True
+
+
+def tokens(swf: FakeSwf, count: int) -> list[str]:
+    return [answer(swf)[1]["taskToken"] for _ in range(count)]
+
+
+def test_quick_tasks_come_together_and_are_answered_together(swf: FakeSwf, start: Start) -> None:
+    for number in range(6):
+        swf.tasks.put(task("add", 1, number, token=f"t{number}"))
+    worker = start()
+    assert tokens(swf, 6) == [f"t{number}" for number in range(6)]
+    assert swf.together == [["t0"], ["t1", "t2", "t3", "t4", "t5"]]
+    assert [each.most for each in swf.followed] == [paces.MOST] * 2
+    assert swf.followed[0].quick == (("runtime_activities.add", "1"),)
+    eventually(lambda: worker.polling and not worker.running)
+    assert sum(each.count for each in worker.finished) == 6
+
+
+def test_one_that_fails_and_one_whose_runner_dies_are_answered_among_the_others(swf: FakeSwf, start: Start) -> None:
+    swf.tasks.put(task("add", 1, 1, token="t0"))
+    swf.tasks.put(task("fail", "no", token="t1"))
+    swf.tasks.put(task("die", 9, token="t2"))
+    swf.tasks.put(task("add", 1, 1, token="t3"))
+    start()
+    found = {request["taskToken"]: action for action, request in (answer(swf) for _ in range(4))}
+    assert [found[f"t{number}"].removeprefix("RespondActivityTask") for number in range(4)] == [
+        "Completed",
+        "Failed",
+        "Failed",
+        "Completed",
+    ]
+    assert swf.together == [["t0"], ["t1", "t2"], ["t3"]]  # nobody waits for a new runner
+
+
+def test_behind_a_long_task_answers_are_sent_and_tasks_handed_back(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "go"
+    swf.tasks.put(task("add", 1, 1, token="t0"))
+    swf.tasks.put(task("add", 1, 1, token="t1"))
+    swf.tasks.put(task("wait_for", str(path), token="t2"))
+    swf.tasks.put(task("add", 1, 1, token="t3"))
+    monkeypatch.setattr(answering, "HOLD", 0.2)
+    monkeypatch.setattr(slots, "TURN_SECONDS", 0.2)
+    swf.failing["RespondActivityTasks"] = 0
+    worker = start(heartbeat=1000.0)
+    answered = dict(reversed(each) for each in ((action, request["taskToken"]) for action, request in _take(swf, 3)))
+    assert answered == {
+        "t0": "RespondActivityTaskCompleted",
+        "t1": "RespondActivityTaskCompleted",
+        "t3": "RespondActivityTaskFailed",
+    }
+    assert [each.activity for each in worker.running] == ["runtime_activities.wait_for"]
+    path.write_text("go")
+    assert tokens(swf, 1) == ["t2"]
+
+
+def _take(swf: FakeSwf, count: int) -> list[tuple[str, dict[str, object]]]:
+    found = [answer(swf) for _ in range(count)]
+    for _, request in found:
+        if request["taskToken"] == "t3":
+            assert request["reason"] == values.INTERRUPTED
+            assert json.loads(str(request["details"]))["error"] == "NotBegun"
+    return found
+
+
+def test_a_call_without_an_answer_is_repeated_by_the_same_name(swf: FakeSwf, start: Start) -> None:
+    for number in range(3):
+        swf.tasks.put(task("add", 1, number, token=f"t{number}"))
+    swf.failing["RespondActivityTasks"] = 2
+    start()
+    assert tokens(swf, 3) == ["t0", "t1", "t2"]
+    eventually(lambda: len(swf.followed) == 2)
+    assert [each.again for each in swf.followed] == [True, False]
+
+
+def test_a_refused_answer_is_given_by_itself_and_then_as_a_failure(swf: FakeSwf, start: Start) -> None:
+    swf.refused = {"t1"}
+    for number in range(3):
+        swf.tasks.put(task("add", 1, number, token=f"t{number}"))
+    start()
+    found = [answer(swf) for _ in range(3)]
+    by_token = {request["taskToken"]: (action, request) for action, request in found}
+    action, request = by_token["t1"]
+    assert action == "RespondActivityTaskFailed"
+    assert json.loads(request["details"])["error"] == "AnswerRefused"
+    assert by_token["t2"][0] == "RespondActivityTaskCompleted"
+
+
+def test_a_service_that_takes_one_answer_a_call_gets_each_by_itself(swf: FakeSwf, start: Start) -> None:
+    swf.takes_several = False
+    for number in range(3):
+        swf.tasks.put(task("add", 1, number, token=f"t{number}"))
+    start()
+    assert tokens(swf, 3) == ["t0", "t1", "t2"]
+    assert swf.together == []
+
+
+def test_a_type_is_quick_while_its_mean_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    known = paces.Paces()
+    for _ in range(paces.KNOWN - 1):
+        known.note("a", "1", 0.001)
+    assert known.quick == ()
+    known.note("a", "1", 0.001)
+    known.note("b", "1", 10.0)
+    assert known.quick == (("a", "1"),)
+    known.note("a", "1", 1.0)
+    assert known.quick == ()
+    for _ in range(60):
+        known.note("a", "1", 0.001)
+    assert known.quick == (("a", "1"),)
