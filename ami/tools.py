@@ -60,6 +60,19 @@ def environment() -> dict[str, str]:
     }
 
 
+def end(process: subprocess.Popen[bytes] | None) -> None:
+    """End a machine's process: TERM, after 10 s KILL. Returns when it is gone."""
+    if process is None:
+        return
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Log:
     """Where the whole output of a build goes."""

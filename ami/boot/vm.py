@@ -6,7 +6,6 @@ KVM is not used even where /dev/kvm exists: it may create machines that boot not
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import time
 import uuid
@@ -74,15 +73,7 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        process.wait()
+        tools.end(process)
 
     @property
     def running(self) -> bool:

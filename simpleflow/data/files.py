@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -65,6 +67,21 @@ def check(path: Path) -> None:
         )
     if mode & 0o077:
         os.chmod(path, _PRIVATE_FOLDER)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the exclusive lock of a file, and make the file where it is missing; the value is its descriptor.
+
+    Raises BlockingIOError when another holds the lock and ``wait`` is false. The kernel releases the lock with its
+    process, however that ends.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def replace(path: Path, content: bytes, *, by_way_of: Path | None = None) -> os.stat_result:

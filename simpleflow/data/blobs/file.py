@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -88,12 +87,8 @@ class FileStore:
         if self._lock is None:
             files.folder(self._root)
             self._lock = files.folder(self._root / _PRIVATE) / "lock"
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with files.locked(self._lock):
             yield
-        finally:
-            os.close(descriptor)
 
     def _check(self, key: str, if_match: str | None, if_absent: bool) -> None:
         found = self.get(key)

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from simpleflow.cli import sfnodes
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
+from simpleflow.data import files
 from simpleflow.nodes import config, control, errors, stores
 from simpleflow.nodes.cluster import cluster, leftovers
 from simpleflow.nodes.manager import asked
@@ -121,7 +122,7 @@ def node(home: Path) -> Iterator[str]:
         directory=str(home),
     )
     node_folder.write(folder.setup, msgspec.json.encode(setup))
-    with node_folder.locked(folder.alive):
+    with files.locked(folder.alive):
         yield "n-1"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from simpleflow.core import clock as clocks
+from simpleflow.data import files
 from simpleflow.nodes import errors, setups
 from simpleflow.nodes.agent import metadata_client
 from simpleflow.nodes.providers import fake
@@ -140,7 +141,7 @@ def test_nodes_end_when_the_lifeline_is_let_go(local: Local) -> None:
 @pytest.mark.needs_processes
 def test_a_successor_cannot_give_an_attempt_up_while_its_creator_is_inside_the_call(local: Local) -> None:
     (local.folder / "attempts").mkdir()
-    with node_folder.locked(local.folder / "attempts" / "a-9.lock"):
+    with files.locked(local.folder / "attempts" / "a-9.lock"):
         assert local.provider.attempt_over("a-9") is False
     assert local.provider.attempt_over("a-9") is True
 

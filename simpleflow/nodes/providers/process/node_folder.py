@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -91,7 +87,7 @@ class NodeFolder:
     def is_alive(self) -> bool:
         """Whether its process lives: it holds the lock from before it begins until the kernel ends it."""
         try:
-            with locked(self.alive, wait=False):
+            with files.locked(self.alive, wait=False):
                 return False
         except BlockingIOError:
             return True
@@ -100,14 +96,3 @@ class NodeFolder:
 def write(path: Path, content: bytes) -> None:
     """Replace a file at once and durably: readers see old or new."""
     files.replace(path, content)
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold the exclusive lock of a file; raises BlockingIOError when it is taken and ``wait`` is false."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield descriptor
-    finally:
-        os.close(descriptor)

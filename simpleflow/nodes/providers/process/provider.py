@@ -17,7 +17,7 @@ import psutil
 from simpleflow.core import documents
 from simpleflow.data import files
 from simpleflow.nodes import errors, tags
-from simpleflow.nodes.providers import base
+from simpleflow.nodes.providers import attempts, base
 
 from . import node_folder
 
@@ -34,7 +34,7 @@ class ProcessProvider:
         self._folder = Path(folder)
         self._setups = setups
         self._nodes = self._folder / "nodes"
-        self._attempts = self._folder / "attempts"
+        self._attempts = attempts.Attempts(self._folder / "attempts")
         #: processes that this one began, to be reaped
         self._begun: list[subprocess.Popen[bytes]] = []
 
@@ -45,11 +45,7 @@ class ProcessProvider:
                 f"profile '{spec.profile}' is unknown to this provider; known: {', '.join(sorted(self._setups))}"
             )
         endpoint = self._metadata_endpoint()
-        with node_folder.locked(self._lock(spec.attempt)) as lock:
-            if os.read(lock, 4) == b"void":
-                raise errors.ProviderRefused(
-                    f"attempt {spec.attempt} was given up by a successor; nothing was launched"
-                )
+        with self._attempts.launching(spec.attempt):
             already = tuple(each for each in self.list().instances if each.attempt == spec.attempt)
             if already:
                 return base.Launched(instances=already)
@@ -97,7 +93,7 @@ class ProcessProvider:
             "SIMPLEFLOW_NODE_ID": node_id,
             "SIMPLEFLOW_CLUSTER_FOLDER": str(self._folder),
         }
-        with node_folder.locked(folder.alive) as alive, files.log(folder.log) as log:
+        with files.locked(folder.alive) as alive, files.log(folder.log) as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "simpleflow.nodes.agent", "--setup", str(folder.setup)],
                 stdin=subprocess.DEVNULL,
@@ -140,25 +136,13 @@ class ProcessProvider:
     def _state(self, folder: node_folder.NodeFolder, record: node_folder.Record) -> base.State:
         if folder.is_alive():
             return "stopping" if folder.ending else "running"
-        if folder.pid is None and self._in_flight(record.attempt):
+        if folder.pid is None and self._attempts.is_launching(record.attempt):
             return "pending"
         return "terminated"
 
-    def _in_flight(self, attempt: str) -> bool:
-        try:
-            with node_folder.locked(self._lock(attempt), wait=False):
-                return False
-        except BlockingIOError:
-            return True
-
     def attempt_over(self, attempt: str) -> bool:
         """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
-        try:
-            with node_folder.locked(self._lock(attempt), wait=False) as lock:
-                os.pwrite(lock, b"void", 0)
-                return True
-        except BlockingIOError:
-            return False
+        return self._attempts.give_up(attempt)
 
     def mark(self, instance_id: str, generation: int) -> None:
         """Set the drain mark of this generation."""
@@ -209,10 +193,6 @@ class ProcessProvider:
         if not path.exists():
             raise errors.ProviderRefused(f"node '{instance_id}' does not exist; `sfnodes status` lists those that do")
         return node_folder.NodeFolder(path)
-
-    def _lock(self, attempt: str) -> Path:
-        files.folder(self._attempts)
-        return self._attempts / f"{attempt}.lock"
 
     def _metadata_endpoint(self) -> str:
         try:

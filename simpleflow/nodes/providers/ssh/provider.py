@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import msgspec
 from simpleflow.core import documents
 from simpleflow.data import files
 from simpleflow.nodes import config, errors, tags
-from simpleflow.nodes.providers import base
+from simpleflow.nodes.providers import attempts, base
 from simpleflow.nodes.providers.process import node_folder
 
 #: machines that are asked at once
@@ -63,10 +62,9 @@ class SshProvider:
         self._code = code
         self._built: tuple[bytes, str] | None = None
         self._placed = Path(folder) / "ssh-nodes"
-        self._attempts = Path(folder) / "attempts"
+        self._attempts = attempts.Attempts(Path(folder) / "attempts")
         self._placing = Path(folder) / "ssh-placing.lock"
-        for each in (self._placed, self._attempts):
-            files.folder(each)
+        files.folder(self._placed)
 
     # --- launch -------------------------------------------------------------------------------------------------------
 
@@ -75,11 +73,7 @@ class SshProvider:
         if spec.profile not in self._setups or spec.profile not in self._profiles:
             known = ", ".join(sorted(self._profiles))
             raise errors.ProviderRefused(f"profile '{spec.profile}' is unknown to this provider; known: {known}")
-        with node_folder.locked(self._lock(spec.attempt)) as lock, node_folder.locked(self._placing):
-            if os.read(lock, 4) == b"void":
-                raise errors.ProviderRefused(
-                    f"attempt {spec.attempt} was given up by a successor; nothing was launched"
-                )
+        with self._attempts.launching(spec.attempt), files.locked(self._placing):
             placed = self._all()
             already = tuple(_instance(each) for each in placed if each.attempt == spec.attempt)
             if already:
@@ -150,12 +144,7 @@ class SshProvider:
 
     def attempt_over(self, attempt: str) -> bool:
         """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
-        try:
-            with node_folder.locked(self._lock(attempt), wait=False) as lock:
-                os.pwrite(lock, b"void", 0)
-                return True
-        except BlockingIOError:
-            return False
+        return self._attempts.give_up(attempt)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -193,20 +182,13 @@ class SshProvider:
         shown = seen.get(placed.id)
         if shown is None:
             # Not there (yet): while its launch is inside the call it may still come.
-            over = self._free(placed.attempt)
+            over = not self._attempts.is_launching(placed.attempt)
             found = msgspec.structs.replace(placed, state="terminated" if over else placed.state)
         else:
             found = msgspec.structs.replace(placed, state=shown["state"], tags=dict(shown["tags"]))
         if found != placed:
             self._write(found)
         return found
-
-    def _free(self, attempt: str) -> bool:
-        try:
-            with node_folder.locked(self._lock(attempt), wait=False):
-                return True
-        except BlockingIOError:
-            return False
 
     # --- one node -----------------------------------------------------------------------------------------------------
 
@@ -289,9 +271,6 @@ class SshProvider:
 
     def _write(self, placed: Placed) -> None:
         node_folder.write(self._placed / f"{placed.id}.json", msgspec.json.encode(placed))
-
-    def _lock(self, attempt: str) -> Path:
-        return self._attempts / f"{attempt}.lock"
 
 
 def _instance(placed: Placed) -> base.Instance:
