@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-JOBS   ?= 2
+JOBS   ?= 3
 READY  := $(VENV)/.ready
 
 .PHONY: demo demo-aws test test-slow check bench clean ami
@@ -20,7 +20,7 @@ demo: $(READY)  ## run the main job on real input: embedded service, local machi
 demo-aws: $(READY)  ## the main job on an emulated AWS account: template, fleets, spot notice, scale to zero
 	@$(BIN)/python -m examples.rehearsal
 
-test: $(READY)  ## all tests but the slow ones, JOBS=2 processes
+test: $(READY)  ## all tests but the slow ones, JOBS=3 processes
 	@$(BIN)/pytest -n $(JOBS)
 
 test-slow: $(READY)  ## virtual machines, soak, long fuzzing, other people's clients
