@@ -168,9 +168,19 @@ def expire(
 # --- rows and money --------------------------------------------------------------------------------------------------
 
 
-def _change(control: Control, instance: str, **changes: object) -> Control:
-    rows = tuple(msgspec.structs.replace(row, **changes) if row.instance == instance else row for row in control.rows)
+def _changed(control: Control, changes: Mapping[str, Mapping[str, object]]) -> Control:
+    """Change rows, by instance: one walk over all of them, for a pass may change thousands."""
+    if not changes:
+        return control
+    rows = tuple(
+        msgspec.structs.replace(row, **changes[row.instance]) if row.instance in changes else row
+        for row in control.rows
+    )
     return msgspec.structs.replace(control, rows=rows)
+
+
+def _change(control: Control, instance: str, **changes: object) -> Control:
+    return _changed(control, {instance: changes})
 
 
 def row_of(control: Control, instance: str) -> documents.Row | None:
@@ -195,18 +205,29 @@ def adopt(control: Control, instance: providers.Instance, price: int, now: float
     return msgspec.structs.replace(control, rows=(*control.rows, row))
 
 
-def extend(control: Control, instance: str, until: float) -> Control:
-    """Commit the money for a machine to a later moment."""
-    return _change(control, instance, until=until)
+def extend(control: Control, untils: Mapping[str, float]) -> Control:
+    """Commit the money for machines, by instance, to a later moment."""
+    return _changed(control, {instance: {"until": until} for instance, until in untils.items()})
 
 
 def drain(control: Control, instance: str, reason: str, now: float) -> Control:
     """Write ``drain: N`` into a row, N counting up; N names the tag. A row that drains already stays as it is."""
-    row = row_of(control, instance)
-    if row is None or row.drain is not None:
-        return control
-    generation = row.generation + 1
-    return _change(control, instance, drain=generation, generation=generation, draining_since=now, reason=reason)
+    return drain_all(control, {instance: reason}, now)
+
+
+def drain_all(control: Control, reasons: Mapping[str, str], now: float) -> Control:
+    """Drain many machines, each with its reason."""
+    changes: dict[str, Mapping[str, object]] = {}
+    for row in control.rows:
+        if row.instance in reasons and row.drain is None:
+            generation, reason = row.generation + 1, reasons[row.instance]
+            changes[row.instance] = {
+                "drain": generation,
+                "generation": generation,
+                "draining_since": now,
+                "reason": reason,
+            }
+    return _changed(control, changes)
 
 
 def drain_as_asked(control: Control, instance: str, reason: str, now: float) -> Control:
@@ -224,29 +245,35 @@ def undrain(control: Control, instance: str) -> Control:
     return _change(control, instance, drain=None, draining_since=None, reason="")
 
 
-def terminate(control: Control, instance: str, creator: str, not_after: float, reason: str) -> Control:
-    """Open a termination; a node with an open one is never counted again."""
-    row = row_of(control, instance)
-    intent = documents.Intent(
-        id=f"terminate-{instance}",
-        kind="terminate",
-        creator=creator,
-        profile="" if row is None else row.profile,
-        not_after=not_after,
-        instance=instance,
-        reason=reason,
+def terminate(control: Control, reasons: Mapping[str, str], creator: str, not_after: float) -> Control:
+    """Open terminations, by instance; a node with an open one is never counted again."""
+    rows = {row.instance: row for row in control.rows if row.instance in reasons}
+    known = {intent.id for intent in control.intents}
+    opened = tuple(
+        documents.Intent(
+            id=f"terminate-{instance}",
+            kind="terminate",
+            creator=creator,
+            profile=rows[instance].profile if instance in rows else "",
+            not_after=not_after,
+            instance=instance,
+            reason=reason,
+        )
+        for instance, reason in reasons.items()
+        if f"terminate-{instance}" not in known
     )
-    if row is not None and not row.reason:
-        control = _change(control, instance, reason=reason)
-    return open_intent(control, intent)
+    control = _changed(control, {name: {"reason": reasons[name]} for name, row in rows.items() if not row.reason})
+    return msgspec.structs.replace(control, intents=(*control.intents, *opened))
 
 
-def closable(row: documents.Row, listing: providers.Listing) -> bool:
-    """Tell whether a row may close: seen terminated, or absent from a complete list begun after its moment."""
-    for each in listing.instances:
-        if each.id == row.instance:
-            return each.state == "terminated"
-    return listing.begun > row.hidden_until
+def closable(rows: Iterable[documents.Row], listing: providers.Listing) -> tuple[documents.Row, ...]:
+    """The rows that may close: seen terminated, or absent from a complete list begun after their moment."""
+    states = {each.id: each.state for each in listing.instances}
+    return tuple(
+        row
+        for row in rows
+        if (states[row.instance] == "terminated" if row.instance in states else listing.begun > row.hidden_until)
+    )
 
 
 def add_spent(control: Control, amounts: Mapping[billing.Window, int], now: float) -> Control:
@@ -260,16 +287,30 @@ def add_spent(control: Control, amounts: Mapping[billing.Window, int], now: floa
 
 
 def close_row(control: Control, instance: str, terms: billing.Terms, ended: float, now: float) -> Control:
-    """Close a row in the same replacement that adds its cost to what is spent; its termination closes with it."""
-    row = row_of(control, instance)
-    if row is None:
+    """Close one row (close_rows)."""
+    return close_rows(control, {instance: (terms, ended)}, now)
+
+
+def close_rows(control: Control, ends: Mapping[str, tuple[billing.Terms, float]], now: float) -> Control:
+    """Close rows in the same replacement that adds their cost to what is spent; their terminations close with them.
+
+    ``ends`` gives for each instance its terms and when it ended.
+    """
+    closed = {row.instance: row for row in control.rows if row.instance in ends}
+    if not closed:
         return control
-    amounts: dict[billing.Window, int] = {
-        window: billing.cost_in_window(terms, row.price, row.since, ended, window, now) for window in billing.WINDOWS
-    }
+    amounts: dict[billing.Window, int] = dict.fromkeys(billing.WINDOWS, 0)
+    for name, row in closed.items():
+        terms, ended = ends[name]
+        for window in billing.WINDOWS:
+            amounts[window] += billing.cost_in_window(terms, row.price, row.since, ended, window, now)
     control = add_spent(control, amounts, now)
-    rows = tuple(each for each in control.rows if each.instance != instance)
-    return _without_intent(msgspec.structs.replace(control, rows=rows), f"terminate-{instance}")
+    terminations = {f"terminate-{name}" for name in closed}
+    return msgspec.structs.replace(
+        control,
+        rows=tuple(row for row in control.rows if row.instance not in closed),
+        intents=tuple(each for each in control.intents if each.id not in terminations),
+    )
 
 
 def decoded(content: bytes, url: str) -> Control:

@@ -216,7 +216,11 @@ class Observer:
         self, control: documents.Control, listing: providers.Listing, now: float, *, ending: bool
     ) -> snapshots.Snapshot:
         """Put everything together."""
-        nodes = tuple(self._node(row, control, listing, now) for row in control.rows)
+        listed = {each.id: each.state for each in listing.instances}
+        terminated = {each.instance for each in control.intents if each.kind == "terminate"}
+        nodes = tuple(
+            self._node(row, listed.get(row.instance), now, ending=row.instance in terminated) for row in control.rows
+        )
         launching: dict[str, int] = {}
         for intent in control.intents:
             if intent.kind == "launch":
@@ -244,12 +248,8 @@ class Observer:
             versions=self._versions,
         )
 
-    def _node(
-        self, row: documents.Row, control: documents.Control, listing: providers.Listing, now: float
-    ) -> model.Node:
-        listed = next((each.state for each in listing.instances if each.id == row.instance), None)
+    def _node(self, row: documents.Row, listed: str | None, now: float, *, ending: bool) -> model.Node:
         document = self.nodes.get(row.instance)
-        ending = any(each.kind == "terminate" and each.instance == row.instance for each in control.intents)
         seen = model.observe(row, listed=listed, document=document, ending=ending)
         state = self._states[row.instance] = model.advance(self._states.get(row.instance), seen)
         sick, partly = self.sightings.sick(row)

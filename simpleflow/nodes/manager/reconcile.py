@@ -173,22 +173,21 @@ class Reconciler:
         document = self._adopt(document, listing)
         document = guards.mended(document) if self.resume else self._evidence(document)
         closing = []
-        for row in document.rows:
-            if not control.closable(row, listing):
-                continue
+        for row in control.closable(document.rows, listing):
             # Its row stays until the entry is written: only together nothing is forgotten or counted twice.
             with self._alone(row.instance, f"the ledger entry of {row.instance} is not written, its row stays open"):
                 self._write_ledger(row)
                 closing.append(row)
+        asked = {intent.instance for intent in document.intents}
         for row in closing:
-            terms = guards.terms_of(self.cluster, row.profile)
-            document = self._count_outcome(document, row)
-            document = control.close_row(document, row.instance, terms, self._ended(row), self.now())
+            document = self._count_outcome(document, row, asked=row.drain is not None or row.instance in asked)
+        ends = {row.instance: (guards.terms_of(self.cluster, row.profile), self._ended(row)) for row in closing}
+        document = control.close_rows(document, ends, self.now())
         self.file.replace(document)
         self.resume = False
         for row in closing:
-            terms = guards.terms_of(self.cluster, row.profile)
-            self.observer.closed(row.instance, billing.cost(terms, row.price, self._ended(row) - row.since), self.now())
+            terms, ended = ends[row.instance]
+            self.observer.closed(row.instance, billing.cost(terms, row.price, ended - row.since), self.now())
         yield "account"
 
     def _over(self, document: documents.Control, listing: providers.Listing) -> dict[str, bool] | None:
@@ -243,7 +242,7 @@ class Reconciler:
     def _image(self, profile: str) -> str:
         return guards.image_of(self.cluster, profile)
 
-    def _count_outcome(self, document: documents.Control, row: documents.Row) -> documents.Control:
+    def _count_outcome(self, document: documents.Control, row: documents.Row, *, asked: bool) -> documents.Control:
         """A machine that went away unasked and never worked is a boot failure, whatever its last state was called."""
         if row.counted:
             return document
@@ -251,7 +250,7 @@ class Reconciler:
         if node is not None and node.first_polled is not None:
             # It was let go before it had served for long; that it never had a fault is proof enough.
             return guards.worked(document, row.profile, image, order=row.order) if node.health == "ok" else document
-        if row.drain is not None or any(each.instance == row.instance for each in document.intents):
+        if asked:
             return document
         log = self._diagnose(row.instance)
         logger.error(
@@ -294,10 +293,8 @@ class Reconciler:
     def _act(self, listing: providers.Listing) -> Iterator[str]:
         """First everything is written down in one replacement, then it is done."""
         plan, document, now = self.plan, self.file.known, self.now()
-        for extension in plan.extensions:
-            document = control.extend(document, extension.instance, extension.until)
-        for item in plan.drains:
-            document = control.drain(document, item.instance, item.reason, now)
+        document = control.extend(document, {each.instance: each.until for each in plan.extensions})
+        document = control.drain_all(document, {item.instance: item.reason for item in plan.drains}, now)
         for item in plan.unmarks:
             document = control.undrain(document, item.instance)
         terminates = list(plan.terminates)
@@ -308,9 +305,10 @@ class Reconciler:
         for item in terminates:
             if item.instance in plan.boot_failures:
                 document = self._boot_failure(document, item)
-            document = control.terminate(
-                document, item.instance, self.file.holder, now + self.times.intent, item.reason
-            )
+        reasons: dict[str, str] = {}
+        for item in terminates:
+            reasons.setdefault(item.instance, item.reason)
+        document = control.terminate(document, reasons, self.file.holder, now + self.times.intent)
         # A failure of this very pass may have opened the breaker.
         launches = [
             self._intent(launch, now)

@@ -262,7 +262,7 @@ class World:
         here = {each.id for each in listing.instances}
         for row in document.rows:
             absent = self.mutant.absence_closes and row.instance not in here
-            if absent or control.closable(row, listing):
+            if absent or control.closable((row,), listing):
                 document = control.close_row(document, row.instance, TERMS, row.since, row.since)
         return msgspec.structs.replace(document, spent=())
 

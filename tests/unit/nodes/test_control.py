@@ -136,15 +136,15 @@ def test_a_provider_with_attempt_locks_closes_without_waiting_and_never_before()
 def test_a_row_closes_by_termination_or_by_absence_after_its_moment_never_before() -> None:
     document = control.answered(control.open_intent(control.empty("demo"), intent()), "a", [instance("i-1")], TIMES)
     row = document.rows[0]
-    assert not control.closable(row, listing(begun=1000.0))
-    assert control.closable(row, listing(begun=60.0 + 900 + 300 + 1))
-    assert control.closable(row, listing(instance("i-1", state="terminated")))
-    assert not control.closable(row, listing(instance("i-1", state="stopping"), begun=1e6))
+    assert not control.closable((row,), listing(begun=1000.0))
+    assert control.closable((row,), listing(begun=60.0 + 900 + 300 + 1))
+    assert control.closable((row,), listing(instance("i-1", state="terminated")))
+    assert not control.closable((row,), listing(instance("i-1", state="stopping"), begun=1e6))
 
 
 def test_closing_adds_the_cost_in_the_same_document_and_closes_the_termination() -> None:
     document = control.answered(control.open_intent(control.empty("demo"), intent()), "a", [instance("i-1")], TIMES)
-    document = control.terminate(document, "i-1", "m1", 99.0, "silent")
+    document = control.terminate(document, {"i-1": "silent"}, "m1", 99.0)
     assert document.rows[0].reason == "silent", "the ledger says why"
     document = control.close_row(document, "i-1", TERMS, ended=110.0, now=120.0)
     assert (document.rows, document.intents) == ((), ())
