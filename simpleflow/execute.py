@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from simpleflow import process, utils
+from simpleflow.core import interpreter as core_interpreter
 from simpleflow.core import numbers, text
 from simpleflow.exceptions import ExecutionError, ExecutionTimeoutError
 from simpleflow.process import tree
@@ -166,9 +167,7 @@ def python(
             context = kwargs.pop("context", None) or {}
             with _files(env) as (result, error, arguments):
                 command = [
-                    sys.executable if interpreter == "python" else interpreter,
-                    "-m",
-                    "simpleflow.execute",
+                    *_starting(interpreter),
                     get_name(func),
                     f"--logger-name={logger_name}",
                     f"--result-fd={result.fileno()}",
@@ -186,7 +185,7 @@ def python(
                     command += [f"--arguments-json-fd={arguments.fileno()}", "-"]
                 if kill_children:
                     command.append("--kill-children")
-                _finish(command, passed, limit, env, error)
+                _finish(command, get_name(func), passed, limit, env, error)
                 result.seek(0)
                 said = result.read().decode(errors="replace")
             return utils.json_loads_or_raw(said)
@@ -205,8 +204,16 @@ def _files(env: Mapping[str, str] | None) -> Iterator[tuple[IO[bytes], IO[bytes]
         yield tuple(stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(3))  # type: ignore[misc]
 
 
+def _starting(python: str) -> list[str]:
+    """Return how the other side is started: by this Python with this very package, or by another one with its own."""
+    if python == "python":
+        return core_interpreter.command("simpleflow.execute")
+    return [python, "-m", "simpleflow.execute"]
+
+
 def _finish(
     command: list[str],
+    name: str,
     passed: list[int],
     timeout: int | float | None,
     env: Mapping[str, str] | None,
@@ -224,7 +231,7 @@ def _finish(
     except subprocess.TimeoutExpired:
         tree.end_tree(running.pid, wait=_GRACE)
         running.wait()
-        raise ExecutionTimeoutError(" ".join(command[3:4]), timeout) from None
+        raise ExecutionTimeoutError(name, timeout) from None
     except BaseException:
         tree.end_tree(running.pid, wait=_GRACE)
         running.wait()
@@ -232,7 +239,7 @@ def _finish(
     if status:
         error.seek(0)
         said = error.read().decode(errors="replace")
-        raise ExecutionError(said or _of_status(command[3], status))
+        raise ExecutionError(said or _of_status(name, status))
 
 
 def _of_status(name: str, status: int) -> str:
@@ -320,4 +327,5 @@ def _end_children() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())  # as "python -m" does
     sys.exit(main())

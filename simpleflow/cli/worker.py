@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from simpleflow import log, settings
-from simpleflow.core import errors
+from simpleflow.core import errors, interpreter
 from simpleflow.process import Stop, lifeline, titles
 from simpleflow.runtime import rates, standalone, starting
 
@@ -108,7 +108,7 @@ def start(
         anew = standalone.run_worker(spec, stop=stop, poll_data=answer, mounted=mounted)
     if anew:
         lifeline.hand_on()
-        os.execv(sys.executable, [sys.executable, "-m", "simpleflow", *sys.argv[1:]])  # noqa: S606 - this very program
+        os.execv(sys.executable, interpreter.command("simpleflow.__main__", *sys.argv[1:]))  # noqa: S606 - this very program
 
 
 def _answer(text: str) -> object:

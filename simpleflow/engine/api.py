@@ -286,9 +286,11 @@ def timer(evaluation: run.Run, timer_id: str, timeout: Any, control: Any = None)
     """Start a timer; ``timeout`` in seconds. ``control`` is kept in the history as JSON."""
     evaluation.check_alive()
     timer_id = run.check_name("the id of a timer", timer_id)
-    return timers.TimerCall(
-        evaluation, timer_id, timeout, None if control is None else evaluation.payloads.encode(control)
-    ).future
+    sent = None if control is None else evaluation.payloads.encode(control)
+    future = timers.TimerCall(evaluation, timer_id, timeout, sent).future
+    if evaluation.current is not None and evaluation.current.scope is not None:
+        evaluation.current.scope.note(future)
+    return future
 
 
 def cancel_timer(evaluation: run.Run, timer_id: str) -> futures.Future[Any]:

@@ -20,6 +20,7 @@ def main(argv: Sequence[str]) -> None:
     signals.reset_signal_handlers()
     pausing.install()
     lifeline.watch(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    sys.path.insert(0, os.getcwd())
     payload: Any = importlib.import_module(module)
     for part in qualname.split("."):
         payload = getattr(payload, part)

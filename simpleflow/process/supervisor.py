@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+
+from simpleflow.core import interpreter
 
 from .child import Child
 from .kept import Kept
@@ -33,7 +34,7 @@ def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[
     name = f"{payload.__module__}:{payload.__qualname__}"
     if "<" in name or payload.__module__ == "__main__":
         raise ValueError(f"{name} cannot be started in another process: pass a function of an importable module")
-    return [sys.executable, "-m", __package__, name, msgspec.json.encode(list(arguments)).decode()]
+    return interpreter.command(f"{__package__}.__main__", name, msgspec.json.encode(list(arguments)).decode())
 
 
 class _Place(Kept[Child]):

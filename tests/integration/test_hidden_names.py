@@ -10,12 +10,24 @@ import pytest
 from place_rig import ROOT, Place
 
 pytestmark = pytest.mark.needs_processes
+CLUSTER = """\
+cluster: hidden
+provider: process
+preset: local
+profiles: {small: {billing: {period: 20, minimum: 20, price: 0.05}}}
+task_lists: {work: {profile: small, slots: 1, max: 1}}
+deciders: {task_list: orders, workflows: [hidden_shop.Order]}
+"""
 PROGRAM = """
-from simpleflow import Workflow, activity
+from simpleflow import Workflow, activity, execute
+
+@execute.python()
+def elsewhere(number):
+    return 2 * number
 
 @activity.with_attributes(task_list="work", raises_on_failure=True)
 def double(number):
-    return 2 * number
+    return elsewhere(number)
 
 class Order(Workflow):
     name, version, task_list = "order", "1", "orders"
@@ -44,6 +56,30 @@ def test_children_see_the_package_that_their_parent_sees(place: Place, regular: 
         (place.folder / "simpleflow" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
     ended = standalone(place)
     assert (ended.returncode, ended.stdout.strip()) == (0, "42"), ended.stderr
+
+
+def test_machines_of_a_cluster_see_it_too(place: Place) -> None:
+    (place.folder / "simpleflow").mkdir()
+    (place.folder / "simpleflow" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
+    (place.folder / "hidden_shop.py").write_text(PROGRAM)
+    (place.folder / "cluster.yaml").write_text(CLUSTER)
+    known, sfnodes, simpleflow = place.env.pop("PYTHONPATH"), str(ROOT / "bin/sfnodes"), str(ROOT / "bin/simpleflow")
+
+    def ok(*command: str) -> str:
+        ended = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, timeout=300, env=place.env, cwd=place.folder
+        )
+        assert ended.returncode == 0, f"{command}: {ended.stdout}\n{ended.stderr}\n{place.logs()}"
+        return ended.stdout
+
+    try:
+        ok(sfnodes, "up")
+        started = ok(simpleflow, "workflow.start", "hidden_shop.Order", "--cluster", "cluster.yaml").split()
+        assert ok(simpleflow, "workflow.wait", "hidden", started[0], "--timeout", "300").strip() == "42"
+    finally:
+        subprocess.run([sys.executable, sfnodes, "down"], timeout=300, env=place.env, cwd=place.folder, check=True)
+        place.env["PYTHONPATH"] = known
+        shutil.rmtree(place.folder / "simpleflow")
 
 
 def test_a_file_that_shadows_the_standard_library_holds_nobody_up(place: Place) -> None:

@@ -275,6 +275,8 @@ def _acknowledged(evaluation: run.Run, strand: Strand, of: Scope) -> None:
         call = future.source
         if upward is not None and future._kind == futures.OPEN:
             call.cancel(future)
+        if call.cap == "timer":
+            continue  # nobody acknowledges the end of a timer
         if future._kind == futures.CANCELED and call.done and _runs(evaluation, call.record):
             waiting.append(call.acknowledged())
     if waiting:

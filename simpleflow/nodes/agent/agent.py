@@ -6,12 +6,11 @@ import json
 import logging
 import selectors
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
+from simpleflow.core import documents, interpreter
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config, drain, tags
@@ -296,7 +295,7 @@ def worker_command(setup: documents.NodeSetup, task_list: str, slots: int) -> li
     backend = ["--endpoint-url", setup.endpoint] if setup.endpoint else ["--backend", "swf"]
     modules = ["--modules", ",".join(setup.modules)] if setup.modules else []
     return [
-        *(sys.executable, "-m", "simpleflow.cli.main", *backend, "worker.start"),
+        *interpreter.command("simpleflow.cli.main", *backend, "worker.start"),
         *("--domain", setup.domain, "--task-list", task_list, "--nb-processes", str(slots), *modules),
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
+from simpleflow.core import documents, interpreter
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
 from simpleflow.nodes import config, connect, published, stores
@@ -60,7 +59,7 @@ class DeciderAgent:
             kept.Tethered(name, command, below, clock.monotonic, directory=setup.directory)
             for name, command in (
                 ("decider", manager.decider_command(cluster, setup.endpoint)),
-                ("manager", [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(file)]),
+                ("manager", interpreter.command("simpleflow.cli.sfnodes", "manager", str(file))),
             )
         ]
         self._manager = self._kept[-1]

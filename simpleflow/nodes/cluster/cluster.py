@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from simpleflow.core import documents
+from simpleflow.core import documents, interpreter
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
 from simpleflow.nodes import config, errors, paths, published, stores
@@ -115,7 +114,7 @@ class Cluster:
         files.folder(self.paths.folder)
         files.folder(self.paths.logs)
         reader, writer = os.pipe() if tied else (None, None)
-        command = [sys.executable, "-m", "simpleflow.nodes.cluster.supervise", self.loaded.path]
+        command = interpreter.command("simpleflow.nodes.cluster.supervise", self.loaded.path)
         if reader is not None:
             command += ["--tie", str(reader)]
         log_path = self.paths.logs / "supervisor.log"

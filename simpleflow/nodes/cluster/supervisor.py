@@ -15,7 +15,6 @@ import select
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
+from simpleflow.core import documents, interpreter
 from simpleflow.data import files
 from simpleflow.nodes import config, paths
 from simpleflow.nodes.bundle import code as codes
@@ -98,7 +97,7 @@ class Supervisor:
         remembered.remember(msgspec.structs.replace(loaded, config=own), environment)
         self._manager = kept.Tethered(
             "manager",
-            [sys.executable, "-m", "simpleflow.cli.sfnodes", "manager", str(self._paths.file)],
+            interpreter.command("simpleflow.cli.sfnodes", "manager", str(self._paths.file)),
             below,
             self._clock.monotonic,
             directory=directory,
@@ -107,7 +106,7 @@ class Supervisor:
         )
         self._service = kept.Tethered(
             "service",
-            [sys.executable, "-m", "simpleflow.cli.main", "server", "start"],
+            interpreter.command("simpleflow.cli.main", "server", "start"),
             below,
             self._clock.monotonic,
             directory=directory,

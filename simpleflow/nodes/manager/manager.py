@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from simpleflow.core import clock as clocks
+from simpleflow.core import interpreter
 from simpleflow.data import files
 from simpleflow.nodes import config, control, errors
 from simpleflow.process import kept
@@ -289,7 +289,7 @@ def decider_command(cluster: config.ClusterConfig, endpoint: str) -> list[str]:
     """The command of one decider process group: ``simpleflow decider.start``."""
     backend = ["--endpoint-url", endpoint] if endpoint else ["--backend", "swf"]
     return [
-        *(sys.executable, "-m", "simpleflow.cli.main", *backend, "decider.start"),
+        *interpreter.command("simpleflow.cli.main", *backend, "decider.start"),
         *("--domain", cluster.swf_domain, "--task-list", cluster.decision_task_list),
         *("--nb-processes", str(cluster.deciders.processes)),
         *(("--modules", ",".join(cluster.code.modules)) if cluster.code.modules else ()),

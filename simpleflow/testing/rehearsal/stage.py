@@ -21,7 +21,7 @@ import botocore.config
 import botocore.exceptions
 import psutil
 
-from simpleflow.core import errors
+from simpleflow.core import errors, interpreter
 from simpleflow.nodes import config
 from simpleflow.process import tether
 from simpleflow.testing import cloud as emulated
@@ -172,7 +172,7 @@ class Stage:
             "SIMPLEFLOW_RUNTIME_DIR": str(root / "run"),
             "SIMPLEFLOW_DATA_DIR": str(root / "data"),
         }
-        argv = [sys.executable, "-m", "simpleflow.testing.rehearsal.machine", str(root)]
+        argv = interpreter.command("simpleflow.testing.rehearsal.machine", str(root))
         if not self._is_decider(machine.instance_id):
             self._workers += 1
             if self._workers == self._fail_boot:
@@ -224,7 +224,7 @@ class Stage:
         """Start one of our commands as a child with the scrubbed environment; its output goes to ``NAME.log``."""
         with (self.folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(
-                tether.command(sys.executable, "-m", module, *arguments, number=signal.SIGKILL),
+                tether.command(*interpreter.command(module, *arguments), number=signal.SIGKILL),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -464,3 +464,22 @@ def test_cancel_of_a_task_that_a_hook_retries_says_the_same_in_a_re_run() -> Non
     while play.history.open.closed is None:
         play.decide()
     assert play.result is True
+
+
+def test_a_cancelled_scope_that_waits_ends_its_timers(backend: Any) -> None:
+    class Program(Workflow):
+        name, version, task_list = "timed-scope", "1", "decisions"
+
+        def run(self) -> Any:
+            with self.cancel_scope(wait=True) as scope:
+                inside = self.submit(self.start_timer("inside", 90_000))
+                never_sent = self.submit(self.start_timer("never", 90_000))
+                never_sent.cancel()
+                futures.wait(self.submit(self.start_timer("short", 1)))
+                scope.cancel()
+            return [inside.cancelled, self.now().timestamp()]
+
+    (cancelled, ended), history = backend.played(Program)
+    assert cancelled
+    assert ended - history[0].timestamp < 60
+    assert [type(event).__name__ for event in history].count("TimerCanceled") == 1

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from simpleflow.core import documents
+from simpleflow.core import documents, interpreter
 from simpleflow.data import files
 from simpleflow.nodes import errors, tags
 from simpleflow.nodes.providers import attempts, base
@@ -95,7 +94,7 @@ class ProcessProvider:
         }
         with files.locked(folder.alive) as alive, files.log(folder.log) as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "simpleflow.nodes.agent", "--setup", str(folder.setup)],
+                interpreter.command("simpleflow.nodes.agent.__main__", "--setup", str(folder.setup)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
