@@ -45,6 +45,14 @@ def set(key: str, value: object) -> None:
     _write(ENV_KEYS[key], str(value))
 
 
+def set_all(**keys: object) -> None:
+    """Set several keys; raises KeyError for a name that is not in ENV_KEYS."""
+    for key, value in keys.items():
+        variable, said = ENV_KEYS[key], str(value)
+        if _written[variable] != said:
+            _written[variable] = os.environ[variable] = said
+
+
 def get(key: str) -> str:
     """Return one key's value, ``""`` when it was never set."""
     return os.environ.get(ENV_KEYS[key], "")

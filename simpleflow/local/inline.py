@@ -43,7 +43,7 @@ CLOSING = frozenset(
 )
 DOMAIN = "default"
 #: seconds for which activities of a local run may hold up a decision
-PATIENCE = 0.01
+PATIENCE = 0.05
 
 
 class Stuck(errors.SimpleflowError):

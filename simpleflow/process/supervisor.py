@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from simpleflow.core import interpreter
 
 from .child import Child
 from .kept import Kept
@@ -21,6 +21,8 @@ from .titles import NamedMixin
 
 logger = logging.getLogger(__name__)
 
+#: runs a module of this very package, whatever the working directory holds
+_BOOT = str(Path(__file__).resolve().parents[1] / "core" / "boot.py")
 #: a child that lived this many seconds starts its back-off anew
 SETTLED = 60.0
 #: seconds before the first restart, and at most
@@ -34,7 +36,7 @@ def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[
     name = f"{payload.__module__}:{payload.__qualname__}"
     if "<" in name or payload.__module__ == "__main__":
         raise ValueError(f"{name} cannot be started in another process: pass a function of an importable module")
-    return interpreter.command(f"{__package__}.__main__", name, msgspec.json.encode(list(arguments)).decode())
+    return [sys.executable, "-P", _BOOT, f"{__package__}.__main__", name, msgspec.json.encode(list(arguments)).decode()]
 
 
 class _Place(Kept[Child]):

@@ -14,6 +14,9 @@ from . import service
 from .state import polls, quotas
 from .store import memory
 
+#: calls that share a commit
+_GROUP = 64
+
 
 def open_memory(
     clock: clocks.Clock | None = None, domain: str = "default", *, limits: quotas.Kind = "data"
@@ -31,10 +34,20 @@ def transport(owned: service.Service) -> transports.Transport:
     # a Transport is thread safe, a Service belongs to one thread at a time
     lock = threading.RLock()
 
+    held = 0
+
     def call(action: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal held
         with lock:
-            answer = owned.call(action, request)
+            answer = owned.call(action, request, hold=True)
+            held += 1
+            if held >= _GROUP:  # nobody else reads this store: a commit only bounds what SQLite keeps to undo
+                owned.commit()
+                held = 0
             if isinstance(answer, polls.Waiter):
+                owned.settle()
+                if answer.answer is not None:
+                    return answer.answer
                 owned.withdraw(answer)
                 return answer.empty()
             return answer
