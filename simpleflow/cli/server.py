@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from simpleflow import log
-from simpleflow.core import errors
+from simpleflow.core import errors, folders
 
 from . import context, output
 
@@ -120,7 +120,7 @@ def _path(db: str | None) -> str | None:
         return db
     if not db:
         raise errors.UsageError("--db '' names no file: write a path, or :memory:")
-    return str(Path(db).expanduser().absolute())
+    return str(folders.expanded(db).absolute())
 
 
 @click.command("server.status")

@@ -44,6 +44,19 @@ def data(environment: Mapping[str, str]) -> Path:
         ) from error
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with ``~`` and ``~USER`` as that user's home. Raises UsageError for a user that does not exist."""
+    found = os.path.expanduser(path)
+    if found.startswith("~") and found == os.fspath(path):
+        raise errors.UsageError(f"{found}: this user has no home folder here; write the whole path, or ./{found}")
+    return Path(found)
+
+
+def real(path: str | os.PathLike[str]) -> Path:
+    """The same, absolute and without links; a circle of links stays, and cannot be opened."""
+    return Path(os.path.realpath(expanded(path)))
+
+
 def shown(path: object) -> str:
     """A path for a person to read: on one line, without control characters."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from simpleflow.nodes.manager import manager
 from simpleflow.nodes.providers.ec2 import keeper
 from simpleflow.process import kept, scratch
 
+from . import rolling
+
 logger = logging.getLogger(__name__)
 
 _TURN = 0.5
@@ -33,14 +36,25 @@ class DeciderAgent:
     """Runs until SIGTERM, or until its manager left the group at 0. Make and run it in the main thread."""
 
     def __init__(
-        self, setup: documents.NodeSetup, setup_path: Path, environment: Mapping[str, str], clock: clocks.Clock
+        self,
+        setup: documents.NodeSetup,
+        setup_path: Path,
+        environment: Mapping[str, str],
+        clock: clocks.Clock,
+        machine: str = "",
     ) -> None:
         # The bucket is known on the machine, not in the file: the template's token stands in the setup.
         # Its '/' says that the documents lie at the bucket's root, where the file gives no folder.
         store = setup.store if "/" in setup.store.removeprefix("s3://") else f"{setup.store}/"
         cluster = msgspec.structs.replace(config.loads(setup.cluster_file, "setup"), store=store)
         self._version = setup.version
-        self._watch = published.Watch(stores.open_store(setup.store), setup.cluster)
+        documents_store = stores.open_store(setup.store)
+        self._watch = published.Watch(documents_store, setup.cluster)
+        self._rolling = rolling.Rolling(documents_store, machine or os.uname().nodename, clock)
+        #: the version that `up` published last, and whether it is known that a machine of it works: this one
+        self._wanted = ""
+        self._arrived = False
+        self._began = clock.monotonic()
         self._between = cluster.settings.loop
         self._clock = clock
         self._next_look = 0.0
@@ -83,17 +97,28 @@ class DeciderAgent:
         return ""
 
     def _outdated(self) -> bool:
-        """Whether `up` published that deciders are made of something else: the group replaces a machine that ends."""
+        """Whether `up` published that deciders are made of something else, and it is this machine's turn to go.
+
+        The group replaces a machine that ends.
+        """
         if self._clock.monotonic() < self._next_look:
             return False
         self._next_look = self._clock.monotonic() + self._between
         try:
             found = self._watch.look()
+            if found is not None:
+                self._wanted = found.versions.get("", "")
+            if not self._wanted or not self._version:
+                return False
+            if self._wanted == self._version:
+                if not self._arrived and self._clock.monotonic() - self._began >= _STEADY:
+                    self._rolling.arrived(self._version)
+                    self._arrived = True
+                return False
+            if not self._rolling.may_go(self._wanted):
+                return False
         except core_errors.SimpleflowError as error:
-            logger.warning("cluster.json cannot be read: %s", error, extra={"action": "look"})
-            return False
-        wanted = "" if found is None else found.versions.get("", "")
-        if not wanted or not self._version or wanted == self._version:
+            logger.warning("Whether deciders changed cannot be read: %s", error, extra={"action": "look"})
             return False
         logger.info("`sfnodes up` changed deciders or code: this machine makes room", extra={"action": "roll"})
         return True

@@ -37,7 +37,7 @@ def for_machines(cluster: config.ClusterConfig) -> config.ClusterConfig:
 
 def resolved(root: Path, given: str) -> Path:
     """A path of the cluster file: ``~`` is the user's home, anything else is relative to the file's folder."""
-    return root / Path(given).expanduser()
+    return root / os.path.expanduser(given)
 
 
 def resolved_file(cluster: config.ClusterConfig, root: Path) -> config.ClusterConfig:

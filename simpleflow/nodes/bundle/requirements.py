@@ -110,7 +110,7 @@ def _words(words: Sequence[str], folder: Path, found: Read, seen: set[Path]) -> 
         elif name in (*_LOOKS, *_NESTED, *_EDITABLE) and word.startswith("-"):
             value = value if equals else rest.pop(0) if rest else ""
             if name in _NESTED:
-                _file(folder / Path(value).expanduser(), found, seen)
+                _file(folder / os.path.expanduser(value), found, seen)
             elif name in _EDITABLE:
                 _requirement(value, folder, found)
             else:
@@ -122,7 +122,7 @@ def _words(words: Sequence[str], folder: Path, found: Read, seen: set[Path]) -> 
 
 
 def _absolute(value: str, folder: Path) -> str:
-    path = folder / Path(value).expanduser()
+    path = folder / os.path.expanduser(value)
     return str(path.resolve()) if path.exists() else value
 
 

@@ -64,7 +64,7 @@ def _named(given: str, environment: Mapping[str, str]) -> str | None:
         with contextlib.suppress(OSError):
             origins[os.fsdecode((folder / "origin").read_bytes())] = folder.name
     with contextlib.suppress(OSError, ValueError):
-        return origins.get(str(Path(given).resolve()))
+        return origins.get(str(folders.real(given)))
     return None
 
 

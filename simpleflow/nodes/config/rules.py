@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from simpleflow.nodes import billing
 
@@ -15,6 +16,10 @@ from .times import Times
 _WIDEST, _NARROWEST = 16, 24
 #: AWS's limit of 50 tags a resource less ours: with one more, a drain mark would be refused
 _MOST_TAGS = 45
+#: of IAM, which takes less than EC2 (API reference, data type Tag)
+_TAG_VALUE = re.compile(r"[\w\s.:/=+\-@]{0,256}")
+#: S3 user guide, "General purpose bucket naming rules"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 Where = tuple[str, ...]
 Problem = tuple[Where, str]
@@ -192,6 +197,35 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
     for key in config.tags:
         if key.startswith(("simpleflow:", "aws:")):
             yield (("tags", key), f"tag '{key}': the prefixes 'simpleflow:' and 'aws:' are reserved; choose another")
+    yield from _tags(config.tags)
+    yield from _bucket(config.store)
+
+
+def _tags(given: Mapping[str, str]) -> Iterator[Problem]:
+    """What EC2 takes and IAM refuses: the machines' roles bear the tags too."""
+    seen: dict[str, str] = {}
+    for key, value in given.items():
+        if not _TAG_VALUE.fullmatch(value):
+            yield (
+                ("tags", key),
+                f"tags.{key}: AWS takes up to 256 letters, digits, blanks and _.:/=+-@ as a tag's value; write another",
+            )
+        other = seen.setdefault(key.lower(), key)
+        if other != key:
+            yield ("tags", key), f"tags.{key}: IAM takes it for the same key as '{other}'; keep one"
+
+
+def _bucket(store: str) -> Iterator[Problem]:
+    name, _, folder = store.removeprefix("s3://").partition("/")
+    if not store.startswith("s3://"):
+        return
+    if name and (not _BUCKET.fullmatch(name) or ".." in name or name.replace(".", "").isdigit()):
+        yield (
+            ("store",),
+            f"store '{store}': a bucket's name has 3 to 63 lower-case letters, digits, '-' and '.', not '{name}'",
+        )
+    if folder and any(each in ("", ".", "..") for each in folder.removesuffix("/").split("/")):
+        yield ("store",), f"store '{store}': write the folder without '//', '.' and '..'"
 
 
 def _network(network: shapes.Network) -> Iterator[Problem]:

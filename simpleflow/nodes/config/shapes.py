@@ -21,8 +21,8 @@ Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0, le=10_000)]
 Positive = Annotated[int, Meta(ge=1, le=10_000)]
 Money = Annotated[float, Meta(ge=0, le=1_000_000_000)]
-#: letters that EC2 shows in instance metadata
-TagKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+\-=.,_:@]{1,128}$", description="letters, digits and +-=.,_:@")]
+#: letters that EC2 shows in instance metadata, and IAM takes: roles bear the tags too
+TagKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+\-=._:@]{1,128}$", description="letters, digits and +-=._:@")]
 EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a variable's name")]
 #: seconds
 _YEAR = 366 * 86_400

@@ -48,7 +48,7 @@ class Places:
         """Return where the database lies: a path, or None for ``:memory:``."""
         if given == ":memory:":
             return None
-        return (Path(given).expanduser() if given else self.data / "swf.db").absolute()
+        return (folders.expanded(given) if given else self.data / "swf.db").absolute()
 
 
 def _own(folder: Path, variable: str, *, make: bool) -> bool:

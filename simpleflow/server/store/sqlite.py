@@ -163,7 +163,7 @@ def open_file(
     ``say`` gets a line about what is deleted. Raises StoreError for a file that is in use, newer, damaged, of another
     program, or that lies beside a log which does not belong to it. Such files stay as they are.
     """
-    place = Path(path).expanduser().resolve()
+    place = folders.real(path)
     try:
         held = files.hold(place)
     except OSError as error:
@@ -334,7 +334,7 @@ def migrate(connection: sqlite3.Connection, found: int) -> None:
 
 def read_only(path: str | os.PathLike[str]) -> sqlite3.Connection:
     """Open a database that a server may have open. Raises StoreError when there is none."""
-    place = Path(path).expanduser().resolve()
+    place = folders.real(path)
     if not place.is_file():
         raise base.StoreError(f"there is no database {place}: name one with --db")
     connection = sqlite3.connect(f"{place.as_uri()}?mode=ro", uri=True, isolation_level=None)

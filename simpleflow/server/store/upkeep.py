@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from simpleflow.core import folders
+
 from . import base, files, schema, sqlite
 
 #: a value in a folder, as docs/reference/formats.md writes it: folder, digest, size
@@ -25,12 +27,12 @@ def backup(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
 
     Raises StoreError when the copy fails.
     """
-    goal = Path(os.path.abspath(Path(target).expanduser()))
+    goal = Path(os.path.abspath(folders.expanded(target)))
     if os.path.lexists(goal):
         raise base.StoreError(f"{goal} exists: a backup overwrites nothing, name another file")
     part = goal.with_name(f"{goal.name}.{os.getpid()}.part")
     try:
-        _copy(Path(path).expanduser().resolve(), part)
+        _copy(folders.real(path), part)
         _name(part, goal)
         _remove(part)
         _sync_folder(goal.parent)
@@ -52,7 +54,7 @@ def restore(backup_file: str | os.PathLike[str], path: str | os.PathLike[str]) -
     Nothing is deleted: the old files get other names beside it. Raises StoreError, with everything as it was, for a
     backup that is damaged or not one of ours, and while a server has the database.
     """
-    place, source = Path(path).expanduser().resolve(), Path(backup_file).expanduser().resolve()
+    place, source = folders.real(path), folders.real(backup_file)
     if source == place:
         raise base.StoreError(f"{source} is the database itself: name the backup to restore")
     wrong = list(check(source, blobs=False))
@@ -149,7 +151,7 @@ def check(path: str | os.PathLike[str], *, blobs: bool = True) -> Iterator[str]:
 
     ``blobs``: read the values that histories refer to in folders as well.
     """
-    place = Path(path).expanduser().resolve()
+    place = folders.real(path)
     header = files.header_of(place)
     if not files.is_ours(place, header):
         yield "it is not a database of the embedded service"

@@ -20,14 +20,14 @@ from tests.unit.ec2.conftest import CLUSTER
 class Machine:
     """One decider machine whose documents lie in a folder here."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "one", code: str = "code-1") -> None:
         self.clock = clocks.VirtualClock(0.0)
         self.cluster = config.loads(CLUSTER)
         self.store: blobs.BlobStore = stores.open_store(f"file://{folder / 'store'}")
-        setup = setups.machine_setup(self.cluster, "deciders", self.store.url, "code-1")
-        path = folder / "node.json"
+        setup = setups.machine_setup(self.cluster, "deciders", self.store.url, code)
+        path = folder / f"{name}.json"
         path.write_bytes(msgspec.json.encode(setup))
-        self.agent = deciders.DeciderAgent(setup, path, dict(os.environ), self.clock)
+        self.agent = deciders.DeciderAgent(setup, path, dict(os.environ), self.clock, name)
 
     def publish(self, code: str, **changes: Any) -> None:
         published.write(self.store, msgspec.structs.replace(self.cluster, **changes), code, self.clock.now())
@@ -58,6 +58,42 @@ def test_it_stays_for_what_the_manager_takes_up_and_goes_for_what_deciders_are_m
 def test_it_goes_for_changed_deciders(machine: Machine) -> None:
     machine.publish("code-1", deciders=config.Deciders(workflows=("films.Nightly",)))
     assert machine.outdated()
+
+
+def test_machines_go_one_after_the_other(tmp_path: Path) -> None:
+    """Each goes when the one that came for the last one works: of a version that cannot boot one machine is lost."""
+    first, second = (Machine(tmp_path, name) for name in ("first", "second"))
+    first.publish("code-2")
+    assert first.outdated()
+    assert not second.outdated()
+    new = Machine(tmp_path, "new", "code-2")
+    assert not new.agent._outdated(), "just booted: that is no work yet"
+    assert not second.outdated()
+    assert not new.outdated()
+    assert second.outdated(), "the newcomer has worked for a minute"
+
+
+def test_a_turn_is_void_when_another_version_is_published(tmp_path: Path) -> None:
+    first, second = (Machine(tmp_path, name) for name in ("first", "second"))
+    first.publish("code-2")
+    assert first.outdated()
+    first.publish("code-3")
+    assert second.outdated()
+
+
+@pytest.mark.parametrize(("boots", "goes"), [(b'{"boots": 0}', True), (b'{"boots": 2}', False), (b"<html>", False)])
+def test_a_turn_whose_newcomer_never_comes_is_taken_over_unless_boots_fail(
+    tmp_path: Path, boots: bytes, goes: bool
+) -> None:
+    first, second = (Machine(tmp_path, name) for name in ("first", "second"))
+    first.publish("code-2")
+    assert first.outdated()
+    second.store.put("boots/deciders.json", boots)
+    for _ in range(30):
+        assert not second.outdated()
+    assert [second.outdated() for _ in range(3)][-1] is goes
+    second.store.put("boots/rolling.json", b"{")
+    assert second.outdated(), "one that cannot be read is nobody's"
 
 
 def test_a_store_that_does_not_answer_is_no_reason_to_go(machine: Machine) -> None:

@@ -145,12 +145,22 @@ def test_numbers_as_json_writes_them() -> None:
         ("endpoint: unix:///run/swf.sock", "is a socket of this machine"),
         ("endpoint: swf.example.org", "endpoint 'swf.example.org' is none of"),
         ("store: file:///data", "reach s3://BUCKET"),
+        ("store: s3://UPPER", "not 'UPPER'"),
+        ("store: s3://b..c/x", "not 'b..c'"),
+        ("store: s3://10.0.0.1", "not '10.0.0.1'"),
+        (f"store: s3://{'b' * 64}", "3 to 63"),
+        ("store: s3://films/a//b", "without '//'"),
+        ("store: s3://films/../b", "without '//'"),
+        ("tags: {team: '*'}", "tags.team: AWS takes up to 256"),
+        (f"tags: {{team: {'v' * 257}}}", "tags.team: AWS takes up to 256"),
+        ("tags: {'a,b': c}", "does not match"),
+        ("tags: {Team: a, team: b}", "the same key as 'Team'"),
         ("image: worker", "write ami-... or ssm:"),
     ],
 )
 def test_what_ec2_cannot_take(text: str, said: str) -> None:
     tail = TAIL.replace("{billing", "{types: [c7i.large], billing")
-    config.loads(EC2 + tail)
+    config.loads(f"{EC2}store: s3://films/\ntags: {{team: 'Größe 1/2 @x'}}\n{tail}")
     assert any(said in each for each in problems(f"{EC2}{text}\n{tail}"))
 
 

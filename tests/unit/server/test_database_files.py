@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from service_world import World
 
-from simpleflow.core import folders
+from simpleflow.core import errors, folders
 from simpleflow.server.store import StoreError, files, sqlite, upkeep, wal
 
 
@@ -259,6 +259,17 @@ def test_the_log_of_another_database_is_not_replayed(
     shutil.move(tmp_path / "whole.db", path)
     sqlite.open_file(path).close()
     assert len(names(path)) == 90
+
+
+def test_a_path_that_leads_nowhere_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(StoreError, match="is not a file: name a file"):
+        sqlite.open_file(tmp_path / "a")
+    with pytest.raises(StoreError, match="there is no database"):
+        upkeep.backup(tmp_path / "a", tmp_path / "copy.db")
+    with pytest.raises(errors.UsageError, match="this user has no home"):
+        sqlite.open_file("~nobody-of-this-name/swf.db")
 
 
 def test_a_log_beside_an_empty_place_is_kept(path: Path, tmp_path: Path) -> None:

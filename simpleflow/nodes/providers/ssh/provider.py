@@ -233,9 +233,9 @@ class SshProvider:
         given = self._profiles[placed.profile].ssh
         words = ["ssh", "-p", str(given.port), "-o", "StrictHostKeyChecking=yes"]
         if given.key:
-            words += ["-o", "IdentitiesOnly=yes", "-i", str(Path(given.key).expanduser())]
+            words += ["-o", "IdentitiesOnly=yes", "-i", os.path.expanduser(given.key)]
         if given.known_hosts:
-            words += ["-o", f"UserKnownHostsFile={Path(given.known_hosts).expanduser()}"]
+            words += ["-o", f"UserKnownHostsFile={os.path.expanduser(given.known_hosts)}"]
         words += [] if command else ["-t"]
         remote = [f"SIMPLEFLOW_NODE_ID={shlex.quote(instance_id)}", shlex.join(command)] if command else []
         return base.Session(command=(*words, f"{given.user}@{placed.host}", *([" ".join(remote)] if remote else [])))

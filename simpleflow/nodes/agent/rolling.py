@@ -1,0 +1,77 @@
+"""Decider machines make room one after the other, so that a new version that cannot boot leaves the others at work."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import msgspec
+
+from simpleflow.core import clock as clocks
+from simpleflow.data.blobs import base as blobs
+from simpleflow.data.blobs import errors as blob_errors
+
+KEY: Final = "boots/rolling.json"
+_BOOTS: Final = "boots/deciders.json"
+#: seconds without a newcomer after which the next machine goes, where no boot fails: the group may want fewer now
+_PATIENCE: Final = 1800.0
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """``boots/rolling.json``: written by the machine that goes, deleted by the one that came for it."""
+
+    #: who goes
+    machine: str
+    #: what it makes room for: the published version of deciders
+    version: str
+
+
+class Rolling:
+    """One machine's view of the turn. Its store's errors are raised."""
+
+    def __init__(self, store: blobs.BlobStore, machine: str, clock: clocks.Clock) -> None:
+        self._store = store
+        self._machine = machine
+        self._clock = clock
+        #: the turn of another, and since when it stands there unchanged
+        self._other: tuple[str, float] = ("", 0.0)
+
+    def may_go(self, version: str) -> bool:
+        """Take the turn to make room for a version; False while another machine has it."""
+        got = self._store.get(KEY)
+        turn = None if got is None else _decode(got[0])
+        if got is not None and turn is not None and turn.version == version and turn.machine != self._machine:
+            if self._other[0] != got[1]:
+                self._other = (got[1], self._clock.monotonic())
+            if self._clock.monotonic() - self._other[1] < _PATIENCE or self._boots_fail():
+                return False
+        content = msgspec.json.encode(Turn(machine=self._machine, version=version))
+        try:
+            if got is None:
+                self._store.put(KEY, content, if_absent=True)
+            else:
+                self._store.put(KEY, content, if_match=got[1])
+        except blob_errors.PreconditionFailed:
+            return False
+        return True
+
+    def arrived(self, version: str) -> None:
+        """A machine of this version works: the next one may go."""
+        got = self._store.get(KEY)
+        turn = None if got is None else _decode(got[0])
+        if turn is not None and turn.version == version:
+            self._store.delete(KEY)
+
+    def _boots_fail(self) -> bool:
+        got = self._store.get(_BOOTS)
+        try:
+            return got is not None and int(json.loads(got[0])["boots"]) > 0
+        except (ValueError, KeyError, TypeError):
+            return True
+
+
+def _decode(content: bytes) -> Turn | None:
+    try:
+        return msgspec.json.decode(content, type=Turn)
+    except msgspec.DecodeError:
+        return None
