@@ -162,7 +162,8 @@ def up(cluster: str, folder: str | None, as_json: bool) -> None:
     """Start the cluster, or let a running one take over the present file and code.
 
     Locally a supervisor keeps the manager in the background; on ec2 the stacks are made or updated. Managers take up
-    a changed file at their next pass; machines that it touches finish their tasks and are replaced.
+    a changed file at their next pass; machines that it touches finish their tasks and are replaced. What cannot change
+    under living machines is refused, and a stack or document that bears another owner's tag or name.
     """
     target = clusters.load(cluster)
     if target.config.provider == "ec2":

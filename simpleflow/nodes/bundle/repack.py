@@ -21,6 +21,14 @@ _INSTALLERS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 _Member = tuple[bytes, bool]
 
 
+def origin(distribution: metadata.Distribution) -> str:
+    """The address that a distribution was installed from; '' where it came from an index, or conda's."""
+    if (distribution.read_text("INSTALLER") or "").strip() == "conda":
+        return ""  # it leaves the address of its build machine
+    text = distribution.read_text("direct_url.json")
+    return str(json.loads(text).get("url", "")) if text else ""
+
+
 def source_of(distribution: metadata.Distribution) -> Path | None:
     """The folder of an editable installation; None for any other."""
     text = distribution.read_text("direct_url.json")

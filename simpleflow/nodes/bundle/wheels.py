@@ -131,6 +131,10 @@ class _Conflict(Exception):
     """What is installed here does not fit together with what is asked for."""
 
 
+class _NotPacked(errors.NodesError):
+    """What came here from no index cannot be packed: one may have a stranger's package of the same name."""
+
+
 class _Set:
     """The wheels held so far, and what they still miss."""
 
@@ -205,10 +209,14 @@ def gather(
     if target.here:
         try:
             return _with_installed(_Set(target, roots, asked), target, folder, options)
+        except _NotPacked:
+            raise
         except (_Conflict, errors.NodesError) as problem:
             first = f"\nWith what is installed here: {problem}"  # pip may resolve it as a whole
     try:
         return _closed(_Set(target, roots, asked), target, folder / "found", options)
+    except _NotPacked:
+        raise
     except (_Conflict, errors.NodesError) as problem:
         raise errors.NodesError(f"the code of the machines, for {target}: {problem}{first}") from problem
 
@@ -241,11 +249,43 @@ def _installed(
     for bound in bounds:
         if utils.canonicalize_name(bound.name) == name and not _meets(distribution.version, bound):
             return None
-    source = repack.source_of(distribution)
-    if source is not None:
-        return build([str(source)], folder / f"{asked.name}-source", source)[0]
+    if repack.origin(distribution):
+        return _private(distribution, target, folder)
     path = repack.wheel(distribution, folder)
     return path if path is not None and target.takes(path) else None
+
+
+def _private(distribution: metadata.Distribution, target: Target, folder: Path) -> Path:
+    """The wheel of what was installed from a folder, a file or an address: no index is asked for it."""
+    name, origin = distribution.metadata["Name"], repack.origin(distribution)
+    problem = "it differs from what was installed"
+    try:
+        source = repack.source_of(distribution)
+        if source is None:
+            path = repack.wheel(distribution, folder)
+        else:
+            path = build([str(source)], folder / f"{name}-source", source)[0]
+        if path is not None and target.takes(path):
+            return path
+        if path is not None:
+            problem = f"its wheel {path.name} is not for {target}"
+    except (errors.NodesError, OSError) as error:
+        problem = str(error)
+    raise _NotPacked(
+        f"{name} is installed here from {origin} and cannot be packed ({problem}). No index is asked for it, which "
+        "could have another package of this name: install it again, or give its wheel (code.wheels)"
+    )
+
+
+def _own(asked: reqs.Requirement, target: Target, folder: Path) -> Path | None:
+    """The wheel of what fits and came here from no index, for whatever machine."""
+    try:
+        distribution = metadata.distribution(asked.name)
+    except metadata.PackageNotFoundError:
+        return None
+    if not repack.origin(distribution) or not _meets(distribution.version, asked):
+        return None
+    return _private(distribution, target, folder)
 
 
 def _meets(number: str, asked: reqs.Requirement) -> bool:
@@ -260,6 +300,11 @@ def _closed(found: _Set, target: Target, folder: Path, options: Sequence[str]) -
         if not missing:
             return [each.path for each in needed.values()]
         shutil.rmtree(folder, ignore_errors=True)
+        own = [path for each in missing if (path := _own(each, target, folder.parent)) is not None]
+        if own:
+            for path in own:
+                found.add(path)
+            continue
         lines = [str(each) for each in missing]
         _pip_finds([each.path for each in found.held.values()], lines, target, folder, options)
         before = set(found.held)

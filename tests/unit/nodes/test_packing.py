@@ -230,6 +230,24 @@ def test_an_installed_distribution_is_packed_as_it_was_or_not_at_all(tmp_path: P
     assert repack.wheel(distribution, tmp_path / "changed") is None
 
 
+def test_what_came_here_from_no_index_is_looked_for_in_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    folder = tmp_path / "strange"
+    found = [wheelhouse.wheel(folder, "films", "9.0"), wheelhouse.wheel(folder, "click", "2")]
+    monkeypatch.setenv("PIP_INDEX_URL", wheelhouse.index(tmp_path / "index", *found))
+    wheelhouse.installed(tmp_path / "site", wheelhouse.wheel(tmp_path / "here", "films", "1"))
+    address = tmp_path / "site/films-1.dist-info/direct_url.json"
+    address.write_text('{"archive_info": {}, "url": "file:///dist/films-1-py3-none-any.whl"}')
+    _, names = packed(f"{{requirement: films, python: '{OTHER}'}}", tmp_path)
+    assert "wheels/films-1-py3-none-any.whl" in names, "for other machines too"
+    address.write_text(json.dumps({"dir_info": {"editable": True}, "url": (tmp_path / "gone").as_uri()}))
+    with pytest.raises(errors.NodesError, match=r"films is installed here from .*gone.*No index is asked for it"):
+        packed("{requirement: films}", tmp_path)
+    (address.parent / "INSTALLER").write_text("conda\n")
+    _, names = packed("{requirement: films>1}", tmp_path)
+    assert "wheels/films-9.0-py3-none-any.whl" in names
+
+
 def test_machines_get_a_cluster_file_without_what_only_the_client_has() -> None:
     text = (
         "cluster: c\nprovider: ec2\nregion: eu-west-1\nprofiles: {p: {types: [m7i.large]}}\n"
