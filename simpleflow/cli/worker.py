@@ -43,6 +43,12 @@ from . import metrics as metrics_page
     metavar="SECONDS",
     help="Seconds between the starts of two task runners.",
 )
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0.0),
+    metavar="SECONDS",
+    help="End tasks that run so long after SIGTERM, as a second one does (default: let them finish).",
+)
 @click.option("--rate", metavar="N/s|m|h", help="Begin at most so many tasks in a second, minute or hour: 10/s, 90/m.")
 @click.option("--reload", is_flag=True, help="Start anew, gracefully, when code that it runs changes on disk.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
@@ -62,6 +68,7 @@ def start(
     one_task: bool,
     task_memory: int | None,
     stagger: float,
+    drain_timeout: float | None,
     rate: str | None,
     reload: bool,
     poll_data: str | None,
@@ -90,6 +97,7 @@ def start(
         reload=reload,
         task_mib=task_memory,
         stagger=stagger,
+        drain=drain_timeout,
         rate=None if rate is None else rates.parse(rate),
     )
     standalone.check_worker(spec)

@@ -25,6 +25,8 @@ def set_title(title: str) -> None:
 class NamedMixin:
     """A process title from the class's name, some of its attributes, and what it is doing."""
 
+    #: what the title calls it; '': the class's name
+    named_mixin_title = ""
     #: attributes that the title shows
     named_mixin_properties: tuple[str, ...] = ()
     _state = ""
@@ -40,10 +42,10 @@ class NamedMixin:
             self.set_process_name()
 
     def set_process_name(self, name: str | None = None) -> None:
-        """Set the title; ``name`` replaces the class's name."""
+        """Set the title; ``name`` replaces ``named_mixin_title``, or the class's name."""
         shown = ", ".join(f"{key}={getattr(self, key)}" for key in self.named_mixin_properties)
         state = f"[{self._state}]" if self._state else ""
-        set_title(f"simpleflow {name or type(self).__name__}({shown}){state}")
+        set_title(f"simpleflow {name or self.named_mixin_title or type(self).__name__}({shown}){state}")
 
 
 def with_state(

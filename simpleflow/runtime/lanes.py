@@ -174,6 +174,7 @@ class DeciderProcess(NamedMixin):
     ``run`` blocks; it makes the calling thread the engine's. A network error or a restarted service never ends it.
     """
 
+    named_mixin_title = "DeciderPoller"
     named_mixin_properties = ("task_list",)
 
     def __init__(

@@ -107,6 +107,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     task_mib: int | None = None
     #: seconds between the starts of two task runners
     stagger: float = 0.05
+    #: seconds that a drain waits for tasks that run, before it ends them; None: until they end
+    drain: float | None = None
     #: tasks per second that this worker begins at most; None: as many as it can
     rate: float | None = None
 
@@ -274,6 +276,7 @@ def run_worker(
             reload=spec.reload,
             task_mib=spec.task_mib,
             stagger=spec.stagger,
+            drain=spec.drain,
             rate=spec.rate,
             setup=spec.setup(connection.endpoint_url),
         ),

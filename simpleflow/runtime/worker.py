@@ -46,6 +46,8 @@ class Options:
     task_mib: int | None = None
     #: seconds between the starts of two runners
     stagger: float = 0.05
+    #: seconds that a drain waits for tasks that run, before it ends them; None: until they end
+    drain: float | None = None
     #: tasks per second that this worker begins at most; None: as many as it can
     rate: float | None = None
     setup: frames.Setup = dataclasses.field(default_factory=frames.Setup)
@@ -58,6 +60,7 @@ class Worker(NamedMixin):
     ends it. Thread safe where it says so.
     """
 
+    named_mixin_title = "ActivityPoller"
     named_mixin_properties = ("task_list",)
 
     def __init__(
@@ -246,8 +249,11 @@ class Worker(NamedMixin):
 
     def _finish(self) -> None:
         self.stop_polling()
-        hurried = False
+        hurried, limit, begun = False, self._options.drain, real_time.monotonic()
         while self._poller.is_alive() or any(slot.shown is not None for slot in self._slots):
+            if limit is not None and not self._stop.hurried and real_time.monotonic() - begun > limit:
+                logger.warning("Tasks run %g s after the drain began: they are ended (--drain-timeout).", limit)
+                self._stop.request(Stop.HURRY)
             if self._stop.hurried and not hurried:
                 hurried = True
                 self.interrupt()

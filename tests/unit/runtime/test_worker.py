@@ -193,6 +193,18 @@ def test_hurry_fails_the_task_as_interrupted(swf: FakeSwf, start: Start, tmp_pat
     eventually(lambda: not any(alive(pid) for pid in pids))
 
 
+def test_a_drain_ends_tasks_after_its_limit(
+    swf: FakeSwf, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    swf.tasks.put(task("sleep_with_child", str(tmp_path)))
+    made = start(drain=0.2)
+    eventually(lambda: (tmp_path / "pids").exists())
+    made.stop.request(Stop.DRAIN)
+    action, request = answer(swf)
+    assert (action, request["reason"]) == ("RespondActivityTaskFailed", "simpleflow.node.interrupted")
+    assert "--drain-timeout" in caplog.text
+
+
 def test_runners_end_with_all_they_started_when_their_worker_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys\n"
