@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +181,10 @@ class Rig:
         return [runner for worker in self.workers if worker.poll() is None for runner in _children(worker.pid)]
 
     def kill_runner(self) -> None:
-        _kill(self._any(self.runners()))
+        _kill(self._any(self.runners))
 
     def kill_decider(self) -> None:
-        _kill(self._any(self.deciders()))
+        _kill(self._any(self.deciders))
 
     def kill_worker(self) -> None:
         """A whole worker; who runs it starts another one."""
@@ -206,7 +206,10 @@ class Rig:
 
     def stop_somebody(self, seconds: float = 0.4) -> None:
         """SIGSTOP, as a machine that swaps or sleeps."""
-        found = self._any([*self.deciders(), *self.runners(), *(psutil.Process(w.pid) for w in self.workers)])
+        workers = {worker.pid for worker in self.workers}
+        found = self._any(
+            lambda: [*self.deciders(), *self.runners(), *(p for p in psutil.process_iter() if p.pid in workers)]
+        )
         with contextlib.suppress(psutil.Error):
             found.suspend()
             time.sleep(seconds)
@@ -223,8 +226,9 @@ class Rig:
         time.sleep(seconds)
         self.odd.share = before
 
-    def _any(self, found: list[psutil.Process]) -> psutil.Process:
-        return self.random.choice(found or [psutil.Process(self.workers[0].pid)])
+    def _any(self, found: Callable[[], list[psutil.Process]]) -> psutil.Process:
+        """One of those that live, once there are some."""
+        return self.random.choice(eventually(found))
 
     def trouble(self, name: str) -> None:
         """One of: drop, delay, reset, garbage, storm, stop, and what is killed."""
