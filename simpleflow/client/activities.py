@@ -121,6 +121,8 @@ def respond(connection: connect.Connection, store: jumbo.Store, action: str, tok
     tries = repeating.attempts(action)
     try:
         tries.run(lambda: connection.transport.call(action, request))
+    except swf_errors.ValidationException as error:
+        raise _not_a_token(token, error) from error
     except swf_errors.UnknownResourceFault as error:
         if not (tries.doubtful and _arrived(connection, store, action, token)):
             raise _not_open(error) from error
@@ -134,6 +136,8 @@ def heartbeat(connection: connect.Connection, token: str, details: str | None) -
         request["details"] = details[: limits.HEARTBEAT_DETAILS]
     try:
         answer = repeating.call(connection.transport, "RecordActivityTaskHeartbeat", request)
+    except swf_errors.ValidationException as error:
+        raise _not_a_token(token, error) from error
     except swf_errors.UnknownResourceFault as error:
         raise _not_open(error) from error
     return bool(answer.cancel_requested)
@@ -154,6 +158,14 @@ def _forget(connection: connect.Connection, store: jumbo.Store, token: str) -> N
             left_tasks.drop(blobs, connection.domain, token)
     except blob_errors.BlobStoreError as error:  # activity.list finds out by itself that the task is closed
         logger.debug("The token of a task that was answered is still stored: %s", error)
+
+
+def _not_a_token(token: str, error: Exception) -> errors.UsageError:
+    shown = token if len(token) <= 40 else f"{token[:40]}…"
+    return errors.UsageError(
+        f"the service does not take this answer of task token {shown!r} ({error}): copy the whole token, as "
+        "activity.list shows it"
+    )
 
 
 def _not_open(error: Exception) -> TaskNotOpen:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from simpleflow.client import activities, connect
+from simpleflow.core import errors as core_errors
 from simpleflow.data import jumbo, left_tasks
 from simpleflow.swf import errors
 from simpleflow.testing.environment import Environment, Run
@@ -109,3 +110,10 @@ def test_what_another_version_kept_is_left_alone(place: Environment, store: jumb
     (kept,) = store.blobs.list(left_tasks.FOLDER)
     store.blobs.put(kept.key, b"\xff")
     assert activities.waiting(place.connection, store) == []
+
+
+def test_what_is_not_a_token_is_told(place: Environment, store: jumbo.Store) -> None:
+    with pytest.raises(core_errors.UsageError, match=r"task token 'no token'.*activity\.list"):
+        activities.respond(place.connection, store, "RespondActivityTaskCompleted", "no token")
+    with pytest.raises(core_errors.UsageError, match=r"activity\.list"):
+        activities.heartbeat(place.connection, "no token", None)

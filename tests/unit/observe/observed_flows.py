@@ -67,12 +67,4 @@ class Sees(interceptors.Interceptor):
         return proceed()
 
 
-class Fails(interceptors.Interceptor):
-    def task_received(self, task: interceptors.TaskReceived) -> None:
-        raise RuntimeError("an interceptor of somebody")
-
-
 def broken() -> None: ...
-
-
-def not_one() -> None: ...

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from fake_swf import FakeSwf, task
 from worker_fixtures import Start, alive, answer, details, eventually, start, swf
 
-from simpleflow.core import clock
+from simpleflow.core import clock, interceptors
 from simpleflow.process import Stop
 from simpleflow.runtime import worker
 
@@ -467,3 +468,33 @@ def test_a_task_that_is_left_open_is_not_answered_and_frees_its_slot(
     eventually(lambda: not started.running)
     assert "is left open" in caplog.text
     assert swf.answers.empty()
+
+
+def test_interceptors_hear_how_tasks_end_and_harm_none(
+    swf: FakeSwf, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: queue.Queue[tuple[str, str]] = queue.Queue()
+
+    class Hears(interceptors.Interceptor):
+        def task_answered(self, outcome: interceptors.TaskAnswered) -> None:
+            heard.put((outcome.outcome, outcome.reason))
+
+    class Fails(interceptors.Interceptor):
+        def task_received(self, task: interceptors.TaskReceived) -> None:
+            raise RuntimeError("of somebody")
+
+        task_answered = task_received  # type: ignore[assignment]
+
+    for given in (task("add", 1, 1), task("fail", "odd"), task("left_open", str(tmp_path / "token"))):
+        swf.tasks.put(given)
+    start(mounted=[Fails(), Hears()])
+    assert heard.get(timeout=60) == ("completed", "")
+    assert heard.get(timeout=60) == ("failed", "ValueError: odd")
+    assert heard.get(timeout=60) == ("left_open", "")
+    assert "An interceptor failed (Fails)" in caplog.text
+    swf.cancel_requested = True
+    swf.tasks.put(task("sleep_with_child", str(tmp_path)))
+    assert heard.get(timeout=60) == ("canceled", "")
+    swf.cancel_requested, swf.unknown = False, True
+    swf.tasks.put(task("sleep_with_child", str(tmp_path)))
+    assert heard.get(timeout=60) == ("dropped", "")

@@ -45,10 +45,12 @@ def start(swf: FakeSwf, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     running: list[tuple[Stop, threading.Thread]] = []
 
     def begin(**options: Any) -> worker.Worker:
-        stop, time = Stop(), options.pop("time", None)
+        stop, time, mounted = Stop(), options.pop("time", None), options.pop("mounted", ())
         defaults: dict[str, Any] = {"domain": "d", "task_list": "tl", "identity": "{}", "heartbeat": 0.2}
         setup = frames.Setup(grace=0.5, modules=options.pop("modules", ()))
-        made = worker.Worker(swf, worker.Options(**{**defaults, **options}, setup=setup), stop=stop, time=time)
+        made = worker.Worker(
+            swf, worker.Options(**{**defaults, **options}, setup=setup), stop=stop, time=time, mounted=mounted
+        )
         thread = threading.Thread(target=made.run)
         thread.start()
         running.append((stop, thread))
