@@ -213,12 +213,15 @@ class GroupFuture(futures.Future[list[Any]]):
         found: list[Any] = []
         for future in self.futures:
             if future._kind == futures.FAILED and isinstance(future, GroupFuture):
-                found.append(future._results())
+                found.append(members.Later(future._values))
             elif future._kind in (futures.TEXT, futures.VALUE):
-                found.append(members.Later(future))
+                found.append(members.Later(future._outcome))
             else:
                 found.append(None)
         return found
+
+    def _values(self) -> list[Any]:
+        return [members.value_of(entry) for entry in self._results()]
 
     def _outcome(self) -> Any:
         if self._own_result and not (self._kind == futures.FAILED and self._raises):
@@ -229,7 +232,7 @@ class GroupFuture(futures.Future[list[Any]]):
             self._content = [members.value_of(entry) for entry in self._content]
         if self._kind == futures.FAILED and not self._raises:
             self._read_error()
-            return [members.value_of(entry) for entry in self._results()]
+            return self._values()
         return super()._outcome()
 
     def _slot(self) -> str:

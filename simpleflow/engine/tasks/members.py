@@ -74,13 +74,10 @@ class Ignored:
 class Later:
     """The value of a member, which is read when it is asked for."""
 
-    __slots__ = ("_future",)
+    __slots__ = ("value",)
 
-    def __init__(self, future: futures.Future[Any]) -> None:
-        self._future = future
-
-    def value(self) -> Any:
-        return self._future._outcome()
+    def __init__(self, value: Callable[[], Any]) -> None:
+        self.value = value
 
 
 def held(call: Any) -> tuple[futures.Future[Any], ...]:
