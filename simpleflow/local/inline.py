@@ -96,6 +96,7 @@ class Inline:
         self.raised: dict[str, BaseException] = {}
         self.clock: clock.Clock = clock.VirtualClock() if virtual_time else clock.RealClock()
         self._service = (opened or _Memory)(self.clock)
+        self._other_service = opened is not None
         self._decision_lists: set[str] = set()
         self._activity_lists: set[str] = set()
         transport = _Watching(self._service.connection.transport, self._decision_lists, self._activity_lists)
@@ -292,6 +293,8 @@ class Inline:
         deadline = self._service.next_deadline()
         if deadline is not None:
             moments.append(deadline)
+        if self._other_service and self.step():
+            return  # it fired a deadline by itself, after it was asked for tasks
         if not moments:
             raise Stuck(
                 "nothing can run and nothing is due: does the workflow wait for a signal that nobody sends, or an "
