@@ -51,7 +51,7 @@ def completed(environment: Environment, run: Any) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("examples", [20, pytest.param(1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_a_resumed_run_gives_the_result_of_the_uninterrupted_one_and_nothing_completed_runs_twice(
     examples: int,
 ) -> None:
