@@ -1,4 +1,4 @@
-"""What the name of an EC2 instance type says: its processor, and how it boots."""
+"""The processor of an EC2 instance type, and how it boots, as its name tells."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BIOS_ONLY = frozenset(
 
 
 def is_type(name: str) -> bool:
-    """Whether a name has the form of an instance type: 'c7i.large', 'u-6tb1.metal'."""
+    """Return whether a name has the form of an instance type: 'c7i.large', 'u-6tb1.metal'."""
     return bool(_TYPE.fullmatch(name)) or bool(re.fullmatch(r"(u-|u[0-9]|mac)[a-z0-9-]*\.[a-z0-9-]+", name))
 
 
 def arch_of(name: str) -> str:
-    """'arm64' or 'x86_64'; '' where the name does not tell."""
+    """Return 'arm64' or 'x86_64'; '' where the name does not tell."""
     found = _TYPE.fullmatch(name)
     if found is None or name.startswith(("mac", "u-")):
         return ""
@@ -29,7 +29,7 @@ def arch_of(name: str) -> str:
 
 
 def boots_uefi(name: str) -> bool:
-    """Whether machines of this type can boot an image that needs UEFI."""
+    """Return whether machines of this type can boot an image that needs UEFI."""
     found = _TYPE.fullmatch(name)
-    # Of the metal machines of these families some can; the account knows.
+    # Some metal machines of these families can; the check of the account tells which.
     return found is None or name.endswith(".metal") or f"{found[1]}{found[2]}" not in _BIOS_ONLY

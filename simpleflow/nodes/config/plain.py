@@ -1,4 +1,7 @@
-"""A cluster file's YAML as plain values with their lines; what YAML 1.1 and people read differently is refused."""
+"""The YAML of a cluster file as plain values with their lines.
+
+Words that YAML 1.1 reads otherwise than a person does (``no``, ``010``, ``1:30``) are refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ Where = tuple[str, ...]
 MOST_BYTES = 256 * 1024
 #: mappings and lists inside each other; a cluster file needs five
 _MOST_DEPTH = 20
-#: values, each alias counted with all that it stands for
+#: values; an alias counts as many as the node that it stands for
 _MOST_VALUES = 50_000
 #: characters of a value that a message shows
 _MOST_SHOWN = 80
@@ -29,13 +32,13 @@ _MOST_DIGITS = 15
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-#: as JSON writes it, too
+#: a number with a point or an exponent, as YAML and JSON write it
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
 _MERGE, _TAG = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:"
 
 
 class Problems:
-    """What is wrong with one file, line by line."""
+    """The problems of one file, by line."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -54,14 +57,14 @@ class Problems:
         self._found.append((line, text))
 
     def raise_any(self) -> None:
-        """Raise ClusterFileError with all of them, if there are any."""
+        """Raise ClusterFileError with all problems, if there are any."""
         if self._found:
             found = dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self._found))
             raise errors.ClusterFileError(tuple(found))
 
 
 def read(text: str, problems: Problems) -> Any:
-    """Return the file's value; raises ClusterFileError where its shape is wrong, and notes values that are."""
+    """Return the value of the file. Raises ClusterFileError for what is not YAML; adds wrong values to ``problems``."""
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         problems.at(1, f"the file is larger than {MOST_BYTES // 1024} KiB; split the cluster into several")
         problems.raise_any()
@@ -70,8 +73,8 @@ def read(text: str, problems: Problems) -> Any:
         problems.raise_any()
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        line, said = _of_yaml(error, text)
-        problems.at(line, said)
+        line, message = _of_yaml(error, text)
+        problems.at(line, message)
         problems.raise_any()
         raise AssertionError("unreachable: a problem was added") from error
     if root is None:
@@ -86,20 +89,20 @@ def _line(mark: Any) -> int:
 
 
 def word(text: str) -> str:
-    """A piece of the file for a message: on one line, not too long."""
+    """Return a piece of the file as a message shows it: on one line, shortened."""
     return texts.visible(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…")
 
 
 def dotted(where: Where) -> str:
-    """'task_lists.light.slots'."""
+    """Return the path of a key as a message shows it: 'task_lists.light.slots'."""
     return word(".".join(where)) or "the file"
 
 
 def _of_yaml(error: yaml.YAMLError, text: str) -> tuple[int, str]:
-    """The line of what the parser refuses, and what to do about it."""
+    """Return the line that the parser refuses, and a message that says what to write."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        # A character that YAML does not take.
+        # YAML does not allow this character.
         position = getattr(error, "position", 0)
         letter = texts.visible(text[position : position + 1]) if isinstance(position, int) else "?"
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
@@ -115,7 +118,7 @@ def _of_yaml(error: yaml.YAMLError, text: str) -> tuple[int, str]:
 
 
 def _check_events(text: str, problems: Problems) -> None:
-    """Note tags, and raise for what is nested too deep, before anything is built."""
+    """Add a problem for each tag, and raise for too deep nesting, before any value is built."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = _line(event.start_mark)
@@ -133,14 +136,14 @@ def _check_events(text: str, problems: Problems) -> None:
 
 
 class _Reader:
-    """Makes plain values of a file's nodes."""
+    """Makes plain values of the nodes of a YAML document."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._values = 0
 
     def value(self, node: yaml.Node, where: Where, above: tuple[int, ...]) -> Any:
-        """The value of a node; ``above`` are the ids of those that it lies in."""
+        """Return the value of a node; ``above`` are the ids of the nodes around it."""
         problems = self._problems
         problems.lines.setdefault(where, _line(node.start_mark))
         self._values += 1
@@ -148,7 +151,7 @@ class _Reader:
             problems.add(where, f"the file holds more than {_MOST_VALUES} values with all aliases; write fewer")
             problems.raise_any()
         if id(node) in above:
-            problems.add(where, f"{dotted(where)}: this alias stands for what it lies in; write the value itself")
+            problems.add(where, f"{dotted(where)}: this alias stands for a value around it; write the value itself")
             return None
         above = (*above, id(node))
         if isinstance(node, yaml.MappingNode):
@@ -162,8 +165,8 @@ class _Reader:
         problems, seen = self._problems, set()
         for key_node, value_node in node.value:
             line = _line(key_node.start_mark)
-            if said := _key_problem(key_node):
-                problems.at(line, said)
+            if problem := _key_problem(key_node):
+                problems.at(line, problem)
                 continue
             key = str(key_node.value)
             below = (*where, key)
@@ -186,7 +189,7 @@ def _key_problem(node: yaml.Node) -> str:
 
 
 def _scalar(node: yaml.ScalarNode, where: Where, problems: Problems) -> Any:
-    """A text as it stands, or what an unquoted word means to everybody; anything else is a problem."""
+    """Return a quoted text as it is, or the value of an unquoted word. An ambiguous word is a problem."""
     raw = str(node.value)
     if node.style is not None:
         return raw
@@ -208,7 +211,7 @@ def _scalar(node: yaml.ScalarNode, where: Where, problems: Problems) -> Any:
 
 
 def _trap(raw: str, kind: str) -> str:
-    """What YAML 1.1 makes of a word, and what to write instead."""
+    """Say how YAML 1.1 reads a word, and what to write instead."""
     shown = word(raw)
     if kind == "timestamp":
         return f"YAML reads {shown} as a date; write a number"
@@ -223,7 +226,7 @@ def _trap(raw: str, kind: str) -> str:
     except (yaml.YAMLError, ValueError, OverflowError):
         return f"{shown} is not a number; write plain digits"
     if not math.isfinite(value):
-        return f"{shown} is not a number to reckon with; write one in digits, or leave the key out"
+        return f"{shown} is not a finite number; write one in digits, or leave the key out"
     plain = raw.lstrip("-+0")
     other = f" or {'-' * raw.startswith('-')}{plain}" if plain.isdigit() and plain != str(abs(value)) else ""
     return f"YAML reads {shown} as {value}; write {value}{other}"

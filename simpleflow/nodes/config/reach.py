@@ -60,7 +60,7 @@ def missing(config: shapes.ClusterConfig) -> Iterator[str]:
 
 
 def _form(url: str, key: str, schemes: tuple[str, ...]) -> Problem | None:
-    """What is wrong with the form of a URL."""
+    """Say what is wrong with the form of a URL; '' for nothing."""
     if not url:
         return None
     parts = _split(url)

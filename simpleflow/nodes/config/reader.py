@@ -17,7 +17,7 @@ from simpleflow.nodes import errors
 from . import plain, reach, rules, shapes
 from .plain import Where, dotted
 
-#: what no key and no text of a cluster file may hold: control characters, line separators, halves of characters
+#: characters that no key and no text of a cluster file may hold: control characters, line separators, surrogates
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 #: mappings of free text: a value may have lines and blanks at its ends
 _FREE = frozenset({"environment"})
@@ -31,7 +31,7 @@ class LoadedCluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(path: str | Path) -> LoadedCluster:
-    """Read a cluster file; raises ClusterFileError with every problem in it."""
+    """Read the cluster file at ``path``. Raises ClusterFileError with every problem in it."""
     source = Path(path)
     try:
         if source.exists() and not source.is_file():
@@ -52,7 +52,7 @@ def load(path: str | Path) -> LoadedCluster:
 
 
 def loads(text: str, source: str = "cluster.yaml") -> shapes.ClusterConfig:
-    """Read a cluster file's text; ``source`` is the name that problems show."""
+    """Read the text of a cluster file; messages call it ``source``. Raises ClusterFileError with all its problems."""
     problems = plain.Problems(source)
     value = plain.read(text, problems)
     _check(value, inspect.type_info(shapes.ClusterConfig), (), problems)
@@ -75,7 +75,7 @@ def require_reach(loaded: LoadedCluster, shown: str = "") -> None:
 
 
 def _placed(config: shapes.ClusterConfig) -> shapes.ClusterConfig:
-    """Give the documents in a bucket of the user's a folder of the cluster's name: other clusters may use it too."""
+    """Put the documents into a folder named after the cluster: several clusters may share the user's bucket."""
     scheme, _, rest = config.store.partition("://")
     if scheme != "s3" or not rest or "/" in rest:
         return config
@@ -131,7 +131,7 @@ def _check(value: Any, expected: inspect.Type, where: Where, problems: plain.Pro
 def _check_number_or_word(
     value: Any, types: list[inspect.Type], words: tuple[Any, ...], where: Where, problems: plain.Problems
 ) -> None:
-    """Compare with a type that takes some words, or else a number."""
+    """Compare with a type that allows a number or one of a few words."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check(value, next(each for each in types if not isinstance(each, inspect.LiteralType)), where, problems)
     elif value not in words:
@@ -159,31 +159,31 @@ def _names(fields: tuple[inspect.Field, ...]) -> str:
 
 
 def _check_scalar(value: Any, expected: inspect.Type, where: Where, problems: plain.Problems, about: str) -> None:
-    said = f"{dotted(where)}: {_show(value)}"
+    shown = f"{dotted(where)}: {_show(value)}"
     match expected:
         case inspect.LiteralType(values=allowed):
             if value not in allowed or isinstance(value, (bool, float)):
-                problems.add(where, f"{said} is not one of {', '.join(str(each) for each in allowed)}")
+                problems.add(where, f"{shown} is not one of {', '.join(str(each) for each in allowed)}")
         case inspect.BoolType():
             if not isinstance(value, bool):
-                problems.add(where, f"{said} is neither true nor false")
+                problems.add(where, f"{shown} is neither true nor false")
         case inspect.IntType() | inspect.FloatType():
             _check_number(value, expected, where, problems)
         case inspect.StrType():
             if not isinstance(value, str):
-                problems.add(where, f"{said} is not text; write it in quotes")
+                problems.add(where, f"{shown} is not text; write it in quotes")
             elif problem := _text_problem(value, expected, where):
-                problems.add(where, f"{said} {problem}{f' ({about})' * (bool(about) and 'match' in problem)}")
+                problems.add(where, f"{shown} {problem}{f' ({about})' * (bool(about) and 'match' in problem)}")
 
 
 def _check_number(
     value: Any, expected: inspect.IntType | inspect.FloatType, where: Where, problems: plain.Problems
 ) -> None:
-    said = f"{dotted(where)}: {_show(value)}"
+    shown = f"{dotted(where)}: {_show(value)}"
     whole = isinstance(expected, inspect.IntType)
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         meant = f"; write {value:.0f}" if isinstance(value, float) and value.is_integer() else ""
-        problems.add(where, f"{said} is no {'whole number' if whole else 'number'}{meant}")
+        problems.add(where, f"{shown} is not a {'whole number' if whole else 'number'}{meant}")
         return
     for bad, sign, bound in (
         (expected.ge is not None and value < expected.ge, "at least", expected.ge),
@@ -191,11 +191,11 @@ def _check_number(
         (expected.le is not None and value > expected.le, "at most", expected.le),
     ):
         if bad:
-            problems.add(where, f"{said} must be {sign} {bound:,}")
+            problems.add(where, f"{shown} must be {sign} {bound:,}")
 
 
 def _text_problem(value: str, expected: inspect.StrType, where: Where) -> str:
-    """What is wrong with a text; '' for nothing."""
+    """Say why a text is not allowed; '' when it is."""
     if expected.min_length and not value.strip():
         return "is blank; write a value or leave the key out"
     free = len(where) > 1 and where[-2] in _FREE

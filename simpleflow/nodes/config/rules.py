@@ -1,4 +1,4 @@
-"""What must hold between the keys of a cluster file."""
+"""Rules that hold between several keys of a cluster file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Problem = tuple[Where, str]
 
 
 def check(config: shapes.ClusterConfig) -> Iterator[Problem]:
-    """Yield (path of the key, message) for everything that does not fit together."""
+    """Yield (path of the key, message) for each rule that the file breaks."""
     yield from _times(config)
     yield from _references(config)
     yield from _numbers(config)
@@ -251,21 +251,21 @@ def _network(network: shapes.Network) -> Iterator[Problem]:
         yield here, f"network.cidr: '{network.cidr}' is a public block; write a private one such as 10.77.0.0/16"
 
 
-def _machine(config: shapes.ClusterConfig, machine: shapes.Machine, said: str) -> Iterator[Problem]:
+def _machine(config: shapes.ClusterConfig, machine: shapes.Machine, shown: str) -> Iterator[Problem]:
     for each in machine.types:
         arch = machines.arch_of(each)
         if not machines.is_type(each):
-            yield ("types",), f"{said}: '{each}' is not an instance type; write FAMILY.SIZE, such as c7i.large"
+            yield ("types",), f"{shown}: '{each}' is not an instance type; write FAMILY.SIZE, such as c7i.large"
         elif arch and arch != machine.arch:
             yield (
                 ("types",),
-                f"{said}: {each} is {arch}, the file says {machine.arch}; write arch: {arch}, or other types",
+                f"{shown}: {each} is {arch}, the file says {machine.arch}; write arch: {arch}, or other types",
             )
     if machine.billing.price == 0:
         yield (
             ("billing", "price"),
             (
-                f"{said}: price: 0, but no machine of EC2 is free, and no budget would hold; write its price per hour, "
+                f"{shown}: price: 0, but no machine of EC2 is free, and no budget would hold; write the price per hour "
                 "or leave it out"
             ),
         )
@@ -274,5 +274,5 @@ def _machine(config: shapes.ClusterConfig, machine: shapes.Machine, said: str) -
         where = ("image",) if machine.image else ()
         yield (
             where,
-            f"{said}: image '{image}': write ami-... or ssm:/path/of/a/parameter (`make ami` uploads recipes' images)",
+            f"{shown}: image '{image}': write ami-... or ssm:/path/of/a/parameter (`make ami` uploads recipes' images)",
         )

@@ -14,7 +14,7 @@ REHEARSAL_FACTOR = 20
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings in seconds; the defaults are the preset ``aws``. Where a figure is someone's practice it says whose."""
+    """Settings in seconds; the defaults are the preset ``aws``. A figure that is taken from another system names it."""
 
     #: one pass of the manager
     loop: Seconds = 15.0
@@ -85,7 +85,7 @@ LOCAL = Times(
     forget=600.0,
     commit=60.0,
     boot=2.0,
-    # not less: nodes share this machine's cores with their own work, and Python alone may need seconds to start
+    # Not less: nodes share this machine's cores with their own work, and Python alone may need seconds to start
     never_polled_min=20.0,
     never_polled_max=60.0,
     sick=20.0,

@@ -24,7 +24,7 @@ from simpleflow.swf.transport import base as transports
 from . import coordinator as coordinators
 from . import manager, reconcile
 
-#: ours, imported only when a cluster names them; other people's are entry points
+#: providers of this package, imported when a cluster names them; others are found as entry points
 _BUILT_IN = {name: f"simpleflow.nodes.providers.{name}" for name in ("process", "ec2", "ssh")}
 
 
@@ -55,7 +55,7 @@ def provider_of(
 
 
 def factory_of(cluster: config.ClusterConfig) -> providers.Factory:
-    """What makes the provider that the cluster file names; raises UsageError for one that is not installed."""
+    """Return the factory of the provider that the cluster file names; raises UsageError where it is not installed."""
     if cluster.provider in _BUILT_IN:
         built_in: providers.Factory = importlib.import_module(_BUILT_IN[cluster.provider]).create
         return built_in
@@ -69,7 +69,7 @@ def factory_of(cluster: config.ClusterConfig) -> providers.Factory:
 
 
 def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
-    """Where workers and deciders of this machine run: the file's ``code.path``, else ``directory``.
+    """Return the folder in which workers and deciders of this machine run: ``code.path``, else ``directory``.
 
     Raises UsageError for a path that is not a folder.
     """
@@ -85,7 +85,7 @@ def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
 
 
 def located(cluster: config.ClusterConfig) -> config.ClusterConfig:
-    """The cluster with the place of its documents: on ec2 the stack's own bucket, unless the file names another.
+    """Return the cluster with the URL of its documents: on ec2 the bucket of the stack, unless the file names another.
 
     Raises ProviderRefused where there is no stack yet.
     """
@@ -125,7 +125,7 @@ def _reconciler(
     provider = provider_of(cluster, where, directory, code)
     versions = works_by.versions if cluster.provider == "ec2" else {}
     if cluster.provider != "ec2" and code:
-        # Those machines are made here, from this very installation.
+        # These machines run from this installation, so their version is known here.
         versions = {name: setups.version_of(cluster, name, code) for name in cluster.profiles}
     return reconcile.Reconciler(cluster, file, provider, file.store, coordinator, clocks.RealClock(), versions)
 
@@ -142,7 +142,7 @@ def manager_of(
 
 
 class _Maker:
-    """Makes a manager, and makes its parts anew when `up` published another file or other code."""
+    """Makes a manager, and new parts when `up` publishes another file or other code."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class _Maker:
         self._made: manager.Manager | None = None
 
     def _found(self, found: published.Published | None) -> published.Published | None:
-        """What was published, with the place of its documents: it lies there."""
+        """Return the published cluster, with the URL of the documents beside it."""
         if found is None:
             return None
         return msgspec.structs.replace(
@@ -183,7 +183,7 @@ class _Maker:
             self._made = manager.Manager(parts.reconciler, self._coordinator, parts.deciders, renewed=self.renewed)
             return self._made
         if not self._where.ending.exists():
-            # What goes down may do so without its coordinator: machines drain by their marks.
+            # A cluster that goes down needs no coordinator: machines drain by their marks.
             self._coordinator.register_domain()
         wakers = []
         if self._where.store.startswith("file://"):
@@ -201,7 +201,7 @@ class _Maker:
         return self._made
 
     def renewed(self) -> manager.Parts | None:
-        """The parts by what was published since the last look; None when nothing was."""
+        """Return the parts by a newly published file; None when nothing was published since the last call."""
         found = self._found(self._watch.look())
         if found is None or found == self._works_by:
             return None
@@ -223,7 +223,7 @@ class _Maker:
         return manager.Parts(made, deciders)
 
     def _children(self, cluster: config.ClusterConfig, directory: str) -> manager.Deciders:
-        """Deciders as children: those that live, unless they were made of something else."""
+        """Return deciders as child processes: the present ones, unless they need another command."""
         where, code = self._where, self._works_by.code
         setup = setups.decider_setup(
             cluster, store=where.store, endpoint=where.endpoint, directory=directory, code=code
@@ -245,7 +245,7 @@ class _Maker:
         return self._deciders
 
     def _group(self, reconciler: reconcile.Reconciler) -> manager.Keeper | None:
-        """The decider group; None for a manager that is run by hand elsewhere and leaves the group alone."""
+        """Return the keeper of the decider group; None for a manager that runs by hand on another machine."""
         from simpleflow.nodes.providers import ec2
         from simpleflow.nodes.providers.ec2 import keeper
 
@@ -269,6 +269,6 @@ def plan_now(
     try:
         reconciler = reconciler_of(loaded, environment, os.getcwd(), "plan", transport)
     except errors.ProviderRefused as refused:
-        # On ec2, before the first `up`: nobody manages anything yet.
+        # On ec2, before the first `up`, no manager runs.
         return decide.Plan(notes=(str(refused),))
     return reconciler.look()

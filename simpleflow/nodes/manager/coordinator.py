@@ -1,4 +1,4 @@
-"""The coordinator as the manager sees it, over any transport; and the ways to a store and a transport by URL."""
+"""Calls of the manager to the coordinator, over any transport."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class SwfCoordinator:
         self._domain = domain
 
     def _call(self, action: str, request: dict[str, Any]) -> Any:
-        """Call an action until it is answered; every one here may be carried out twice."""
+        """Call an action until it is answered. Each of these actions may be carried out twice."""
         return repeating.call(self._transport, action, request, patience=_PATIENCE)
 
     def register_domain(self, retention_days: int = 30) -> None:
-        """Register the domain; one that exists is fine."""
+        """Register the domain, unless it exists."""
         request = {"name": self._domain, "workflowExecutionRetentionPeriodInDays": str(retention_days)}
         try:
             self._call("RegisterDomain", request)
@@ -61,7 +61,7 @@ class SwfCoordinator:
         )
 
     def is_closed(self, workflow_id: str, run_id: str) -> bool:
-        """Whether this run is closed, or forgotten."""
+        """Return whether this run is closed, or past its retention."""
         execution = {"workflowId": workflow_id, "runId": run_id}
         try:
             answer = self._call("DescribeWorkflowExecution", {"domain": self._domain, "execution": execution})

@@ -1,4 +1,4 @@
-"""What managers decided and why, kept for `sfnodes why`: the newest decisions, in ``decisions.json``."""
+"""The newest decisions of managers with their reasons, in ``decisions.json``, for `sfnodes why`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from simpleflow.nodes.policy import decide
 
 #: decisions that are kept; 1,000 are about 200 kB
 MOST = 1_000
-#: counts and amounts change at every pass, what is said does not
+#: counts and amounts change at every pass; the rest of the text does not
 _NUMBERS = re.compile(r"[0-9.]+")
 
 
 class Log:
-    """Of one manager; it goes on with what others wrote."""
+    """Adds the decisions of one manager to those of the managers before it."""
 
     def __init__(self, store: blobs.BlobStore, cluster: str) -> None:
         self._store = store
         self._cluster = cluster
         self._kept: list[documents.Decision] | None = None
-        #: what was said last, of keeps and of notes: it is written when it changes
+        #: the last texts about kept machines and notes; a text is written when it changes
         self._said: frozenset[tuple[str, ...]] = frozenset()
 
     def note(self, plan: decide.Plan, intents: Iterable[documents.Intent], now: float) -> None:
-        """Write down what is new in a plan; raises BlobStoreError, and tries again at the next pass."""
+        """Store what is new in a plan. Raises BlobStoreError; the next call stores it again."""
         lasting = list(_lasting(plan, now))
         said = frozenset(_key(each) for each in lasting)
         new = [*_events(plan, intents, now), *(each for each in lasting if _key(each) not in self._said)]
@@ -47,7 +47,7 @@ class Log:
 
 
 def read(store: blobs.BlobStore, cluster: str) -> tuple[documents.Decision, ...]:
-    """What is remembered of a cluster, oldest first; of another cluster, or of one that cannot be read, nothing."""
+    """Return the stored decisions of a cluster, oldest first; none of another cluster's or a bad document."""
     got = store.get(documents.DECISIONS_KEY)
     if got is None:
         return ()
@@ -77,7 +77,7 @@ def _events(plan: decide.Plan, intents: Iterable[documents.Intent], now: float) 
 
 
 def _lasting(plan: decide.Plan, now: float) -> Iterator[documents.Decision]:
-    """What holds for many passes: machines that are kept, by their reason, and what is wanted and not done."""
+    """Return what holds for many passes: the machines that are kept, by reason, and the notes."""
     groups: dict[tuple[str, str], list[decide.Item]] = {}
     for item in plan.keeps:
         groups.setdefault((item.profile, _NUMBERS.sub("", item.reason)), []).append(item)
@@ -98,7 +98,7 @@ def _lasting(plan: decide.Plan, now: float) -> Iterator[documents.Decision]:
 
 
 def about(cluster: config.ClusterConfig, store: blobs.BlobStore, subject: str) -> tuple[documents.Decision, ...]:
-    """The decisions about a machine, a task list or a profile, oldest first; raises UsageError for none of these."""
+    """The decisions about a machine, a task list or a profile, oldest first; raises UsageError for any other name."""
     found = read(store, cluster.cluster)
     if subject in cluster.task_lists or subject in cluster.profiles:
         profile = cluster.task_lists[subject].profile if subject in cluster.task_lists else subject
@@ -125,7 +125,7 @@ class _Rows(msgspec.Struct, frozen=True):
 
 
 def _attempt_of(store: blobs.BlobStore, machine: str) -> str | None:
-    """The launch that a machine came from; None for one that is unknown."""
+    """Return the attempt that launched a machine; None for an unknown machine."""
     for each in _rows(store):
         if each.instance == machine:
             return each.attempt

@@ -32,7 +32,7 @@ class DemandPublisher:
         self._clock = clock
         self._condition = threading.Condition()
         self._rows: dict[str, documents.RunRow] = {}
-        #: counts changes; what is stored, and what someone waits for
+        #: number of changes so far; the number that is stored; the number that a caller waits for
         self._version = 0
         self._stored = 0
         self._urgent = 0
@@ -53,7 +53,7 @@ class DemandPublisher:
                 self._thread = thread
 
     def received(self, task: interceptors.DecisionReceived) -> None:
-        """Store the first row of a run before it is evaluated; raises what the store raised."""
+        """Store the first row of a run before its first evaluation. Raises the error of the store."""
         run = task.execution
         with self._condition:
             if run.run_id in self._rows:
@@ -77,7 +77,7 @@ class DemandPublisher:
                 self._condition.wait(1.0)
 
     def answered(self, outcome: interceptors.DecisionAnswered) -> None:
-        """Remember what the run asks for now; the thread stores it soon."""
+        """Keep the row of a decision; the thread stores it soon."""
         run = outcome.execution
         now = self._clock.now()
         with self._condition:
@@ -96,7 +96,7 @@ class DemandPublisher:
             self._condition.notify_all()
 
     def stopping(self) -> None:
-        """Store what is left and end the thread."""
+        """Store the last changes and end the thread."""
         with self._condition:
             self._ending = True
             self._urgent = self._version
@@ -105,7 +105,7 @@ class DemandPublisher:
             self._thread.join(timeout=10)
 
     def _due(self) -> float:
-        """Seconds until the next write is due; 0: now."""
+        """Return the seconds until the next write is due; 0: now."""
         age = self._clock.monotonic() - self._written
         if self._urgent > self._stored:
             return 0.0
@@ -143,7 +143,7 @@ class DemandPublisher:
                 self._condition.notify_all()
 
     def _forget_closed(self) -> None:
-        """A closed run's row stays long enough for every manager to see it, and outlives rows of other deciders."""
+        """Remove old rows of closed runs. They outlive rows of other deciders, and every manager has seen them."""
         now, kept = self._clock.monotonic(), 2 * self._times.document_max + self._times.stale
         closed = {run_id for run_id, row in self._rows.items() if row.closed}
         self._closed = {run_id: self._closed.get(run_id, now) for run_id in closed}
@@ -151,10 +151,10 @@ class DemandPublisher:
 
 
 def merge(found: Iterable[documents.DemandDocument]) -> dict[str, documents.RunRow]:
-    """The row that holds for each run: that of its newest decision; a close ends all discussion.
+    """Return one row for each run: the row of its newest decision; the row of a close wins over all.
 
-    Which decision is newer the run's history tells, never the deciders' clocks; of two rows of the same decision the
-    one that asks for more holds.
+    The event ids of the history tell which decision is newer; clocks of deciders are not compared. Of two rows of the
+    same decision, the one that asks for more tasks is taken.
     """
     rows: dict[str, documents.RunRow] = {}
     for document in found:
@@ -172,7 +172,7 @@ def _weight(row: documents.RunRow) -> tuple[bool, int, int]:
 def by_list(
     rows: Iterable[documents.RunRow], task_lists: Iterable[str], pending: Mapping[str, int | None]
 ) -> tuple[snapshots.Demand, ...]:
-    """Add the open runs' rows up by task list: every list of the cluster, and those that only programs name."""
+    """Add the open runs' rows up by task list: all lists of the cluster, and lists that only programs name."""
     scheduled: dict[str, int] = {}
     foreseen: dict[str, int] = {}
     for row in rows:

@@ -1,7 +1,7 @@
-"""What the manager learns: run times by activity type, boot times, what machines cost while a run was going on.
+"""Forecasts from the past: run times by activity type, boot times, costs of machines while a run was open.
 
-It is kept in ``forecast.json`` for the managers that come after. Nothing depends on that document: without it, or
-with an old one, the policy only guesses worse.
+They are kept in ``forecast.json`` for later managers. Without that document, or with an old one, the policy works with
+worse estimates.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from simpleflow.nodes.policy import forecast, snapshot
 
 logger = logging.getLogger(__name__)
 
-#: activity types that are remembered, those seen last
+#: activity types that are remembered: the last ones seen
 _MOST_TYPES = 500
 _Counts = dict[tuple[str, str], documents.Finished]
 
 
 class Learning:
-    """Looks at rows and documents, once a pass."""
+    """Learns from rows and documents, once a pass."""
 
     def __init__(self, cluster: str, store: blobs.BlobStore, clock: clocks.Clock, times: config.Times) -> None:
         self._cluster = cluster
@@ -37,13 +37,13 @@ class Learning:
         self._stored: documents.Forecast | None = None
         #: when (monotonic) it was written last
         self._written = -float("inf")
-        #: what each machine had finished at the last look
+        #: tasks that each machine had finished at the last look
         self._counted: dict[str, _Counts] = {}
         #: when (monotonic) each run was first seen
         self._begun: dict[str, float] = {}
 
     def read(self) -> documents.Forecast:
-        """What is known; read from the store once."""
+        """Return the forecasts; they are read from the store once."""
         if self._known is None:
             self._known = self._stored = self._read() or documents.Forecast(cluster=self._cluster, written=0.0)
         return self._known
@@ -72,22 +72,22 @@ class Learning:
 
     @property
     def spent(self) -> int:
-        """Millionths that machines cost which ended while the open runs were going on."""
+        """Return the cost (millionths) of the machines that ended while the open runs were open."""
         return sum(cost for _, cost in self.read().ended)
 
     def runs(self, rows: Mapping[str, documents.RunRow]) -> tuple[snapshot.Run, ...]:
-        """The open runs, the oldest first."""
+        """Return the open runs, oldest first."""
         found = [snapshot.Run(run_id=row.run_id, elapsed=self._elapsed(row), tasks=row.tasks) for row in rows.values()]
         return tuple(sorted(found, key=lambda run: (-run.elapsed, run.run_id)))
 
     def _elapsed(self, row: documents.RunRow) -> float:
-        """Seconds: by the clock of the decider that wrote the row, and by our own since it was first seen."""
+        """Return the age of a run in seconds: by the decider's clock up to its first sight, by our own clock since."""
         monotonic = self._clock.monotonic()
         written = row.changed - row.begun if row.begun else 0.0
         return max(written, monotonic - self._begun.setdefault(row.run_id, monotonic))
 
     def ended(self, cost: int, now: float) -> None:
-        """A machine's row is closed."""
+        """Take note that the row of a machine was closed."""
         known = self.read()
         self._known = msgspec.structs.replace(known, ended=(*known.ended, (now, cost)))
 
@@ -98,9 +98,9 @@ class Learning:
         boots: Mapping[str, float],
         now: float,
     ) -> None:
-        """Take note of what has changed since the last look, and store it when that is due."""
+        """Learn from changes since the last look; store the forecasts when that is due."""
         known = self.read()
-        # What machines finished before the first look the manager before this one has learnt already.
+        # The manager before this one learnt from the tasks that ended before the first look.
         fresh = self._counted or not known.runtimes
         runtimes = dict(known.runtimes)
         counted = {name: _counts(document) for name, document in nodes.items()}

@@ -1,4 +1,4 @@
-"""What a process said last, for those who ask why it does not live."""
+"""The last words of a process that does not live any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BYTES, _LINES = 64 * 1024, 200
 
 
 def last_words(log: Path) -> str:
-    """The last line of a log that speaks of a failure, else its last line."""
+    """Return the last line of a log that names a failure, else its last line."""
     try:
         with log.open("rb") as file:
             file.seek(max(log.stat().st_size - _BYTES, 0))

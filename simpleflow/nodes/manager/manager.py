@@ -1,4 +1,4 @@
-"""The manager's process: passes of the reconciler, and where no group exists the deciders as its children."""
+"""The manager's process: it runs passes of the reconciler, and deciders as child processes where no group exists."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ logger = logging.getLogger(__name__)
 _QUEUE_PER_DECIDER = 10
 #: seconds that deciders get to end
 _GRACE = 10.0
-#: seconds between two looks at what wakes the manager before its time
+#: seconds between two looks at the files whose change begins a pass early
 _LOOK = 0.1
 
 
 class Keeper(Protocol):
-    """Keeps deciders: as children here, or in a group of machines (ec2)."""
+    """Keeps deciders: as child processes here, or in a group of machines (ec2)."""
 
     def keep(self, pending: int, open_runs: bool) -> None:
-        """Called after each pass of the lease holder."""
+        """Start and end deciders; called after each pass of the lease holder."""
 
     def end(self, patience: float) -> None:
-        """End them."""
+        """End all deciders."""
 
 
 class Deciders:
-    """Keeps ``min`` to ``max`` decider processes as children: the first when decision tasks wait."""
+    """Keeps ``min`` to ``max`` decider child processes; with ``min`` 0 the first starts when decision tasks wait."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Deciders:
         )
 
     def change(self, cluster: config.ClusterConfig) -> None:
-        """Keep the numbers of another file that changes nothing of what deciders are made of."""
+        """Take the numbers of another file, which needs the same command of deciders."""
         self._cluster = cluster
         limit = cluster.deciders.max
         for child in self._kept[limit:]:
@@ -87,18 +87,18 @@ class Deciders:
         self._kept += [self._child(number) for number in range(len(self._kept) + 1, limit + 1)]
 
     def wanted(self, pending: int, open_runs: bool) -> int:
-        """How many deciders there should be now."""
+        """Return how many deciders should run now."""
         deciders, now = self._cluster.deciders, self._clock.monotonic()
         if pending or open_runs:
             self._busy = now
         if now - self._busy > self._linger:
             return deciders.min
         queued = -(-pending // _QUEUE_PER_DECIDER)
-        # Only a growing queue adds one; those that came for it stay until nothing is open.
+        # Only a growing queue adds a decider; it stays until no run is open.
         return max(deciders.min, 1, min(deciders.max, max(queued, self._wanted)))
 
     def keep(self, pending: int, open_runs: bool) -> None:
-        """Start what is missing, let go what is too much."""
+        """Start the deciders that are missing, and drain those that are too many."""
         self._wanted = self.wanted(pending, open_runs)
         for number, child in enumerate(self._kept):
             if number < self._wanted:
@@ -107,7 +107,7 @@ class Deciders:
                 child.ask(signal.SIGTERM)
 
     def trouble(self) -> str:
-        """Why a decider that shall live does not, with its last words; '' for nothing."""
+        """Say why a decider that should live does not, with its last words; '' when all live."""
         for child in self._kept[: self._wanted]:
             if not child.alive() and (child.refusal or child.last_code):
                 why = f"cannot be started: {child.refusal}" if child.refusal else child.outcome()
@@ -115,11 +115,11 @@ class Deciders:
         return ""
 
     def pids(self) -> tuple[int, ...]:
-        """Process ids of those that live."""
+        """Return the process ids of the living deciders."""
         return tuple(child.pid for child in self._kept if child.alive() and child.pid is not None)
 
     def end(self, patience: float) -> None:
-        """End them all, side by side."""
+        """End all deciders at the same time."""
         for child in self._kept:
             child.ask(signal.SIGTERM)
         limit = self._clock.monotonic() + patience
@@ -129,7 +129,7 @@ class Deciders:
 
 
 class Parts(NamedTuple):
-    """What a manager works with; made anew when `up` published another file."""
+    """The parts of a manager; they are made anew when `up` publishes another file."""
 
     reconciler: reconcile.Reconciler
     deciders: Keeper | None
@@ -165,12 +165,12 @@ class Manager:
         self._wake = threading.Event()
 
     def stop(self, *_: object) -> None:
-        """Signal handler: this manager leaves; nodes and lease are for the next one."""
+        """Signal handler: end this manager. Nodes stay for the next manager, which takes the lease."""
         self._stopping = True
         self._wake.set()
 
     def run(self) -> int:
-        """Work until told to leave, or until everything is gone when the cluster goes down; 0 then."""
+        """Work until ``stop``, or until a cluster that goes down has ended. Returns the exit code: 0."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
         try:
@@ -187,7 +187,7 @@ class Manager:
                     if reconciler.leading:
                         self._keep_deciders()
                     else:
-                        # Another manager leads, and keeps its own: one owner per number.
+                        # Another manager holds the lease, and keeps the deciders: only one process sets their number.
                         self._deciders.end(_GRACE)
                 if not self._finished():
                     self._rest(before)
@@ -198,7 +198,7 @@ class Manager:
         return 0
 
     def _renew(self) -> None:
-        """Take up what `up` published; what cannot be read or made leaves this manager to the file that it has."""
+        """Take up a newly published file. When it cannot be used, this manager goes on with the file that it has."""
         try:
             parts = self._renewed()
         except reconcile.LATER as error:
@@ -211,13 +211,13 @@ class Manager:
             return
         logger.info("the cluster file or the code that `up` published has changed", extra={"action": "renew"})
         if self._deciders is not None and self._deciders is not parts.deciders:
-            # They answer what they work on; what comes next is taken by those of the new file.
+            # They answer their present tasks; deciders of the new file take the next ones.
             self._deciders.end(_GRACE)
         parts.reconciler.leading = self._reconciler.leading
         self._reconciler, self._deciders = parts
 
     def _rest(self, before: tuple[int, ...]) -> None:
-        """Wait until the next pass is due, or something changed since ``before``."""
+        """Wait until the next pass is due, or a file changed since ``before``."""
         limit = time.monotonic() + self._reconciler.times.loop
         while not self._wake.is_set() and (left := limit - time.monotonic()) > 0:
             self._wake.wait(min(left, _LOOK))
@@ -225,7 +225,7 @@ class Manager:
                 return
 
     def _changes(self) -> tuple[int, ...]:
-        """When each waker changed last; 0 for one that is not there."""
+        """Return when each file of ``wakers`` changed last; 0 for a missing one."""
         found = []
         for each in self._wakers:
             try:
@@ -235,7 +235,7 @@ class Manager:
         return tuple(found)
 
     def _read_ending(self) -> None:
-        """The supervisor says by a file that the cluster goes down: it outlives this process."""
+        """Read the file by which the supervisor tells that the cluster goes down; it outlives this process."""
         if self._ending_file is None:
             return
         try:
@@ -265,7 +265,7 @@ class Manager:
             self._reconciler.outside = {"deciders": said} if said else {}
 
     def _finished(self) -> bool:
-        """While the cluster goes down: everything drained and gone, as control.json shows it."""
+        """Return whether a cluster that goes down has ended: control.json has neither rows nor intents."""
         reconciler = self._reconciler
         if not reconciler.ending:
             return False
@@ -286,7 +286,7 @@ class Manager:
 
 
 def decider_command(cluster: config.ClusterConfig, endpoint: str) -> list[str]:
-    """The command of one decider process group: ``simpleflow decider.start``."""
+    """Return the command of one decider process group: ``simpleflow decider.start``."""
     backend = ["--endpoint-url", endpoint] if endpoint else ["--backend", "swf"]
     return [
         *interpreter.command("simpleflow.cli.main", *backend, "decider.start"),
@@ -298,5 +298,5 @@ def decider_command(cluster: config.ClusterConfig, endpoint: str) -> list[str]:
 
 
 def holder_name() -> str:
-    """A name for this manager in the lease: its machine's id where it has one, and its process id."""
+    """Return the name of this manager in the lease: the id of its machine where it has one, and its process id."""
     return f"{os.environ.get('SIMPLEFLOW_NODE_ID') or os.uname().nodename}-{os.getpid()}"

@@ -1,4 +1,4 @@
-"""Passive observation: documents, runs, counts, put together into the snapshot that the policy decides on."""
+"""Observation: documents, runs and counts become the snapshot that the policy decides on. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Document = TypeVar("_Document", documents.NodeDocument, documents.DemandDocumen
 
 
 class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One open execution as ListOpenWorkflowExecutions shows it."""
+    """One open execution of ListOpenWorkflowExecutions."""
 
     workflow_id: str
     run_id: str
@@ -40,7 +40,7 @@ class Coordinator(Protocol):
         """Every open execution of the domain."""
 
     def is_closed(self, workflow_id: str, run_id: str) -> bool:
-        """Whether this run is closed, or forgotten."""
+        """Return whether this run is closed, or past its retention."""
 
     def scheduled(self, run: OpenRun) -> documents.RunRow:
         """Read a run's history and count its open activity tasks: for runs that no decider's document covers."""
@@ -53,7 +53,7 @@ class Coordinator(Protocol):
 
 
 class Observer:
-    """Reads what is there; remembers only what spares reads."""
+    """Reads documents and the coordinator. What it remembers only saves reads."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Observer:
         clock: clocks.Clock,
         versions: Mapping[str, str] | None = None,
     ) -> None:
-        """``versions`` names of what each profile's machines are to be made (setups.version_of)."""
+        """``versions``: profile -> the version of settings and code that its machines should have (version_of)."""
         self._cluster = cluster
         self._versions = dict(versions or {})
         self._times = cluster.settings
@@ -71,12 +71,12 @@ class Observer:
         self._coordinator = coordinator
         self._clock = clock
         self._cache: dict[str, tuple[str, documents.NodeDocument | documents.DemandDocument]] = {}
-        #: what is wrong with a document, as it was logged last
+        #: document -> its last problem that was logged
         self._said: dict[str, str] = {}
         #: when (monotonic) each document was last seen changed, and when it changed by the store's own clock
         self._changed: dict[str, tuple[float, float]] = {}
         self.sightings = sightings.Sightings(self._times, clock)
-        #: whether the coordinator answered last
+        #: whether the coordinator answered the last call
         self._answering = True
         #: runs that the API showed closed, and rows read from histories
         self._closed: set[str] = set()
@@ -92,7 +92,7 @@ class Observer:
         self.pending: dict[str, int | None] = {}
 
     def read_documents(self) -> None:
-        """Read the nodes' and the deciders' documents; only what changed is fetched."""
+        """Read the documents of nodes and deciders; only changed ones are fetched."""
         nodes = {each.node: each for each in self._documents(documents.NODES_PREFIX, documents.NodeDocument)}
         found = self._documents(documents.DEMAND_PREFIX, documents.DemandDocument)
         self.nodes = nodes
@@ -119,7 +119,7 @@ class Observer:
             try:
                 document = msgspec.json.decode(got[0], type=kind)
             except msgspec.DecodeError as error:
-                # One bad document stops nothing: its machine goes on with what is known of it.
+                # A bad document stops nothing: the last good one of its machine stays.
                 self._say(blob.key, f"document '{blob.key}' cannot be read: {error}")
                 if known is not None and isinstance(known[1], kind):
                     found.append(known[1])
@@ -143,19 +143,19 @@ class Observer:
         self._said[key] = text
 
     def look(self, control: documents.Control, now: float) -> None:
-        """Take note of what lives; ``now`` is the provider's time. Call it once a pass, after the documents."""
+        """Take note of signs of life; ``now`` is the provider's time. Call it once a pass, after ``read_documents``."""
         self.sightings.look(control.rows, self.nodes, now, answering=self._answering)
 
     def learn(self, now: float) -> None:
-        """Take note of what the documents teach, and store it now and then."""
+        """Learn from the documents, and store the forecasts now and then."""
         boots = {name: statistics.median(seen.values()) for name, seen in self._boots.items() if seen}
         self.learning.look(self.rows, self.nodes, boots, now)
 
     def forget_old(self, control: documents.Control) -> None:
-        """Delete documents that nobody needs: of machines without a row, of deciders all of whose runs are closed."""
+        """Delete old documents: of machines without a row, and of deciders whose runs are all closed."""
         rows = {row.instance for row in control.rows}
         monotonic = self._clock.monotonic()
-        # A manager that lives for less than that time goes by the store's clock, as another document shows it.
+        # A manager that is younger than that uses the clock of the store, as another document shows it.
         newest = max((modified for _, modified in self._changed.values()), default=0.0)
         for key, (_, document) in list(self._cache.items()):
             seen, modified = self._changed[key]
@@ -174,7 +174,7 @@ class Observer:
                 del self._cache[key], self._changed[key]
 
     def read_runs(self) -> None:
-        """Hold the rows against the open runs of the API, at most every few passes; closes what is closed there."""
+        """Compare the rows with the open runs of the API, at most every few passes; closes rows of closed runs."""
         monotonic = self._clock.monotonic()
         if monotonic < self._next_runs:
             return
@@ -196,7 +196,7 @@ class Observer:
         self._next_runs = monotonic + max(5 * self._times.loop, self._times.document_max)
 
     def nothing_open(self) -> bool:
-        """Look anew, whatever was read a moment ago: no run row and no open execution. False when nobody answers."""
+        """Return whether, by a new look, there is neither a run row nor an open execution; False without an answer."""
         self.read_documents()
         self._next_runs = 0.0
         self.read_runs()
@@ -204,7 +204,7 @@ class Observer:
         return looked and not self.rows and self.open_runs == 0
 
     def read_pending(self) -> None:
-        """Ask how many activity tasks wait on each list; None where nobody answers."""
+        """Ask how many activity tasks wait on each list; None without an answer."""
         for task_list in self._cluster.task_lists:
             try:
                 self.pending[task_list] = self._coordinator.pending_activities(task_list)
@@ -215,7 +215,7 @@ class Observer:
     def snapshot(
         self, control: documents.Control, listing: providers.Listing, now: float, *, ending: bool
     ) -> snapshots.Snapshot:
-        """Put everything together."""
+        """Return the snapshot of this pass."""
         listed = {each.id: each.state for each in listing.instances}
         terminated = {each.instance for each in control.intents if each.kind == "terminate"}
         nodes = tuple(
@@ -269,11 +269,11 @@ class Observer:
         return node
 
     def closed(self, instance: str, cost: int, now: float) -> None:
-        """Its row is closed."""
+        """Take note that the row of a machine was closed."""
         self._states.pop(instance, None)
         self.learning.ended(cost, now)
 
 
 def prices(cluster: config.ClusterConfig) -> dict[str, int]:
-    """Millionths per hour of one machine of each profile, as the file gives them."""
+    """Return the price (millionths per hour) of a machine of each profile, by the cluster file."""
     return {name: billing.micros(profile.billing.price or 0.0) for name, profile in sorted(cluster.profiles.items())}

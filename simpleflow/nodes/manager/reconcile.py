@@ -1,7 +1,7 @@
 """One pass of the manager: observe, decide, act, in idempotent steps.
 
-``Reconciler.steps`` is a generator that yields after every effect: dropped between any two steps (a crash), a fresh one
-goes on from what control.json, the provider's list and the documents say.
+``Reconciler.steps`` is a generator that yields after every effect. After a crash between any two steps, a new manager
+goes on from control.json, the provider's list and the documents.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 #: troubles that stay until the next launch of their profile
 _LAUNCH = "launch of "
 _MOST_TROUBLES = 20
-#: what may go well at the next pass: refusals, and a machine without a free file, disk, memory or thread (RuntimeError)
+#: errors after which the next pass tries again: refusals, and no free file, disk, memory or thread (RuntimeError)
 LATER = (core_errors.SimpleflowError, OSError, MemoryError, RuntimeError)
 _NUMBERS = re.compile(r"[0-9.]+")
 
 
 class Reconciler:
-    """The manager's hands. One pass at a time, on one thread."""
+    """Carries out passes, one at a time, on one thread."""
 
     def __init__(
         self,
@@ -61,19 +61,19 @@ class Reconciler:
         self._orphans: dict[str, float] = {}
         self.plan: decide.Plan = decide.Plan()
         self._decisions = decisions.Log(store, cluster.cluster)
-        #: why something that was wanted is not done, as it was logged last
+        #: notes that were logged last: why something that is wanted is not done
         self._noted: tuple[str, ...] = ()
-        #: what cannot be done now, by what it is about
+        #: subject -> why something about it cannot be done now
         self._troubles: dict[str, str] = {}
-        #: what the manager's other half cannot do, by what it is about (deciders)
+        #: subject -> the same, of the keeper of deciders
         self.outside: dict[str, str] = {}
         #: the same at the end of the pass before
         self._told: dict[str, str] = {}
         self.leading = False
-        #: no more launches, drain everything; and without waiting for it
+        #: launch nothing more and drain everything; also end what does not drain
         self.ending = False
         self.hurry = False
-        #: a person has mended what did not boot: forget the failures at the next pass
+        #: `up` was called: forget boot failures at the next pass
         self.resume = False
 
     def now(self) -> float:
@@ -81,7 +81,7 @@ class Reconciler:
         return self._clock.now() + self._skew
 
     def run_pass(self) -> None:
-        """Run one pass; what another manager or the provider spoils is tried again at the next one."""
+        """Run one pass. Where another manager or the provider is in the way, the next pass tries again."""
         try:
             for _ in self.steps():
                 pass
@@ -90,7 +90,7 @@ class Reconciler:
             self._tell_of_pass(error)
 
     def _tell_of_pass(self, error: Exception) -> None:
-        """Write down why passes end early, where that can still be written."""
+        """Write into control.json why the pass ended early, where that is possible."""
         if isinstance(error, errors.ControlLost) or not self.leading:
             return
         self._troubles["pass"] = f"a pass of the manager ended early: {error}"
@@ -101,7 +101,7 @@ class Reconciler:
 
     @contextlib.contextmanager
     def _alone(self, about: str, what: str) -> Iterator[None]:
-        """Let one refused call stop nothing but itself: it is told, and tried again at the next pass."""
+        """Keep an error of one call from ending the pass: it becomes a note, and the next pass tries again."""
         try:
             yield
         except errors.ControlLost:
@@ -145,7 +145,7 @@ class Reconciler:
         self._skew = listing.begun - before
         yield "list"
         if not self.leading:
-            # Not before the provider's time is known: the lease's moment is one of its clock.
+            # Only once the provider's time is known: the lease names a moment of that clock.
             self.file.replace(control.take(document, self.file.holder, self.now()))
             self.leading = True
             yield "lease"
@@ -174,7 +174,7 @@ class Reconciler:
         document = guards.mended(document) if self.resume else self._evidence(document)
         closing = []
         for row in control.closable(document.rows, listing):
-            # Its row stays until the entry is written: only together nothing is forgotten or counted twice.
+            # Its row stays until its ledger entry is written: no cost is forgotten or counted twice.
             with self._alone(row.instance, f"the ledger entry of {row.instance} is not written, its row stays open"):
                 self._write_ledger(row)
                 closing.append(row)
@@ -191,7 +191,7 @@ class Reconciler:
         yield "account"
 
     def _over(self, document: documents.Control, listing: providers.Listing) -> dict[str, bool] | None:
-        """What a provider with attempt locks says of open launches whose machines this listing does not show."""
+        """Ask a provider with attempt locks which open launches without a listed machine are over."""
         if not isinstance(self._provider, providers.AttemptLocks):
             return None
         shown = {each.attempt for each in listing.instances}
@@ -224,7 +224,7 @@ class Reconciler:
         return document
 
     def _evidence(self, document: documents.Control) -> documents.Control:
-        """What living machines prove of their launches: one that serves for long is sound, a sick one is counted."""
+        """Judge launches by living machines: one that has served for long is sound, a sick one counts as a failure."""
         for row in document.rows:
             image = self._image(row.profile)
             sick, _ = self.observer.sightings.sick(row)
@@ -243,12 +243,12 @@ class Reconciler:
         return guards.image_of(self.cluster, profile)
 
     def _count_outcome(self, document: documents.Control, row: documents.Row, *, asked: bool) -> documents.Control:
-        """A machine that went away unasked and never worked is a boot failure, whatever its last state was called."""
+        """Count a machine that ended by itself and never worked as a boot failure, whatever its last state was."""
         if row.counted:
             return document
         node, image = self.observer.nodes.get(row.instance), self._image(row.profile)
         if node is not None and node.first_polled is not None:
-            # It was let go before it had served for long; that it never had a fault is proof enough.
+            # It was drained before it had served for long; it never had a fault, so its launch is sound.
             return guards.worked(document, row.profile, image, order=row.order) if node.health == "ok" else document
         if asked:
             return document
@@ -259,14 +259,14 @@ class Reconciler:
         return guards.failed(document, row.profile, image, log, order=row.order)
 
     def _diagnose(self, instance: str) -> str:
-        """The end of a machine's log, or why it cannot be had: a failure counts either way."""
+        """Return the end of a machine's boot log, or why it cannot be read."""
         try:
             return self._provider.diagnose(instance)
         except LATER as error:
             return f"its log cannot be read: {error}"
 
     def _ended(self, row: documents.Row) -> float:
-        """When a machine ended, by the provider's clock: at its last sign of life when that said so, else now."""
+        """Return when a machine ended, by the provider's clock: as its last document says, else now."""
         node = self.observer.nodes.get(row.instance)
         if node is not None and node.state == "ended":
             return self.now() - self.observer.sightings.heard(row, self.now())
@@ -291,7 +291,7 @@ class Reconciler:
     # --- what the plan says -------------------------------------------------------------------------------------------
 
     def _act(self, listing: providers.Listing) -> Iterator[str]:
-        """First everything is written down in one replacement, then it is done."""
+        """Write all intents in one replacement of control.json, then carry them out."""
         plan, document, now = self.plan, self.file.known, self.now()
         document = control.extend(document, {each.instance: each.until for each in plan.extensions})
         document = control.drain_all(document, {item.instance: item.reason for item in plan.drains}, now)
@@ -336,7 +336,7 @@ class Reconciler:
         return control.count(document, item.instance)
 
     def _log(self, plan: decide.Plan) -> None:
-        # Counts and amounts change at every pass; what is said does not.
+        # Counts and amounts change at every pass; the rest of the text does not.
         said = tuple(_NUMBERS.sub("", note) for note in plan.notes)
         if said != self._noted:
             self._noted = said
@@ -380,7 +380,7 @@ class Reconciler:
             yield f"refused {intent.id}"
             self.file.replace(control.refused(self.file.known, intent.id))
         except (errors.ProviderUnclear, errors.ProviderThrottled) as error:
-            # No definite answer: the intent stays open until lists tell. Nobody sends this attempt again.
+            # No definite answer: the intent stays open until lists show the result. This attempt is not sent again.
             logger.warning("launch %s is unclear: %s", intent.id, error, extra={"action": "launch"})
             yield f"unclear {intent.id}"
             return
@@ -396,7 +396,7 @@ class Reconciler:
         yield f"recorded {intent.id}"
 
     def _marks(self, listing: providers.Listing) -> Iterator[str]:
-        """Bring the tags up to the rows: set marks that are missing, take away those that no row wants."""
+        """Set drain marks that the rows demand and the tags lack; remove marks that no row demands."""
         listed = {each.id: each for each in listing.instances if each.state in {"pending", "running"}}
         for row in self.file.known.rows:
             instance = listed.get(row.instance)

@@ -1,4 +1,4 @@
-"""What a cluster's documents show: machines, tasks, money. The same on every provider."""
+"""Reports from a cluster's documents: machines, tasks, money. They are the same with every provider."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     first_poll: float | None
     #: intervals in which a task ran; the last one is open while its end is None
     busy: tuple[tuple[float, float | None], ...]
-    #: when its drain began, as control.json or the ledger has it
+    #: when its drain began, from control.json or the ledger
     drained: float | None
     ended: float | None
     running: tuple[str, ...]
@@ -44,7 +44,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     #: millionths of the currency
     cost: int
     terms: str
-    #: of what the machine is made: settings, a dash, the code
+    #: version of the machine: digests of settings and code, with a dash between
     version: str = ""
     #: end of what is paid (epoch seconds, by the provider's clock); None for one that ended
     paid_until: float | None = None
@@ -66,7 +66,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = ""
     #: millionths, of the nodes shown
     cost: int = 0
-    #: what a person should know: why something that is wanted does not happen
+    #: notes for a person: why something that is wanted does not happen
     notes: tuple[str, ...] = ()
 
 
@@ -160,7 +160,7 @@ def _read_all(store: blobs.BlobStore, prefix: str, kind: type[_Document]) -> lis
     """Every document below a prefix, and when it was stored, by the store's clock."""
     found = []
     for blob in store.list(prefix):
-        # One document that is refused, or is not one, hides no other; the manager's log names it.
+        # A document that cannot be read hides no other one; the log of the manager names it.
         with contextlib.suppress(msgspec.DecodeError, blob_errors.BlobStoreError):
             got = store.get(blob.key)
             if got is not None:

@@ -1,7 +1,7 @@
-"""What this manager has seen of each machine, measured on its own monotonic clock.
+"""Signs of life of each machine, measured on this manager's monotonic clock.
 
-A machine, its provider and this manager each have a clock, and no two of them are ever compared: they may be an hour
-apart, and a laptop that slept finds its own an hour further. A document that changed is a sign of life, whatever moment
+A machine, its provider and this manager each have a clock. No two of them are compared: they may differ by an hour,
+and the clock of a laptop that slept jumps. A document that changed is a sign of life, whatever moment
 it names; what a machine says of its own past (idle since, task begun) is measured by the same machine's ``written``.
 """
 
@@ -13,7 +13,7 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.nodes import config
 
-#: a machine whose agent reports no fault is only slow, for so many times the patience with a sick one
+#: a machine whose agent reports no fault counts as slow, for so many times as long as a sick one is waited for
 _SLOW = 3
 
 
@@ -89,7 +89,7 @@ class Sightings:
         for each in document.task_lists:
             if each.polling or each.running:
                 since = machine.well.setdefault(each.task_list, monotonic)
-                # A worker that crashes in a loop polls for a moment after each start: that ends no trouble.
+                # A worker that crashes in a loop polls for a moment after each start: this does not end its trouble.
                 if monotonic - since >= self._times.sick / 2:
                     machine.trouble.pop(each.task_list, None)
             else:
@@ -97,16 +97,16 @@ class Sightings:
                 machine.trouble.setdefault(each.task_list, monotonic)
 
     def age(self, row: documents.Row, now: float) -> float:
-        """Seconds since the launch: by the provider's clock up to the first look, by our own since."""
+        """Return the seconds since the launch: by the provider's clock up to the first look, by our own since."""
         machine = self._machine(row, now)
         return machine.age + self._clock.monotonic() - machine.first
 
     def heard(self, row: documents.Row, now: float) -> float:
-        """Seconds since the last sign of life."""
+        """Return the seconds since the last sign of life."""
         return self._clock.monotonic() - self._machine(row, now).heard
 
     def sick(self, row: documents.Row) -> tuple[str, bool]:
-        """Why a machine that has polled once is not capacity any more ('' when it is), and whether it serves a list."""
+        """Return why a machine that has polled is not capacity any more ('': it is), and whether it serves a list."""
         machine = self._machines.get(row.instance)
         if machine is None or machine.document is None or machine.document.first_polled is None:
             return "", False
@@ -128,7 +128,7 @@ class Sightings:
         return f"task list {lists} is neither polled nor worked for {max(bad.values()):.0f} s{why}", partly
 
     def steady(self, row: documents.Row) -> bool:
-        """Whether a machine has polled or worked each of its lists for so long that it proves its launch sound."""
+        """Return whether a machine has polled or worked each of its lists for long enough to prove its launch sound."""
         machine = self._machines.get(row.instance)
         if machine is None or machine.document is None or not machine.document.task_lists:
             return False

@@ -1,4 +1,4 @@
-"""The one seam to machines: local processes, EC2, machines one already has, and the fake."""
+"""The seam between the manager and machines: providers for EC2, local processes, existing machines, and the fake."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ class NodeProvider(Protocol):
 
 @runtime_checkable
 class AttemptLocks(Protocol):
-    """Providers that know when an attempt is over, without waiting for a signature's life and the lag of lists."""
+    """Providers that know at once when an attempt is over. Others wait for its signature to expire."""
 
     def attempt_over(self, attempt: str) -> bool:
-        """Tell whether nothing of this attempt can be launched any more; True makes it so, for ever."""
+        """Return whether nothing of this attempt can be launched any more. True is final."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,8 +107,10 @@ class Sessions(Protocol):
     """Providers whose machines a person can enter."""
 
     def session(self, instance_id: str, command: Sequence[str]) -> Session:
-        """Return what runs ``command`` on a machine, or without one a shell; raises ProviderRefused for one that
-        does not live."""
+        """Return the program that runs ``command`` (none: a shell) on a machine.
+
+        Raises ProviderRefused for a machine that does not live.
+        """
 
 
 Factory = Callable[["ProviderContext"], NodeProvider]

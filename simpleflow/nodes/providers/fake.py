@@ -14,7 +14,7 @@ from . import base
 
 
 class FakeProvider:
-    """Machines that only exist in a dictionary (base.NodeProvider), with the faults of real ones on demand."""
+    """Machines in a dictionary (base.NodeProvider), which show the faults of real ones on demand."""
 
     def __init__(self, cluster: str, clock: clocks.Clock, *, list_lag: float = 0.0, memory: float = 3600.0) -> None:
         self._cluster = cluster
@@ -70,7 +70,7 @@ class FakeProvider:
         return instance
 
     def list(self) -> base.Listing:
-        """List what the lag lets through."""
+        """List the machines that the lag does not hide."""
         with self._lock:
             now = self._clock.now()
             shown = tuple(
@@ -121,5 +121,5 @@ class FakeProvider:
         self._logs[instance_id] = text
 
     def drain_generation(self, instance_id: str) -> int:
-        """What the machine's metadata shows of marks."""
+        """Return the generation of the drain mark in the machine's metadata."""
         return tags.drain_generation(self._instances[instance_id].tags)

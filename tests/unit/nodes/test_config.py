@@ -50,7 +50,7 @@ def test_a_good_file_and_its_defaults() -> None:
         (("  heavy: {profile: large, max: 2}\n", ""), 4, "no task list uses profile 'large'"),
         (("{profile: large, max: 2}", "{max: 2}"), 7, "'profile' is missing"),
         (("{billing: {price: 0.05}}", "{min: 1, billing: {price: 0.05}}"), 3, "write deciders: {min: 1} or min: 0"),
-        (("slots: 2", "slots: two"), 6, "task_lists.light.slots: 'two' is no whole number"),
+        (("slots: 2", "slots: two"), 6, "task_lists.light.slots: 'two' is not a whole number"),
         (("slots: 2", "slots: 0"), 6, "must be at least 1"),
         (("cluster: demo", "cluster: Demo!"), 1, "does not match"),
         (("price: 0.05", "prise: 0.05"), 3, "did you mean 'price'?"),

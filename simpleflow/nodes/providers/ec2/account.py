@@ -1,4 +1,4 @@
-"""What is looked at in an account before anything is made, and what is set once the stack stands."""
+"""Checks of an account before anything is made, and settings after the stack was created."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Account:
     def problems(
         self, cluster: config.ClusterConfig, machines: Mapping[str, tuple[config.Machine, tuple[str, ...], str]]
     ) -> Iterator[str]:
-        """Everything that can be known before anything is made or launched.
+        """Return every problem that can be found before anything is made or launched.
 
         ``machines`` is name -> (machine, its types, its image as the stack takes it).
         """
@@ -152,14 +152,14 @@ class Account:
             getattr(self.clients.get("cloudwatch"), call)(AlarmNames=[alarm])
 
     def calm(self, alarm: str) -> None:
-        """Set the boot guard's alarm back; nothing else does."""
+        """Reset the alarm of the boot guard; it does not reset itself."""
         with clients.mapped(f"setting alarm '{alarm}'"):
             self.clients.get("cloudwatch").set_alarm_state(
                 AlarmName=alarm, StateValue="OK", StateReason="sfnodes up resumed the group"
             )
 
     def alarm_state(self, alarm: str) -> str:
-        """State of an alarm, '' when there is none of that name."""
+        """Return the state of an alarm, '' when there is none of that name."""
         with clients.mapped(f"reading alarm '{alarm}'"):
             found: Any = self.clients.get("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"]
         return str(found[0]["StateValue"]) if found else ""

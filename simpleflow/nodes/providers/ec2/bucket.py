@@ -67,7 +67,7 @@ class Bucket:
             self._clear(prefix)
 
     def _clear(self, prefix: str) -> None:
-        """Go once through the list: what S3 refuses to delete would be listed again for ever."""
+        """Go through the list once. An object that S3 refuses to delete would be listed again and again."""
         kept: list[str] = []
         more: dict[str, str] = {}
         while True:
@@ -87,7 +87,7 @@ class Bucket:
             )
 
     def exists(self) -> bool:
-        """Whether it is there; one of somebody else is."""
+        """Return whether the bucket exists, in this account or in another one."""
         with clients.mapped(f"looking at bucket '{self.name}'"):
             try:
                 self._api.get_bucket_location(Bucket=self.name)
@@ -98,7 +98,7 @@ class Bucket:
         return True
 
     def location_problem(self) -> str:
-        """What keeps a bucket that the user names from being used; '' when nothing does."""
+        """Say why the user's bucket cannot be used; '' when it can."""
         with clients.mapped(f"looking at bucket '{self.name}'"):
             try:
                 region = self._api.get_bucket_location(Bucket=self.name).get("LocationConstraint") or "us-east-1"

@@ -1,4 +1,4 @@
-"""boto3 clients of one region, made when first used. Nothing of botocore's leaves this folder."""
+"""boto3 clients of one region, made when first used. No type of botocore is known outside this folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BotoClients:
         self.region = region
         self._lock = threading.Lock()
         self._made: dict[tuple[str, bool], Any] = {}
-        #: one for all: each reads the list of regions and every model anew
+        #: shared by all clients: each session reads the list of regions and the models anew
         self._session: Any = None
 
     def get(self, service: str, *, retries: bool = True) -> Any:
@@ -43,7 +43,7 @@ class BotoClients:
         settings = botocore.config.Config(retries=tries, connect_timeout=10, read_timeout=60)  # type: ignore[arg-type]  # boto3-stubs lack total_max_attempts
         with self._lock, mapped(f"making a client of {service}"):
             if (service, retries) not in self._made:
-                # Of our own: boto3's default one is not thread safe while clients are made.
+                # A session of our own: boto3's default session is not thread safe while clients are made.
                 self._session = self._session or boto3.session.Session()
                 made = self._session.client(service, region_name=self.region, config=settings)
                 # A launch is sent once, and its last moment is of this machine's clock.
@@ -62,7 +62,7 @@ UNKNOWN_KEYS = frozenset(
      "SignatureDoesNotMatch"}
 )  # fmt: skip
 DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
-#: a call with this token was carried out before: what became of it, only its tag tells
+#: a call with this token was carried out before; its tag tells what it launched
 TOKEN_USED = frozenset({"IdempotentParameterMismatch", "IdempotentInstanceTerminated"})
 #: refusals that EC2 answers with a status of 5xx although nothing was done
 CAPACITY = frozenset(
@@ -85,7 +85,7 @@ def _regions() -> frozenset[str]:
 
 
 def region_problem(region: str) -> str:
-    """What is wrong with the name of a region, '' when boto3 knows it. Calls nobody."""
+    """Say what is wrong with the name of a region; '' when boto3 knows it. No request is sent."""
     known = _regions()
     if region in known:
         return ""
@@ -129,7 +129,7 @@ def mapped(what: str) -> Iterator[None]:
         raise errors.ProviderUnclear(f"{what}: {error}; is the region's name right, and the network up?") from error
     except (theirs.BotoCoreError, theirs.HTTPClientError) as error:
         raise errors.ProviderUnclear(f"{what}: no answer came ({error})") from error
-    except Exception as error:  # what parsers say of bytes that are not an answer
+    except Exception as error:  # raised by parsers for bytes that are not an answer
         if isinstance(error, TypeError) or aws.kind_of(error) is policy.Kind.VERDICT:
             raise
         raise errors.ProviderUnclear(f"{what}: an answer came that is none of AWS's ({error!r})") from error
@@ -151,6 +151,6 @@ def _of_answer(what: str, error: Any) -> errors.NodesError:
         )
     if code in DENIED:
         return errors.ProviderRefused(f"{said}; your credentials lack this right, see docs/how-to/aws.md")
-    if aws.kind_of(error, final=CAPACITY) is policy.Kind.UNCLEAR:  # 5xx, or a page of somebody between
+    if aws.kind_of(error, final=CAPACITY) is policy.Kind.UNCLEAR:  # 5xx, or a page that a proxy sent
         return errors.ProviderUnclear(said)
     return errors.ProviderRefused(said)

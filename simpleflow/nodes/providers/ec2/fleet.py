@@ -1,4 +1,4 @@
-"""EC2 Fleet ``instant``: one request for one attempt, and what its answer says. Pure.
+"""EC2 Fleet ``instant``: one request for one attempt, and how its answer is read. No calls.
 
 DeleteFleets is never called: of an instant fleet it terminates the instances.
 """
@@ -21,7 +21,7 @@ TAGGED = ("fleet", "instance", "volume")
 
 
 def token(attempt: str) -> str:
-    """The client token of an attempt: itself where it fits, else its digest. A belt only: the tag is the truth."""
+    """The client token of an attempt: itself where it fits, else its digest. It is a second guard: the tag decides."""
     if len(attempt) <= TOKEN_LIMIT and attempt.isascii():
         return attempt
     return hashlib.sha256(attempt.encode()).hexdigest()
@@ -81,7 +81,7 @@ def launched(
     memory: soldout.SoldOut,
     moment: float,
 ) -> base.Launched:
-    """Read CreateFleet's answer; what each pool said enters the memory."""
+    """Read the answer of CreateFleet; sold-out pools are remembered."""
     found = []
     for each in answer.get("Instances", []):
         override = each.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
@@ -122,7 +122,7 @@ _STATES: dict[str, base.State] = {
     "running": "running",
     "shutting-down": "stopping",
     "stopping": "stopping",
-    # Stopped by hand: it exists still, and never works again.
+    # Stopped by hand: it still exists, but never works again.
     "stopped": "stopping",
     "terminated": "terminated",
 }

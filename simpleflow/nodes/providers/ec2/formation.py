@@ -1,4 +1,4 @@
-"""Stacks of CloudFormation: begin, watch, delete, compare."""
+"""Stacks of CloudFormation: create, update, watch, delete, compare."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CAPABILITIES = ["CAPABILITY_IAM"]
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
-    """One stack as it stands."""
+    """The present state of one stack."""
 
     name: str
     id: str
@@ -69,7 +69,7 @@ class Formation:
         return self._clients.get("cloudformation")
 
     def find(self, name: str) -> Stack | None:
-        """A stack by name or id; None when there is none (any more)."""
+        """Return a stack by name or id; None when it does not exist or was deleted."""
         with clients.mapped(f"looking for stack '{name}'"):
             try:
                 found = self._api.describe_stacks(StackName=name)["Stacks"]
@@ -91,14 +91,14 @@ class Formation:
         )
 
     def find_own(self, name: str, cluster: str) -> Stack | None:
-        """The stack of this name, which must be the cluster's; raises ProviderRefused for somebody else's."""
+        """The stack of this name, which must be the cluster's; raises ProviderRefused when it is not."""
         found = self.find(name)
         if found is not None:
             owned.require_stack(found.name, found.tags, found.description, cluster)
         return found
 
     def newest_event(self, name: str) -> str:
-        """Id of the newest event, '' for a stack that is new: what happens later is progress."""
+        """Id of the newest event, '' for a stack that is new: later events are the progress of the next operation."""
         for event in self._events(name):
             return event.id
         return ""
@@ -146,7 +146,7 @@ class Formation:
                 return True
             self.refuse_unless_updatable(known)
             try:
-                # By its id: a stack that somebody made under this name since the look is another one.
+                # By its id: a stack of this name that was made since is another one.
                 self._api.update_stack(**{**given, "StackName": known.id})
             except Exception as error:
                 if "No updates are to be performed" in str(error):
@@ -175,7 +175,7 @@ class Formation:
             failed = event.status.endswith("_FAILED") and "cancelled" not in event.reason
             if failed and event.resource != event.stack:
                 first = f"{event.resource}: {event.reason}"
-            # The user's own order ends the newest operation, read backwards.
+            # Events are read backwards; the request of the user began the newest operation.
             if event.resource == event.stack and "User Initiated" in event.reason:
                 break
         return first
@@ -219,7 +219,7 @@ class Formation:
     def change_set(
         self, name: str, body: Mapping[str, str], parameters: Mapping[str, str], tags: Mapping[str, str]
     ) -> tuple[Change, ...]:
-        """What an update would touch, by CloudFormation's own word; the change set is deleted again."""
+        """Return what an update would touch, as CloudFormation tells by a change set, which is deleted again."""
         label = "simpleflow-plan"
         with clients.mapped(f"planning stack '{name}'"):
             made = self._api.create_change_set(

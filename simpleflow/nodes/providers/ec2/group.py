@@ -24,13 +24,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One decider machine."""
 
     instance: str
-    #: Auto Scaling's own word: Pending, InService, Terminating, ...
+    #: the state as Auto Scaling names it: Pending, InService, Terminating, ...
     state: str
     protected: bool
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """The group as one description shows it."""
+    """Size and members of the group, of one call."""
 
     desired: int
     least: int
@@ -83,7 +83,7 @@ class Ec2DeciderGroup:
         )
 
     def refusals(self) -> tuple[str, ...]:
-        """Why the group's newest launches failed, in Auto Scaling's words; () once one succeeded after them."""
+        """Return why the newest launches of the group failed, as Auto Scaling words it; () after one that succeeded."""
         activities = self._call("describe_scaling_activities", "reading the activities", MaxRecords=_ACTIVITIES)
         found: list[str] = []
         for each in activities["Activities"]:

@@ -141,7 +141,7 @@ class GroupKeeper:
         files.replace(self._folder / LEAVING, b"")
 
     def _give_up(self) -> None:
-        """What was set to 0 and not left is raised again, by whoever works here still."""
+        """Raise the group again when it was set to 0 and the decider stays."""
         self._steps = None
         marker = self._folder / LEAVING
         if marker.exists():
@@ -153,4 +153,4 @@ class GroupKeeper:
         return ()
 
     def end(self, patience: float) -> None:
-        """Nothing to end here."""
+        """Do nothing: the group ends its machines."""

@@ -9,7 +9,7 @@ from simpleflow.nodes import control
 
 
 class Group(Protocol):
-    """What a leave needs of the decider group."""
+    """The decider group as a leave uses it."""
 
     def alone(self) -> bool:
         """This decider is the group's only member, and the group wants no more than one."""
@@ -22,7 +22,7 @@ class Group(Protocol):
 
 
 class Look(Protocol):
-    """What the leaving manager looks at."""
+    """Observations of the manager that leaves."""
 
     def begin_poll(self) -> None:
         """From now on, wait for one whole poll for decision tasks."""

@@ -1,4 +1,4 @@
-"""Whose a thing of the account is: nothing is changed or deleted that does not bear this cluster's tag."""
+"""Ownership by tags: nothing of the account is changed or deleted that does not have this cluster's tag."""
 
 from __future__ import annotations
 

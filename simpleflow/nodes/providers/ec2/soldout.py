@@ -1,4 +1,4 @@
-"""Which (type, zone, market) EC2 said it has no more of, and until when not to ask again."""
+"""Pools (type, zone, market) without capacity, and until when EC2 is not asked for them again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simpleflow.core import clock as clocks
 
 
 class Pool(NamedTuple):
-    """What capacity is counted by."""
+    """EC2 counts capacity by instance type, zone and market."""
 
     instance_type: str
     zone: str
@@ -17,7 +17,7 @@ class Pool(NamedTuple):
 
 
 class SoldOut:
-    """Remembers refusals for minutes, doubling while they go on. Thread safe; a manager that starts knows none."""
+    """Remembers refusals for minutes, doubling while they go on. Thread safe. A new manager begins without any."""
 
     def __init__(self, clock: clocks.Clock, shortest: float, longest: float) -> None:
         self._clock = clock

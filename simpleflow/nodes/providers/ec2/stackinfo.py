@@ -1,4 +1,4 @@
-"""What the cluster's stack made, as its outputs name it: templates, subnets, the group, the alarms."""
+"""Resources of the cluster's stack, as its outputs name them: templates, subnets, the group, the alarms."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read(made: clients.Clients, cluster: str) -> StackInfo:
         )
         outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
         subnets = [each for each in outputs.get("Subnets", "").split(",") if each]
-        # By a filter: one that was deleted by hand hides no other, and nothing else of the stack.
+        # By a filter: asked by id, one subnet that was deleted by hand would fail the whole call.
         wanted = [{"Name": "subnet-id", "Values": subnets}]
         found = made.get("ec2").describe_subnets(Filters=wanted)["Subnets"] if subnets else []
     try:

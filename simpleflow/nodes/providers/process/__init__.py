@@ -1,4 +1,4 @@
-"""Nodes as process groups of this machine: the embedded default, with the agent and the metadata of the real ones."""
+"""Nodes as process groups of this machine: the embedded default, with the same agent, and metadata as on EC2."""
 
 from __future__ import annotations
 

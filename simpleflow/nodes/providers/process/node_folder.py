@@ -1,4 +1,4 @@
-"""What is on disk of local nodes: a folder each, with its record, tags, notice, log, and a lock held while it lives."""
+"""Files of local nodes: a folder each, with record, tags, notice, log, and a lock that the node holds."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class NodeFolder:
         write(self._ending, b"")
 
     def is_alive(self) -> bool:
-        """Whether its process lives: it holds the lock from before it begins until the kernel ends it."""
+        """Return whether its process lives: it holds the lock from its start, and the kernel drops it at its end."""
         try:
             with files.locked(self.alive, wait=False):
                 return False

@@ -1,4 +1,4 @@
-"""Launches, lists, marks and ends local nodes. All state is on disk: any manager, and the metadata server, sees it."""
+"""Launches, lists, marks and ends local nodes. All state is on disk: managers and the metadata server read it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ProcessProvider:
         self._setups = setups
         self._nodes = self._folder / "nodes"
         self._attempts = attempts.Attempts(self._folder / "attempts")
-        #: processes that this one began, to be reaped
+        #: processes that this provider started and has to wait for
         self._begun: list[subprocess.Popen[bytes]] = []
 
     def launch(self, spec: base.LaunchSpec) -> base.Launched:
-        """Launch one attempt; a file lock is held during the call, so that others see whether it can still come."""
+        """Launch one attempt. A file lock is held during the call: it tells other managers that the launch goes on."""
         if spec.profile not in self._setups:
             raise errors.ProviderRefused(
                 f"profile '{spec.profile}' is unknown to this provider; known: {', '.join(sorted(self._setups))}"
@@ -53,7 +53,7 @@ class ProcessProvider:
             return self._start_all(spec, endpoint)
 
     def _start_all(self, spec: base.LaunchSpec, endpoint: str) -> base.Launched:
-        """Start node after node; what the system refuses (no memory, no free process or file) leaves nothing behind."""
+        """Start node after node. When the system refuses one (memory, processes, files), its folder is removed."""
         started: list[base.Instance] = []
         for number in range(1, spec.units + 1):
             try:
@@ -140,7 +140,7 @@ class ProcessProvider:
         return "terminated"
 
     def attempt_over(self, attempt: str) -> bool:
-        """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
+        """Give the attempt up for ever; False while its launch goes on."""
         return self._attempts.give_up(attempt)
 
     def mark(self, instance_id: str, generation: int) -> None:
@@ -204,7 +204,7 @@ class ProcessProvider:
 
 
 def node_processes(folder: str, node_id: str | None = None) -> list[psutil.Process]:
-    """Every living process whose environment names this cluster folder (and this node), but the caller."""
+    """Return the living processes whose environment names this cluster folder (and this node), without the caller."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -221,7 +221,7 @@ def node_processes(folder: str, node_id: str | None = None) -> list[psutil.Proce
 
 
 def end_processes(processes: list[psutil.Process], patience: float) -> None:
-    """Ask by TERM, end by KILL after so many seconds. psutil checks that a pid still is the same process."""
+    """Send TERM, and KILL after so many seconds. psutil checks that a pid is still the same process."""
     for process in processes:
         _signal(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(processes, timeout=patience)

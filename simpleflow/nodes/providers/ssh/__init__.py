@@ -1,4 +1,4 @@
-"""Nodes on machines that one already has, reached over ssh. The machines are used, never powered off."""
+"""Nodes on existing machines, reached over ssh. The machines are used, never powered off."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ PARALLEL = 16
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as this side remembers it, written before its machine is told: where to look, and what was last seen."""
+    """What this machine knows of a node: its host, folder and last state. It is written before the host is called."""
 
     id: str
     host: str
@@ -43,7 +43,8 @@ class SshProvider:
     """A node is an agent on one of the profile's hosts (base.NodeProvider, base.AttemptLocks).
 
     ``tasks`` is provisioning/tasks.py; ``code`` returns the code bundle and its SHA-256, asked for at the first
-    launch. A machine that cannot be reached keeps the state last seen: silence alone never makes a node 'terminated'.
+    launch. A machine that cannot be reached keeps the state last seen; that it does not answer never makes its node
+    'terminated'.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class SshProvider:
         )
         setup = self._setups[spec.profile]
         with self._session(spec.profile, host) as (connection, root):
-            # Provisioning starts nothing: whatever breaks in it, no node exists.
+            # Provisioning starts nothing: when it fails, no node exists.
             try:
                 python = self._tasks.provision(connection, root, code=code, code_sha256=digest)
             except Exception as problem:
@@ -144,13 +145,13 @@ class SshProvider:
         return _instance(started)
 
     def attempt_over(self, attempt: str) -> bool:
-        """Take the attempt's lock and give it up for ever; False while its creator is inside the call."""
+        """Give the attempt up for ever; False while its launch goes on."""
         return self._attempts.give_up(attempt)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
     def list(self) -> base.Listing:
-        """List every node that was ever placed, as its machine shows it or was last seen to."""
+        """List every node that was ever placed, with the state that its machine shows, or showed last."""
         begun = time.time()
         return base.Listing(instances=tuple(_instance(each) for each in self._refresh(self._all())), begun=begun)
 
@@ -159,7 +160,7 @@ class SshProvider:
         return [msgspec.json.decode(path.read_bytes(), type=Placed) for path in paths]
 
     def _refresh(self, placed: _Nodes) -> _Nodes:
-        """Ask the machines of all nodes that are not known to be gone, side by side."""
+        """Ask the machines of all nodes that are not known to be gone, several at a time."""
         asked = sorted({(each.profile, each.host) for each in placed if each.state != "terminated"})
         if not asked:
             return placed
@@ -182,7 +183,7 @@ class SshProvider:
             return placed
         shown = seen.get(placed.id)
         if shown is None:
-            # Not there (yet): while its launch is inside the call it may still come.
+            # Its folder is not there: it may still come while its launch goes on.
             over = not self._attempts.is_launching(placed.attempt)
             found = msgspec.structs.replace(placed, state="terminated" if over else placed.state)
         else:
