@@ -118,10 +118,10 @@ def _disk(disk: disks.Disk, tar: Path, toolbox: tools.Toolbox, max_blocks: int) 
     if (count := disks.blocks(disk.path)) > max_blocks:
         yield f"{count} blocks of 512 KiB are not zero, over the recipe's {max_blocks}: raise max_blocks or slim it"
     verified = _run(toolbox, "sfdisk", "-V", str(disk.path))
-    said = (verified.stdout + verified.stderr).decode(errors="replace")
+    output = (verified.stdout + verified.stderr).decode(errors="replace")
     # A damaged first table is forgiven as long as the second one stands; firmware may be less kind.
-    if verified.returncode or "No errors detected" not in said or "corrupt" in said:
-        yield f"sfdisk -V: {said.strip()}"
+    if verified.returncode or "No errors detected" not in output or "corrupt" in output:
+        yield f"sfdisk -V: {output.strip()}"
     table = json.loads(_run(toolbox, "sfdisk", "--json", str(disk.path)).stdout or b"{}").get("partitiontable", {})
     partitions = table.get("partitions", [])
     if [each.get("type") for each in partitions] != [disks.ESP_TYPE, disks.ROOT_TYPE]:

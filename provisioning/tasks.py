@@ -99,8 +99,8 @@ def _run(connection: fabric.Connection, command: str) -> str:
     # No input: fabric sends it one character each hundredth of a second.
     done = connection.run(command, hide=True, warn=True, in_stream=False, pty=False)
     if done.exited:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-10:])
-        raise errors.ProvisioningError(f"on {connection.host}, '{command}' failed with {done.exited}: {said}")
+        output = "\n".join((done.stderr or done.stdout).strip().splitlines()[-10:])
+        raise errors.ProvisioningError(f"on {connection.host}, '{command}' failed with {done.exited}: {output}")
     text: str = done.stdout
     return text
 

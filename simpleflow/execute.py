@@ -53,14 +53,14 @@ class ProgramFailed(ExecutionError, subprocess.CalledProcessError):
 
     def __init__(self, returncode: int, cmd: Sequence[str], output: str = "", stderr: str = "") -> None:
         subprocess.CalledProcessError.__init__(self, returncode, cmd, output, stderr)
-        self.args = (self._said(),)
+        self.args = (self._text(),)
 
-    def _said(self) -> str:
+    def _text(self) -> str:
         last = self.stderr.strip()[-_KEPT:]
         return f"{self.cmd[0]} {process.describe_exit(self.returncode)}" + (f": {last}" if last else "")
 
     def __str__(self) -> str:
-        return self._said()
+        return self._text()
 
 
 def format_arguments(*args: Any, **kwargs: Any) -> list[str]:
@@ -118,9 +118,9 @@ def _run(command: list[str]) -> str:
         target=_listen, args=(running.stderr, heard, command[0], logging.WARNING), name=f"stderr of {command[0]}"
     )
     listener.start()
-    said: list[str] = []
+    output: list[str] = []
     try:
-        _listen(running.stdout, said, command[0], logging.INFO)
+        _listen(running.stdout, output, command[0], logging.INFO)
         running.wait()
     except BaseException:
         tree.end_tree(running.pid, wait=_GRACE)
@@ -131,8 +131,8 @@ def _run(command: list[str]) -> str:
         running.stdout.close()
         running.stderr.close()
     if running.returncode:
-        raise ProgramFailed(running.returncode, command, "".join(said), "".join(heard))
-    return "".join(said)
+        raise ProgramFailed(running.returncode, command, "".join(output), "".join(heard))
+    return "".join(output)
 
 
 def _listen(stream: IO[str], kept: list[str], name: str, level: int) -> None:
@@ -187,8 +187,8 @@ def python(
                     command.append("--kill-children")
                 _finish(command, get_name(func), passed, limit, env, error)
                 result.seek(0)
-                said = result.read().decode(errors="replace")
-            return utils.json_loads_or_raw(said)
+                content = result.read().decode(errors="replace")
+            return utils.json_loads_or_raw(content)
 
         execute.add_context_in_kwargs = True  # type: ignore[attr-defined]  # functions take attributes
         return execute
@@ -238,8 +238,8 @@ def _finish(
         raise
     if status:
         error.seek(0)
-        said = error.read().decode(errors="replace")
-        raise ExecutionError(said or _of_status(name, status))
+        content = error.read().decode(errors="replace")
+        raise ExecutionError(content or _of_status(name, status))
 
 
 def _of_status(name: str, status: int) -> str:
@@ -313,12 +313,12 @@ def _failure(error: BaseException) -> str:
     return text.details(error)
 
 
-def _write(descriptor: int, said: str) -> None:
+def _write(descriptor: int, content: str) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    content = memoryview(said.encode(errors="surrogateescape"))
-    while content:
-        content = content[os.write(descriptor, content) :]
+    left = memoryview(content.encode(errors="surrogateescape"))
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _end_children() -> None:

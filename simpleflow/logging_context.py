@@ -48,9 +48,9 @@ def set(key: str, value: object) -> None:
 def set_all(**keys: object) -> None:
     """Set several keys; raises KeyError for a name that is not in ENV_KEYS."""
     for key, value in keys.items():
-        variable, said = ENV_KEYS[key], str(value)
-        if _written[variable] != said:
-            _written[variable] = os.environ[variable] = said
+        variable, shown = ENV_KEYS[key], str(value)
+        if _written[variable] != shown:
+            _written[variable] = os.environ[variable] = shown
 
 
 def get(key: str) -> str:

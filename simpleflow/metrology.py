@@ -121,8 +121,8 @@ class MetrologyTask:
     def upload_stats(self) -> None:
         """Write what was measured; nothing where it is not known where this task runs."""
         if self.can_upload():
-            said = {"steps": [step.get_stats() for step in getattr(self, "steps", ())], "meta": self.meta}
-            _push(self.metrology_path, said)
+            stats = {"steps": [step.get_stats() for step in getattr(self, "steps", ())], "meta": self.meta}
+            _push(self.metrology_path, stats)
 
     @abc.abstractmethod
     def execute(self) -> Any:
@@ -169,6 +169,6 @@ def _path(workflow_id: str, run_id: str) -> str:
     return posixpath.join(*(part for part in parts if part))
 
 
-def _push(key: str, said: Any) -> None:
-    text = utils.json_dumps(said, compact=False, indent=2)
+def _push(key: str, value: Any) -> None:
+    text = utils.json_dumps(value, compact=False, indent=2)
     storage.push_content(settings.METROLOGY_BUCKET, key, text, content_type="application/json")

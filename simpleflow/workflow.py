@@ -247,8 +247,8 @@ class Workflow:
         """Return name, version, domain_name, workflow_id, run_id, tag_list, continued_execution_run_id,
         parent_workflow_id and parent_run_id."""
         executor = self._executor
-        said: dict[str, Any] = api.run_context(executor) if isinstance(executor, Run) else executor.get_run_context()
-        return said
+        context: dict[str, Any] = api.run_context(executor) if isinstance(executor, Run) else executor.get_run_context()
+        return context
 
     #: 0.36's older name
     get_execution_context = get_run_context

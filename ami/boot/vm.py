@@ -98,5 +98,5 @@ class Machine:
             time.sleep(0.2)
         assert self._process is not None
         if self._process.returncode:
-            said = (self.folder / "qemu.log").read_text(encoding="utf-8", errors="replace")
-            raise errors.BootFailed(f"QEMU ended with {self._process.returncode}: {said[-1000:]}\n{self.tail()}")
+            output = (self.folder / "qemu.log").read_text(encoding="utf-8", errors="replace")
+            raise errors.BootFailed(f"QEMU ended with {self._process.returncode}: {output[-1000:]}\n{self.tail()}")

@@ -60,8 +60,8 @@ class Watch:
 def shown() -> tuple[bool, str]:
     """Whether the agent runs, and which run of it this is."""
     argv = ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT]
-    said = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
-    values = dict(line.partition("=")[::2] for line in said.splitlines())
+    output = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+    values = dict(line.partition("=")[::2] for line in output.splitlines())
     return values.get("ActiveState") == "active", values.get("InvocationID", "")
 
 

@@ -49,8 +49,8 @@ def run(*argv: str, env: dict[str, str] | None = None) -> None:
     status = program.wait()
     reader.join(5)  # something that the program left running may hold its output for ever
     if status:
-        said = " / ".join(each for each in words if each)
-        raise fetch.DeliveryFailed(f"{' '.join(argv)[:120]} exited with status {status}: {said[-1000:]}")
+        message = " / ".join(each for each in words if each)
+        raise fetch.DeliveryFailed(f"{' '.join(argv)[:120]} exited with status {status}: {message[-1000:]}")
 
 
 def has_account() -> bool:

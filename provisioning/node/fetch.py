@@ -274,11 +274,11 @@ def count_first(settings: dict[str, str]) -> None:
 
 def give_up(path: Path, settings: dict[str, str], problem: BaseException) -> None:
     """Tell why, count it, power off: EC2 terminates the machine."""
-    said = f"this machine cannot become a node: {problem}"
-    say(said)
+    message = f"this machine cannot become a node: {problem}"
+    say(message)
     if settings.get("boot_counter"):
         try:
-            failed_boot(settings, said)
+            failed_boot(settings, message)
         except DeliveryFailed as second:
             say(str(second))
     power_off(path)

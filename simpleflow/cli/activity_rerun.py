@@ -46,17 +46,17 @@ def rerun(
     connection = state.connect(domain)
     run = outcomes.find(connection, target)
     event = _scheduled(executions.history(connection, run), run, scheduled_id, activity_id)
-    said = event.attributes
+    fields = event.attributes
     store, payloads = stores.open_store(stores.location(connection.endpoint_url)), stores.payloads()
     task = values.Task(
-        activity_id=said.activity_id,
-        name=said.activity_type.name,
-        version=said.activity_type.version,
+        activity_id=fields.activity_id,
+        name=fields.activity_type.name,
+        version=fields.activity_type.version,
         workflow_id=run.workflow_id,
         run_id=run.run_id,
         domain=run.domain,
-        task_list=said.task_list.name,
-        input=said.input if given is None else payloads.encode(given),
+        task_list=fields.task_list.name,
+        input=fields.input if given is None else payloads.encode(given),
     )
     with output.result_alone():
         answer = execute.Executor(dispatcher=dispatch.Dispatcher(), payloads=payloads, store=store).handle(task)

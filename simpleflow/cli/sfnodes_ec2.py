@@ -144,7 +144,7 @@ def status(loaded: config.LoadedCluster, *, since: float | None) -> stack_status
 
 def heading(found: stack_status.StackStatus) -> list[str]:
     """What stands of a cluster on EC2."""
-    lines = [f"stack '{name}': {said or 'none'}" for name, said in found.stacks.items()]
+    lines = [f"stack '{name}': {status or 'none'}" for name, status in found.stacks.items()]
     if found.cause:
         lines.append(f"cause: {found.cause}")
     guard = "" if found.launches else " (the boot guard stopped it: mend the code or image, then `sfnodes up`)"

@@ -98,18 +98,18 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
     run = outcomes.find(connection, target)
     answer = executions.describe(connection, run)
     started: Any = next(iter(executions.history(connection, run)))
-    said = started.attributes
+    old = started.attributes
     asked = {
         "domain": run.domain,
         "workflowId": run.workflow_id,
-        "workflowType": {"name": said.workflow_type.name, "version": said.workflow_type.version},
-        "taskList": {"name": said.task_list.name},
-        "input": said.input,
-        "tagList": [tag for tag in said.tag_list or () if tag] or None,
-        "taskPriority": said.task_priority,
-        "executionStartToCloseTimeout": said.execution_start_to_close_timeout,
-        "taskStartToCloseTimeout": said.task_start_to_close_timeout,
-        "childPolicy": said.child_policy,
+        "workflowType": {"name": old.workflow_type.name, "version": old.workflow_type.version},
+        "taskList": {"name": old.task_list.name},
+        "input": old.input,
+        "tagList": [tag for tag in old.tag_list or () if tag] or None,
+        "taskPriority": old.task_priority,
+        "executionStartToCloseTimeout": old.execution_start_to_close_timeout,
+        "taskStartToCloseTimeout": old.task_start_to_close_timeout,
+        "childPolicy": old.child_policy,
     }
     if answer.execution_info.execution_status == "OPEN":
         outcomes.end(connection, run, reason="workflow.restart")

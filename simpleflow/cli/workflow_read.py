@@ -67,8 +67,8 @@ def info(state: context.State, words: tuple[str, ...], domain: str | None, run_i
 
 def _said(text: str | None) -> dict[str, Any]:
     """Return what the last decision left for people: what the run waits for, why it does not go on."""
-    said = utils.json_loads_or_raw(text or None)
-    return said if isinstance(said, dict) else {"execution_context": said} if said else {}
+    left = utils.json_loads_or_raw(text or None)
+    return left if isinstance(left, dict) else {"execution_context": left} if left else {}
 
 
 def _ending(connection: connect.Connection, run: executions.Run, shown: Any) -> dict[str, Any]:

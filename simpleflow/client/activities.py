@@ -101,13 +101,13 @@ def _ended(
     cancelled: set[int] = set()
     try:
         for event in executions.history(connection, run, reverse=True):
-            kind, said = type(event).__name__, event.attributes  # type: ignore[attr-defined]  # all 54 have it
+            kind, fields = type(event).__name__, event.attributes  # type: ignore[attr-defined]  # all 54 have it
             if kind in _CLOSES:
                 ended = dict.fromkeys(started, kind)
-            elif kind in _ENDS and said.started_event_id in started:
-                ended[said.started_event_id] = kind
-            elif kind == "ActivityTaskCancelRequested" and by_id.get(said.activity_id, event.id) < event.id:
-                cancelled.add(by_id[said.activity_id])
+            elif kind in _ENDS and fields.started_event_id in started:
+                ended[fields.started_event_id] = kind
+            elif kind == "ActivityTaskCancelRequested" and by_id.get(fields.activity_id, event.id) < event.id:
+                cancelled.add(by_id[fields.activity_id])
             if event.id <= min(started):
                 break
     except swf_errors.UnknownResourceFault:  # its retention is over
@@ -115,9 +115,9 @@ def _ended(
     return ended, cancelled
 
 
-def respond(connection: connect.Connection, store: jumbo.Store, action: str, token: str, **said: str | None) -> None:
+def respond(connection: connect.Connection, store: jumbo.Store, action: str, token: str, **fields: str | None) -> None:
     """Answer a task by its token; an answer whose acknowledgement is lost is repeated. Raises TaskNotOpen."""
-    request: dict[str, Any] = {"taskToken": token, **{name: text for name, text in said.items() if text is not None}}
+    request: dict[str, Any] = {"taskToken": token, **{name: text for name, text in fields.items() if text is not None}}
     tries = repeating.attempts(action)
     try:
         tries.run(lambda: connection.transport.call(action, request))

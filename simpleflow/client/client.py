@@ -258,8 +258,10 @@ class Client:
         """Fail an activity task by its token. ``reason`` has at most 256 characters, ``details`` is any text; a retry
         follows where the activity has one. Raises activities.TaskNotOpen."""
         if details is None:
-            said = text.Details(error="Failed", error_type="simpleflow.client.Failed", message=text.encodable(reason))
-            details = text.encode_details(said)
+            failure = text.Details(
+                error="Failed", error_type="simpleflow.client.Failed", message=text.encodable(reason)
+            )
+            details = text.encode_details(failure)
         details = self._store.offload(text.encodable(details), field="details", limit=limits.DATA)
         reason = text.safe(reason, limits.REASON)
         self._respond("fail", "RespondActivityTaskFailed", token, reason=reason, details=details)
@@ -273,12 +275,12 @@ class Client:
 
         ``details``: as of ``activity.heartbeat``. Raises activities.TaskNotOpen.
         """
-        said = None if details is None else attempt.encoded(details)
-        return self._around("heartbeat_activity", lambda: activities.heartbeat(self._connection, token, said))
+        encoded = None if details is None else attempt.encoded(details)
+        return self._around("heartbeat_activity", lambda: activities.heartbeat(self._connection, token, encoded))
 
-    def _respond(self, what: str, action: str, token: str, **said: str | None) -> None:
+    def _respond(self, what: str, action: str, token: str, **fields: str | None) -> None:
         self._around(
-            f"{what}_activity", lambda: activities.respond(self._connection, self._store, action, token, **said)
+            f"{what}_activity", lambda: activities.respond(self._connection, self._store, action, token, **fields)
         )
 
     def _around(self, what: str, proceed: Callable[[], T], run: executions.Run | None = None, name: str = "") -> T:

@@ -216,13 +216,13 @@ def _carried_out(connection: connect.Connection, action: str, run: Run, since: f
         for event in history(connection, meant, reverse=True):
             if event.timestamp < since:
                 return False
-            said = event.attributes  # type: ignore[attr-defined]  # all 54 have it
+            fields = event.attributes  # type: ignore[attr-defined]  # all 54 have it
             if type(event).__name__ == _WRITES[action] and (
                 action != "SignalWorkflowExecution"
-                or (said.signal_name, said.input) == (more["signalName"], more.get("input"))
+                or (fields.signal_name, fields.input) == (more["signalName"], more.get("input"))
             ):
                 return True
-            continued = getattr(said, "continued_execution_run_id", None)
+            continued = getattr(fields, "continued_execution_run_id", None)
         if continued is None or run.pinned:
             return False
         meant = dataclasses.replace(meant, run_id=continued)

@@ -116,26 +116,26 @@ class Kept:
     def _read(self) -> None:
         timers: dict[str, Task] = {}
         for event in self._found:
-            said = event.attributes
+            fields = event.attributes
             match event:
                 case events.ActivityTaskScheduled():
-                    self._begin("activity", said.activity_type.name, said.activity_id, event)
+                    self._begin("activity", fields.activity_type.name, fields.activity_id, event)
                 case events.StartChildWorkflowExecutionInitiated():
-                    self._begin("workflow", said.workflow_type.name, said.workflow_id, event)
+                    self._begin("workflow", fields.workflow_type.name, fields.workflow_id, event)
                 case events.TimerStarted():
-                    timers[said.timer_id] = self._single(self._timers, "timer", said.timer_id, event)
+                    timers[fields.timer_id] = self._single(self._timers, "timer", fields.timer_id, event)
                 case events.TimerFired() | events.TimerCanceled():
-                    if said.timer_id in timers:
-                        timers.pop(said.timer_id).attempts[-1].append(event)
+                    if fields.timer_id in timers:
+                        timers.pop(fields.timer_id).attempts[-1].append(event)
                 case events.SignalExternalWorkflowExecutionInitiated():
-                    self._single(self._sent, "signal", said.workflow_id, event)
+                    self._single(self._sent, "signal", fields.workflow_id, event)
                 case events.StartChildWorkflowExecutionFailed():
-                    opened = self._by_event.get(said.initiated_event_id)
+                    opened = self._by_event.get(fields.initiated_event_id)
                     if opened is not None:  # initiated, and then refused
                         opened.attempts.pop()
                 case _:
                     opened = self._by_event.get(
-                        getattr(said, "scheduled_event_id", 0) or getattr(said, "initiated_event_id", 0)
+                        getattr(fields, "scheduled_event_id", 0) or getattr(fields, "initiated_event_id", 0)
                     )
                     if opened is not None:
                         opened.attempts[-1].append(event)
@@ -213,7 +213,7 @@ class Kept:
         for event in self._found:
             if event.id >= self._end:
                 break
-            said = event.attributes
+            fields = event.attributes
             match event:
                 case events.DecisionTaskStarted():
                     decision = event
@@ -222,12 +222,12 @@ class Kept:
                         found += [decision, _without_context(event)]
                     decision = None
                 case events.MarkerRecorded():
-                    if event.id < self._known and self._is_kept(said):
+                    if event.id < self._known and self._is_kept(fields):
                         found.append(event)
                 case events.WorkflowExecutionSignaled():
                     found.append(event)
                 case events.ActivityTaskCancelRequested():
-                    if event.id < self._known and said.activity_id not in dropped:
+                    if event.id < self._known and fields.activity_id not in dropped:
                         found.append(event)
         return found
 
@@ -243,10 +243,10 @@ _ENDS = _COMPLETED | _FAILED
 def _succeeded(details: str | None) -> bool:
     """Whether a local activity's marker holds a result."""
     try:
-        said = msgspec.json.decode(details or "null")
+        parsed = msgspec.json.decode(details or "null")
     except msgspec.DecodeError:
         return False
-    return isinstance(said, dict) and said.get("reason") is None
+    return isinstance(parsed, dict) and parsed.get("reason") is None
 
 
 def _pattern(again: str | None) -> Callable[[str], object] | None:
@@ -260,10 +260,10 @@ def _pattern(again: str | None) -> Callable[[str], object] | None:
 
 def _without_context(event: Any) -> Any:
     """What the last decision left for people holds for its own run alone."""
-    said = event.attributes
-    if said.execution_context is None:
+    fields = event.attributes
+    if fields.execution_context is None:
         return event
-    return msgspec.structs.replace(event, attributes=msgspec.structs.replace(said, execution_context=None))
+    return msgspec.structs.replace(event, attributes=msgspec.structs.replace(fields, execution_context=None))
 
 
 def _numbered(chosen: Sequence[Any]) -> list[Any]:

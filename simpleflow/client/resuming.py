@@ -85,8 +85,8 @@ def resume(
         "taskStartToCloseTimeout": started.task_start_to_close_timeout,
         "childPolicy": started.child_policy,
     }
-    said = {key: value for key, value in asked.items() if value is not None}
-    run_id = starting.begin(connection.transport, run.domain, said, store=store, mounted=mounted, calls=calls)
+    given = {key: value for key, value in asked.items() if value is not None}
+    run_id = starting.begin(connection.transport, run.domain, given, store=store, mounted=mounted, calls=calls)
     return executions.Run(domain=run.domain, workflow_id=run.workflow_id, run_id=run_id)
 
 

@@ -198,9 +198,9 @@ def _started(transport: base.Transport, whole: Mapping[str, Any], since: float) 
                 "execution": {"workflowId": info.execution.workflow_id, "runId": info.execution.run_id},
                 "maximumPageSize": 1,
             }
-            said = transport.call("GetWorkflowExecutionHistory", history).events[0].attributes
-            same = (said.workflow_type.name, said.workflow_type.version, said.input)
+            fields = transport.call("GetWorkflowExecutionHistory", history).events[0].attributes
+            same = (fields.workflow_type.name, fields.workflow_type.version, fields.input)
             kind = whole["workflowType"]
-            if same == (kind["name"], kind["version"], whole.get("input")) and not said.parent_workflow_execution:
+            if same == (kind["name"], kind["version"], whole.get("input")) and not fields.parent_workflow_execution:
                 return str(info.execution.run_id)
     return None

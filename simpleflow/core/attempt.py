@@ -154,10 +154,10 @@ def reported(failure: str | None) -> str | None:
     if not failure or '"last_heartbeat"' not in failure:
         return None
     try:
-        said = msgspec.json.decode(failure)
+        parsed = msgspec.json.decode(failure)
     except msgspec.DecodeError:
         return None
-    found = said.get("last_heartbeat") if isinstance(said, Mapping) else None
+    found = parsed.get("last_heartbeat") if isinstance(parsed, Mapping) else None
     return found if isinstance(found, str) else None
 
 
@@ -166,10 +166,10 @@ def with_report(failure: str, details: str | None) -> str:
     if details is None:
         return failure
     try:
-        said = msgspec.json.decode(failure)
+        parsed = msgspec.json.decode(failure)
     except msgspec.DecodeError:
         return failure
-    if not isinstance(said, dict):
+    if not isinstance(parsed, dict):
         return failure
-    longer = msgspec.json.encode({**said, "last_heartbeat": details}).decode()
+    longer = msgspec.json.encode({**parsed, "last_heartbeat": details}).decode()
     return longer if len(longer) <= limits.DATA else failure

@@ -53,8 +53,8 @@ class Event:
         self.type = "ExternalWorkflowExecution" if of == "ExternalWorkflow" else of
         self.state = snake(left + right)
         self._decode = decode
-        said = raw.get(f"{self.name[:1].lower()}{self.name[1:]}EventAttributes") or {}
-        self._fields = {snake(field): value for field, value in said.items() if value is not None}
+        fields = raw.get(f"{self.name[:1].lower()}{self.name[1:]}EventAttributes") or {}
+        self._fields = {snake(field): value for field, value in fields.items() if value is not None}
 
     @property
     def timestamp(self) -> datetime.datetime:

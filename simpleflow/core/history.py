@@ -188,12 +188,12 @@ class Found:
             if reader is not None:
                 reader(self, event)
 
-    def task(self, kind: dict[str, Entry], key: str, said: Entry) -> None:
+    def task(self, kind: dict[str, Entry], key: str, entry: Entry) -> None:
         """Add what is said of a task; a later attempt keeps what earlier ones left."""
         if key not in kind:
             kind[key] = {}
             self.tasks.append(kind[key])
-        kind[key] |= said
+        kind[key] |= entry
 
 
 def _decision(found: Found, event: event_views.Event) -> None:
@@ -206,7 +206,7 @@ def _decision(found: Found, event: event_views.Event) -> None:
 def _activity(found: Found, event: event_views.Event) -> None:
     state = event.state
     if state == "scheduled":
-        said = {
+        entry = {
             "type": "activity",
             "id": event.activity_id,
             "name": event.activity_type["name"],
@@ -219,14 +219,14 @@ def _activity(found: Found, event: event_views.Event) -> None:
             "control": event.control,
             "decision_task_completed_event_id": event.get("decision_task_completed_event_id"),
         }
-        found.task(found.activities, event.activity_id, said)
+        found.task(found.activities, event.activity_id, entry)
     elif state == "schedule_failed":
-        said = {"type": "activity", "state": state, "cause": event.cause, "activity_type": dict(event.activity_type)}
-        found.task(found.activities, event.activity_id, said | {"schedule_failed_timestamp": event.timestamp})
+        entry = {"type": "activity", "state": state, "cause": event.cause, "activity_type": dict(event.activity_type)}
+        found.task(found.activities, event.activity_id, entry | {"schedule_failed_timestamp": event.timestamp})
     elif state == "cancel_requested":
-        said = {"type": "activity", "id": event.activity_id, "state": state, f"{state}_timestamp": event.timestamp}
-        said["cancel_decision_task_completed_event_id"] = event.get("decision_task_completed_event_id")
-        found.task(found.activities, event.activity_id, said)
+        entry = {"type": "activity", "id": event.activity_id, "state": state, f"{state}_timestamp": event.timestamp}
+        entry["cancel_decision_task_completed_event_id"] = event.get("decision_task_completed_event_id")
+        found.task(found.activities, event.activity_id, entry)
     elif event.get("scheduled_event_id") is not None:
         scheduled = found.by_id.get(event.scheduled_event_id)
         if scheduled is not None:
@@ -260,7 +260,7 @@ def _went_on(entry: Entry, opened: event_views.Event, event: event_views.Event) 
 def _child(found: Found, event: event_views.Event) -> None:
     state = event.state
     if state in ("start_initiated", "start_failed"):
-        said = {
+        entry = {
             "type": "child_workflow",
             "id": event.workflow_id,
             "state": state,
@@ -270,9 +270,9 @@ def _child(found: Found, event: event_views.Event) -> None:
             "decision_task_completed_event_id": event.get("decision_task_completed_event_id"),
         }
         if state == "start_failed":
-            said |= {"cause": event.cause, "start_failed_id": event.id, "start_failed_timestamp": event.timestamp}
+            entry |= {"cause": event.cause, "start_failed_id": event.id, "start_failed_timestamp": event.timestamp}
         else:
-            said |= {
+            entry |= {
                 "initiated_event_id": event.id,
                 "initiated_event_timestamp": event.timestamp,
                 "raw_input": event.get("input"),
@@ -281,7 +281,7 @@ def _child(found: Found, event: event_views.Event) -> None:
                 "tag_list": event.get("tag_list"),
                 "task_list": event.task_list["name"],
             }
-        found.task(found.child_workflows, event.workflow_id, said)
+        found.task(found.child_workflows, event.workflow_id, entry)
         return
     opened = found.by_id.get(event.initiated_event_id)
     if opened is not None:
@@ -393,18 +393,18 @@ def _external(found: Found, event: event_views.Event) -> None:
 
 
 def _marker(found: Found, event: event_views.Event) -> None:
-    said = marker_details(event)
+    entry = marker_details(event)
     if event.state != "recorded":
-        said = {"type": "marker", "name": event.marker_name, "state": event.state, "cause": event.cause}
-        said |= {"record_failed_event_id": event.id, "record_failed_event_timestamp": event.timestamp}
-    found.markers.setdefault(event.marker_name, []).append(said)
+        entry = {"type": "marker", "name": event.marker_name, "state": event.state, "cause": event.cause}
+        entry |= {"record_failed_event_id": event.id, "record_failed_event_timestamp": event.timestamp}
+    found.markers.setdefault(event.marker_name, []).append(entry)
 
 
 def _timer(found: Found, event: event_views.Event) -> None:
     decision = event.get("decision_task_completed_event_id")
     if event.state == "started":
-        said = timer_details(event, None)
-        found.timers[event.timer_id] = said | {"decision_task_completed_event_id": decision}
+        entry = timer_details(event, None)
+        found.timers[event.timer_id] = entry | {"decision_task_completed_event_id": decision}
         return
     timer = found.timers.setdefault(event.timer_id, {"type": "timer", "id": event.timer_id})
     timer |= timer_details(None, event)
@@ -428,8 +428,8 @@ _READERS: Mapping[str, Callable[[Found, event_views.Event], None]] = {
 def signal_details(given: Any) -> Entry:
     """Return what an event says of a signal; of ours or a view."""
     event = event_views.of(given)
-    said: Entry = {"type": "signal", "name": event.signal_name, "state": "signaled", "input": event.input}
-    return said | _from_outside(event)
+    entry: Entry = {"type": "signal", "name": event.signal_name, "state": "signaled", "input": event.input}
+    return entry | _from_outside(event)
 
 
 def marker_details(given: Any) -> Entry:
@@ -447,10 +447,10 @@ def marker_details(given: Any) -> Entry:
 
 def timer_details(started: Any, closed: Any) -> Entry:
     """Return what the events of one timer say; either may be None."""
-    said: Entry = {}
+    entry: Entry = {}
     if started is not None:
         event = event_views.of(started)
-        said = {
+        entry = {
             "type": "timer",
             "id": event.timer_id,
             "state": "started",
@@ -462,5 +462,5 @@ def timer_details(started: Any, closed: Any) -> Entry:
     if closed is not None:
         event = event_views.of(closed)
         state = event.state
-        said |= {"state": state, f"{state}_event_id": event.id, f"{state}_event_timestamp": event.timestamp}
-    return said
+        entry |= {"state": state, f"{state}_event_id": event.id, f"{state}_event_timestamp": event.timestamp}
+    return entry

@@ -101,11 +101,11 @@ def shifted(event: Any, by: int) -> Any:
 
 def moved(event: Any, number: int, renumber: Any) -> Any:
     """Return an event with another id, and what it says of other events' ids renumbered."""
-    said = event.attributes
-    names: tuple[str, ...] = _numbers(type(said))  # type: ignore[arg-type]  # a type is hashable
-    changed = {name: renumber(getattr(said, name)) for name in names if getattr(said, name)}
+    fields = event.attributes
+    names: tuple[str, ...] = _numbers(type(fields))  # type: ignore[arg-type]  # a type is hashable
+    changed = {name: renumber(getattr(fields, name)) for name in names if getattr(fields, name)}
     if changed:
-        return msgspec.structs.replace(event, id=number, attributes=msgspec.structs.replace(said, **changed))
+        return msgspec.structs.replace(event, id=number, attributes=msgspec.structs.replace(fields, **changed))
     return msgspec.structs.replace(event, id=number)
 
 
@@ -118,5 +118,5 @@ def _numbers(kind: type) -> tuple[str, ...]:
 
 def previous(extra: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return what ``__extra`` says of the run that was resumed."""
-    said = extra.get("_previous_workflow_execution")
-    return said if isinstance(said, Mapping) else None
+    parsed = extra.get("_previous_workflow_execution")
+    return parsed if isinstance(parsed, Mapping) else None

@@ -122,8 +122,8 @@ def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
 
 def of_error(error: BaseException) -> str:
     """Return ``Class: message``, the class alone when the message is empty."""
-    said = message(error)
-    return f"{class_name(error)}: {said}" if said else class_name(error)
+    words = message(error)
+    return f"{class_name(error)}: {words}" if words else class_name(error)
 
 
 def message(error: BaseException) -> str:
@@ -163,25 +163,25 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 
 def details(error: BaseException, limit: int = limits.DATA, *, last: int | None = None) -> str:
     """Return the JSON text of an exception's details. ``last``: only so many of the innermost calls."""
-    said = Details(
+    made = Details(
         error=class_name(error),
         error_type=class_path(error),
         message=message(error),
         traceback=_ADDRESS.sub("", encodable(_traceback(error, last))),
     )
-    return encode_details(said, limit)
+    return encode_details(made, limit)
 
 
-def encode_details(said: Details, limit: int = limits.DATA) -> str:
+def encode_details(given: Details, limit: int = limits.DATA) -> str:
     """Return the JSON text, its message and then its traceback cut in the middle until ``limit`` characters hold it."""
-    text = msgspec.json.encode(said).decode()
+    text = msgspec.json.encode(given).decode()
     room = limit
     while len(text) > limit:
         room = room * 3 // 4
-        said = msgspec.structs.replace(
-            said, message=cut(said.message, room // 2), traceback=cut(said.traceback, room // 2)
+        given = msgspec.structs.replace(
+            given, message=cut(given.message, room // 2), traceback=cut(given.traceback, room // 2)
         )
-        text = msgspec.json.encode(said).decode()
+        text = msgspec.json.encode(given).decode()
     return text
 
 

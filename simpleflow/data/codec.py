@@ -154,17 +154,17 @@ def keys(text: str) -> list[tuple[str, bytes]]:
     """Read ``ID:BASE64,ID:BASE64``; raises UsageError, which never shows a key."""
     found = []
     for place, part in enumerate(each.strip() for each in text.split(",")):
-        said = _KEY.fullmatch(part)
+        match = _KEY.fullmatch(part)
         try:
-            key = base64.b64decode(said["key"].replace("-", "+").replace("_", "/"), validate=True) if said else b""
+            key = base64.b64decode(match["key"].replace("-", "+").replace("_", "/"), validate=True) if match else b""
         except binascii.Error:
             key = b""
-        if said is None or len(key) != 32:
+        if match is None or len(key) != 32:
             raise errors.UsageError(
                 f"SIMPLEFLOW_ENCRYPTION_KEYS, entry {place + 1}: write ID:KEY, the key 32 bytes in base64 "
                 '(python -c "import base64, os; print(base64.b64encode(os.urandom(32)).decode())")'
             )
-        found.append((said["id"], key))
+        found.append((match["id"], key))
     return found
 
 

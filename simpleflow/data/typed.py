@@ -56,26 +56,26 @@ def convert(value: Any, hint: Any, where: str) -> Any:
 
 def arguments(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a call as the hints of what is called say."""
-    said = signature(_called(target))
-    if said.bound is None or not said.parameters:
+    found = signature(_called(target))
+    if found.bound is None or not found.parameters:
         return list(args), dict(kwargs)
     positional = [
         each
-        for each in said.bound.parameters.values()
+        for each in found.bound.parameters.values()
         if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     ]
-    rest = next((each.name for each in said.bound.parameters.values() if each.kind is each.VAR_POSITIONAL), "")
-    named = next((each.name for each in said.bound.parameters.values() if each.kind is each.VAR_KEYWORD), "")
+    rest = next((each.name for each in found.bound.parameters.values() if each.kind is each.VAR_POSITIONAL), "")
+    named = next((each.name for each in found.bound.parameters.values() if each.kind is each.VAR_KEYWORD), "")
     names = [positional[place].name if place < len(positional) else rest for place in range(len(args))]
     own = _name(target)
 
     def made(name: str, parameter: str, value: Any) -> Any:
-        hint = said.parameters.get(parameter)
+        hint = found.parameters.get(parameter)
         return value if hint is None else convert(value, hint, f"argument {name!r} of {own}")
 
     return (
         [made(name, name, value) for name, value in zip(names, args, strict=True)],
-        {name: made(name, name if name in said.bound.parameters else named, value) for name, value in kwargs.items()},
+        {name: made(name, name if name in found.bound.parameters else named, value) for name, value in kwargs.items()},
     )
 
 

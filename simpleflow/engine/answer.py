@@ -88,8 +88,8 @@ def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, c
         return contract.Decided(decisions=(outcome.decision,), divergence=difference), outcome
     decided = () if book.diverged_open else (declined.timer(book.diverged_count),)
     first = difference.splitlines()[-1]
-    said = context(evaluation, diverged=first)
-    return contract.Decided(decisions=decided, execution_context=said, divergence=difference), None
+    shown = context(evaluation, diverged=first)
+    return contract.Decided(decisions=decided, execution_context=shown, divergence=difference), None
 
 
 def _forget_refused(evaluation: run.Run) -> None:
@@ -163,14 +163,14 @@ def _report(evaluation: run.Run, batch: outbox.Batch) -> None:
 
 def context(evaluation: run.Run, **more: Any) -> str | None:
     """Return the execution context when it changed; blank when there is nothing to say any more."""
-    said: dict[str, Any] = dict(more)
+    shown: dict[str, Any] = dict(more)
     waiting = evaluation.signals.waiting()
     if waiting:
-        said["waiting_signals"] = waiting[:SHOWN]
+        shown["waiting_signals"] = waiting[:SHOWN]
     blocked = blocked_on(evaluation)
     if blocked:
-        said["blocked_on"] = blocked
-    text = msgspec.json.encode(said, order="sorted").decode() if said else ""
+        shown["blocked_on"] = blocked
+    text = msgspec.json.encode(shown, order="sorted").decode() if shown else ""
     book: fold.Book = evaluation.book
     if text == (book.last_context or ""):
         return None

@@ -79,7 +79,7 @@ def list_markers(evaluation: run.Run, all: bool) -> list[tuple[str, Any]]:
     known = evaluation.book.markers
     known.watched = True
     evaluation.reads.observed = True
-    shown = [(name, None if said is None else evaluation.value_of(said)) for name, said in known.shown]
+    shown = [(name, None if encoded is None else evaluation.value_of(encoded)) for name, encoded in known.shown]
     return shown if all else list(dict(shown).items())
 
 
@@ -95,18 +95,18 @@ def event_details(evaluation: run.Run, event_type: str, event_name: str) -> dict
         event = book.signals_last.get(event_name)
         if event is None:
             return None
-        said = history.signal_details(event)
+        details = history.signal_details(event)
         sent = event.attributes.input
-        said["input"] = None if sent is None else evaluation.value_of(sent)
-        return said
+        details["input"] = None if sent is None else evaluation.value_of(sent)
+        return details
     if event_type == "marker":
         book.markers.watched = True
         event = book.markers.last.get(event_name)
         if event is None:
             return None
-        said = history.marker_details(event)
-        said["details"] = None if said["details"] is None else evaluation.value_of(said["details"])
-        return said
+        details = history.marker_details(event)
+        details["details"] = None if details["details"] is None else evaluation.value_of(details["details"])
+        return details
     book.timers.watch(event_name)
     last = book.timers.last.get(event_name)
     if last is None:
@@ -323,8 +323,8 @@ def signal(
     else:
         workflow_id = run.check_name("the workflow id of a signal", workflow_id)
         run_id = None if run_id is None else text.safe(run_id)
-    said = {"args": list(args), "kwargs": dict(kwargs), "__propagate": propagate}
-    encoded = evaluation.payloads.encode(said)
+    envelope = {"args": list(args), "kwargs": dict(kwargs), "__propagate": propagate}
+    encoded = evaluation.payloads.encode(envelope)
     return signals.SignalCall(evaluation, name, workflow_id, run_id, encoded, evaluation.branch).future
 
 
@@ -363,8 +363,8 @@ def continue_as_new(evaluation: run.Run, args: Sequence[Any], kwargs: Mapping[st
 def fail(evaluation: run.Run, reason: str, details: Any = None) -> None:
     """Fail the workflow; never returns."""
     evaluation.check_alive()
-    said = f"Workflow execution failed: {text.safe(reason)}"
-    evaluation.end(evaluation.hooks.failing(said, _details(evaluation, details)))
+    reason_text = f"Workflow execution failed: {text.safe(reason)}"
+    evaluation.end(evaluation.hooks.failing(reason_text, _details(evaluation, details)))
 
 
 def _details(evaluation: run.Run, details: Any) -> str | None:

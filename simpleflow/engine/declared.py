@@ -58,8 +58,8 @@ def check_text(field: str, value: Any, most: int = limits.NAME) -> None:
     """Raise Misuse unless a name, version or task list can be sent as it is; None is left out."""
     if value is None:
         return
-    said = value if isinstance(value, str) else text.safe(value)
-    if said != text.encodable(said) or not 0 < len(said) <= most:
+    given = value if isinstance(value, str) else text.safe(value)
+    if given != text.encodable(given) or not 0 < len(given) <= most:
         raise errors.Misuse(f"{field} is {text.shown(value)}: write 1 to {most} characters that UTF-8 can hold")
 
 

@@ -66,18 +66,18 @@ def _history(evaluation: run.Run) -> Iterator[str]:
     for event in evaluation.task.events:
         if event.id <= _taken(evaluation):
             continue
-        said: Any = event.attributes
+        fields: Any = event.attributes
         match type(event).__name__:
             case "ActivityTaskScheduled":
-                of = said.activity_type
-                yield _line("activity", of.name, of.version, said.task_list.name, said.input or "")
+                of = fields.activity_type
+                yield _line("activity", of.name, of.version, fields.task_list.name, fields.input or "")
             case "StartChildWorkflowExecutionInitiated":
-                of = said.workflow_type
-                yield _line("workflow", of.name, of.version, said.task_list.name, said.input or "")
-            case "TimerStarted" if said.timer_id not in fold.RESERVED_TIMERS:
-                yield _line("timer", said.timer_id, "", "", said.start_to_fire_timeout)
+                of = fields.workflow_type
+                yield _line("workflow", of.name, of.version, fields.task_list.name, fields.input or "")
+            case "TimerStarted" if fields.timer_id not in fold.RESERVED_TIMERS:
+                yield _line("timer", fields.timer_id, "", "", fields.start_to_fire_timeout)
             case "SignalExternalWorkflowExecutionInitiated":
-                yield _line("signal", said.signal_name, "", said.workflow_id, said.input or "")
+                yield _line("signal", fields.signal_name, "", fields.workflow_id, fields.input or "")
 
 
 def _code(evaluation: run.Run) -> Iterator[str]:

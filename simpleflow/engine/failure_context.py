@@ -91,10 +91,10 @@ class TaskFailureContext:
     @property
     def details(self) -> Any:
         """The worker's details: of JSON its value."""
-        said = getattr(self.exception, "details", None)
-        return event_views.parsed(said) if isinstance(said, str) else said
+        found = getattr(self.exception, "details", None)
+        return event_views.parsed(found) if isinstance(found, str) else found
 
-    def _said(self, key: str) -> str | None:
+    def _detail(self, key: str) -> str | None:
         details = self.details
         value = details.get(key) if isinstance(details, dict) else None
         return None if value is None else str(value)
@@ -102,18 +102,18 @@ class TaskFailureContext:
     @property
     def task_error(self) -> str | None:
         """Name of the exception in the worker."""
-        return self._said("error")
+        return self._detail("error")
 
     @property
     def task_error_type(self) -> type[BaseException] | None:
         """Class of the exception in the worker, where it can be imported here."""
-        found = _imported(self._said("error_type") or "")
+        found = _imported(self._detail("error_type") or "")
         return found if isinstance(found, type) else None
 
     @property
     def task_message(self) -> str | None:
         """Text of the exception, as the worker tells it."""
-        return self._said("message")
+        return self._detail("message")
 
     def decide_abort(self) -> TaskFailureContext:
         """Fail the task, whatever retries it has left."""
@@ -155,10 +155,10 @@ SHOWN: dict[str, Callable[..., Any]] = {}
 
 
 def _arguments(call: tasks.TaskCall) -> tuple[list[Any], dict[str, Any]]:
-    said = event_views.parsed(call.text)
-    if isinstance(said, dict) and said.keys() == {"args", "kwargs"}:
-        return said["args"], said["kwargs"]
-    return (said, {}) if isinstance(said, list) else ([], said if isinstance(said, dict) else {})
+    parsed = event_views.parsed(call.text)
+    if isinstance(parsed, dict) and parsed.keys() == {"args", "kwargs"}:
+        return parsed["args"], parsed["kwargs"]
+    return (parsed, {}) if isinstance(parsed, list) else ([], parsed if isinstance(parsed, dict) else {})
 
 
 def _shown(call: tasks.TaskCall) -> Any:
@@ -188,10 +188,10 @@ def _imported(name: str) -> Any:
 
 def _entry(call: Any, event: Any) -> dict[str, Any]:
     """Return what the history says of a task whose attempt failed, in the shape of ``History.activities``."""
-    said, shown = event.attributes, event_views.of(event)
+    fields, shown = event.attributes, event_views.of(event)
     state = shown.state
     is_activity = call.kind == "activity"
-    kind = said.activity_type if hasattr(said, "activity_type") else getattr(said, "workflow_type", None)
+    kind = fields.activity_type if hasattr(fields, "activity_type") else getattr(fields, "workflow_type", None)
     entry = {
         "type": "activity" if is_activity else "child_workflow",
         "id": call.id,
@@ -206,8 +206,8 @@ def _entry(call: Any, event: Any) -> dict[str, Any]:
         "retry": call.attempts - 1,
     }
     if state == "timed_out":
-        seconds, _ = call.declared_timeout.get(said.timeout_type, (None, ""))
-        entry |= {"timeout_type": said.timeout_type, "timeout_value": None if seconds is None else str(seconds)}
+        seconds, _ = call.declared_timeout.get(fields.timeout_type, (None, ""))
+        entry |= {"timeout_type": fields.timeout_type, "timeout_value": None if seconds is None else str(seconds)}
     else:
         entry |= {"reason": shown.get("reason"), "details": shown.get("details")}
     return entry

@@ -82,12 +82,11 @@ class Hooks:
         self.handles_failures = "on_task_failure" in self._has
 
     def history(self) -> LazyHistory:
-        return LazyHistory(self._evaluation.task.events, self._said)
+        return LazyHistory(self._evaluation.task.events, self._parsed)
 
-    def _said(self, said: str) -> Any:
+    def _parsed(self, given: str) -> Any:
         """Return the value of an input as a hook reads it; a hook does not wait for a blob, and gets its pointer."""
-        said = self._evaluation.blobs.texts.get(said, said)
-        return event_views.parsed(said)
+        return event_views.parsed(self._evaluation.blobs.texts.get(given, given))
 
     def need_history(self, outcome: contract.Outcome) -> None:
         """Have the whole history brought before the first hook of a close is called: none of them is called twice."""
@@ -250,25 +249,25 @@ def _of_task(error: BaseException) -> tuple[str, str | None] | None:
     if issubclass(kind, errors.TaskException | errors.WorkflowException):
         what: Any = error.task if issubclass(kind, errors.TaskException) else error.workflow  # type: ignore[attr-defined]
         inner: Any = error.exception  # type: ignore[attr-defined]  # both have it
-        said = getattr(inner, "reason", None) or _said(inner)
-        return _reason(getattr(what, "name", what), said), _text(getattr(inner, "details", None)) or _details(error)
+        reason = getattr(inner, "reason", None) or _message(inner)
+        return _reason(getattr(what, "name", what), reason), _text(getattr(inner, "details", None)) or _details(error)
     if issubclass(kind, errors.TaskFailed):
         failed: Any = error
         return _reason(failed.name, failed.reason), _text(failed.details) or _details(error)
     if issubclass(kind, errors.ExecutionFailure) and error.task_name is not None:  # type: ignore[attr-defined]
-        return _reason(error.task_name, _said(error)), _details(error)  # type: ignore[attr-defined]
+        return _reason(error.task_name, _message(error)), _details(error)  # type: ignore[attr-defined]
     return None
 
 
-def _said(error: Any) -> str:
+def _message(error: Any) -> str:
     shown = text.shown(error, limits.REASON)
     if isinstance(error, errors.TimeoutError):
         return f"{shown}: {error}"
     return shown
 
 
-def _reason(name: object, said: object) -> str:
-    return f'Workflow execution error in {text.safe(name)}: "{text.safe(said)}"'
+def _reason(name: object, reason: object) -> str:
+    return f'Workflow execution error in {text.safe(name)}: "{text.safe(reason)}"'
 
 
 def _text(details: object) -> str | None:

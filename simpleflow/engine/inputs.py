@@ -67,10 +67,10 @@ def class_path(text: str | None) -> str | None:
     if not text or '"__extra"' not in text:
         return None
     try:
-        said = _envelope.decode(text)
+        envelope = _envelope.decode(text)
     except msgspec.DecodeError:
         return None
-    return said.extra.path
+    return envelope.extra.path
 
 
 class _Extra(msgspec.Struct):

@@ -192,8 +192,8 @@ class AtOnce:
             middleware=execute.Middleware(self._pre, self._post),
         ).handle(given)
         match answer:
-            case values.Completed(result=said):
-                return None if said is None else payloads.decode(said)
+            case values.Completed(result=encoded):
+                return None if encoded is None else payloads.decode(encoded)
             case values.Failed(reason=reason, details=details):
                 raise errors.TaskFailed(f"activity-{name}", reason, details)
             case _:

@@ -428,17 +428,17 @@ class _Watching:
             self.closing = True
         for decision in request.get("decisions", ()):
             self.closing |= decision["decisionType"] in CLOSING
-            for name, said in decision.items():
+            for name, value in decision.items():
                 if name == "scheduleActivityTaskDecisionAttributes":
-                    self._learn(self._activity_lists, said)
+                    self._learn(self._activity_lists, value)
                 elif name.endswith("DecisionAttributes"):
-                    self._learn(self._decision_lists, said)
+                    self._learn(self._decision_lists, value)
         return answer
 
     @staticmethod
-    def _learn(lists: set[str], said: Mapping[str, Any]) -> None:
-        if "taskList" in said:
-            lists.add(said["taskList"]["name"])
+    def _learn(lists: set[str], fields: Mapping[str, Any]) -> None:
+        if "taskList" in fields:
+            lists.add(fields["taskList"]["name"])
 
     def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
         return self._transport.exchange(action, request, following)

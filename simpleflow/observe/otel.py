@@ -111,18 +111,18 @@ class Tracing(interceptors.Interceptor):
 
     def execute(self, call: interceptors.ActivityCall, proceed: Callable[[], Any]) -> Any:
         """A span around the activity; spans that its code makes are below it."""
-        said = call.context
+        about = call.context
         attributes = _attributes(
-            workflow_id=said["workflow_id"], run_id=said["run_id"], name=call.name, domain=said["domain_name"]
+            workflow_id=about["workflow_id"], run_id=about["run_id"], name=call.name, domain=about["domain_name"]
         )
         more = {
-            "simpleflow.activity_id": said["activity_id"],
+            "simpleflow.activity_id": about["activity_id"],
             "simpleflow.event_id": call.started_event_id,
             "simpleflow.task_list": call.task_list,
         }
         with self._tracer.start_as_current_span(
             f"activity {call.name}",
-            context=self._within(said["run_id"]),
+            context=self._within(about["run_id"]),
             kind=trace.SpanKind.CONSUMER,
             attributes={**attributes, **more},
         ):

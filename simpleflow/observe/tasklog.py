@@ -60,54 +60,54 @@ def tasks(found: Iterable[events.Base]) -> list[Task]:
     known: dict[int, Task] = {}
     made: list[Task] = []
     for event in sorted(found, key=lambda e: e.id):
-        kind, said = events.type_name(event), attributes(event)
+        kind, fields = events.type_name(event), attributes(event)
         if kind == "ActivityTaskScheduled":
             task = Task(
-                id=said["activityId"],
+                id=fields["activityId"],
                 kind="activity",
-                name=said["activityType"]["name"],
-                version=said["activityType"]["version"],
-                task_list=said["taskList"]["name"],
+                name=fields["activityType"]["name"],
+                version=fields["activityType"]["version"],
+                task_list=fields["taskList"]["name"],
                 scheduled=event.timestamp,
-                input=said.get("input"),
+                input=fields.get("input"),
             )
         elif kind == "StartChildWorkflowExecutionInitiated":
             task = Task(
-                id=said["workflowId"],
+                id=fields["workflowId"],
                 kind="workflow",
-                name=said["workflowType"]["name"],
-                version=said["workflowType"]["version"],
-                task_list=said["taskList"]["name"],
+                name=fields["workflowType"]["name"],
+                version=fields["workflowType"]["version"],
+                task_list=fields["taskList"]["name"],
                 scheduled=event.timestamp,
-                input=said.get("input"),
+                input=fields.get("input"),
             )
         elif kind == "TimerStarted":
             task = Task(
-                id=said["timerId"], kind="timer", name=said["startToFireTimeout"] + " s", scheduled=event.timestamp
+                id=fields["timerId"], kind="timer", name=fields["startToFireTimeout"] + " s", scheduled=event.timestamp
             )
             task.state, task.started = "started", event.timestamp
         else:
-            _apply(known, kind, said, event.timestamp)
+            _apply(known, kind, fields, event.timestamp)
             continue
         known[event.id] = task
         made.append(task)
     return made
 
 
-def _apply(known: dict[int, Task], kind: str, said: dict[str, Any], moment: float) -> None:
-    origin = said.get("scheduledEventId") if kind.startswith("ActivityTask") else said.get("initiatedEventId")
+def _apply(known: dict[int, Task], kind: str, fields: dict[str, Any], moment: float) -> None:
+    origin = fields.get("scheduledEventId") if kind.startswith("ActivityTask") else fields.get("initiatedEventId")
     if kind in ("TimerFired", "TimerCanceled"):
-        origin = said["startedEventId"]
+        origin = fields["startedEventId"]
     task = known.get(origin or 0)
     if task is None:
         return
     if kind in ("ActivityTaskStarted", "ChildWorkflowExecutionStarted"):
-        task.state, task.started, task.worker = "started", moment, said.get("identity")
+        task.state, task.started, task.worker = "started", moment, fields.get("identity")
         return
     ended = _ACTIVITY_ENDS.get(kind) or _CHILD_ENDS.get(kind)
     if kind in ("TimerFired", "TimerCanceled"):
         ended = "fired" if kind == "TimerFired" else "canceled"
     if ended is not None:
         task.state, task.closed = ended, moment
-        task.reason = said.get("reason") or said.get("timeoutType") or said.get("cause")
-        task.details, task.result = said.get("details"), said.get("result")
+        task.reason = fields.get("reason") or fields.get("timeoutType") or fields.get("cause")
+        task.details, task.result = fields.get("details"), fields.get("result")

@@ -109,11 +109,11 @@ class Kept(Generic[P]):
         self._back_off(anew=lived > self._steady)
         self.deaths += 1
         self.ended(process)
-        said = f"{self.name} (process {process.pid}) {self.outcome()} after {lived:.1f} s"
+        message = f"{self.name} (process {process.pid}) {self.outcome()} after {lived:.1f} s"
         if not self.done:
-            said += f"; it may be started again after {self.pause:.1f} s"
+            message += f"; it may be started again after {self.pause:.1f} s"
         extra = {"action": "child_ended", "child": process.pid, "status": code}
-        logger.log(logging.WARNING if code else logging.INFO, "%s", said, extra=extra)
+        logger.log(logging.WARNING if code else logging.INFO, "%s", message, extra=extra)
         if not self.done and self._short and self._short % LOOP == 0:
             self._tell_of_loop()
         return False
@@ -142,8 +142,8 @@ class Kept(Generic[P]):
         except Exception as error:  # no process, memory or descriptor to be had, a folder that is away
             self._back_off(anew=False)
             self.refusal = f"{self.name} cannot be started: {error}"
-            said = (self.refusal, self.pause)
-            logger.error("%s; it is tried again after %.1f s", *said, extra={"action": "child_refused"})
+            shown = (self.refusal, self.pause)
+            logger.error("%s; it is tried again after %.1f s", *shown, extra={"action": "child_refused"})
             return False
         self.refusal = ""
         self._started = self._monotonic()

@@ -179,14 +179,14 @@ class Beside:
         try:
             runner = self._started()
             try:
-                said = runner.clean_up(task, CLEANUP_SECONDS)
+                failure = runner.clean_up(task, CLEANUP_SECONDS)
             finally:
                 runner.end(wait=0)
                 runner.dismiss()
         except Exception as error:
-            said = str(error)
-        if said:
-            logger.error("The clean-up of %s failed: %s", task.name, said, extra={"action": "cleanup_failed"})
+            failure = str(error)
+        if failure:
+            logger.error("The clean-up of %s failed: %s", task.name, failure, extra={"action": "cleanup_failed"})
 
     def _check_open(self) -> None:
         if self._closed:

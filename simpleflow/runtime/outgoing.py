@@ -54,7 +54,7 @@ def ending(error: Exception) -> tuple[decisions.Decision, ...]:
 
 def _name(decision: Any) -> str:
     for field in ("activity_id", "workflow_id", "marker_name", "signal_name"):
-        said = getattr(decision, field, None)
-        if said:
-            return f"{type(decision).__name__} {said!r}"
+        name = getattr(decision, field, None)
+        if name:
+            return f"{type(decision).__name__} {name!r}"
     return type(decision).__name__

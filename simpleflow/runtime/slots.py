@@ -308,12 +308,12 @@ class Slot:
                 self._runner.end()
             self._fresh()
             assert self._runner is not None
-            said = self._runner.clean_up(task, CLEANUP_SECONDS)
+            failure = self._runner.clean_up(task, CLEANUP_SECONDS)
             self._runner.end(wait=0)
         except Exception as error:
-            said = str(error)
-        if said:
-            logger.error("The clean-up of task %s failed: %s", task.id, said, extra={"action": "cleanup_failed"})
+            failure = str(error)
+        if failure:
+            logger.error("The clean-up of task %s failed: %s", task.id, failure, extra={"action": "cleanup_failed"})
 
     def _refusal(self, task: values.Task, beat: heartbeat.Heartbeat, opened: float) -> heartbeat.Verdict:
         """Ask whether the task is still its own when it may have been taken long ago.
@@ -408,8 +408,8 @@ class Slot:
             logger.info("%d tasks that wait behind a long one are handed back.", len(self._waiting))
             while self._waiting:
                 task, token, _ = self._waiting.popleft()
-                said = "another task of its worker took long, and this one was not begun"
-                self._answers.add(task, token, failures.of_words("NotBegun", said, reason=values.INTERRUPTED))
+                message = "another task of its worker took long, and this one was not begun"
+                self._answers.add(task, token, failures.of_words("NotBegun", message, reason=values.INTERRUPTED))
         if self._answers.wait == 0:
             self._answers.try_to_send()
 

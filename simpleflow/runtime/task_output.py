@@ -72,6 +72,6 @@ class TaskOutput:
         os.close(self._reader)
 
     def _say(self, line: bytes) -> None:
-        said = text.visible(line.removesuffix(b"\r").decode(errors="backslashreplace"))
-        if said:
-            logger.info("%s", said, extra={**self._where, "action": "output"})
+        shown = text.visible(line.removesuffix(b"\r").decode(errors="backslashreplace"))
+        if shown:
+            logger.info("%s", shown, extra={**self._where, "action": "output"})

@@ -83,5 +83,5 @@ class Step(base.SubmittableContainer[Any]):
         return [told] if instead is None else [instead, told]
 
     def _told(self, workflow: Any, status: str, forced: bool, reasons: list[str]) -> Any:
-        said = {"step": self.step_name, "status": status, "forced": forced, "reasons": reasons}
-        return workflow.record_marker(MARKER, said)
+        details = {"step": self.step_name, "status": status, "forced": forced, "reasons": reasons}
+        return workflow.record_marker(MARKER, details)

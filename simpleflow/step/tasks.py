@@ -37,5 +37,5 @@ class MarkStepDoneTask:
 
     def execute(self) -> None:
         context = getattr(self, "context", None) or UNKNOWN_CONTEXT
-        said = {name: context.get(name, unknown) for name, unknown in UNKNOWN_CONTEXT.items()}
-        storage.push_content(self.bucket, posixpath.join(self.path, self.step_name), json.dumps(said))
+        shown = {name: context.get(name, unknown) for name, unknown in UNKNOWN_CONTEXT.items()}
+        storage.push_content(self.bucket, posixpath.join(self.path, self.step_name), json.dumps(shown))

@@ -305,11 +305,11 @@ class Run:
 
     # -- values
 
-    def value_of(self, said: str) -> Any:
+    def value_of(self, encoded: str) -> Any:
         """Return the value of a result text; a jumbo value's text is asked of the caller first."""
-        if said.startswith(identity.POINTER):
-            said = self.load(said)
-        return self.payloads.decode(said)
+        if encoded.startswith(identity.POINTER):
+            encoded = self.load(encoded)
+        return self.payloads.decode(encoded)
 
     def load(self, pointer: str) -> str:
         """Return the text of a blob; the current strand stops until the caller has brought it."""
@@ -327,11 +327,11 @@ class Run:
             strand.fetch()
         return blobs.texts[pointer]
 
-    def check_length(self, field: str, said: str, limit: int, of: str) -> None:
+    def check_length(self, field: str, value: str, limit: int, of: str) -> None:
         """Raise ValueTooLong for a value that SWF does not take and nobody puts into a blob."""
-        if len(said) > limit and not (self.facts.offloads and field in ("input", "result", "details")):
+        if len(value) > limit and not (self.facts.offloads and field in ("input", "result", "details")):
             raise errors.ValueTooLong(
-                f"{field} of {of} holds {len(said)} characters, over SWF's limit of {limit}: pass less, or set "
+                f"{field} of {of} holds {len(value)} characters, over SWF's limit of {limit}: pass less, or set "
                 "SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket (or file:///FOLDER) where such values go"
             )
 
@@ -381,15 +381,15 @@ class Run:
 
 def check_name(field: str, name: object) -> str:
     """Return a name or id as it is sent. Raises Misuse for an empty one, ValueTooLong for a long one."""
-    said = text.safe(name)
-    if not said:
+    given = text.safe(name)
+    if not given:
         raise errors.Misuse(f"{field} is empty: give it 1 to {limits.NAME} characters")
-    if len(said) > limits.NAME:
+    if len(given) > limits.NAME:
         raise errors.ValueTooLong(
-            f"{field} holds {len(said)} characters, over SWF's limit of {limits.NAME}: choose a shorter one "
-            f"than {text.shown(said)}"
+            f"{field} holds {len(given)} characters, over SWF's limit of {limits.NAME}: choose a shorter one "
+            f"than {text.shown(given)}"
         )
-    return said
+    return given
 
 
 def current() -> Any:

@@ -137,8 +137,8 @@ class ActivityCall(tasks.TaskCall, eq=False):
         return longer if len(longer) <= limits.DATA else found
 
     def _failed(self, event: Any) -> None:
-        said = event.attributes.details
-        reported = said if isinstance(event, events.ActivityTaskTimedOut) else attempt.reported(said)
+        details = event.attributes.details
+        reported = details if isinstance(event, events.ActivityTaskTimedOut) else attempt.reported(details)
         if reported is not None:
             self.progress = reported
         tasks.TaskCall._failed(self, event)

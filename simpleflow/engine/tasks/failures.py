@@ -97,8 +97,8 @@ def names_of(error: BaseException) -> set[str]:
     if isinstance(error, errors.TimeoutError):
         names.add(error.timeout_type)
     if isinstance(error, errors.TaskFailed):
-        said = details_of(error.details)
-        names |= {str(said[key]) for key in ("error", "error_type") if said.get(key)}
+        details = details_of(error.details)
+        names |= {str(details[key]) for key in ("error", "error_type") if details.get(key)}
         # What workers of ours write as reason begins with the exception's name; others may say nothing but that.
         names.add((error.reason or "").partition(":")[0].strip())
     return names
@@ -109,10 +109,10 @@ def details_of(details: str | None) -> Mapping[str, Any]:
     if not details:
         return {}
     try:
-        said = msgspec.json.decode(details)
+        parsed = msgspec.json.decode(details)
     except msgspec.DecodeError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def of_event(name: str, event: Any, timeouts: Mapping[str, tuple[Any, str]]) -> BaseException:
@@ -127,13 +127,13 @@ def of_event(name: str, event: Any, timeouts: Mapping[str, tuple[Any, str]]) -> 
 
 def _of_event(name: str, event: Any, timeouts: Mapping[str, tuple[Any, str]]) -> errors.ExecutionFailure:
     kind = type(event)
-    said = event.attributes
+    fields = event.attributes
     if kind is events.ActivityTaskTimedOut or kind is events.ChildWorkflowExecutionTimedOut:
-        seconds, origin = timeouts.get(said.timeout_type, (None, ""))
-        return errors.TimeoutError(said.timeout_type, seconds, origin=origin)
+        seconds, origin = timeouts.get(fields.timeout_type, (None, ""))
+        return errors.TimeoutError(fields.timeout_type, seconds, origin=origin)
     if kind is events.ChildWorkflowExecutionTerminated:
-        return errors.TaskTerminated(f"child workflow {said.workflow_execution.workflow_id} was terminated")
-    return errors.TaskFailed(name, said.reason, said.details)
+        return errors.TaskTerminated(f"child workflow {fields.workflow_execution.workflow_id} was terminated")
+    return errors.TaskFailed(name, fields.reason, fields.details)
 
 
 def budget(retry: Any) -> int:

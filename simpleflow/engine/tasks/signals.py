@@ -244,8 +244,8 @@ class SignalCall(outbox.Once):
 
 def propagate(evaluation: run.Run, event: Any) -> None:
     """Send a signal of ours on to the children that are open and to the parent, but not to where it came from."""
-    said = _envelope(event.attributes.input)
-    if said is None or (evaluation.scopes is not None and evaluation.scopes.taken):
+    envelope = _envelope(event.attributes.input)
+    if envelope is None or (evaluation.scopes is not None and evaluation.scopes.taken):
         return
     targets = []
     parent = evaluation.given.started.parent_workflow_execution
@@ -271,9 +271,9 @@ def _envelope(text: str | None) -> Mapping[str, Any] | None:
     if not text or not text.startswith("{"):
         return None
     try:
-        said = msgspec.json.decode(text)
+        parsed = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return None
-    if not isinstance(said, dict) or "args" not in said or not said.get("__propagate", False):
+    if not isinstance(parsed, dict) or "args" not in parsed or not parsed.get("__propagate", False):
         return None
-    return said
+    return parsed

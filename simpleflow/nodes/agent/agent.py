@@ -43,32 +43,32 @@ class _Worker:
         self.channel = channel
 
     def view(self) -> drain.WorkerView:
-        said = self.channel.status
-        return drain.WorkerView(alive=self.child.alive(), acknowledged=said is not None and said.acknowledged)
+        status = self.channel.status
+        return drain.WorkerView(alive=self.child.alive(), acknowledged=status is not None and status.acknowledged)
 
     def list_status(self) -> documents.ListStatus:
         """What it does now; one that is dead, or polls another list, does nothing here."""
-        said = self.channel.status
-        if said is None or not self.child.alive():
+        status = self.channel.status
+        if status is None or not self.child.alive():
             return documents.ListStatus(task_list=self.task_list, slots=self.slots)
         silent = self.channel.silent()
         return documents.ListStatus(
             task_list=self.task_list,
             slots=self.slots,
-            polling=said.polling and said.task_list == self.task_list and silent < _SILENT,
+            polling=status.polling and status.task_list == self.task_list and silent < _SILENT,
             # It sends no heartbeats either: its tasks time out at the service, and it cannot answer them.
-            running=said.running if silent < _GIVEN_UP * _SILENT else (),
-            finished=said.finished,
+            running=status.running if silent < _GIVEN_UP * _SILENT else (),
+            finished=status.finished,
         )
 
     def fault(self) -> str:
         """What is wrong with it, in words; '' when nothing is."""
         if self.child.refusal:
             return self.child.refusal
-        said, name = self.channel.status, self.child.name
-        if self.child.alive() and said is not None:
-            if said.task_list != self.task_list:
-                return f"{name} polls '{said.task_list}' instead"
+        status, name = self.channel.status, self.child.name
+        if self.child.alive() and status is not None:
+            if status.task_list != self.task_list:
+                return f"{name} polls '{status.task_list}' instead"
             if self.channel.silent() >= _SILENT:
                 return f"{name} lives and has not said anything for {_SILENT:.0f} s and more"
         if not self.child.deaths:

@@ -61,14 +61,14 @@ class Reaper:
     def _of_processes(self, folder: Path) -> Iterator[Leftover]:
         for process in process_module.node_processes(str(folder)):
             with contextlib.suppress(psutil.Error):
-                said = " ".join(process.cmdline())
+                command = " ".join(process.cmdline())
                 node = process.environ().get("SIMPLEFLOW_NODE_ID", "")
                 self._processes[str(process.pid)] = process
                 yield Leftover(
                     cluster=folder.name,
                     kind="process",
                     id=str(process.pid),
-                    what=f"{f'node {node}: ' if node else ''}{said}",
+                    what=f"{f'node {node}: ' if node else ''}{command}",
                 )
 
     def _of_machines(self, folder: Path) -> Iterator[Leftover]:

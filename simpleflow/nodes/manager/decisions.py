@@ -28,22 +28,22 @@ class Log:
         self._cluster = cluster
         self._kept: list[documents.Decision] | None = None
         #: the last texts about kept machines and notes; a text is written when it changes
-        self._said: frozenset[tuple[str, ...]] = frozenset()
+        self._logged: frozenset[tuple[str, ...]] = frozenset()
 
     def note(self, plan: decide.Plan, intents: Iterable[documents.Intent], now: float) -> None:
         """Store what is new in a plan. Raises BlobStoreError; the next call stores it again."""
         lasting = list(_lasting(plan, now))
-        said = frozenset(_key(each) for each in lasting)
-        new = [*_events(plan, intents, now), *(each for each in lasting if _key(each) not in self._said)]
+        keys = frozenset(_key(each) for each in lasting)
+        new = [*_events(plan, intents, now), *(each for each in lasting if _key(each) not in self._logged)]
         if not new:
-            self._said = said
+            self._logged = keys
             return
         if self._kept is None:
             self._kept = list(read(self._store, self._cluster))
         kept = [*self._kept, *new][-MOST:]
         document = documents.DecisionsDocument(cluster=self._cluster, decisions=tuple(kept))
         self._store.put(documents.DECISIONS_KEY, msgspec.json.encode(document))
-        self._kept, self._said = kept, said
+        self._kept, self._logged = kept, keys
 
 
 def read(store: blobs.BlobStore, cluster: str) -> tuple[documents.Decision, ...]:

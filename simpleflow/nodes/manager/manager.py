@@ -239,14 +239,14 @@ class Manager:
         if self._ending_file is None:
             return
         try:
-            said = self._ending_file.read_text()
+            content = self._ending_file.read_text()
         except FileNotFoundError:
             return
         except OSError as error:
             logger.warning("%s cannot be read: %s", self._ending_file, error, extra={"action": "down"})
             return
         self._reconciler.ending = True
-        self._reconciler.hurry = said == "hurry"
+        self._reconciler.hurry = content == "hurry"
 
     def _keep_deciders(self) -> None:
         assert self._deciders is not None
@@ -261,8 +261,8 @@ class Manager:
         observer = self._reconciler.observer
         self._deciders.keep(pending, bool(observer.rows) or observer.open_runs > 0)
         if isinstance(self._deciders, Deciders):
-            said = self._deciders.trouble()
-            self._reconciler.outside = {"deciders": said} if said else {}
+            trouble = self._deciders.trouble()
+            self._reconciler.outside = {"deciders": trouble} if trouble else {}
 
     def _finished(self) -> bool:
         """Return whether a cluster that goes down has ended: control.json has neither rows nor intents."""

@@ -72,7 +72,7 @@ class Observer:
         self._clock = clock
         self._cache: dict[str, tuple[str, documents.NodeDocument | documents.DemandDocument]] = {}
         #: document -> its last problem that was logged
-        self._said: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         #: when (monotonic) each document was last seen changed, and when it changed by the store's own clock
         self._changed: dict[str, tuple[float, float]] = {}
         self.sightings = sightings.Sightings(self._times, clock)
@@ -124,7 +124,7 @@ class Observer:
                 if known is not None and isinstance(known[1], kind):
                     found.append(known[1])
                 continue
-            self._said.pop(blob.key, None)
+            self._logged.pop(blob.key, None)
             self._cache[blob.key] = (got[1], document)
             self._changed[blob.key] = (self._clock.monotonic(), blob.modified)
             found.append(document)
@@ -138,9 +138,9 @@ class Observer:
             return None
 
     def _say(self, key: str, text: str) -> None:
-        if self._said.get(key) != text:
+        if self._logged.get(key) != text:
             logger.warning("%s", text, extra={"action": "observe"})
-        self._said[key] = text
+        self._logged[key] = text
 
     def look(self, control: documents.Control, now: float) -> None:
         """Take note of signs of life; ``now`` is the provider's time. Call it once a pass, after ``read_documents``."""

@@ -107,16 +107,16 @@ class Reconciler:
         except errors.ControlLost:
             raise
         except LATER as error:
-            said = f"{what}: {error}"
-            if self._told.get(about) != said:
-                logger.warning("%s", said, extra={"action": "trouble"})
-            self._troubles[about] = said
+            message = f"{what}: {error}"
+            if self._told.get(about) != message:
+                logger.warning("%s", message, extra={"action": "trouble"})
+            self._troubles[about] = message
 
     def _write_troubles(self) -> None:
         self._told = dict(self._troubles)
         told = {**self._troubles, **self.outside}
-        said = tuple(told[key] for key in sorted(told))[:_MOST_TROUBLES]
-        self.file.replace(msgspec.structs.replace(self.file.known, troubles=said))
+        shown = tuple(told[key] for key in sorted(told))[:_MOST_TROUBLES]
+        self.file.replace(msgspec.structs.replace(self.file.known, troubles=shown))
 
     def look(self) -> decide.Plan:
         """Observe and decide, without acting: `sfnodes plan`."""
@@ -130,7 +130,7 @@ class Reconciler:
 
     def steps(self) -> Iterator[str]:
         """Yield the name of each step after it was done."""
-        self._troubles = {key: said for key, said in self._troubles.items() if key.startswith(_LAUNCH)}
+        self._troubles = {key: text for key, text in self._troubles.items() if key.startswith(_LAUNCH)}
         document = self.file.read()
         yield "read"
         self.leading = control.holds(document, self.file.holder)
@@ -337,9 +337,9 @@ class Reconciler:
 
     def _log(self, plan: decide.Plan) -> None:
         # Counts and amounts change at every pass; the rest of the text does not.
-        said = tuple(_NUMBERS.sub("", note) for note in plan.notes)
-        if said != self._noted:
-            self._noted = said
+        notes = tuple(_NUMBERS.sub("", note) for note in plan.notes)
+        if notes != self._noted:
+            self._noted = notes
             for note in plan.notes:
                 logger.warning("%s", note, extra={"action": "note"})
         for launch in plan.launches:

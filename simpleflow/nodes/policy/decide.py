@@ -346,13 +346,13 @@ def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[in
         leaving = sum(node.running_on(task_list) for node in nodes if node.state in model.LEAVING)
         running = sum(node.running_on(task_list) for node in nodes if node.state in model.COUNTED)
         tasks = max(each.scheduled - leaving, running)
-        said = f"{each.scheduled} tasks on '{task_list}'"
+        text = f"{each.scheduled} tasks on '{task_list}'"
         if tasks == 0 and each.pending:
             # Nobody's row speaks of them, and the count is approximate: one machine looks after them.
-            tasks, said = 1, f"about {each.pending} tasks wait on '{task_list}' that no decider's document shows"
+            tasks, text = 1, f"about {each.pending} tasks wait on '{task_list}' that no decider's document shows"
         wanted = min(math.ceil(tasks / slots), cluster.task_lists[task_list].max)
         if wanted > need:
-            need, why = wanted, f"{said}, {slots} at once on a machine, at most {cluster.task_lists[task_list].max}"
+            need, why = wanted, f"{text}, {slots} at once on a machine, at most {cluster.task_lists[task_list].max}"
     limit = cluster.max_of(profile)
     if need > limit:
         need, why = limit, f"{why}; maximum of profile '{profile}' is {limit}"
@@ -369,8 +369,8 @@ def _launch(build: _Builder, profile: str, wanted: int, why: str) -> None:
     worst = billing.worst(guards.terms_of(snapshot.cluster, profile), price, build.times.commit)
     units = guards.affordable(build.purses, worst, wanted)
     if units < wanted:
-        said = "; ".join(purse.describe(snapshot.cluster.currency) for purse in build.purses)
-        build.notes.append(f"{profile}: {wanted} wanted ({why}), {units} launched: {said}")
+        text = "; ".join(purse.describe(snapshot.cluster.currency) for purse in build.purses)
+        build.notes.append(f"{profile}: {wanted} wanted ({why}), {units} launched: {text}")
     if units:
         build.purses = guards.spend(build.purses, worst * units)
         build.launches.append(Launch(profile=profile, units=units, price=price, worst=worst * units, reason=why))

@@ -132,14 +132,14 @@ class _Patient:
     def __call__(self) -> str:
         """What is left, '' for nothing; raises the look's last error when it has failed too often."""
         try:
-            said = self._look()
+            found = self._look()
         except (errors.ProviderThrottled, errors.ProviderUnclear, errors.ControlLost) as error:
             self._failed += 1
             if self._failed == _LOOKS:
                 raise
             return f"what is left cannot be told now: {error}"
         self._failed = 0
-        return said
+        return found
 
 
 class _Ender:
@@ -155,8 +155,8 @@ class _Ender:
 
     def left(self) -> str:
         """How many workers there are still; '' for none."""
-        said = "".join(f"; {each}" for each in self._refused.values())
-        return f"{len(living)} workers left{said}" if (living := self._living()) else ""
+        refusals = "".join(f"; {each}" for each in self._refused.values())
+        return f"{len(living)} workers left{refusals}" if (living := self._living()) else ""
 
     def run_pass(self) -> None:
         """End them, each by itself; repeating does no harm, and what is refused now is tried again."""
@@ -179,12 +179,12 @@ def _left(provider: providers.NodeProvider, file: control.ControlFile) -> str:
     """
     living = sum(each.state != "terminated" for each in provider.list().instances)
     document = file.read()
-    said = "".join(f"; {each}" for each in document.troubles)
+    troubles = "".join(f"; {each}" for each in document.troubles)
     launches = [each for each in document.intents if each.kind == "launch"]
     if not (living or launches or document.rows):
         return ""
     unsettled = "" if living or not launches else f"; {len(launches)} launches that may still come (at most 21 minutes)"
-    return f"{living} workers left{unsettled}{said}"
+    return f"{living} workers left{unsettled}{troubles}"
 
 
 def _empty_group(

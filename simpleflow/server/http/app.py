@@ -216,7 +216,7 @@ class App:
         if self._faults is not None:
             for action in {each for each, _ in answers}:
                 self._faults.after(action)
-        return following.said(outcomes, tasks)
+        return following.answered(outcomes, tasks)
 
     async def _poll(self, action: str, request: dict[str, Any], given: bytes | None, connection: Any) -> Any:
         """Hold a poll; a client that goes away cancels it."""

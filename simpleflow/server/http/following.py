@@ -69,7 +69,7 @@ def several(body: bytes) -> tuple[list[tuple[str, dict[str, Any]]], polls.Then |
     return answers, polls.Then(poll, asked.claim, asked.again, asked.most, frozenset(asked.quick))
 
 
-def said(outcomes: Sequence[errors.Fault | None], tasks: Sequence[Mapping[str, Any]]) -> bytes:
+def answered(outcomes: Sequence[errors.Fault | None], tasks: Sequence[Mapping[str, Any]]) -> bytes:
     """Return the body of the answer to a RespondActivityTasks."""
     answers = [{} if each is None else msgspec.Raw(each.body()) for each in outcomes]
     return msgspec.json.encode({"answers": answers, "tasks": tasks})

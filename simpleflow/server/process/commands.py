@@ -270,15 +270,15 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
     finally:
         os.close(writer)
     with open(reader, "rb") as pipe:
-        said = _wait(pipe)
-    if said is not None and not said.error:
+        answer = _wait(pipe)
+    if answer is not None and not answer.error:
         process.returncode = 0  # it outlives this process: without a return code, Popen warns that nobody waited
-        return said.lines
-    if said is None:
+        return answer.lines
+    if answer is None:
         process.kill()
     process.wait()
-    if said is not None:
-        raise ServerError(said.error)
+    if answer is not None:
+        raise ServerError(answer.error)
     raise ServerError(f"the server did not start: {where.log} says why")
 
 
@@ -304,12 +304,12 @@ def _report() -> Any:
     text = os.environ.pop(READY, "")
     descriptor = int(text) if text.isdigit() else None
 
-    def tell(said: _Ready) -> bool:
+    def tell(message: _Ready) -> bool:
         nonlocal descriptor
         if descriptor is None:
             return False
         with contextlib.suppress(OSError), open(descriptor, "wb") as pipe:
-            pipe.write(msgspec.json.encode(said))
+            pipe.write(msgspec.json.encode(message))
         descriptor = None
         return True
 

@@ -159,8 +159,8 @@ class Http:
         if len(found.answers) != len(answers) or not all(task.task_token for task in found.tasks):
             raise errors.TransportError(f"RespondActivityTasks: the answer is none of this call{self._at}")
         refusals = [
-            errors.from_answer(action, 400, said.kind, said.message or "", where=self._at) if said.kind else None
-            for (action, _), said in zip(answers, found.answers, strict=True)
+            errors.from_answer(action, 400, each.kind, each.message or "", where=self._at) if each.kind else None
+            for (action, _), each in zip(answers, found.answers, strict=True)
         ]
         return base.Exchanged(tuple(refusals), tuple(found.tasks))
 
@@ -227,10 +227,12 @@ class Http:
         if status == 200:
             return answer, head
         try:
-            said = msgspec.json.decode(answer, type=_Refusal)
+            refusal = msgspec.json.decode(answer, type=_Refusal)
         except (msgspec.DecodeError, RecursionError):
-            said = _Refusal(message=answer[:200].decode(errors="replace"))
-        error = errors.from_answer(action, status, said.kind, said.message or said.Message or "", where=self._at)
+            refusal = _Refusal(message=answer[:200].decode(errors="replace"))
+        error = errors.from_answer(
+            action, status, refusal.kind, refusal.message or refusal.Message or "", where=self._at
+        )
         if error.kind is retries.Kind.VERDICT and self._identified and _IDENTIFIED not in head:
             raise errors.OddAnswer(f"{error}; not from the service: it has no request id")
         if error.kind is retries.Kind.REFUSED and isinstance(self._sign, Signer):

@@ -44,17 +44,17 @@ def _close(history: state.Growing, completed: int, decision: Any, cause: str | N
     if cause is not None:
         history.add(f"{kind}Failed", cause=cause, decision_task_completed_event_id=completed)
         return True
-    said = {name: getattr(decision, name) for name in decision.__struct_fields__}
+    fields = {name: getattr(decision, name) for name in decision.__struct_fields__}
     if isinstance(decision, d.ContinueAsNewWorkflowExecution):
-        said.pop("workflow_type_version")
-        said |= {
+        fields.pop("workflow_type_version")
+        fields |= {
             "new_execution_run_id": f"{history.run_id}-next",
             "workflow_type": history.type,
             "task_list": decision.task_list or a.Name(name=history.task_list),
             "child_policy": decision.child_policy or "TERMINATE",
             "tag_list": list(decision.tag_list) if decision.tag_list else None,
         }
-    history.close(_CLOSED[kind], decision_task_completed_event_id=completed, **said)
+    history.close(_CLOSED[kind], decision_task_completed_event_id=completed, **fields)
     return False
 
 
@@ -73,9 +73,9 @@ def _schedule(history: state.Growing, completed: int, decision: d.ScheduleActivi
             decision_task_completed_event_id=completed,
         )
         return True
-    said = {name: getattr(decision, name) for name in decision.__struct_fields__}
-    said["task_list"] = decision.task_list or a.Name(name="default")
-    scheduled = history.add("ActivityTaskScheduled", decision_task_completed_event_id=completed, **said)
+    fields = {name: getattr(decision, name) for name in decision.__struct_fields__}
+    fields["task_list"] = decision.task_list or a.Name(name="default")
+    scheduled = history.add("ActivityTaskScheduled", decision_task_completed_event_id=completed, **fields)
     tasks[decision.activity_id] = state.OpenActivity(
         name=decision.activity_type.name, scheduled=scheduled, input=decision.input
     )
@@ -86,11 +86,11 @@ def _request_cancel(
     history: state.Growing, completed: int, decision: d.RequestCancelActivityTask, cause: str | None
 ) -> bool:
     task = history.open.activities.get(decision.activity_id)
-    said: dict[str, Any] = {"activity_id": decision.activity_id, "decision_task_completed_event_id": completed}
+    fields: dict[str, Any] = {"activity_id": decision.activity_id, "decision_task_completed_event_id": completed}
     if task is None or cause is not None:
-        history.add("RequestCancelActivityTaskFailed", cause=cause or "ACTIVITY_ID_UNKNOWN", **said)
+        history.add("RequestCancelActivityTaskFailed", cause=cause or "ACTIVITY_ID_UNKNOWN", **fields)
         return True
-    task.cancel_requested = history.add("ActivityTaskCancelRequested", **said)
+    task.cancel_requested = history.add("ActivityTaskCancelRequested", **fields)
     if task.started:
         return False  # its worker learns it with its next heartbeat
     del history.open.activities[decision.activity_id]
@@ -103,26 +103,26 @@ def _request_cancel(
 
 
 def _record_marker(history: state.Growing, completed: int, decision: d.RecordMarker, cause: str | None) -> bool:
-    said: dict[str, Any] = {"marker_name": decision.marker_name, "decision_task_completed_event_id": completed}
+    fields: dict[str, Any] = {"marker_name": decision.marker_name, "decision_task_completed_event_id": completed}
     if cause is not None:
-        history.add("RecordMarkerFailed", cause=cause, **said)
+        history.add("RecordMarkerFailed", cause=cause, **fields)
         return True
-    history.add("MarkerRecorded", details=decision.details, **said)
+    history.add("MarkerRecorded", details=decision.details, **fields)
     return False
 
 
 def _start_timer(history: state.Growing, completed: int, decision: d.StartTimer, cause: str | None) -> bool:
     timers = history.open.timers
-    said: dict[str, Any] = {"timer_id": decision.timer_id, "decision_task_completed_event_id": completed}
+    fields: dict[str, Any] = {"timer_id": decision.timer_id, "decision_task_completed_event_id": completed}
     if cause is None and decision.timer_id in timers:
         cause = "TIMER_ID_ALREADY_IN_USE"
     if cause is None and len(timers) >= limits.OPEN_TIMERS:
         cause = "OPEN_TIMERS_LIMIT_EXCEEDED"
     if cause is not None:
-        history.add("StartTimerFailed", cause=cause, **said)
+        history.add("StartTimerFailed", cause=cause, **fields)
         return True
     started = history.add(
-        "TimerStarted", start_to_fire_timeout=decision.start_to_fire_timeout, control=decision.control, **said
+        "TimerStarted", start_to_fire_timeout=decision.start_to_fire_timeout, control=decision.control, **fields
     )
     timers[decision.timer_id] = state.OpenTimer(
         started=started, due=history.now + float(decision.start_to_fire_timeout), control=decision.control
@@ -132,12 +132,12 @@ def _start_timer(history: state.Growing, completed: int, decision: d.StartTimer,
 
 def _cancel_timer(history: state.Growing, completed: int, decision: d.CancelTimer, cause: str | None) -> bool:
     timer = history.open.timers.get(decision.timer_id)
-    said: dict[str, Any] = {"timer_id": decision.timer_id, "decision_task_completed_event_id": completed}
+    fields: dict[str, Any] = {"timer_id": decision.timer_id, "decision_task_completed_event_id": completed}
     if timer is None or cause is not None:
-        history.add("CancelTimerFailed", cause=cause or "TIMER_ID_UNKNOWN", **said)
+        history.add("CancelTimerFailed", cause=cause or "TIMER_ID_UNKNOWN", **fields)
         return True
     del history.open.timers[decision.timer_id]
-    history.add("TimerCanceled", started_event_id=timer.started, **said)
+    history.add("TimerCanceled", started_event_id=timer.started, **fields)
     return False
 
 
@@ -182,15 +182,15 @@ def _signal(
 def _cancel_external(
     history: state.Growing, completed: int, decision: d.RequestCancelExternalWorkflowExecution, cause: str | None
 ) -> bool:
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "workflow_id": decision.workflow_id,
         "run_id": decision.run_id,
         "control": decision.control,
         "decision_task_completed_event_id": completed,
     }
-    initiated = history.add("RequestCancelExternalWorkflowExecutionInitiated", **said)
+    initiated = history.add("RequestCancelExternalWorkflowExecutionInitiated", **fields)
     if cause is not None:
-        history.add("RequestCancelExternalWorkflowExecutionFailed", cause=cause, initiated_event_id=initiated, **said)
+        history.add("RequestCancelExternalWorkflowExecutionFailed", cause=cause, initiated_event_id=initiated, **fields)
         return True
     history.open.outgoing.append(
         state.Outgoing(execution=_execution(history, decision.workflow_id, decision.run_id), initiated=initiated)
@@ -206,7 +206,7 @@ def _start_child(
         cause = "WORKFLOW_ALREADY_RUNNING"
     if cause is None and len(children) >= limits.OPEN_CHILDREN:
         cause = "OPEN_CHILDREN_LIMIT_EXCEEDED"
-    said = {name: getattr(decision, name) for name in decision.__struct_fields__}
+    fields = {name: getattr(decision, name) for name in decision.__struct_fields__}
     if cause is not None:
         history.add(
             "StartChildWorkflowExecutionFailed",
@@ -218,10 +218,12 @@ def _start_child(
             control=decision.control,
         )
         return True
-    said["task_list"] = decision.task_list or a.Name(name=history.task_list)
-    said["child_policy"] = decision.child_policy or "TERMINATE"
-    said["tag_list"] = list(decision.tag_list) if decision.tag_list else None
-    initiated = history.add("StartChildWorkflowExecutionInitiated", decision_task_completed_event_id=completed, **said)
+    fields["task_list"] = decision.task_list or a.Name(name=history.task_list)
+    fields["child_policy"] = decision.child_policy or "TERMINATE"
+    fields["tag_list"] = list(decision.tag_list) if decision.tag_list else None
+    initiated = history.add(
+        "StartChildWorkflowExecutionInitiated", decision_task_completed_event_id=completed, **fields
+    )
     children[decision.workflow_id] = state.Child(
         execution=_execution(history, decision.workflow_id, f"{decision.workflow_id}-{initiated}"),
         type=decision.workflow_type,

@@ -181,8 +181,8 @@ class Play:
         )  # fmt: skip
 
         def run_id() -> str:
-            said = [line.split() for line in stage.log("client").splitlines()]
-            return next((words[1] for words in said if len(words) == 2 and words[0] == workflow_id), "")
+            lines = [line.split() for line in stage.log("client").splitlines()]
+            return next((words[1] for words in lines if len(words) == 2 and words[0] == workflow_id), "")
 
         client = self._client
         stage.until("the client's start", lambda: bool(run_id()) or client.poll() is not None, 60)

@@ -113,21 +113,21 @@ def recorded(history: Iterable[events.Event]) -> dict[int, list[Key]]:
     shown: dict[int, list[Key]] = {}
     by_completed: dict[int, int] = {}
     for event in history:
-        said: Any = event.attributes
+        fields: Any = event.attributes
         if isinstance(event, events.DecisionTaskCompleted):
-            by_completed[event.id] = said.started_event_id
-            shown[said.started_event_id] = []
+            by_completed[event.id] = fields.started_event_id
+            shown[fields.started_event_id] = []
             continue
         caused = _CAUSED.get(events.type_name(event))
         if (
             caused is None
             and isinstance(event, events.StartChildWorkflowExecutionFailed)
-            and not said.initiated_event_id
+            and not fields.initiated_event_id
         ):
             caused = ("StartChildWorkflowExecution", "workflow_id")
-        if caused is not None and said.decision_task_completed_event_id in by_completed:
-            answered = by_completed[said.decision_task_completed_event_id]
-            shown[answered].append((caused[0], getattr(said, caused[1]) if caused[1] else ""))
+        if caused is not None and fields.decision_task_completed_event_id in by_completed:
+            answered = by_completed[fields.decision_task_completed_event_id]
+            shown[answered].append((caused[0], getattr(fields, caused[1]) if caused[1] else ""))
     return shown
 
 
@@ -136,10 +136,10 @@ def keys(made: Iterable[dict[str, Any]]) -> list[Key]:
     found: list[Key] = []
     for decision in made:
         kind = decision["decisionType"]
-        said = decision[kind[0].lower() + kind[1:] + "DecisionAttributes"]
+        fields = decision[kind[0].lower() + kind[1:] + "DecisionAttributes"]
         name = _NAMED.get(kind)
         head, *rest = (name or "").split("_")
-        found.append((kind, said[head + "".join(part.capitalize() for part in rest)] if name else ""))
+        found.append((kind, fields[head + "".join(part.capitalize() for part in rest)] if name else ""))
     return found
 
 
@@ -175,7 +175,9 @@ def local_results(history: Iterable[events.Event], after: int) -> dict[str, engi
     found: dict[str, engines.LocalResult] = {}
     for event in history:
         if isinstance(event, events.MarkerRecorded) and event.id > after and event.attributes.marker_name == _LOCAL:
-            said = msgspec.json.decode(event.attributes.details or "{}", type=_Local)
-            result = None if said.reason is not None else bytes(said.value).decode()
-            found.setdefault(said.id, engines.LocalResult(result=result, reason=said.reason, details=said.details))
+            parsed = msgspec.json.decode(event.attributes.details or "{}", type=_Local)
+            result = None if parsed.reason is not None else bytes(parsed.value).decode()
+            found.setdefault(
+                parsed.id, engines.LocalResult(result=result, reason=parsed.reason, details=parsed.details)
+            )
     return found

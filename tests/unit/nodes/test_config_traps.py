@@ -54,7 +54,7 @@ def problems(text: str) -> tuple[str, ...]:
         ("!!binary aGk=", "tag '!!binary' is not read"),
         ("!!python/object/apply:os.getcwd []", "is not read"),
         ("!own 4", "tag '!own' is not read"),
-        ("&a [*a]", "this alias stands for what it lies in"),
+        ("&a [*a]", "this alias stands for a value around it"),
         ("*nothing", "write the value itself, or put a text that begins with '*' in quotes"),
         ("\t4", "a tab; indent with blanks"),
         ('"4\\n"', "is not a whole number"),

@@ -138,11 +138,11 @@ def mapped(what: str) -> Iterator[None]:
 def _of_answer(what: str, error: Any) -> errors.NodesError:
     code = code_of(error)
     message = error.response.get("Error", {}).get("Message", "")
-    said = f"{what}: {message or 'refused'} ({code})"
+    text = f"{what}: {message or 'refused'} ({code})"
     if code in policy.THROTTLING - QUOTAS:
-        return errors.ProviderThrottled(said)
+        return errors.ProviderThrottled(text)
     if code in TOKEN_USED:
-        return errors.ProviderUnclear(said)
+        return errors.ProviderUnclear(text)
     if code in EXPIRED:
         return errors.ProviderRefused(f"{what}: the credentials have expired; renew them, then repeat ({code})")
     if code in UNKNOWN_KEYS:
@@ -150,7 +150,7 @@ def _of_answer(what: str, error: Any) -> errors.NodesError:
             f"{what}: AWS does not know these credentials, or not in this region; check AWS_PROFILE and region ({code})"
         )
     if code in DENIED:
-        return errors.ProviderRefused(f"{said}; your credentials lack this right, see docs/how-to/aws.md")
+        return errors.ProviderRefused(f"{text}; your credentials lack this right, see docs/how-to/aws.md")
     if aws.kind_of(error, final=CAPACITY) is policy.Kind.UNCLEAR:  # 5xx, or a page that a proxy sent
-        return errors.ProviderUnclear(said)
-    return errors.ProviderRefused(said)
+        return errors.ProviderUnclear(text)
+    return errors.ProviderRefused(text)

@@ -15,9 +15,9 @@ def require_stack(name: str, found: Mapping[str, str], description: str, cluster
     owner = found.get(tags.CLUSTER)
     if owner == cluster or (owner is None and description.startswith(f"simpleflow {cluster}: ")):
         return
-    said = ", ".join(f"{key}={value}" for key, value in sorted(found.items())) or "none"
+    shown = ", ".join(f"{key}={value}" for key, value in sorted(found.items())) or "none"
     about = f", described as '{description}'" if description else ""
     raise errors.ProviderRefused(
-        f"stack '{name}' is not of cluster '{cluster}': its tags are {said}{about}. Nothing was changed or deleted; "
+        f"stack '{name}' is not of cluster '{cluster}': its tags are {shown}{about}. Nothing was changed or deleted; "
         "give the cluster another name (cluster: ...) or another region, or ask the stack's owner"
     )

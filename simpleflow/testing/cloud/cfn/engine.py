@@ -271,7 +271,7 @@ class Engine:
     def _delete_all(
         self,
         stack: stacks.Stack,
-        doomed: list[stacks.Resource],
+        removed: list[stacks.Resource],
         *,
         undo: bool = False,
         retain: frozenset[str] = frozenset(),
@@ -283,7 +283,7 @@ class Engine:
         needs = {name: set(template.references(body)) for name, body in given.body["Resources"].items()}
         failed: list[str] = []
         held: set[str] = set()
-        for resource in sorted(doomed, key=lambda one: -order.get(one.name, -1)):
+        for resource in sorted(removed, key=lambda one: -order.get(one.name, -1)):
             if self._closed():
                 raise Interrupted(f"the cloud was closed while stack {stack.name} was under way")
             kept = resource.deletion == "Retain" or (resource.deletion == "RetainExceptOnCreate" and not undo)

@@ -119,14 +119,14 @@ class Buckets:
         text = self._policies.get(bucket)
         if text is None or request.action in ("PutBucketPolicy", "DeleteBucketPolicy", "GetBucketPolicy"):
             return
-        said = policies.verdict(
+        verdict = policies.verdict(
             policies.statements_of(json.loads(text)),
             action=action_of(request.action),
             resource=resource_of(request.params),
             context=context_of(request),
             principal=request.principal.arn,
         )
-        if said == "deny":
+        if verdict == "deny":
             raise errors.ApiError("AccessDenied", "Access Denied", 403)
 
     def _after_deletion(self, bucket: str) -> None:
