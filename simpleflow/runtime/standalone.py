@@ -142,9 +142,10 @@ def _workflow(path: str) -> Any:
             f"workflow {path!r} is of type {type(loaded).__name__}, not a subclass of simpleflow.Workflow: name one"
         )
     if lacks := [name for name in ("name", "version") if getattr(loaded, name, None) in (None, "")]:
+        example = {"name": loaded.__name__.lower(), "version": "1"}
         raise errors.UsageError(
-            f"workflow {path!r} has no {' and no '.join(lacks)}, under which SWF would know it: write them in the "
-            f'class, for example name, version = "{loaded.__name__.lower()}", "1"'
+            f"workflow {path!r} has no {' and no '.join(lacks)}, under which SWF would know it: write in the class "
+            + ", ".join(f'{name} = "{example[name]}"' for name in lacks)
         )
     return loaded
 

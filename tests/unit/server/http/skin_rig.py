@@ -108,7 +108,7 @@ class Served:
 
     def connect(self, *, tcp: bool = False) -> socket.socket:
         made = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
-        made.settimeout(10)
+        made.settimeout(120)
         made.connect(("127.0.0.1", self.port) if tcp else str(self.path))
         return made
 
