@@ -14,6 +14,7 @@ from simpleflow.core import numbers
 from simpleflow.engine import combinators
 from simpleflow.engine.combinators import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, DoneAndNotDone, Results
 from simpleflow.engine.program.futures import CANCELLED, FINISHED, OPEN, PENDING, RUNNING, Future
+from simpleflow.engine.program.settable import CANCELLED_AND_NOTIFIED
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -26,6 +27,7 @@ Arm = Future[T] | Callable[[], T] | Coroutine[Any, Any, T]
 __all__ = [
     "ALL_COMPLETED",
     "CANCELLED",
+    "CANCELLED_AND_NOTIFIED",
     "FINISHED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",

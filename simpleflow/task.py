@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
@@ -72,6 +73,10 @@ class WorkflowTask(Task[Result]):
     def name(self) -> str:
         """``workflow-`` and the name of the class."""
         return f"workflow-{self.workflow.name}"
+
+    def execute(self) -> Any:
+        """Call ``run()`` of an instance here and now, by the task's executor."""
+        return self.workflow(self.executor).run(*self.resolve_args(*self.args), **self.resolve_kwargs(**self.kwargs))
 
     @property
     def idempotent(self) -> bool:
@@ -145,6 +150,9 @@ class SignalTask(Task[None]):
         """The signal's name."""
         return self._name
 
+    def execute(self) -> None:
+        """Do nothing: outside an execution nobody hears it."""
+
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
     ) -> futures.Future[None]:
@@ -165,11 +173,15 @@ class MarkerTask(Task[Any]):
     def __init__(self, name: str, details: Any = None) -> None:
         self._name = name
         self.details = details
+        self.args, self.kwargs = [details], dict[str, Any]()
 
     @property
     def name(self) -> str:
         """The marker's name."""
         return self._name
+
+    def execute(self) -> None:
+        """Do nothing: outside an execution there is no history."""
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
@@ -185,6 +197,7 @@ class TimerTask(Task[None]):
         self.timer_id = timer_id
         self.timeout = timeout
         self.control = control
+        self.args, self.kwargs = (), dict[str, Any]()
 
     @property
     def name(self) -> str:
@@ -195,6 +208,10 @@ class TimerTask(Task[None]):
     def id(self) -> str:
         """The timer's id."""
         return self.timer_id
+
+    def execute(self) -> None:
+        """Sleep so long, here and now."""
+        time.sleep(float(numbers.duration(f"timeout of timer {self.timer_id!r}", self.timeout)))
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None
@@ -207,6 +224,7 @@ class CancelTimerTask(Task[None]):
 
     def __init__(self, timer_id: str) -> None:
         self.timer_id = timer_id
+        self.args, self.kwargs = (), dict[str, Any]()
 
     @property
     def name(self) -> str:
@@ -217,6 +235,9 @@ class CancelTimerTask(Task[None]):
     def id(self) -> str:
         """The timer's id."""
         return self.timer_id
+
+    def execute(self) -> None:
+        """Do nothing: outside an execution no timer is open."""
 
     def submit_to(
         self, executor: Any, *, priority: Any = tasks.UNSET, raises: bool | None = None

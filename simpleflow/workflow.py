@@ -56,7 +56,7 @@ class Workflow:
     - execution_timeout, decision_tasks_timeout: seconds, or a timedelta, of a run and of one decision;
     - child_policy: what becomes of open children when it is terminated: TERMINATE, REQUEST_CANCEL or ABANDON;
     - idempotent: children with equal arguments are one;
-    - max_open_activity_count: activities that may be open at once;
+    - max_open_activities: activities that may be open at once (0.36's max_open_activity_count is the same);
     - propagate_signals_to_parent: False does not send the signals that it gets on to its parent;
     - get_tag_list, get_task_list, get_workflow_id(cls, *args, **kwargs): compute the three from the arguments;
     - strict: refuse in ``run()`` what would differ in a re-run; None: in tests only (``testing.Environment``);

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from simpleflow import activity, registry
+from simpleflow import activity
+from simpleflow import registry as registries
 
 from .exceptions import DispatchError
 
@@ -12,9 +13,14 @@ from .exceptions import DispatchError
 class RegistryDispatcher:
     """Finds activities in a registry; every Activity registers itself when it is made."""
 
-    def __init__(self, tasks: registry.Registry, label: str | None = None) -> None:
-        self._registry = tasks
+    def __init__(self, registry: registries.Registry, label: str | None = None, workflow: Any = None) -> None:
+        """``workflow`` is not used; 0.36 takes it."""
+        self._registry = registry
         self._label = label
+
+    def dispatch(self, name: str) -> Any:
+        """Return the function or class behind the Activity of that name. Raises DispatchError."""
+        return self.dispatch_activity(name).callable
 
     def dispatch_activity(self, name: str) -> activity.Activity[..., Any]:
         """Return the Activity of that name. Raises DispatchError."""

@@ -141,7 +141,7 @@ def _warn_of_abandoned(evaluation: run.Run) -> None:
 
 
 def _most(evaluation: run.Run) -> int:
-    return int(evaluation.declared("max_open_activity_count") or 0)
+    return int(evaluation.declared("max_open_activities") or evaluation.declared("max_open_activity_count") or 0)
 
 
 def _report(evaluation: run.Run, batch: outbox.Batch) -> None:

@@ -90,6 +90,7 @@ WORKFLOW_NUMBERS: Mapping[str, Callable[[str, Any], object]] = {
     "execution_timeout": check_execution_timeout,
     "decision_tasks_timeout": numbers.timeout,
     "max_open_activity_count": _check_open,
+    "max_open_activities": _check_open,
 }
 
 

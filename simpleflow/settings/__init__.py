@@ -44,9 +44,9 @@ def configure(dct: Mapping[str, Any]) -> None:
         put_setting(name, value)
 
 
-def put_setting(name: str, value: Any) -> None:
+def put_setting(key: str, value: Any) -> None:
     """Replace one setting for this process; it wins over the environment."""
-    _values[name] = value
+    _values[key] = value
 
 
 def items() -> dict[str, Any]:

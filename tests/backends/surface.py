@@ -381,7 +381,7 @@ class Bounded(Base):
     """At most two activities are open at once."""
 
     name = "bounded"
-    max_open_activity_count = 2
+    max_open_activities = 2
 
     def run(self) -> Any:
         return futures.wait(*[self.submit(slow, number) for number in range(6)])

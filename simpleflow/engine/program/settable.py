@@ -15,6 +15,8 @@ PENDING = "PENDING"
 RUNNING = "RUNNING"
 CANCELLED = "CANCELLED"
 FINISHED = "FINISHED"
+#: of ``concurrent.futures``: no future is in this state
+CANCELLED_AND_NOTIFIED = "CANCELLED_AND_NOTIFIED"
 
 #: what a future holds: nothing yet, text that was not parsed yet, a value, an exception, its cancellation
 OPEN, TEXT, VALUE, FAILED, CANCELED = range(5)
@@ -59,6 +61,13 @@ class Settable:
         """Settle it as cancelled."""
         self._check_own()
         self._settle_own(CANCELED, None)
+
+    def wait(self) -> None:
+        """Block until it is done. Raises ExecutionBlocked where nothing can block: outside ``run()``."""
+        if self._kind == OPEN:
+            if self._evaluation is None:
+                raise errors.ExecutionBlocked
+            self._evaluation.block_on(self)
 
     def _settle_own(self, kind: int, content: Any) -> None:
         if self._kind == OPEN:
