@@ -64,6 +64,13 @@ def reset() -> None:
         _write(variable, "")
 
 
+def mend() -> None:
+    """Write again what somebody else changed."""
+    for variable, value in _written.items():
+        if os.environ.get(variable, "") != value:
+            os.environ[variable] = value
+
+
 def _write(variable: str, value: str) -> None:
     if _written[variable] != value:
         _written[variable] = os.environ[variable] = value

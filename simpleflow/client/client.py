@@ -20,6 +20,7 @@ from simpleflow import engine, settings, utils
 from simpleflow import workflow as workflows
 from simpleflow.core import attempt, errors, events, interceptors, limits, numbers, text
 from simpleflow.data import codec, converter, jumbo
+from simpleflow.swf import registration
 from simpleflow.utils import mounting
 
 from . import activities, connect, executions, inputs, resuming, starting
@@ -74,6 +75,7 @@ class Client:
         self._connection = connection or connect.connect(domain, backend, endpoint_url)
         self._mounted = (*mounted, *self._calls)
         self._payloads = converter.Converter()
+        self._types = registration.Registrar(self._connection.transport, self._connection.domain)
 
     @property
     def domain(self) -> str:
@@ -113,6 +115,7 @@ class Client:
             store=self._store,
             mounted=self._mounted,
             calls=self._calls,
+            types=self._types,
         )
         return executions.Run(domain=self.domain, workflow_id=asked["workflowId"], run_id=run_id)
 

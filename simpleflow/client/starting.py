@@ -118,13 +118,15 @@ def begin(
     store: inputs.Store = _NOWHERE,
     mounted: Sequence[interceptors.ClientInterceptor] = (),
     calls: Sequence[interceptors.CallInterceptor] = (),
+    types: registration.Registrar | None = None,
 ) -> str:
     """Register the workflow's type when it is missing, start the execution, and return its run id.
 
     An input over SWF's limit goes to ``store``; ValueError where that takes none. A start whose answer is lost is
     repeated, never twice carried out. Raises SimpleflowError when another execution of
     that id is open, and what interceptors and the service raise; every message names the id.
-    ``calls`` stand around all of it but the registration.
+    ``calls`` stand around all of it but the registration. ``types`` remembers what is registered; without it each start
+    asks.
     """
     whole = {"domain": domain, **asked}
     if asked.get("input"):
@@ -133,22 +135,36 @@ def begin(
     call = interceptors.StartCall(
         domain=domain, workflow_id=whole["workflowId"], task_list=whole["taskList"]["name"], request=whole
     )
-    kind = whole["workflowType"]
-    try:
-        registration.Registrar(transport, domain).ensure_workflow(kind["name"], kind["version"])
-    except swf_errors.SwfError as error:
-        raise type(error)(f"{whole['workflowId']!r} was not started: {error}") from error
+    known = types or registration.Registrar(transport, domain)
+    _register(known, whole)
 
     def proceed() -> str:
         for interceptor in mounted:
             interceptor.before_start(call)
-        run_id = start_once(transport, whole)
+        try:
+            run_id = start_once(transport, whole)
+        except swf_errors.UnknownResourceFault:
+            if types is None:
+                raise
+            known.forget()  # the type was deleted since it was registered
+            _register(known, whole)
+            run_id = start_once(transport, whole)
         for interceptor in reversed(mounted):
             interceptor.after_start(call, run_id)
         return run_id
 
-    asked_for = interceptors.ClientCall(what="start", domain=domain, workflow_id=whole["workflowId"], name=kind["name"])
+    asked_for = interceptors.ClientCall(
+        what="start", domain=domain, workflow_id=whole["workflowId"], name=whole["workflowType"]["name"]
+    )
     return interceptors.around(calls, asked_for, proceed)
+
+
+def _register(types: registration.Registrar, whole: Mapping[str, Any]) -> None:
+    kind = whole["workflowType"]
+    try:
+        types.ensure_workflow(kind["name"], kind["version"])
+    except swf_errors.SwfError as error:
+        raise type(error)(f"{whole['workflowId']!r} was not started: {error}") from error
 
 
 def start_once(transport: base.Transport, whole: Mapping[str, Any]) -> str:

@@ -20,7 +20,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from simpleflow import logging_context
 
 from . import left_over
 
@@ -31,6 +33,10 @@ _ENVIRON = os.environ
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 #: those that can have a handler, but for the ones that Python and C libraries use for themselves
 _SIGNALS = tuple(int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
+#: the variables that name the task, as they are held
+_OF_TASK: Final[tuple[Any, ...]] = tuple(
+    os.environ.encodekey(name) if hasattr(os.environ, "_data") else name for name in logging_context.ENV_KEYS.values()
+)
 #: without the enumerations that signal.getsignal makes of what it finds: those cost a task 100 us
 _handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 
@@ -57,15 +63,20 @@ def _umask() -> int:
 
 
 def _environment() -> dict[Any, Any] | None:
-    """The variables as they are held: decoding each costs a task more than all the rest. None: another object stands
-    in the place of ``os.environ``."""
-    return dict(getattr(_ENVIRON, "_data", _ENVIRON)) if os.environ is _ENVIRON else None
+    """The variables as they are held: decoding each costs a task more than all the rest. Those that name the task are
+    other ones for each task. None: another object stands in the place of ``os.environ``."""
+    if os.environ is not _ENVIRON:
+        return None
+    found = dict(getattr(_ENVIRON, "_data", _ENVIRON))
+    for name in _OF_TASK:
+        found.pop(name, None)
+    return found
 
 
 def _set_environment(value: dict[Any, Any]) -> None:
     os.environ = _ENVIRON  # noqa: B003 - the very object that was there
     before = {os.fsdecode(name): os.fsdecode(text) for name, text in value.items()}
-    for name in os.environ.keys() - before.keys():
+    for name in os.environ.keys() - before.keys() - set(logging_context.ENV_KEYS.values()):
         del os.environ[name]
     for name, text in before.items():
         if os.environ.get(name) != text:
@@ -405,6 +416,7 @@ class Isolation:
             facet.name for facet, before in zip(_FACETS, self._before, strict=True) if not _as_before(facet, before)
         ]
         stuck += self._left.found()
+        logging_context.mend()
         random.seed(int.from_bytes(os.urandom(16), "little"))
         if _attribute("asyncio", "events") is not None:
             stuck += left_over.loops()

@@ -275,14 +275,17 @@ class DeciderProcess(NamedMixin):
 
     def _serve(self, lane: Lane) -> None:
         task_list = lane.task_list
-        poll_id = f"{self._name}/{uuid.uuid4().hex}-decider"
+        names = retrying.PollNames(f"{self._name}/{uuid.uuid4().hex}-decider")
         pace = retrying.PollPace(task_list)
         while not (self._stop.draining or lane.replaced):
+            poll_id = names.name
             self._open.add(poll_id)
             pace.opened()
             try:
-                answer = self._step.poll(task_list, poll_id)
+                answer = self._step.poll(task_list, names.asked)
+                names.answered()
             except Exception as error:  # an event type of a later SWF, say: the lane goes on with other executions
+                names.failed(error)
                 self._rest(pace.failed(error))
                 continue
             finally:

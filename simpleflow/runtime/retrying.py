@@ -20,6 +20,8 @@ HELD = 0.5
 FIRST_REST, LAST_REST = 0.05, 1.0
 #: seconds that the history may be asked whether a response arrived
 ASKING = retries.Patience.of(10.0)
+#: polls without an answer that ask for one task
+DOUBTS = 3
 #: events that are read of it at a time
 _LAST_EVENTS = 100
 
@@ -88,6 +90,40 @@ def arrived(transport: base.Transport, domain: str, execution: Any, started_even
     except Exception as error:  # an event of a later SWF, a right that is missing: nobody knows, then
         logger.info("Whether a response arrived cannot be read: %s", error)
         return None
+
+
+class PollNames:
+    """The names of one poller's polls: a new one each, the same one again while the last may have brought a task.
+
+    The embedded service gives that task once more then (docs/reference/formats.md).
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._number = 1
+        self._doubts = 0
+
+    @property
+    def name(self) -> str:
+        """Names the present poll, to revoke it."""
+        return f"{self._prefix}#{self._number}"
+
+    @property
+    def asked(self) -> str:
+        """What the present poll is opened with."""
+        return self.name + "; again" * bool(self._doubts)
+
+    def answered(self) -> None:
+        """The poll ended: the next one is another."""
+        self._number, self._doubts = self._number + 1, 0
+
+    def failed(self, error: Exception) -> None:
+        """The poll has no answer. One that nobody can read would come again and again: the name is given up then."""
+        if isinstance(error, errors.NotSent):
+            return
+        self._doubts += 1
+        if self._doubts > DOUBTS or not isinstance(error, errors.TransportError):
+            self.answered()
 
 
 class PollPace:

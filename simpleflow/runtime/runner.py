@@ -1,7 +1,6 @@
 """The child process that executes activities, one after another: ``python -m simpleflow.runtime.runner FD``.
 
-The main thread runs the activities; a second one reads from the worker, so that a cancellation or the worker's death
-reaches an activity that does not ask for it.
+The main thread runs the activities; a second one reads meanwhile what the worker sends (``inlet.py``).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 from simpleflow.utils import mounting
 
-from . import code_versions, execute, forked, frames, isolation, left_open, stores, values
+from . import code_versions, execute, forked, frames, inlet, isolation, left_open, stores, values
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Runner:
         self._pipe = pipe
         self._pid = os.getpid()
         self._parent = os.getppid()
-        self._tasks: queue.SimpleQueue[frames.Run | frames.Clean] = queue.SimpleQueue()
+        self._inlet = inlet.Inlet(pipe, take=self._take, lost=self._lost, idle=self._rest)
         #: the worker's answers to ``_settle``, which one thread asks at a time
         self._settled: queue.SimpleQueue[code_versions.Module] = queue.SimpleQueue()
         self._settling = threading.Lock()
@@ -60,8 +59,10 @@ class Runner:
         self._sending = False
         self._interrupted = False
         self._grace = 3.0
-        #: the task's activity
+        #: the task's activity, and the title that shows it or that there is none
         self._name = ""
+        self._title = ""
+        self._task_list = ""
         #: activities whose timeouts the worker was told
         self._told: set[str] = set()
         self._isolation = isolation.Isolation()
@@ -80,7 +81,7 @@ class Runner:
         self._grace = setup.grace
         self._importer = code_versions.Importer(setup.code, self._settle)
         self._importer.install()
-        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        self._inlet.start()
         tree.adopt_orphans()
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
@@ -94,10 +95,11 @@ class Runner:
             middleware=execute.Middleware(setup.pre, setup.post),
             left=lambda task: left_open.keep(store, task),
             mounted=self._mounted,
+            lingers=True,  # the next task changes what is different
         )
         self._pipe.send(frames.Ready())
         while True:
-            given = self._tasks.get()
+            given = self._inlet.next()
             self._number = given.number
             self._importer.include(given.task.name)
             if isinstance(given, frames.Clean):
@@ -130,7 +132,8 @@ class Runner:
 
     def _execute(self, executor: execute.Executor, task: values.Task) -> values.Answer:
         self._name = task.name
-        titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[{task.name}]")
+        self._task_list = task.task_list
+        self._show(task.name)
         try:
             self._busy = True
             if self._cancelled == self._number:
@@ -146,7 +149,16 @@ class Runner:
             return values.Canceled()
         finally:
             self._busy = False
-            titles.set_title(f"simpleflow TaskRunner(task_list={task.task_list})[idle]")
+
+    def _show(self, what: str) -> None:
+        title = f"simpleflow TaskRunner(task_list={self._task_list})[{what}]"
+        if title != self._title:
+            self._title = title
+            titles.set_title(title)
+
+    def _rest(self) -> None:
+        if self._task_list:
+            self._show("idle")
 
     def _started(self, found: activity.Activity[..., Any]) -> None:
         self._isolation.begin()
@@ -176,6 +188,7 @@ class Runner:
         deadline = time.monotonic() + SETTLING
         with self._settling:
             self._send(frames.Imports(module=module))
+            self._inlet.hurry()
             while True:
                 try:
                     told = self._settled.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -198,26 +211,26 @@ class Runner:
             self._interrupted = False
             raise forked.Interrupted
 
-    def _listen(self) -> None:
-        try:
-            while True:
-                frame = self._pipe.receive()
-                if isinstance(frame, frames.Run):
-                    self._importer.keep(frame.code)
-                    self._tasks.put(frame)
-                elif isinstance(frame, frames.Clean):
-                    self._tasks.put(frame)
-                elif isinstance(frame, frames.Import):
-                    self._settled.put(frame.module)
-                elif isinstance(frame, frames.Cancel):
-                    self._cancelled = self._signalled = frame.number
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        except frames.Disconnected:
+    def _take(self, frame: frames.Frame | None) -> inlet.Given | None:
+        """See to a frame, on whichever thread reads; return what the main thread is to work."""
+        match frame:
+            case frames.Run(code=code):
+                self._importer.keep(code)
+                return frame
+            case frames.Clean():
+                return frame
+            case frames.Import(module=module):
+                self._settled.put(module)
+            case frames.Cancel(number=number) if threading.current_thread() is not threading.main_thread():
+                self._cancelled = self._signalled = number
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        return None
+
+    def _lost(self, error: frames.Closed) -> None:
+        if isinstance(error, frames.Disconnected):
             # The task closed the descriptor. Its answer will find that out; the worker's death shows otherwise.
             while os.getppid() == self._parent:
                 time.sleep(1.0)
-        except frames.Closed:
-            pass
         # The worker is gone: nobody can answer for the task. It and all that it started end here; main() sees to it
         # when the task obeys, this thread when it does not.
         self.orphaned = True
@@ -225,10 +238,10 @@ class Runner:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(self._grace)
         else:
-            self._tell_end()
+            self.tell_end()
         tree.end_own()
 
-    def _tell_end(self) -> None:
+    def tell_end(self) -> None:
         """Let interceptors write out what they hold."""
         for interceptor in reversed(self._mounted):
             with contextlib.suppress(Exception):
@@ -278,6 +291,7 @@ def main() -> None:
         os._exit(frames.EXIT_DISCONNECTED)
     except frames.Closed:
         runner.orphaned = True
+        runner.tell_end()
     except forked.Interrupted:
         if not runner.orphaned:  # die of the signal that came, so that the worker can name it
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

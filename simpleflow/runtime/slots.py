@@ -31,7 +31,7 @@ TURN_SECONDS = 0.5
 
 
 #: a task, its token, and when the request that brought it was opened
-_Given: TypeAlias = tuple[values.Task, str, float]
+Given: TypeAlias = tuple[values.Task, str, float]
 
 
 class Terms(Protocol):
@@ -78,8 +78,8 @@ class Employer(Protocol):
     def following(self) -> base.Following | None:
         """How the next tasks are asked for with an answer; None while no task is wanted."""
 
-    def offer(self, slot: Slot) -> None:
-        """Take this slot into account: it has a runner that waits for a task."""
+    def take(self, slot: Slot) -> Given | None:
+        """Return the next task, once it is this slot's turn to poll; None when no poll is opened any more."""
 
 
 class Slot:
@@ -87,12 +87,12 @@ class Slot:
 
     def __init__(self, worker: Employer, number: int) -> None:
         self._worker = worker
-        self._box: queue.SimpleQueue[_Given | None] = queue.SimpleQueue()
+        self._box: queue.SimpleQueue[Given | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
         self._runner: pool.Runner | None = None
         self._interrupted = False
         #: tasks that came together with the one that runs, and answers that are not sent yet
-        self._waiting: collections.deque[_Given] = collections.deque()
+        self._waiting: collections.deque[Given] = collections.deque()
         self._answers = answering.Answering(worker)
         #: when the running task began
         self._begun = 0.0
@@ -111,11 +111,15 @@ class Slot:
 
     def give(self, answer: Any, opened: float) -> None:
         """Take a task: the answer of a poll, and when that was opened (``time.monotonic()``)."""
+        self._box.put(self.show(answer, opened))
+
+    def show(self, answer: Any, opened: float) -> Given:
+        """Show from now on the task that a poll brought, and return it."""
         given = self._given(answer, opened)
         self._show(given[0])
-        self._box.put(given)
+        return given
 
-    def _given(self, answer: Any, opened: float) -> _Given:
+    def _given(self, answer: Any, opened: float) -> Given:
         task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
         return task, answer.task_token, opened
 
@@ -152,8 +156,7 @@ class Slot:
                 self._rest(delay)
                 continue
             backoff.reset()
-            self._worker.offer(self)
-            given = self._box.get()
+            given = self._worker.take(self) or self._box.get()
             if given is None:
                 break
             worked = True
@@ -164,7 +167,7 @@ class Slot:
             self._runner.dismiss()
             self._runner = None
 
-    def _worked(self, given: _Given) -> None:
+    def _worked(self, given: Given) -> None:
         """Work one task; those that come with the acknowledgement of its answer wait then."""
         try:
             with logging_context.within(**given[0].where):

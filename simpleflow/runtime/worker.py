@@ -1,11 +1,10 @@
-"""One worker: a poller for one task list, and as many slots as tasks may run at a time."""
+"""One worker: as many slots as tasks may run at a time, one of which polls the task list while it is free."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import logging
-import queue
 import threading
 import time as real_time
 import uuid
@@ -78,9 +77,8 @@ class Worker(NamedMixin):
         self._options = options
         self._stop = stop or Stop()
         self._time = time or clock.SleepClock()
-        self._free: queue.SimpleQueue[slots.Slot | None] = queue.SimpleQueue()
         self._slots = [slots.Slot(self, number) for number in range(options.processes)]
-        self._poll_id = f"{uuid.uuid4().hex}-worker"
+        self._names = retrying.PollNames(f"{uuid.uuid4().hex}-worker")
         self._request = {
             "domain": options.domain,
             "taskList": {"name": options.task_list},
@@ -94,7 +92,12 @@ class Worker(NamedMixin):
         self.outdated = False
         self._polling = False
         self._no_polls = threading.Event()
-        self._poller = threading.Thread(target=self._poll_loop, name="poller", daemon=True)
+        #: held by the slot that polls: what the poll brings needs no other thread to be woken
+        self._turn = threading.Lock()
+        self._pace = retrying.PollPace(options.task_list)
+        #: a poll is open, or may be opened, or brought a task that does not show yet
+        self._taking = False
+        self._taken = threading.Event()
         #: called on every change of what ``status`` says
         self.changed = threading.Event()
 
@@ -135,16 +138,39 @@ class Worker(NamedMixin):
         quick = self._paces.quick
         return base.Following(self._poll_json, uuid.uuid4().hex, most=paces.MOST if quick else 1, quick=quick)
 
-    def offer(self, slot: slots.Slot) -> None:
-        """A slot has a runner that waits for a task. Thread safe."""
-        self._free.put(slot)
+    def take(self, slot: slots.Slot) -> slots.Given | None:
+        """Return the next task of the list once it is this slot's turn; None when no poll is opened any more."""
+        with self._turn:
+            if self._no_polls.is_set():
+                return None
+            self._taking = True
+            try:
+                answer = None
+                while answer is None and not self._no_polls.is_set():
+                    if self._rate is not None and (rest := self._rate.wait()):
+                        self._no_polls.wait(rest)
+                        continue
+                    opened = self._time.monotonic()
+                    answer = self._poll()
+                if answer is not None and self._rate is not None:
+                    self._rate.take()
+                given = None if answer is None else slot.show(answer, opened)
+                if given is not None and self._options.one_task:
+                    self._no_polls.set()
+            finally:
+                self._taking = False
+                self._taken.set()
+        self.changed.set()
+        if self._no_polls.is_set():
+            self._stop.wake()
+        return given
 
     # -- what the agent needs
 
     @property
     def acknowledged(self) -> bool:
         """True once no poll is open, none will be opened, and no task runs. Thread safe."""
-        return self._no_polls.is_set() and not self._poller.is_alive() and not self.running
+        return self._no_polls.is_set() and not self._taking and not self.running
 
     @property
     def polling(self) -> bool:
@@ -180,7 +206,7 @@ class Worker(NamedMixin):
         if self._no_polls.is_set():
             return
         self._no_polls.set()
-        self._free.put(None)
+        self._stop.wake()
         try:
             threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
         except RuntimeError as error:  # no thread to be had
@@ -189,12 +215,14 @@ class Worker(NamedMixin):
 
     def _revoke(self) -> None:
         # The request may reach the service before the poll does, or its answer be lost: repeat it.
-        while self._poller.is_alive():
+        while self._taking:
+            self._taken.clear()
             try:
-                self._transport.revoke(self._poll_id)
+                self._transport.revoke(self._names.name)
             except errors.SwfError as error:
                 logger.debug("Revoking the open poll failed: %s", error)
-            self._poller.join(0.2)
+            if self._taking:
+                self._taken.wait(0.2)
         self.changed.set()
 
     def interrupt(self) -> None:
@@ -221,9 +249,8 @@ class Worker(NamedMixin):
             if number and self._stop.level == Stop.RUN and not self._no_polls.is_set():
                 real_time.sleep(self._options.stagger)
             self._insist_on(slot.start)
-        self._insist_on(self._poller.start)
         try:
-            while not self._stop.draining and (linger or self._poller.is_alive()):
+            while not self._stop.draining and (linger or self._taking or not self._no_polls.is_set()):
                 self._stop.wait(None if linger and not self._options.reload else 1.0)
                 if self._options.reload and (files := self._versions.changed()):
                     logger.warning("%s changed: the worker drains and starts anew.", ", ".join(files))
@@ -250,7 +277,7 @@ class Worker(NamedMixin):
     def _finish(self) -> None:
         self.stop_polling()
         hurried, limit, begun = False, self._options.drain, real_time.monotonic()
-        while self._poller.is_alive() or any(slot.shown is not None for slot in self._slots):
+        while self._taking or any(slot.shown is not None for slot in self._slots):
             if limit is not None and not self._stop.hurried and real_time.monotonic() - begun > limit:
                 logger.warning("Tasks run %g s after the drain began: they are ended (--drain-timeout).", limit)
                 self._stop.request(Stop.HURRY)
@@ -263,48 +290,24 @@ class Worker(NamedMixin):
         """Work one answer of PollForActivityTask that somebody else got, then return."""
         slot = self._slots[0]
         self._no_polls.set()
-        slot.start()
-        waiting = self._free.get()
-        assert waiting is slot
         slot.give(answer, float("-inf"))
+        slot.start()
         while slot.shown is not None:
             if self._stop.wait(0.05) == Stop.HURRY:
                 slot.interrupt()
         slot.close()
 
-    def _poll_loop(self) -> None:
-        pace = retrying.PollPace(self._options.task_list)
-        while not self._no_polls.is_set():
-            slot = self._free.get()
-            if slot is None:
-                break
-            answer = None
-            while answer is None and not self._no_polls.is_set():
-                if self._rate is not None and (rest := self._rate.wait()):
-                    self._no_polls.wait(rest)
-                    continue
-                opened = self._time.monotonic()
-                answer = self._poll(pace)
-            if answer is None:
-                break
-            if self._rate is not None:
-                self._rate.take()
-            slot.give(answer, opened)
-            self.changed.set()
-            if self._options.one_task:
-                self._no_polls.set()
-                self._stop.wake()
-        self._polling = False
-        self._stop.wake()
-
-    def _poll(self, pace: retrying.PollPace) -> object | None:
+    def _poll(self) -> object | None:
+        pace = self._pace
         self._polling = True
         self.state = "polling"
         self.changed.set()
         pace.opened()
         try:
-            answer = self._transport.call("PollForActivityTask", self._request, poll_id=self._poll_id)
+            answer = self._transport.call("PollForActivityTask", self._request, poll_id=self._names.asked)
+            self._names.answered()
         except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
+            self._names.failed(error)
             self._no_polls.wait(pace.failed(error))
             return None
         finally:

@@ -109,14 +109,15 @@ class Service:
         request: Mapping[str, Any],
         *,
         poll_id: str | None = None,
+        again: bool = False,
         then: polls.Then | None = None,
         hold: bool = False,
     ) -> dict[str, Any] | polls.Waiter:
         """Carry out one action with SWF's own names; return its answer, or the Waiter of a poll without a task.
 
-        Events in answers are ``msgspec.Raw``: each one event's JSON. ``poll_id`` names a long poll for ``revoke``.
-        ``then``, of an answer to an activity task: the acknowledgement is the worker's next task where one waits and
-        nobody has waited longer for it.
+        Events in answers are ``msgspec.Raw``: each one event's JSON. ``poll_id`` names a long poll for ``revoke``;
+        ``again``: one of that name may have brought a task, which this one brings then. ``then``, of an answer to an
+        activity task: the acknowledgement is the next task where one waits and nobody has waited longer for it.
         """
         request = validation.check(action, request)
         session = self.session
@@ -126,7 +127,7 @@ class Service:
         answer: dict[str, Any] | polls.Waiter
         try:
             if action in polls.TABLES:
-                answer = self._poll(action, request, poll_id)
+                answer = self._poll(action, request, poll_id, again=again)
             else:
                 answer = _ACTIONS[action](session, request) if then is None else self._respond(action, request, then)
             session.finish()
@@ -216,13 +217,24 @@ class Service:
         session.ready[place] = None
         return waiter
 
-    def _poll(self, action: str, request: Mapping[str, Any], poll_id: str | None) -> dict[str, Any] | polls.Waiter:
+    def _poll(
+        self, action: str, request: Mapping[str, Any], poll_id: str | None, *, again: bool
+    ) -> dict[str, Any] | polls.Waiter:
         session = self.session
         session.domain(request["domain"])
         if request.get("nextPageToken"):
             position = tokens.page(session, action, request)
             assert position is not None
             return decision_tasks.more(session, request, position)
+        if again and poll_id is not None:
+            activity = action == "PollForActivityTask"
+            given = (
+                activity_tasks.claimed(session, poll_id)
+                if activity
+                else decision_tasks.claimed(session, poll_id, request)
+            )
+            if given:
+                return given[0]
         place = (polls.TABLES[action], f"{request['domain']}/{request['taskList']['name']}")
         limit = session.limit.pollers
         if limit is not None and session.polls.count(place) >= limit:

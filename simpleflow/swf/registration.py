@@ -48,6 +48,10 @@ class Registrar:
         request = {"domain": self._domain, "name": name, "version": version}
         self._ensure("RegisterActivityType", name, version, request)
 
+    def forget(self) -> None:
+        """Register each type anew when it is needed next: somebody deleted one."""
+        self._known.clear()
+
     def ensure(self, needed: Iterable[types.RegisteredType]) -> None:
         """Register activity types and workflow types; stops at the first that the service refuses."""
         for each in needed:

@@ -52,7 +52,13 @@ class Calls(Protocol):
     """What the application needs of ``host.Host``."""
 
     async def call(
-        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, then: polls.Then | None = None
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        *,
+        poll_id: str | None = None,
+        again: bool = False,
+        then: polls.Then | None = None,
     ) -> Any:
         """Carry out a call; returns after the commit that it depends on. Cancelled: the client is gone."""
 
@@ -220,10 +226,11 @@ class App:
 
     async def _poll(self, action: str, request: dict[str, Any], given: bytes | None, connection: Any) -> Any:
         """Hold a poll; a client that goes away cancels it."""
+        again = False
         if given is None:
             name = f"poll-{self._series}-{self._number}-{id(connection)}"
         else:
-            name = given.decode("latin-1")
+            name, again = following.name_of(given)
             if not 0 < len(name) <= _POLL_ID:
                 raise errors.validation(f"X-Simpleflow-Poll must have 1 to {_POLL_ID} characters")
             if name in self._open:  # its client has given that poll up, and its connection is not closed yet
@@ -238,7 +245,7 @@ class App:
         self._open[name] = connection
         connection.waiting = asyncio.current_task()
         try:
-            answer = await self._host.call(action, request, poll_id=name)
+            answer = await self._host.call(action, request, poll_id=name, again=again)
             if decider is not None and answer["taskToken"]:
                 self._deciders.got(decider, answer["taskToken"], gone=connection.gone)
             return answer

@@ -1,8 +1,8 @@
 """Deciders of ours that are connected: one that goes leaves nothing waiting for it.
 
-Their polls are named DECIDER/POLL. A decider is gone when each connection on which it polled is closed: then what waits
-on its sticky list goes to the others at once, not after the list's timeout, and so do the decision tasks that it had
-got and not answered. One that was taken for gone and is not decides anew what it had: nothing is lost.
+Their polls are named DECIDER/POLLER#NUMBER. A decider is gone when each connection on which it polled is closed: then
+what waits on its sticky list goes to the others at once, not after the list's timeout, and so do the decision tasks
+that it had got and not answered. One that was taken for gone and is not decides anew what it had: nothing is lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class _Decider:
 
     def __init__(self) -> None:
         self.connections = 0
-        #: its sticky lists (DOMAIN/LIST), by the polls that are theirs
+        #: its sticky lists (DOMAIN/LIST), by the pollers that are theirs
         self.lists: dict[str, str] = {}
 
 
@@ -44,7 +44,7 @@ class Deciders:
         if request.get("startAtPreviousStartedEvent"):
             task_list = request.get("taskList")
             if isinstance(task_list, dict):
-                found.lists[poll_id] = f"{request.get('domain')}/{task_list.get('name')}"
+                found.lists[_poller(poll_id)] = f"{request.get('domain')}/{task_list.get('name')}"
         return name
 
     def got(self, name: str, token: str, *, gone: bool) -> None:
@@ -62,7 +62,7 @@ class Deciders:
     def revoked(self, poll_id: str) -> None:
         """A decider that drains ended this poll: when it was the last one of its sticky list, the list is given up."""
         found = self._known.get(poll_id.partition("/")[0])
-        task_list = None if found is None else found.lists.pop(poll_id, None)
+        task_list = None if found is None else found.lists.pop(_poller(poll_id), None)
         if found is not None and task_list is not None and task_list not in found.lists.values():
             self._leave((task_list,), ())
 
@@ -77,3 +77,7 @@ class Deciders:
             del self._tasks[token]
         if not self.stopped and (found.lists or tokens):
             self._leave(set(found.lists.values()), tokens)
+
+
+def _poller(poll_id: str) -> str:
+    return poll_id.partition("#")[0]

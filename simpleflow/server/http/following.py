@@ -23,12 +23,16 @@ ANSWERS: Final = frozenset({"RespondActivityTaskCanceled", "RespondActivityTaskC
 
 def then(wanted: bytes, claim: bytes | None) -> polls.Then:
     """Return what ``X-Simpleflow-Next`` and ``X-Simpleflow-Claim`` ask for. Raises Fault naming what is wrong."""
-    name = (claim or b"").decode("latin-1")
-    again = name.endswith(_AGAIN)
-    name = name.removesuffix(_AGAIN)
+    name, again = name_of(claim or b"")
     if not 0 < len(name) <= _CLAIM or not name.isascii():
         raise errors.validation(f"X-Simpleflow-Claim must have 1 to {_CLAIM} ASCII characters")
     return polls.Then(_poll(wanted), name, again)
+
+
+def name_of(given: bytes) -> tuple[str, bool]:
+    """Return a name, and whether it is given once more because the first answer did not come."""
+    name = given.decode("latin-1")
+    return name.removesuffix(_AGAIN), name.endswith(_AGAIN)
 
 
 class _Answer(msgspec.Struct, frozen=True, gc=False):

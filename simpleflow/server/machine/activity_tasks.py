@@ -139,7 +139,7 @@ def hand_out(session: sessions.Session, key: int, waiter: polls.Waiter) -> dict[
     if run.ended():
         return None
     task.started = started
-    task.claim = waiter.claim
+    task.claim = waiter.claim or waiter.poll_id
     task.schedule_to_start_due = None
     task.start_to_close_due = states.after(session.now, task.start_to_close)
     task.heartbeat_due = states.after(session.now, task.heartbeat)
@@ -156,7 +156,7 @@ def is_one_of(session: sessions.Session, key: int, kinds: Container[tuple[str, s
 
 
 def claimed(session: sessions.Session, claim: str) -> list[dict[str, Any]]:
-    """Return the open tasks that this exchange brought, once more: its answer was lost."""
+    """Return the open tasks that this exchange or poll brought, once more: its answer was lost."""
     found = []
     for key in session.store.items_with(claim.encode()):
         run = session.by_key(key >> base.EVENT_BITS)

@@ -131,8 +131,24 @@ def hand_out(session: sessions.Session, key: int, waiter: polls.Waiter) -> dict[
     if run.ended():
         return None
     state.started = started
+    state.claim = waiter.poll_id
     state.decision_due = states.after(session.now, run.config.task_timeout)
     session.finish()
+    return _given_out(session, run, asked)
+
+
+def claimed(session: sessions.Session, claim: str, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the started decision task that this poll brought, once more: its answer was lost."""
+    runs = [session.by_key(key) for key in session.store.states_with(claim.encode())]
+    return [
+        _given_out(session, run, asked)
+        for run in runs
+        if run is not None and run.state.started and run.state.claim == claim
+    ]
+
+
+def _given_out(session: sessions.Session, run: execution.Execution, asked: Mapping[str, Any]) -> dict[str, Any]:
+    state, started, key = run.state, run.state.started, run.key
     answer: dict[str, Any] = {
         "taskToken": tokens.of_task("d", run, started),
         "startedEventId": started,

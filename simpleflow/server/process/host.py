@@ -194,6 +194,7 @@ class Host:
         request: Mapping[str, Any],
         *,
         poll_id: str | None = None,
+        again: bool = False,
         then: polls.Then | None = None,
     ) -> dict[str, Any]:
         """Carry out one action and return its answer once everything that it depends on is durable.
@@ -203,7 +204,7 @@ class Host:
         loop = self._begin(reads=action.startswith(_READS))
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
-            outcome = self.service.call(action, request, poll_id=poll_id, then=then, hold=True)
+            outcome = self.service.call(action, request, poll_id=poll_id, again=again, then=then, hold=True)
         except errors.Fault as fault:
             outcome = fault
         except base.Lost as lost:

@@ -74,6 +74,8 @@ class State(msgspec.Struct, array_like=True, gc=False):
     cancel_requested: bool = False
     #: when an activity task last changed its state
     latest_activity: float | None = None
+    #: the poll that brought the started decision task to its decider, which may ask again
+    claim: str | None = None
 
 
 class Final(msgspec.Struct, frozen=True, array_like=True):
@@ -107,7 +109,7 @@ class Activity(msgspec.Struct, array_like=True, tag="a", gc=False):
     cancel_requested: int = 0
     #: of the last heartbeat
     details: str | None = None
-    #: the exchange that brought it to its worker, which may ask again
+    #: the exchange or poll that brought it to its worker, which may ask again
     claim: str | None = None
 
     @property

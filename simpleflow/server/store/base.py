@@ -157,6 +157,9 @@ class Store(Protocol):
 
     def delete_items(self, keys: Iterable[int]) -> None: ...
 
+    def states_with(self, part: bytes) -> list[int]:
+        """The keys of the open executions without a waiting decision task whose state holds these bytes."""
+
     def items_with(self, part: bytes) -> list[int]:
         """Keys of items that wait in no list and whose body holds these bytes. Reads every row: for rare questions."""
 

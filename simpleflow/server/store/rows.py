@@ -230,6 +230,10 @@ class Rows:
     def delete_items(self, keys: Iterable[int]) -> None:
         self._connection.executemany("DELETE FROM items WHERE key=?", [(key,) for key in keys])
 
+    def states_with(self, part: bytes) -> list[int]:
+        rows = self._execute("SELECT key FROM states WHERE list IS NULL AND instr(body, ?)", (part,))
+        return [key for (key,) in rows.fetchall()]
+
     def items_with(self, part: bytes) -> list[int]:
         rows = self._execute("SELECT key FROM items WHERE list IS NULL AND instr(body, ?)", (part,))
         return [key for (key,) in rows.fetchall()]

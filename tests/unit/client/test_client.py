@@ -224,3 +224,24 @@ def test_interceptors_stand_around_the_start(connection: connect.Connection) -> 
 
     run = Client(connection, mounted=[Mounted()]).start(Nightly)
     assert seen == [run.workflow_id, run.run_id]
+
+
+def test_a_client_registers_a_type_once_and_anew_when_it_was_deleted(connection: connect.Connection) -> None:
+    registered = []
+    call = connection.transport.call
+
+    def counted(action: str, request: Any, **more: Any) -> Any:
+        if action == "RegisterWorkflowType":
+            registered.append(request["name"])
+        return call(action, request, **more)
+
+    connection.transport.call = counted  # type: ignore[method-assign]  # to count
+    client = Client(connection)
+    for _ in range(3):
+        client.start(Nightly)
+    assert registered == ["nightly"]
+    kind = {"domain": client.domain, "workflowType": {"name": "nightly", "version": "1"}}
+    connection.transport.call("DeprecateWorkflowType", kind)
+    connection.transport.call("DeleteWorkflowType", kind)
+    client.start(Nightly)
+    assert registered == ["nightly"] * 2

@@ -136,3 +136,32 @@ def test_polls_that_fail_are_said_once(caplog: pytest.LogCaptureFixture) -> None
         assert pace.failed(errors.NotSent("nobody")) <= retries.LONGEST[retries.Kind.UNREACHED]
     pace.answered(empty=False)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_poll_has_a_name_of_its_own_until_it_is_known_to_have_ended() -> None:
+    names = retrying.PollNames("me")
+    assert (names.name, names.asked) == ("me#1", "me#1")
+    names.failed(errors.NotSent("nobody listens"))
+    assert names.asked == "me#1"
+    names.failed(errors.TransportError("cut"))
+    names.failed(errors.NotSent("nobody listens"))
+    assert (names.name, names.asked) == ("me#1", "me#1; again")
+    names.answered()
+    assert (names.name, names.asked) == ("me#2", "me#2")
+
+
+@pytest.mark.parametrize("error", [ValueError("an event of a later SWF"), errors.ThrottlingException("slower")])
+def test_a_poll_whose_answer_was_refused_or_not_understood_is_not_asked_for_again(error: Exception) -> None:
+    names = retrying.PollNames("me")
+    names.failed(error)
+    assert names.asked == "me#2"
+
+
+def test_an_answer_that_nobody_can_read_is_given_up() -> None:
+    names = retrying.PollNames("me")
+    asked = []
+    for _ in range(retrying.DOUBTS + 1):
+        asked.append(names.asked)
+        names.failed(errors.TransportError("the answer is none of this action"))
+    assert asked == ["me#1", *["me#1; again"] * retrying.DOUBTS]
+    assert names.asked == "me#2"

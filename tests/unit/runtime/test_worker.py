@@ -340,7 +340,7 @@ def test_a_runner_that_cannot_be_started_takes_nothing_from_the_others(
 def test_a_thread_that_cannot_be_started_is_waited_for(
     swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, refused = threading.Thread.start, ["slot-0", "poller"]
+    begin, refused = threading.Thread.start, ["slot-0", "slot-0"]
 
     def scarce(thread: threading.Thread) -> None:
         if thread.name in refused:

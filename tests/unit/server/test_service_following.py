@@ -285,3 +285,40 @@ def test_the_host_gives_several_answers_and_tasks_after_their_commit() -> None:
         assert hosted.open_polls == 0
 
     play(story, before_commit=full)
+
+
+# -- polls
+
+
+def polled(world: World, action: str, name: str, *, again: bool = False) -> Any:
+    """What a poll brings at once; the empty answer for none."""
+    request = POLL if action == "PollForActivityTask" else {"domain": DOMAIN, "taskList": {"name": "d"}}
+    answer = world.service.call(action, request, poll_id=name, again=again)
+    if isinstance(answer, polls.Waiter):
+        world.service.withdraw(answer)
+        return answer.empty()
+    return answer
+
+
+@pytest.mark.parametrize("action", ["PollForActivityTask", "PollForDecisionTask"])
+def test_who_repeats_a_poll_gets_its_task_again_also_from_a_new_server(tmp_path: Path, action: str) -> None:
+    path = tmp_path / "swf.db"
+    world = World(sqlite.open_file(path))
+    world.start()
+    if action == "PollForActivityTask":
+        world.decide(world.schedule("1"))
+    first = polled(world, action, "p#1")
+    assert first["taskToken"]
+    assert polled(world, action, "p#1", again=True) == first
+    world.store.close()
+    world = World(sqlite.open_file(path), fresh=False)
+    try:
+        assert polled(world, action, "p#1", again=True) == first
+        assert polled(world, action, "p#1")["taskToken"] == ""
+        assert polled(world, action, "p#2", again=True)["taskToken"] == ""
+        answer = action.replace("PollFor", "Respond") + "Completed"
+        world.call(answer, taskToken=first["taskToken"])
+        found = polled(world, action, "p#1", again=True)
+        assert found["taskToken"] == ""  # that task is answered by now
+    finally:
+        world.store.close()

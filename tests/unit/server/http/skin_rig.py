@@ -34,10 +34,18 @@ class Host:
         self.pages = False
 
     async def call(
-        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, then: Any = None
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        *,
+        poll_id: str | None = None,
+        again: bool = False,
+        then: Any = None,
     ) -> Any:
         request = validation.check(action, request)
         self.calls.append((action, request))
+        if again:
+            return {"taskToken": f"that of {poll_id}"}
         if poll_id is not None and not (self.pages and "nextPageToken" in request):
             waiter = asyncio.get_running_loop().create_future()
             self.polls[poll_id] = waiter

@@ -70,6 +70,17 @@ def test_the_last_revoked_poll_of_a_sticky_list_gives_it_up() -> None:
     assert rig.left == [(["d/mine"], [])]
 
 
+def test_each_poll_of_a_poller_has_a_number() -> None:
+    rig = Rig()
+    for number in range(3):
+        rig.poll(f"one/a#{number}", STICKY)
+        rig.poll(f"one/b#{number}", STICKY)
+    rig.known.revoked("one/a#2")
+    assert rig.left == []
+    rig.known.revoked("one/b#2")
+    assert rig.left == [(["d/mine"], [])]
+
+
 def test_other_clients_and_the_end_of_the_service_change_nothing() -> None:
     rig = Rig()
     assert rig.known.polls("anybody", STICKY, FakeConnection()) is None
