@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 #: seconds that a response is repeated while nobody answers
 PATIENCE = 3600.0
 #: seconds that an answer waits for those of the tasks that came with it
-HOLD = 0.02
+HOLD = 0.04
 #: seconds between two attempts to send what is held while a task runs
 AGAIN = 1.0
 

@@ -111,7 +111,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     answer: values.Completed | values.Failed | values.Canceled | values.Later
     memory: int = 0
     left: tuple[str, ...] = ()
-    #: seconds that the task took
+    #: seconds that the task took of its own
     seconds: float = 0.0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import threading
-from typing import Final
+import time
+from typing import Final, NamedTuple
 
 #: mean seconds of a type's tasks up to which they are quick, and of how many tasks that must be known
 QUICK: Final = 0.003
@@ -14,6 +16,33 @@ _SHARE: Final = 1 / 8
 MOST: Final = 16
 #: types that one call may name
 _NAMED: Final = 16
+
+
+#: which thread the system counts for; None: it counts for whole processes only
+_THREAD: Final[int | None] = getattr(resource, "RUSAGE_THREAD", None)
+
+
+class Spent(NamedTuple):
+    """What a thread has used so far."""
+
+    wall: float
+    cpu: float
+    #: how often it waited for something, None where the system does not say
+    waits: int | None
+
+    @classmethod
+    def now(cls) -> Spent:
+        """Return it for the calling thread."""
+        if _THREAD is None:
+            return cls(time.perf_counter(), 0.0, None)
+        used = resource.getrusage(_THREAD)
+        return cls(time.perf_counter(), used.ru_utime + used.ru_stime, used.ru_nvcsw)
+
+    def seconds(self, end: Spent) -> float:
+        """Return the seconds that a task took of its own: on a busy machine one that waits for nothing has to wait for
+        a processor, which says nothing about its type."""
+        waited = self.waits is None or self.waits != end.waits
+        return end.wall - self.wall if waited else end.cpu - self.cpu
 
 
 class Paces:

@@ -27,7 +27,7 @@ from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 from simpleflow.utils import mounting
 
-from . import code_versions, execute, forked, frames, inlet, isolation, left_open, stores, values
+from . import code_versions, execute, forked, frames, inlet, isolation, left_open, paces, stores, values
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +105,9 @@ class Runner:
             if isinstance(given, frames.Clean):
                 self._pipe.send(frames.Cleaned(number=given.number, error=executor.clean_up(given.task)))
                 continue
-            begun = time.perf_counter()
+            begun = paces.Spent.now()
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
-            seconds = time.perf_counter() - begun
+            seconds = begun.seconds(paces.Spent.now())
             left = tuple(self._left())
             done = frames.Done(number=given.number, answer=answer, memory=self._memory, left=left, seconds=seconds)
             self._pipe.send(done)
