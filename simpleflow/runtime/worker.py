@@ -39,7 +39,7 @@ class Options:
     #: drain as soon as code that runs here changed on disk
     reload: bool = False
     #: recycle a runner after so many tasks, or when it holds so many MiB after one
-    max_tasks: int = 1000
+    max_tasks: int = 10_000
     max_mib: int = 1024
     #: end a task whose processes hold more MiB together; None: no limit
     task_mib: int | None = None

@@ -161,3 +161,12 @@ def test_answers_on_the_wire(answer: values.Answer, action: str, keys: set[str])
 @pytest.mark.parametrize(("given", "expected"), [("300", 300.0), (5, 5.0), ("NONE", None), (None, None), ("", None)])
 def test_declared_timeouts(given: Any, expected: float | None) -> None:
     assert execute.seconds(given) == expected
+
+
+def test_what_a_task_changes_of_the_variables_that_name_it_is_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    logging_context.set("domain", "d")
+    monkeypatch.setenv(logging_context.ENV_KEYS["domain"], "another")
+    monkeypatch.setenv(logging_context.ENV_KEYS["run_id"], "another")
+    logging_context.mend()
+    assert logging_context.items() == {"domain": "d"}
+    logging_context.reset()
