@@ -118,12 +118,22 @@ class Served:
         _ENDING.append(self._thread)
 
 
+#: that of the test that runs
+_RUNNING: list[Backend] = []
+
+
+def environment(*workflows: type, **options: Any) -> Environment:
+    """Return an environment on the backend of the running test, which uses the fixture ``backend``."""
+    return _RUNNING[-1].environment(*workflows, **options)
+
+
 class Backend:
     """One of the three. ``run`` is the short form; ``environment`` makes a place for what needs more."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self._folder = folder
+        _RUNNING.append(self)
         self._served: list[Served] = []
         self._opened: list[Environment] = []
 
@@ -157,6 +167,7 @@ class Backend:
         return Client(place.connection)
 
     def close(self) -> None:
+        _RUNNING.remove(self)
         for place in self._opened:
             place.close()
         for served in self._served:

@@ -8,7 +8,10 @@ import pytest
 
 from simpleflow import Workflow, activity, canvas, exceptions, futures, task
 from simpleflow.core import documents, events
-from simpleflow.testing import environment
+from tests.backends import places
+
+#: each test runs on the local, the embedded and the HTTP backend
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @activity.with_attributes(version="1", task_list="list", raises_on_failure=True)
@@ -26,7 +29,7 @@ class Base(Workflow):
 
 
 def run(program: type, *args: Any) -> Any:
-    with environment.Environment(workflows=(program,)) as place:
+    with places.environment(program) as place:
         return place.run(program, *args)
 
 
@@ -131,7 +134,7 @@ def test_a_function_in_a_chain_gets_the_result_before_it_and_keeps_what_was_prop
             chain.propagate_attribute("task_list", "elsewhere")
             return self.submit(chain).result
 
-    with environment.Environment(workflows=(Program,)) as place:
+    with places.environment(Program) as place:
         run = place.start(Program)
         assert place.wait(run) == [2, [0, 2]]
         scheduled = [e for e in place.history(run) if isinstance(e, events.ActivityTaskScheduled)]

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, activity, exceptions, futures
-from simpleflow.testing import environment
+from tests.backends import places
+
+#: each test runs on the local, the embedded and the HTTP backend
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @activity.with_attributes(version="1", task_list="list", raises_on_failure=True)
@@ -26,7 +29,7 @@ class Base(Workflow):
 
 
 def run(program: type, *args: Any) -> Any:
-    with environment.Environment(workflows=(program,)) as place:
+    with places.environment(program) as place:
         return place.run(program, *args)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, activity, canvas, history
-from simpleflow.testing import environment
+from tests.backends import places
 
 RECORDED = Path(__file__).parents[2] / "histories" / "swf"
 
@@ -161,8 +161,9 @@ class Closing(Workflow):
         CALLED.append(("closed", history.events[0].workflow_type["name"]))
 
 
+@pytest.mark.usefixtures("backend")
 def test_each_hook_of_a_close_runs_once() -> None:
-    with environment.Environment(workflows=(Closing,)) as place:
+    with places.environment(Closing) as place:
         for fails in (True, False):
             CALLED.clear()
             place.wait(place.start(Closing, fails)) if not fails else _ends(place, place.start(Closing, fails))
@@ -176,8 +177,9 @@ def _ends(place: Any, run: Any) -> None:
         place.wait(run)
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_cancelled_run_calls_its_hooks_once() -> None:
-    with environment.Environment(workflows=(Closing,)) as place:
+    with places.environment(Closing) as place:
         CALLED.clear()
         run = place.start(Closing, False)
         place.advance(1)

@@ -10,6 +10,10 @@ from simpleflow import Workflow, activity, canvas, task
 from simpleflow.engine import hooks
 from simpleflow.local import Executor
 from simpleflow.testing import environment
+from tests.backends import places
+
+#: each test runs on the local, the embedded and the HTTP backend
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @activity.with_attributes(version="1", task_list="list", raises_on_failure=True)
@@ -38,7 +42,7 @@ class Child(Workflow):
 
 
 def run(program: type, *args: Any, **kwargs: Any) -> Any:
-    with environment.Environment(workflows=(program, Child)) as place:
+    with places.environment(program, Child) as place:
         return place.run(program, *args, **kwargs)
 
 

@@ -16,7 +16,7 @@ from simpleflow.core import errors
 from simpleflow.data import codec, jumbo
 from simpleflow.data.blobs import memory
 from simpleflow.local import inline
-from simpleflow.testing import Environment
+from tests.backends import places
 
 OLD, NEW = (f"{name}:{base64.b64encode(bytes([number]) * 32).decode()}" for name, number in (("old", 1), ("new", 2)))
 
@@ -127,9 +127,10 @@ class Secret(Workflow):
 
 @pytest.mark.parametrize("word", ["TOPSECRET", "TOPSECRET" * 6_000])
 @pytest.mark.parametrize("compression", [False, True])
+@pytest.mark.usefixtures("backend")
 def test_nothing_of_a_value_is_readable_in_the_history(word: str, compression: bool) -> None:
     settings.configure({"SIMPLEFLOW_ENCRYPTION_KEYS": OLD, "SIMPLEFLOW_COMPRESSION": compression})
-    with Environment(workflows=[Secret]) as environment:  # its histories are replayed at the end
+    with places.environment(Secret) as environment:  # its histories are replayed at the end
         run = environment.start(Secret, word)
         assert environment.wait(run) == [{"word": word}, {"word": word}, [word, word]]
         events = [

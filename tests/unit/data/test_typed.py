@@ -18,7 +18,7 @@ import pytest
 
 from simpleflow import Workflow, activity
 from simpleflow.data import converter, typed
-from simpleflow.testing import Environment
+from tests.backends import places
 
 
 class Colour(enum.Enum):
@@ -168,8 +168,9 @@ class Parent(Workflow):
         return model
 
 
+@pytest.mark.usefixtures("backend")
 def test_through_a_workflow() -> None:
-    with Environment(workflows=[Parent, Child]) as environment:
+    with places.environment(Parent, Child) as environment:
         result = environment.run(Parent, AT, [Colour.RED])
     assert result["Name"] == "7"
 
@@ -194,7 +195,8 @@ class Refused(Workflow):
         ("own", r"args\[0\]\.x is"),
     ],
 )
+@pytest.mark.usefixtures("backend")
 def test_what_has_no_form_is_refused_at_submit_by_its_path(what: str, path: str) -> None:
-    with Environment(workflows=[Refused]) as environment:
+    with places.environment(Refused) as environment:
         said = environment.run(Refused, what)
     assert re.search(path, said), said

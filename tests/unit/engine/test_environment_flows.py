@@ -1,18 +1,19 @@
-"""Workflows in an Environment: service, decider and worker in one thread on a clock that jumps. Each of these tests
-replays its histories at the end (the plugin does), so they hold the engine against a service as well.
+"""Workflows in an Environment: decider and worker in one thread on a clock that jumps, on three backends.
+
+Each of these tests replays its histories at the end (the plugin does), so they hold the engine against a service as well.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simpleflow.testing.environment import Environment, Failed
+from tests.backends.places import Backend
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -20,9 +21,8 @@ import environment_flows as flows  # as a worker imports it
 
 
 @pytest.fixture
-def place() -> Iterator[Environment]:
-    with Environment(workflows=[flows.Child]) as made:
-        yield made
+def place(backend: Backend) -> Environment:
+    return backend.environment(flows.Child)
 
 
 def test_a_workflow_that_sleeps_30_days_takes_no_time(place: Environment) -> None:

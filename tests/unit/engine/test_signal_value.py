@@ -12,6 +12,7 @@ import pytest
 from simpleflow import Workflow
 from simpleflow.client import Client
 from simpleflow.testing import Environment
+from tests.backends import places
 
 from .driver import Play
 
@@ -57,8 +58,9 @@ def by_environment(environment: Environment, run: Any, value: Any) -> None:
 @pytest.mark.parametrize("receiver", [Receives, ReceivesAsync])
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 @pytest.mark.parametrize("send", [by_client, by_environment])
+@pytest.mark.usefixtures("backend")
 def test_clients_and_environments_send_the_value(send: Callable[..., None], value: Any, receiver: type) -> None:
-    with Environment() as environment:
+    with places.environment() as environment:
         run = environment.start(receiver)
         environment.settle()
         send(environment, run, value)
@@ -77,8 +79,9 @@ def test_clients_and_environments_send_the_value(send: Callable[..., None], valu
         ([], {}, None),
     ],
 )
+@pytest.mark.usefixtures("backend")
 def test_a_workflow_sends_arguments(args: list[Any], kwargs: dict[str, Any], value: Any) -> None:
-    with Environment() as environment:
+    with places.environment() as environment:
         run = environment.start(Receives)
         environment.run(Sends, run.workflow_id, args, kwargs)
         sent, meant = environment.wait(run)
@@ -118,8 +121,9 @@ def test_a_wait_that_expired_has_no_value() -> None:
     assert play.result == "TaskCanceled"
 
 
+@pytest.mark.usefixtures("backend")
 def test_a_value_over_the_limit_travels_as_from_a_client() -> None:
-    with Environment() as environment:
+    with places.environment() as environment:
         run = environment.start(Receives)
         environment.signal(run.workflow_id, "go", "x" * 40_000)
         assert json.dumps(environment.wait(run)[1]) == json.dumps("x" * 40_000)

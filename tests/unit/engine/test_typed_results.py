@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+import pytest
+
 from simpleflow import Workflow, activity, futures
-from simpleflow.testing import Environment
+from tests.backends import places
 
 
 @activity.with_attributes(version="1", task_list="l")
@@ -22,6 +24,7 @@ class Dates(Workflow):
         return [str(d) for d in futures.wait(*fs)] + [str(self.submit(when, 4).then(lambda d: d.isoformat()).result)]
 
 
+@pytest.mark.usefixtures("backend")
 def test_results_with_a_hint_that_are_waited_for_together() -> None:
-    with Environment() as environment:
+    with places.environment() as environment:
         assert environment.run(Dates) == ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]
