@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from simpleflow.core import attributes, decisions, errors, events, history, limits, text
 
 from . import contract
@@ -364,7 +366,8 @@ def fail(evaluation: run.Run, reason: str, details: Any = None) -> None:
     """Fail the workflow; never returns."""
     evaluation.check_alive()
     reason_text = f"Workflow execution failed: {text.safe(reason)}"
-    evaluation.end(evaluation.hooks.failing(reason_text, _details(evaluation, details)))
+    outcome = evaluation.hooks.failing(reason_text, _details(evaluation, details))
+    evaluation.end(msgspec.structs.replace(outcome, given=(reason, details)))
 
 
 def _details(evaluation: run.Run, details: Any) -> str | None:

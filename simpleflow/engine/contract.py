@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -109,5 +110,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     #: a FailWorkflowExecution for what ``run()`` raised, for the hook
     reason: str = ""
     details: str | None = None
+    #: reason and details that ``run()`` gave to ``fail()``: what its hook gets
+    given: tuple[str, Any] | None = None
     #: what ``run()`` or a hook raised
     error: BaseException | None = None

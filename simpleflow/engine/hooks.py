@@ -175,7 +175,7 @@ class Hooks:
     def before_close(self, outcome: contract.Outcome) -> contract.Outcome:
         """Call what runs before the closing decision is sent; return how the execution closes after all."""
         if outcome.status == "failed":
-            ended = self.notify("on_failure", self.history(), outcome.reason, outcome.details)
+            ended = self.notify("on_failure", self.history(), *(outcome.given or (outcome.reason, outcome.details)))
             if ended is not None:
                 # Both are shown: what the run failed with, and the hook.
                 before = outcome.reason if len(outcome.reason) <= 120 else outcome.reason[:117] + "..."

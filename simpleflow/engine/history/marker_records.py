@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+from simpleflow.core import limits
+
+from .identity import POINTER
 from .records import Record
 
 
@@ -14,6 +17,8 @@ class Markers:
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Record] = {}
+        #: pointers of users' markers whose details lie elsewhere, by name, in the order of recording
+        self.elsewhere: dict[str, list[str]] = {}
         #: what ``list_markers`` shows: (name, details) in the order of recording
         self.shown: list[tuple[str, str | None]] = []
         self.last: dict[str, Any] = {}
@@ -34,9 +39,11 @@ class Markers:
     def recorded(self, event: Any) -> Record:
         attributes = event.attributes
         key = self.key(attributes.marker_name, attributes.details)
-        record = self.known.get(key)
+        record = self.known.get(key) or self._of_large(*key)
         if record is None:
             record = self.known[key] = Record(attributes.marker_name, attributes.marker_name, key)
+            if key[1].startswith(POINTER):
+                self.elsewhere.setdefault(key[0], []).append(key[1])
         if record.call is None:
             record.attributes = attributes
         record.schedule(event.id)
@@ -48,6 +55,15 @@ class Markers:
             self.shown.append((attributes.marker_name, attributes.details))
             self.last[attributes.marker_name] = event
         return record
+
+    def _of_large(self, name: str, details: str) -> Record | None:
+        """Return the record of the submission that this pointer stands for: the oldest that waits for one."""
+        if not details.startswith(POINTER):
+            return None
+        for (known, said), record in self.known.items():
+            if known == name and record.outcome is None and len(said) > limits.DATA:
+                return record
+        return None
 
     def failed(self, event: Any) -> Record:
         # The event does not say the details: the oldest one of that name that waits.

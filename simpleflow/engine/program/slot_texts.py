@@ -9,6 +9,7 @@ from simpleflow.engine.history import identity
 
 RESERVED = "$simpleflow."
 REFERENCE = "$simpleflow.ref"
+_reference = msgspec.json.Decoder(dict[str, str])
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -23,3 +24,10 @@ def of_result(text: str | None, coder: payloads.Payloads) -> str:
     except msgspec.DecodeError:
         return coder.encode(text)
     return text
+
+
+def result_of(slot: str) -> str:
+    """Return the result text for what ``of_result`` made of it: a pointer for a reference."""
+    if slot.startswith(f'{{"{REFERENCE}":'):
+        return _reference.decode(slot)[REFERENCE]
+    return slot

@@ -89,7 +89,7 @@ class LocalCall:
             error.task_name = self.name
             self.future._fail(error)
         else:
-            self.future._complete_with_text(bytes(own.value).decode())
+            self.future._complete_with_text(slot_texts.result_of(bytes(own.value).decode()))
 
     def settle(self, result: contract.LocalResult) -> None:
         if result.reason is not None and self._tries_again(result.reason, result.details):

@@ -26,7 +26,7 @@ class MarkerCall(outbox.Once):
         self.future._text = details
         evaluation.check_length("details", details or "", limits.DATA, f"marker {name}")
         known = evaluation.book.markers
-        self.key = known.key(name, details)
+        self.key = _recorded_key(evaluation, name, details) or known.key(name, details)
         self.record = known.claim(self.key)
         if self.record is None:
             evaluation.outbox.push(self)
@@ -58,6 +58,15 @@ class MarkerCall(outbox.Once):
         return bool(self.future._callbacks)
 
 
+def _recorded_key(evaluation: run.Run, name: str, details: str | None) -> tuple[str, str] | None:
+    """Return the key of a recorded marker whose details lie elsewhere and are these; None for no such marker."""
+    if details is not None and len(details) > limits.DATA:
+        for pointer in evaluation.book.markers.elsewhere.get(name, ()):
+            if evaluation.load(pointer) == details:
+                return name, pointer
+    return None
+
+
 def record(evaluation: run.Run, name: str, details: str | None) -> futures.Future[Any]:
     """Record a marker once per (name, details); equal ones share it."""
     key = (name, "" if details is None else details)
@@ -79,7 +88,11 @@ class OwnMarker(outbox.Sent):
         self.evaluation = evaluation
         self._name = name
         self._details = msgspec.json.encode(own, order="sorted").decode()
-        evaluation.check_length("details", self._details, limits.DATA, f"{name} {own.id}")
+        if len(self._details) > limits.DATA:  # it is read where nothing can be fetched
+            raise errors.ValueTooLong(
+                f"{name} {own.id} holds {len(self._details)} characters, over SWF's limit of {limits.DATA}: keep less, "
+                "or let an activity compute it"
+            )
         self._key = marker_records.Markers.key(name, self._details)
         evaluation.outbox.push(self)
 

@@ -1,6 +1,6 @@
 """Workflows in an Environment: decider and worker in one thread on a clock that jumps, on three backends.
 
-Each of these tests replays its histories at the end (the plugin does), so they hold the engine against a service as well.
+Each of these tests replays its histories at the end (the plugin does), so they hold the engine against a service too.
 """
 
 from __future__ import annotations
