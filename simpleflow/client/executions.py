@@ -152,7 +152,7 @@ def why(last: Any) -> str | None:
         return (
             f"SWF terminated it, because its history reached {limits.HISTORY_EVENTS} events: submit "
             "self.continue_as_new(...) when self.should_continue_as_new says so, or give parts of the work to child "
-            "workflows, each of which has a history of its own"
+            "workflows, each of which has a history of its own. What is left can be done by simpleflow workflow.resume"
         )
     reason: str | None = getattr(last, "reason", None)
     return reason

@@ -162,6 +162,12 @@ class Backend:
         run: Run = place.start(program, *args, **kwargs)
         return place.wait(run), place.history(run)
 
+    def unreferenced(self) -> list[str]:
+        """Return the digests of values that no kept history names, of the last service: they may be deleted."""
+        served = self._served[-1]
+        found: list[str] = served._there(lambda: served.service.store.unreferenced(float("inf"), 1_000))
+        return found
+
     def client(self, place: Environment) -> Client:
         """Return a client of this backend's service."""
         return Client(place.connection)

@@ -8,6 +8,7 @@ import pytest
 
 from simpleflow import Workflow, activity, canvas, futures
 from simpleflow.core import errors, events, limits
+from simpleflow.swf import errors as swf_errors
 from simpleflow.testing import Environment, Failed
 from tests.backends.places import Backend
 
@@ -150,6 +151,37 @@ def test_values_over_the_limits_are_named_by_the_resumed_run(backend: Backend) -
     result = next(event for event in place.history(run) if isinstance(event, events.ActivityTaskCompleted))
     markers = [event for event in place.history(resumed) if isinstance(event, events.MarkerRecorded)]
     assert any((result.attributes.result or "-") in (marker.attributes.details or "") for marker in markers)
+
+
+class Patient(Base):
+    name = "patient"
+
+    def run(self) -> Any:
+        value = self.submit(large, limits.DATA + 1)
+        self.submit(work, "gate").result
+        self.submit(self.start_timer("long", 40 * 86_400)).result
+        return [self.submit(length, value).result, len(value.result)]
+
+
+def test_a_resumed_run_outlives_the_history_that_it_goes_on_from(backend: Backend) -> None:
+    """The service deletes that after 30 days, and values that no history names."""
+    place = backend.environment(Patient)
+    BROKEN.add("gate")
+    run = place.start(Patient)
+    with pytest.raises(Failed):
+        place.wait(run)
+    BROKEN.clear()
+    result = next(event for event in place.history(run) if isinstance(event, events.ActivityTaskCompleted))
+    resumed = place.resume(run)
+    place.advance(35 * 86_400)
+    with pytest.raises(swf_errors.UnknownResourceFault):
+        place.history(run)
+    if backend.name == "http":  # its values lie in a folder that the server cleans
+        digest = (result.attributes.result or "").rpartition("/")[2].split()[0]
+        assert len(digest) == 64
+        assert digest not in backend.unreferenced()
+    assert place.wait(resumed) == [limits.DATA + 1, limits.DATA + 1]
+    assert RAN.count(limits.DATA + 1) == 1
 
 
 class Child(Base):

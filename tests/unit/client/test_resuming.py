@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,23 @@ def test_a_list_of_standalone_is_not_waited_for() -> None:
         environment.terminate(Run(workflow_id="w", run_id=run_id))
         with pytest.raises(errors.UsageError, match="--repair w"):
             environment.resume(Run(workflow_id="w", run_id=run_id))
+
+
+def test_encrypted_values_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMPLEFLOW_ENCRYPTION_KEYS", f"k:{base64.b64encode(bytes(32)).decode()}")
+    settings.reload()
+    try:
+        with Environment(workflows=[programs.Program]) as environment:
+            run = environment.start(programs.Program, [["task", 1, 0], ["chance", 1, 0], ["task", 1, 1]])
+            programs.world.broken = {"task2"}
+            with pytest.raises(Failed):
+                environment.wait(run)
+            programs.world.broken = set()
+            resumed = environment.resume(run)
+            assert environment.wait(resumed)[1] == [["task0"], ["task2"]]
+            said = repr([environment.history(run), environment.history(resumed)])
+    finally:
+        settings.reload()
+    assert programs.world.ran == ["task0", "task2", "task2"]
+    assert "_previous_workflow_execution" not in said
+    assert "simpleflow.resumed" in said
