@@ -126,8 +126,8 @@ def test_the_manager_killed_three_times_and_down_three_times(cluster: Cluster) -
     cluster.killed("manager", "ec2:CreateFleet")
     cluster.killed("manager", "s3:PutObject", 2)
     manager = stage.start("manager", "simpleflow.cli.sfnodes", "manager", cluster.file)
-    stage.until("the tasks", done, 150)
-    stage.until("a drain mark", lambda: cluster.calls("ec2:CreateTags") > 0, 60)
+    stage.until("the tasks", done, 300)
+    stage.until("a drain mark", lambda: cluster.calls("ec2:CreateTags") > 0, 120)
     os.killpg(manager.pid, signal.SIGKILL)
     manager.wait()
     # Two machines of two slots each for three tasks, whoever led: nothing was launched twice.
