@@ -20,14 +20,8 @@ def test_people_answer_tasks_by_their_tokens(place: Place) -> None:
     running = place.spawn("standalone", "-W", "1", "integration_flows.Approved")
     first, second = eventually(lambda: len(found := listed(place)) == 2 and found)
     assert (first["activity"], first["cancel_requested"]) == ("integration_flows.approve", False)
-    assert place.ok("activity.heartbeat", first["token"], "--details", "mail sent") == ""
-    refused = place.run("activity.complete", first["token"], "--result", "{oops")
-    assert (refused.returncode, "not JSON" in refused.stderr) == (64, True)
     place.ok("activity.complete", first["token"], "--result", '{"by": "Ada"}')
-    assert [task["token"] for task in listed(place)] == [second["token"]]
     place.ok("activity", "fail", second["token"], "--reason", "no")
     assert running.wait(60) == 0
     assert '[{"by":"Ada"},"TaskFailed"]' in place.logs()
     assert listed(place) == []
-    late = place.run("activity.complete", second["token"])
-    assert (late.returncode, "no open task has this token" in late.stderr) == (1, True)

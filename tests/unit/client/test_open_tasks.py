@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from simpleflow.cli import main
 from simpleflow.client import activities, connect
 from simpleflow.core import errors as core_errors
 from simpleflow.data import jumbo, left_tasks
@@ -117,3 +118,8 @@ def test_what_is_not_a_token_is_told(place: Environment, store: jumbo.Store) -> 
         activities.respond(place.connection, store, "RespondActivityTaskCompleted", "no token")
     with pytest.raises(core_errors.UsageError, match=r"activity\.list"):
         activities.heartbeat(place.connection, "no token", None)
+
+
+def test_a_result_that_is_not_json_is_refused_before_anything_is_called() -> None:
+    with pytest.raises(core_errors.UsageError, match="write text as"):
+        main.cli.main(["activity.complete", "a.1.1.x", "--result", "{oops"], standalone_mode=False)
