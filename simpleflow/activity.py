@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from simpleflow import base, registry, settings
 from simpleflow.base import Result
-from simpleflow.core import attempt, errors, numbers
+from simpleflow.core import attempt, errors, interrupts, numbers
 from simpleflow.engine import api, declared
 from simpleflow.engine.program import futures, run
 from simpleflow.engine.tasks import failures, tasks
@@ -40,6 +40,8 @@ cancel_requested = attempt.cancel_requested
 task_token = attempt.task_token
 complete_later = attempt.complete_later
 CompletedLater = attempt.CompletedLater
+#: raised in the code of an activity that shall end: its cancellation is requested, or its worker ends
+Interruption = interrupts.Interruption
 
 
 class _Setting:

@@ -129,7 +129,7 @@ class Executor:
         try:
             self._left(task)
         except Exception as error:  # its token may be with somebody already
-            logger.error(
+            logger.warning(
                 "Activity %s is completed later, and activity.list cannot show it (%s).",
                 task.name,
                 text.of_error(error),

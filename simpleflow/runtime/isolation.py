@@ -7,7 +7,6 @@ modules (what an import sets up stays), and after each task.
 from __future__ import annotations
 
 import builtins
-import functools
 import gc
 import locale
 import logging
@@ -183,8 +182,9 @@ def _set_interpreter(value: tuple[Any, ...]) -> None:
 
 def _builtins() -> dict[str, Any]:
     """Each name and what stands for it; ``_`` is what an interactive session showed last."""
-    held = dict(vars(builtins))
-    held.pop("_", None)
+    held = vars(builtins).copy()
+    if "_" in held:
+        del held["_"]
     return held
 
 
@@ -226,6 +226,8 @@ def _logging() -> tuple[Any, ...]:
 
 def _silenced() -> tuple[str, ...]:
     """Loggers that ``logging.config`` switched off because its dictionary does not name them."""
+    if "logging.config" not in sys.modules:
+        return ()
     known = logging.root.manager.loggerDict.items()
     return tuple([name for name, each in known if getattr(each, "disabled", False)])
 
@@ -286,10 +288,8 @@ def _decimal() -> tuple[Any, ...]:
     module = sys.modules.get("decimal")
     if module is None:
         return _ABSENT  # type: ignore[no-any-return]  # it stands for any value
-    return tuple(
-        (*[getattr(context, name) for name in _CONTEXT], dict(context.traps))
-        for context in (module.getcontext(), module.DefaultContext)
-    )
+    here, default = module.getcontext(), module.DefaultContext
+    return tuple([getattr(here, name) for name in _CONTEXT]), dict(here.traps), default.prec
 
 
 def _set_decimal(value: tuple[Any, ...]) -> None:
@@ -297,10 +297,11 @@ def _set_decimal(value: tuple[Any, ...]) -> None:
     if value is _ABSENT:
         module.setcontext(module.Context())
         return
-    for context, (*numbers, traps) in zip((module.getcontext(), module.DefaultContext), value, strict=True):
-        for name, number in zip(_CONTEXT, numbers, strict=True):
-            setattr(context, name, number)
-        context.traps.update(traps)
+    numbers, traps, module.DefaultContext.prec = value
+    here = module.getcontext()
+    for name, number in zip(_CONTEXT, numbers, strict=True):
+        setattr(here, name, number)
+    here.traps.update(traps)
 
 
 _FACETS: tuple[_Facet, ...] = (
@@ -353,13 +354,28 @@ _FACETS: tuple[_Facet, ...] = (
 )
 
 
-def _replaced(module: str, name: str) -> Any:
-    return getattr(sys.modules[module], name, _ABSENT) if module in sys.modules else _ABSENT
+class _Found(list[Any]):
+    """What stands for each of ``_REPLACED``; that of a module which is not loaded equals everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list) and all(
+            a is b or a is _ABSENT or b is _ABSENT for a, b in zip(self, other, strict=True)
+        )
+
+    __hash__ = None
 
 
-def _put_back(module: str, name: str, value: Any) -> None:
-    if value is not _ABSENT:
-        setattr(sys.modules[module], name, value)
+def _replaced() -> _Found:
+    loaded = sys.modules
+    return _Found(
+        [getattr(loaded[module], name, _ABSENT) if module in loaded else _ABSENT for module, name in _REPLACED]
+    )
+
+
+def _put_back(value: _Found) -> None:
+    for (module, name), each in zip(_REPLACED, value, strict=True):
+        if each is not _ABSENT:
+            setattr(sys.modules[module], name, each)
 
 
 #: what programs are told to replace in modules of Python's own, where these are loaded
@@ -372,14 +388,7 @@ _REPLACED = (
     ("time", "time"),
     ("json", "_default_encoder"),
 )
-_FACETS += tuple(
-    _Facet(
-        f"{module}.{name}",
-        functools.partial(_replaced, module, name),
-        functools.partial(_put_back, module, name),
-    )
-    for module, name in _REPLACED
-)
+_FACETS += (_Facet("functions of Python's own modules", _replaced, _put_back),)
 if hasattr(os, "sched_getaffinity"):
     _FACETS += (
         _Facet(

@@ -193,12 +193,19 @@ class Rig:
         self.workers[place].wait(30)
         self.workers[place] = self._worker()
 
-    def kill_service(self) -> None:
-        for found in self.place.processes():
+    def services(self) -> list[psutil.Process]:
+        found = []
+        for process in self.place.processes():
             with contextlib.suppress(psutil.Error):
-                if "server.start" in found.cmdline():
-                    found.kill()
-                    found.wait(30)
+                if "server.start" in process.cmdline():
+                    found.append(process)
+        return found
+
+    def kill_service(self) -> None:
+        for found in self.services():
+            with contextlib.suppress(psutil.Error):
+                found.kill()
+                found.wait(30)
         eventually(lambda: self.place.run("server.start", "--detach").returncode == 0)
 
     def service_answers(self) -> bool:
@@ -208,7 +215,12 @@ class Rig:
         """SIGSTOP, as a machine that swaps or sleeps."""
         workers = {worker.pid for worker in self.workers}
         found = self._any(
-            lambda: [*self.deciders(), *self.runners(), *(p for p in psutil.process_iter() if p.pid in workers)]
+            lambda: [
+                *self.deciders(),
+                *self.runners(),
+                *self.services(),
+                *(process for process in psutil.process_iter() if process.pid in workers),
+            ]
         )
         with contextlib.suppress(psutil.Error):
             found.suspend()
@@ -247,10 +259,8 @@ class Rig:
     def held(self) -> dict[str, tuple[int, int]]:
         """Open files and MiB of the decider, the workers and the service."""
         found = {"decider": self.deciders()[0].pid, **{f"worker {n}": w.pid for n, w in enumerate(self.workers)}}
-        for each in self.place.processes():
-            with contextlib.suppress(psutil.Error):
-                if "server.start" in each.cmdline():
-                    found["service"] = each.pid
+        for process in self.services():
+            found["service"] = process.pid
         shown = {}
         for name, pid in found.items():
             with contextlib.suppress(psutil.Error):

@@ -96,8 +96,8 @@ class OddProxy:
 
             def watch() -> None:
                 while not gone.wait(0.1):
-                    client.settimeout(None)
-                    with contextlib.suppress(OSError):
+                    with contextlib.suppress(OSError):  # the connection may be over meanwhile
+                        client.settimeout(None)
                         if client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
                             service.shutdown(socket.SHUT_RDWR)
                             return

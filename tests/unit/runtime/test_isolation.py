@@ -42,6 +42,13 @@ def test_the_next_task_finds_the_interpreter_as_it_was(swf: FakeSwf, start: Star
         assert run(swf, "shows_the_interpreter") == before
 
 
+def test_a_module_that_a_task_loads_costs_no_runner(swf: FakeSwf, start: Start) -> None:
+    start()
+    first = run(swf, "lazy_activities.loads")
+    assert run(swf, "lazy_activities.loads") == first
+    assert first[1:] == [28, False]
+
+
 def test_seeds_do_not_reach_the_next_task(swf: FakeSwf, start: Start) -> None:
     start()
     drawn = []
