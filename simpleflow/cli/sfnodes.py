@@ -16,7 +16,7 @@ from simpleflow.nodes import config
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.stack import template
 
-from . import entry, output, sfnodes_machines, sfnodes_rehearse, sfnodes_watch
+from . import entry, output, sfnodes_machines, sfnodes_money, sfnodes_rehearse, sfnodes_simulate, sfnodes_watch
 from . import sfnodes_show as show
 from .sfnodes_common import CLUSTER, JSON, Command, find
 
@@ -315,7 +315,12 @@ def agent(arguments: tuple[str, ...]) -> None:
     sys.exit(agent_main.main(list(arguments)))
 
 
-for each in (sfnodes_rehearse.rehearse, *sfnodes_machines.COMMANDS):
+for each in (
+    sfnodes_rehearse.rehearse,
+    *sfnodes_machines.COMMANDS,
+    *sfnodes_money.COMMANDS,
+    *sfnodes_simulate.COMMANDS,
+):
     cli.add_command(each)
 
 

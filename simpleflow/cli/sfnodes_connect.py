@@ -31,6 +31,17 @@ def transport(cluster: config.ClusterConfig) -> transports.Transport:
     return opened.transport
 
 
+def connection(cluster: config.ClusterConfig) -> connect.Connection:
+    """Reach what the cluster's coordinator remembers; the user's own service is started where none runs."""
+    where = paths.ClusterPaths(cluster, os.environ)
+    use_region(cluster.region)
+    if where.embedded and not lock_lifeline.held(where.lifeline):
+        return connect.connect(domain=cluster.swf_domain, backend="embedded")
+    return connect.connect(
+        domain=cluster.swf_domain, backend=None if where.endpoint else "swf", endpoint_url=where.endpoint or None
+    )
+
+
 def require(cluster: config.ClusterConfig) -> None:
     """Make sure of the coordinator and its domain before anything is started; raises SwfError with what to do."""
     opened = transport(cluster)

@@ -11,9 +11,8 @@ import click
 
 from simpleflow import utils
 from simpleflow.client import executions
-from simpleflow.core import errors, events, limits
+from simpleflow.core import errors, events
 from simpleflow.observe import tasklog
-from simpleflow.swf import repeating
 
 from . import context, outcomes, output
 
@@ -93,17 +92,6 @@ def row(shown: Any) -> tuple[Any, ...]:
     )
 
 
-def listed(connection: connect.Connection, action: str, request: dict[str, Any]) -> Iterator[Any]:
-    """Give every execution of a list, page by page."""
-    request = {**request, "maximumPageSize": limits.PAGE_SIZE}
-    while True:
-        page = repeating.call(connection.transport, action, request)
-        yield from page.execution_infos
-        if not page.next_page_token:
-            return
-        request["nextPageToken"] = page.next_page_token
-
-
 @click.command("workflow.list")
 @click.argument("name", metavar="[DOMAIN]", required=False)
 @click.option(
@@ -128,7 +116,7 @@ def list_(state: context.State, name: str | None, status: str, started_since: in
         "startTimeFilter": {"oldestDate": int(time.time()) - started_since * 86_400},
     }
     action = "ListOpenWorkflowExecutions" if status == "open" else "ListClosedWorkflowExecutions"
-    output.table(state, LIST_COLUMNS, [row(shown) for shown in listed(connection, action, request)])
+    output.table(state, LIST_COLUMNS, [row(shown) for shown in executions.listed(connection, action, request)])
 
 
 def _day(text: str, option: str, *, end: bool) -> int:
@@ -215,7 +203,7 @@ def select(
         request["closeStatusFilter"] = {"status": close_status}
     closed = status == "closed" or close_status is not None
     action = "ListClosedWorkflowExecutions" if closed else "ListOpenWorkflowExecutions"
-    for shown in listed(connection, action, request):
+    for shown in executions.listed(connection, action, request):
         kind_matches = workflow_type_name in (None, shown.workflow_type.name) and workflow_type_version in (
             None,
             shown.workflow_type.version,

@@ -106,6 +106,17 @@ def history(connection: connect.Connection, run: Run, *, reverse: bool = False) 
         request["nextPageToken"] = page.next_page_token
 
 
+def listed(connection: connect.Connection, action: str, request: dict[str, Any]) -> Iterator[Any]:
+    """Give every execution of ListOpenWorkflowExecutions or ListClosedWorkflowExecutions, page by page."""
+    request = {**request, "maximumPageSize": limits.PAGE_SIZE}
+    while True:
+        page = repeating.call(connection.transport, action, request)
+        yield from page.execution_infos
+        if not page.next_page_token:
+            return
+        request["nextPageToken"] = page.next_page_token
+
+
 def wait(
     connection: connect.Connection,
     run: Run,

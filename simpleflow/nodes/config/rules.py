@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 
-from simpleflow.nodes import billing
+from simpleflow.nodes import billing, prices
 
 from . import machines, reach, shapes
 from .times import Times
@@ -124,8 +124,8 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
             yield (
                 ("profiles", name),
                 (
-                    f"profile '{name}' has no price, so the budget cannot be held: add billing: {{price: 0.05}} "
-                    f"({config.currency} per hour)"
+                    f"profile '{name}' has no price{_unlisted(config, profile)}, so the budget cannot be held: add "
+                    f"billing: {{price: 0.05}} ({config.currency} per hour)"
                 ),
             )
             continue
@@ -151,6 +151,18 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
                     "fewer"
                 ),
             )
+
+
+def _unlisted(config: shapes.ClusterConfig, profile: shapes.Profile) -> str:
+    """What the price list lacks."""
+    if config.provider != "ec2" or not config.region:
+        return ""
+    known = prices.known()
+    if config.currency != known.currency:
+        return f" in {config.currency} (the list of `sfnodes prices` is in {known.currency})"
+    missing = [each for each in profile.types if known.price(each, config.region) is None]
+    names = ", ".join(missing)
+    return f", nor has the list of {known.day(config.region)} (`sfnodes prices`) one of {names}" if missing else ""
 
 
 def _code(config: shapes.ClusterConfig) -> Iterator[Problem]:

@@ -53,7 +53,8 @@ class Billing(Strict, frozen=True, kw_only=True):
 
     period: Annotated[int, Meta(ge=1, le=_YEAR)] = 1
     minimum: Annotated[int, Meta(ge=0, le=_YEAR)] = 60
-    #: per hour, 0 for machines that cost nothing; None: unknown, and then no budget can be held
+    #: per hour, 0 for machines that cost nothing; None: on ec2 the list price of the dearest of the types (`sfnodes
+    #: prices`), elsewhere unknown, and then no budget can be held
     price: Money | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -185,3 +186,11 @@ def test_logs_of_an_unknown_node_name_the_known(home: Path) -> None:
 )
 def test_names_made_from_folders_are_names(folder: str, name: str) -> None:
     assert sfnodes._name_of(folder) == name
+
+
+def test_every_command_is_in_the_reference_and_says_what_it_does() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "sfnodes.md").read_text()
+    rows = re.findall(r"^\| `(\w+)", page, re.MULTILINE)
+    shown = [name for name, each in sfnodes.cli.commands.items() if not each.hidden]
+    assert sorted(rows) == sorted(shown)
+    assert all(sfnodes.cli.commands[name].help for name in shown)

@@ -1,0 +1,197 @@
+"""``sfnodes cost`` and ``prices``: what was spent on what, and what machines cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from simpleflow.core import errors as core_errors
+from simpleflow.nodes import config, prices
+from simpleflow.nodes.cluster import cluster as clusters
+from simpleflow.nodes.manager import report, spending
+from simpleflow.observe import tasklog
+
+from . import output, sfnodes_records
+from . import sfnodes_show as show
+from .sfnodes_common import CLUSTER, JSON, Command, find
+
+_HOUR = 3600.0
+
+
+@click.command(cls=Command)
+@CLUSTER
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, help="Look so far back."
+)
+@JSON
+def cost(cluster: str, hours: float, as_json: bool) -> None:
+    """Show what the machines cost, by workflow and activity, and what boots and waiting cost.
+
+    A moment of a machine belongs to the tasks that run on it then, in equal parts. Machines are those that live or
+    ended in that time; what ran where is read from the runs' histories. Machines of deciders (ec2) are not in it.
+    """
+    target = find(cluster)
+    since = time.time() - hours * _HOUR
+    nodes, currency = _nodes(target, since)
+    found = tuple(nodes)
+    note = ""
+    ran: list[spending.Ran] = []
+    if found:
+        try:
+            ran = list(_ran(target.config, min(each.launched for each in found)))
+        except core_errors.SimpleflowError as error:
+            note = f"the runs' histories cannot be read, so work is not told apart: {error}"
+    spent = spending.attribute(found, ran, time.time())
+    if as_json:
+        value = {"cluster": target.config.cluster, "currency": currency, "hours": hours, "nodes": len(found),
+                 "note": note, "spending": spent, "workflows": spending.by_workflow(spent)}  # fmt: skip
+        click.echo(show.as_json_text(value))
+        return
+    if note:
+        output.say(note, err=True)
+    _table(spent, currency)
+    amount = show.money(round(spent.total), currency)
+    output.say(f"{len(found)} machines in {hours:g} h, {amount}; {spent.useful:.0%} of it for tasks")
+
+
+def _nodes(target: clusters.Cluster, since: float) -> tuple[tuple[report.NodeStatus, ...], str]:
+    if target.config.provider == "ec2":
+        from . import sfnodes_ec2
+
+        of_stack = sfnodes_ec2.status(target.loaded, since=since)
+        return of_stack.nodes, of_stack.currency
+    shown = target.status(since=since)
+    return shown.nodes, shown.currency
+
+
+def _ran(cluster: config.ClusterConfig, since: float) -> Iterator[spending.Ran]:
+    for run in sfnodes_records.runs(cluster, since):
+        for task in tasklog.tasks(run.events):
+            if task.kind == "activity" and task.started is not None:
+                yield spending.Ran(
+                    node=sfnodes_records.node_of(task.worker),
+                    workflow=run.workflow,
+                    activity=task.name,
+                    started=task.started,
+                    ended=task.closed,
+                )
+
+
+def _table(spent: spending.Spending, currency: str) -> None:
+    def row(workflow: str, activity: str, tasks: str, seconds: str, amount: float) -> list[str]:
+        share = f"{amount / spent.total:.0%}" if spent.total else ""
+        return [workflow, activity, tasks, seconds, show.money(round(amount), currency), share]
+
+    rows = [
+        row(each.workflow, each.activity, str(each.tasks), show.span(each.seconds), each.cost) for each in spent.work
+    ]
+    for name, amount in (
+        ("tasks without a history", spent.unknown),
+        ("boots", spent.boot),
+        ("waiting for work", spent.idle),
+        ("paid after their end", spent.unused),
+    ):
+        if amount:
+            rows.append(row(f"({name})", "", "", "", amount))
+    if rows:
+        show.table(["WORKFLOW", "ACTIVITY", "TASKS", "RAN", "COST", "SHARE"], rows)
+
+
+@click.command(cls=Command, name="prices")
+@click.argument("cluster", required=False)
+@click.option("--type", "types", multiple=True, help="Show this instance type; may be repeated.")
+@click.option("--region", "regions", multiple=True, help="Of this region; may be repeated (default: the cluster's).")
+@click.option("--renew", is_flag=True, help="Ask AWS for today's prices of these regions, and keep them.")
+@JSON
+def prices_(cluster: str | None, types: tuple[str, ...], regions: tuple[str, ...], renew: bool, as_json: bool) -> None:
+    """Show what machines cost per hour: by the cluster file, else by the dated list of this installation.
+
+    The list has Linux on demand, in USD. A price in the cluster file comes before it. With --renew AWS is asked, with
+    your credentials (right: pricing:GetProducts), and the list of this installation is replaced.
+    """
+    loaded = None if cluster is None else config.load(cluster).config
+    regions = regions or ((loaded.region,) if loaded is not None and loaded.region else ())
+    if renew:
+        _renew(regions)
+    known = prices.known()
+    if loaded is None and not types:
+        _whole(known, regions, as_json)
+        return
+    rows = [] if loaded is None else list(_of_profiles(loaded, known))
+    for name in types:
+        if not regions:
+            raise core_errors.UsageError("--type needs a --region, or a cluster file with one")
+        rows += [_of_type(name, region, known) for region in regions]
+    if as_json:
+        click.echo(show.as_json_text({"dated": known.dated, "source": known.source, "prices": rows}))
+        return
+    shown = [
+        [each["what"], each["region"], "unknown" if each["price"] is None else f"{each['price']:g}", each["from"]]
+        for each in rows
+    ]
+    show.table(["WHAT", "REGION", "PER HOUR", "FROM"], shown)
+
+
+def _of_profiles(cluster: config.ClusterConfig, known: prices.PriceList) -> Iterator[dict[str, Any]]:
+    machines: dict[str, config.Machine] = {f"profile {name}": each for name, each in cluster.profiles.items()}
+    if cluster.provider == "ec2":
+        machines["deciders"] = cluster.deciders
+    for name, machine in machines.items():
+        price = machine.billing.price
+        listed = prices.dearest(machine.types, cluster.region) if cluster.provider == "ec2" else None
+        where = "nobody: write billing: {price: ...} in the cluster file"
+        if price is not None:
+            by_list = price == listed and cluster.currency == known.currency
+            where = (
+                f"the list of {known.day(cluster.region)}, the dearest of its types" if by_list else "the cluster file"
+            )
+        yield {"what": name, "region": cluster.region, "price": price, "currency": cluster.currency, "from": where}
+
+
+def _of_type(name: str, region: str, known: prices.PriceList) -> dict[str, Any]:
+    price = known.price(name, region)
+    where = f"the list of {known.day(region)}"
+    return {"what": name, "region": region, "price": price, "currency": known.currency,
+            "from": where if price is not None else f"nobody: {where} does not have it"}  # fmt: skip
+
+
+def _whole(known: prices.PriceList, regions: tuple[str, ...], as_json: bool) -> None:
+    """The list itself; of one region, its families and types."""
+    if as_json:
+        click.echo(show.as_json_text(known))
+        return
+    output.say(f"list of {known.dated}, {known.currency} per hour: {known.source}")
+    for region in regions:
+        rows = [[name, f"{own[region]:g}"] for name, own in known.types.items() if region in own]
+        rows = rows or [[f"{name}.large", f"{own[region]:g}"] for name, own in known.families.items() if region in own]
+        output.say(f"{region}, of {known.day(region)}: {len(rows)} prices")
+        show.table(["TYPE", "PER HOUR"], rows)
+    if not regions:
+        output.say(f"{len(known.families)} families and {len(known.types)} types in {', '.join(known.regions)}")
+        output.say(
+            "one price: `sfnodes prices --type m7i.large --region eu-west-1`; of a cluster: `sfnodes prices FILE`"
+        )
+
+
+def _renew(regions: tuple[str, ...]) -> None:
+    from simpleflow.nodes.providers import ec2
+    from simpleflow.nodes.providers.ec2 import clients, pricelist
+
+    if not regions:
+        raise core_errors.UsageError("--renew needs a --region (may be repeated), or a cluster file with one")
+    for region in regions:
+        if problem := clients.region_problem(region):
+            raise core_errors.UsageError(problem)
+    found = prices.known()
+    for region in regions:
+        asked = pricelist.fetch(ec2.BotoClients(pricelist.REGION), region)
+        found = found.with_region(region, datetime.now(UTC).date().isoformat(), asked)
+        output.say(f"{region}: {len(asked)} prices", err=True)
+    prices.write(prices.PATH, found)
+
+
+COMMANDS = (cost, prices_)

@@ -1,0 +1,205 @@
+"""``sfnodes simulate``: what a cluster would have done with runs of the past, under each policy."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import click
+
+from simpleflow.core import errors as core_errors
+from simpleflow.nodes import config
+from simpleflow.nodes.simulation import histories, report, scenarios, traces, work, world
+
+from . import output, sfnodes_records
+from . import sfnodes_show as show
+from .sfnodes_common import CLUSTER, JSON, Command, find
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=Command)
+@CLUSTER
+@click.option(
+    "--history", "history_files", multiple=True, type=_FILE, help="A saved history (workflow.dump); repeatable."
+)
+@click.option(
+    "--trace", "trace_files", multiple=True, type=_FILE, help="A trace of WfFormat, .json or .json.gz; repeatable."
+)
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
+              help="Without files: runs of the cluster's own domain that ended in so many days.")  # fmt: skip
+@click.option(
+    "--task-list", "task_list", help="Where tasks of lists that the file does not serve go (default: its first)."
+)
+@click.option(
+    "--copies", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Play the runs so many times,"
+)
+@click.option(
+    "--over",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="each at a moment within so many hours.",
+)
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Choice(list(scenarios.POLICIES)),
+    help="Only this one; repeatable.",
+)
+@click.option("--max", "most", type=click.IntRange(1, 10_000), help="What if every maximum were this?")
+@click.option("--min", "least", type=click.IntRange(0, 10_000), help="What if every profile kept so many?")
+@click.option("--slots", type=click.IntRange(1, 10_000), help="What if machines had so many slots for each list?")
+@click.option("--price", type=click.FloatRange(min=0), help="What if a machine cost so much per hour?")
+@click.option(
+    "--boot", type=click.FloatRange(min=0, min_open=True), help="What if machines took so many seconds to boot?"
+)
+@click.option("--hourly", is_flag=True, help="What if machines were billed by the hour?")
+@click.option(
+    "--spot", type=click.FloatRange(0, 1, min_open=True), help="What if machines were spot, at this part of the price?"
+)
+@click.option(
+    "--interrupted",
+    type=click.FloatRange(min=0),
+    default=0.05,
+    show_default=True,
+    help="Notices per machine of the spot market and hour.",
+)
+@click.option(
+    "--step",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between passes (default: the file's own; more for long spans).",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of boots, notices and moments of copies.")
+@click.option(
+    "--html",
+    "html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the comparison as a page with pictures.",
+)
+@JSON
+def simulate(
+    cluster: str,
+    history_files: tuple[Path, ...],
+    trace_files: tuple[Path, ...],
+    days: float,
+    task_list: str | None,
+    copies: int,
+    over: float,
+    policies: tuple[str, ...],
+    most: int | None,
+    least: int | None,
+    slots: int | None,
+    price: float | None,
+    boot: float | None,
+    hourly: bool,
+    spot: float | None,
+    interrupted: float,
+    step: float | None,
+    seed: int,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Play runs of the past through the manager's own passes in virtual time, and compare policies and "what if".
+
+    Runs come from files (--history, --trace), else from the histories of the cluster's own domain. Of a history it is
+    guessed what each task waited for; a trace says it. The first row is the cluster file as it is.
+    """
+    loaded = find(cluster).config
+    runs, source = _runs(loaded, history_files, trace_files, days)
+    default = task_list or min(loaded.task_lists)
+    if default not in loaded.task_lists:
+        raise core_errors.UsageError(f"the cluster has no task list '{default}'; it has {', '.join(loaded.task_lists)}")
+    runs, foreign = work.on_lists(runs, tuple(loaded.task_lists), default)
+    if foreign:
+        output.say(f"the cluster serves no {', '.join(foreign)}: their tasks are played on '{default}'", err=True)
+    runs = work.copies(runs, copies, over * 3600.0, seed) if copies > 1 else work.together(runs)
+    what_if = scenarios.WhatIf(max=most, min=least, slots=slots, hourly=hourly, spot=spot, price=price, boot=boot)
+    options = world.Options(interrupted=interrupted, step=step, seed=seed)
+    begun = time.monotonic()
+    before = logging.getLogger("simpleflow.nodes").level
+    logging.getLogger("simpleflow.nodes").setLevel(logging.CRITICAL)  # the played managers' own words
+    try:
+        results = scenarios.play(
+            scenarios.scenarios(loaded, what_if, policies or tuple(scenarios.POLICIES)),
+            runs,
+            options,
+            lambda name: output.say(f"playing: {name}", err=True),
+        )
+    finally:
+        logging.getLogger("simpleflow.nodes").setLevel(before)
+    _show(
+        results,
+        loaded,
+        report.Source(what=source, what_if=what_if.words, runs=runs),
+        time.monotonic() - begun,
+        html,
+        as_json,
+    )
+
+
+def _show(
+    results: tuple[scenarios.Result, ...],
+    cluster: config.ClusterConfig,
+    source: report.Source,
+    took: float,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    if html is not None:
+        try:
+            html.write_text(report.page(results, cluster, source), encoding="utf-8")
+        except OSError as error:
+            raise core_errors.UsageError(f"{html} cannot be written: {error.strerror or error}") from error
+    tasks = sum(len(run.tasks) for run in source.runs)
+    if as_json:
+        value = {"cluster": cluster.cluster, "source": source.what,
+                 "what_if": source.what_if, "runs": len(source.runs), "tasks": tasks,
+                 "currency": cluster.currency, "took": took, "page": None if html is None else str(html),
+                 "results": results}  # fmt: skip
+        click.echo(show.as_json_text(value))
+        return
+    output.say(f"{source.what}: {len(source.runs)} runs, {tasks} tasks; played in {took:.1f} s")
+    show.table(list(report.COLUMNS), report.rows(results, cluster))
+    for each in report.remarks(results, source):
+        output.say(each)
+    if html is not None:
+        output.say(f"the page: {html}")
+
+
+def _runs(
+    cluster: config.ClusterConfig, history_files: tuple[Path, ...], trace_files: tuple[Path, ...], days: float
+) -> tuple[tuple[work.Run, ...], str]:
+    """The runs to play, and where they come from in words; raises UsageError for none."""
+    found: list[work.Run] = [traces.read(each) for each in trace_files]
+    if history_files:
+        from simpleflow.testing.replaying import replay as replays
+
+        for path in history_files:
+            if traces.is_trace(traces.raw(path)):
+                raise core_errors.UsageError(f"{path} is a trace of WfFormat: give it with --trace")
+            saved = replays.read(path)
+            run = histories.read(path.stem, path.stem, saved.events)
+            found += [] if run is None else [run]
+    if trace_files or history_files:
+        what = ", ".join(each.name for each in (*trace_files, *history_files)[:4])
+        what += (
+            f" and {len(trace_files) + len(history_files) - 4} more"
+            if len(trace_files) + len(history_files) > 4
+            else ""
+        )
+    else:
+        what = f"runs of domain '{cluster.swf_domain}' of {days:g} days"
+        for recorded in sfnodes_records.runs(cluster, time.time() - days * 86_400):
+            run = histories.read(recorded.run_id, recorded.workflow, recorded.events)
+            found += [] if run is None else [run]
+    if not found:
+        raise core_errors.UsageError(
+            f"{what}: no task ran in them; give files with --history or --trace, or more --days"
+        )
+    return tuple(found), what
+
+
+COMMANDS = (simulate,)

@@ -1,0 +1,282 @@
+"""The machines of a simulation: they boot, poll, work, drain by the drain's own table, and write their documents."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import msgspec
+
+from simpleflow.core import documents
+from simpleflow.data.blobs import base as blobs
+from simpleflow.nodes import config, drain
+from simpleflow.nodes.providers import base as providers
+from simpleflow.nodes.providers import fake
+
+from . import deciders, timeline
+
+#: boots last so many times the configured time, evenly
+BOOT = (0.8, 1.2)
+#: seconds from an acknowledgement to the machine's end
+OFF = 1.0
+
+
+class Machine:
+    """One machine: its agent, and a worker for each list."""
+
+    __slots__ = ("attempt", "busy_since", "dirty", "finished", "first_polled", "id", "idle_since", "launched", "notice",
+                 "profile", "running", "settle", "slots", "state", "written")  # fmt: skip
+
+    def __init__(self, instance: providers.Instance, slots: tuple[tuple[str, int], ...]) -> None:
+        self.id, self.attempt, self.profile = instance.id, instance.attempt, instance.profile
+        self.launched = instance.launched
+        self.slots = slots
+        self.state = drain.DrainState.WORKING
+        self.first_polled: float | None = None
+        self.idle_since: float | None = None
+        #: (run, task) -> when it began
+        self.running: dict[tuple[int, int], float] = {}
+        self.finished: dict[tuple[str, str], list[float]] = {}
+        self.notice = False
+        #: no poll of it is open after this moment
+        self.settle = float("inf")
+        self.dirty = True
+        self.written = -float("inf")
+
+
+class Counts:
+    """What is added up on the way."""
+
+    def __init__(self) -> None:
+        self.launches = 0
+        #: tasks that a notice took a machine away under, and that the manager did
+        self.interrupted = self.lost = 0
+        #: tasks that were handed out, and seconds that they had waited for that
+        self.handed, self.waited = 0, 0.0
+        #: seconds that tasks ran, that machines lived, and that times their slots
+        self.worked = self.lived = self.capacity = 0.0
+
+
+class _Provider(fake.FakeProvider):
+    """Tells the world of marks and terminations."""
+
+    def __init__(self, machines: Machines, cluster: str, time: timeline.Timeline) -> None:
+        super().__init__(cluster, time.clock)
+        self._machines = machines
+
+    def mark(self, instance_id: str, generation: int) -> None:
+        super().mark(instance_id, generation)
+        self._machines.marked(instance_id)
+
+    def terminate(self, instance_id: str) -> None:
+        self._machines.taken(instance_id)
+        super().terminate(instance_id)
+
+
+class Machines:
+    """All of them, and the queues of the service that they poll."""
+
+    def __init__(
+        self,
+        cluster: config.ClusterConfig,
+        time: timeline.Timeline,
+        runs: deciders.Deciders,
+        store: blobs.BlobStore,
+        *,
+        interrupted: float,
+        seed: int,
+    ) -> None:
+        self._cluster = cluster
+        self._time = time
+        self._times = cluster.settings
+        self._deciders = runs
+        self._store = store
+        self._interrupted_per_hour = interrupted
+        self._rng = random.Random(seed)  # noqa: S311  # a simulation, repeated by its seed
+        self.living: dict[str, Machine] = {}
+        self.queues: dict[str, deque[tuple[int, int]]] = {name: deque() for name in cluster.task_lists}
+        #: open polls, the longest first; of machines that drain or ended they are skipped
+        self._polls: dict[str, deque[str]] = {name: deque() for name in cluster.task_lists}
+        self.counts = Counts()
+        self.provider = _Provider(self, cluster.cluster, time)
+        self.provider.on_launch = self._launched
+
+    def _launched(self, instance: providers.Instance) -> None:
+        machine = Machine(instance, self._cluster.lists_of(instance.profile))
+        self.living[machine.id] = machine
+        self.counts.launches += 1
+        boot = self._cluster.boot_of(machine.profile) * self._rng.uniform(*BOOT)
+        self._time.at(self._time.now + boot, self._poll, machine.id)
+        if self._interrupted_per_hour > 0 and self._cluster.profiles[machine.profile].market == "spot":
+            self._time.at(
+                self._time.now + self._rng.expovariate(self._interrupted_per_hour / 3600.0), self._noticed, machine.id
+            )
+
+    def _poll(self, name: str) -> None:
+        """It has booted: its workers poll."""
+        machine = self.living.get(name)
+        if machine is None or machine.state is not drain.DrainState.WORKING:
+            return
+        machine.first_polled = machine.idle_since = self._time.now
+        machine.dirty = True
+        for task_list, slots in machine.slots:
+            self._polls[task_list].extend([name] * slots)
+            self._hand_out(task_list)
+
+    def queue(self, place: int, task: int) -> None:
+        """The service has a task: it waits for an open poll."""
+        name = self._deciders.runs[place].tasks[task].task_list
+        self.queues[name].append((place, task))
+        self._hand_out(name)
+
+    def _hand_out(self, task_list: str) -> None:
+        queue, polls = self.queues[task_list], self._polls[task_list]
+        while queue and polls:
+            machine = self.living.get(polls.popleft())
+            if machine is None or machine.state is not drain.DrainState.WORKING:
+                continue
+            place, task = queue.popleft()
+            now = self._time.now
+            machine.running[place, task] = now
+            machine.idle_since = None
+            machine.dirty = True
+            self.counts.waited += now - self._deciders.known[place][task]
+            self.counts.handed += 1
+            self._time.at(
+                now + self._deciders.runs[place].tasks[task].seconds, self._finish, machine.id, place, task, now
+            )
+
+    def _finish(self, name: str, place: int, task: int, began: float) -> None:
+        machine = self.living.get(name)
+        if machine is None or machine.running.get((place, task)) != began:
+            return  # it was taken away meanwhile
+        del machine.running[place, task]
+        now, each = self._time.now, self._deciders.runs[place].tasks[task]
+        counted = machine.finished.setdefault((each.task_list, each.activity), [0, 0.0, 0.0])
+        counted[0] += 1
+        counted[1] += now - began
+        counted[2] = max(counted[2], now - began)
+        self.counts.worked += now - began
+        machine.dirty = True
+        if not machine.running:
+            machine.idle_since = now
+        self._deciders.closed(place, task)
+        if machine.state is drain.DrainState.WORKING:
+            self._polls[each.task_list].append(name)
+            self._hand_out(each.task_list)
+        else:
+            self._settle(name)
+
+    def marked(self, name: str) -> None:
+        """The mark is set; the agent sees it at its next look."""
+        self._time.at(self._time.now + self._times.metadata, self._seen, name)
+
+    def _seen(self, name: str) -> None:
+        machine = self.living.get(name)
+        if machine is None or not self.provider.drain_generation(name):
+            return
+        self._stop(machine, drain.DrainEvent.MARK)
+
+    def _noticed(self, name: str) -> None:
+        """The provider takes the machine away soon."""
+        machine = self.living.get(name)
+        if machine is None:
+            return
+        machine.notice = True
+        self._stop(machine, drain.DrainEvent.NOTICE)
+        self._time.at(self._time.now + self._times.notice, self._deadline, name)
+
+    def _stop(self, machine: Machine, event: drain.DrainEvent) -> None:
+        following = drain.step(machine.state, event)
+        if following.state is machine.state:
+            return
+        machine.state = following.state
+        machine.dirty = True
+        # An open poll of Amazon SWF ends within so long; one of the embedded service is revoked.
+        wait = self._times.poll if self._cluster.provider == "ec2" and not machine.notice else 0.0
+        machine.settle = self._time.now + wait
+        self._time.at(machine.settle, self._settle, machine.id)
+
+    def _settle(self, name: str) -> None:
+        machine = self.living.get(name)
+        if machine is None or machine.running or self._time.now < machine.settle:
+            return
+        following = drain.step(machine.state, drain.DrainEvent.SETTLED)
+        if following.state is drain.DrainState.DRAINED and machine.state is not following.state:
+            machine.state = following.state
+            machine.dirty = True
+            self._time.at(self._time.now + OFF, self._off, name)
+
+    def _off(self, name: str) -> None:
+        machine = self.living.get(name)
+        if machine is not None:
+            self.counts.lost += len(machine.running)
+            self._end(machine)
+            fake.FakeProvider.terminate(self.provider, name)
+
+    def _deadline(self, name: str) -> None:
+        """What has not finished fails as interrupted, and is scheduled again at once."""
+        if (machine := self.living.get(name)) is not None:
+            self.counts.interrupted += len(machine.running)
+            self._end(machine)
+            fake.FakeProvider.terminate(self.provider, name)
+
+    def taken(self, name: str) -> None:
+        """The manager ends the machine: what it had times out, and runs again."""
+        if (machine := self.living.get(name)) is not None:
+            self.counts.lost += len(machine.running)
+            self._end(machine)
+
+    def _end(self, machine: Machine) -> None:
+        del self.living[machine.id]
+        self.counts.lived += self._time.now - machine.launched
+        slots = sum(number for _, number in machine.slots)
+        self.counts.capacity += slots * (self._time.now - machine.launched)
+        machine.state, machine.dirty = drain.DrainState.ENDED, True
+        self._write(machine, sorted(machine.running))
+        for place, task in sorted(machine.running):
+            self.queue(place, task)
+
+    def report(self) -> None:
+        """Each agent writes its document on change, and now and then without one."""
+        now = self._time.now
+        for machine in self.living.values():
+            age = now - machine.written
+            if age >= (self._times.document_min if machine.dirty else self._times.document_max):
+                self._write(machine, sorted(machine.running))
+
+    def _write(self, machine: Machine, running: list[tuple[int, int]]) -> None:
+        state = {"working": "working", "drained": "acknowledged", "ended": "ended"}.get(machine.state, "draining")
+        by_list: dict[str, list[documents.RunningTask]] = {}
+        for place, task in running:
+            each, run = self._deciders.runs[place].tasks[task], self._deciders.runs[place].run_id
+            shown = documents.RunningTask(
+                id=f"{run}/{task}", started=machine.running[place, task], activity=each.activity
+            )
+            by_list.setdefault(each.task_list, []).append(shown)
+        document = documents.NodeDocument(
+            node=machine.id,
+            profile=machine.profile,
+            attempt=machine.attempt,
+            state=state,  # type: ignore[arg-type]  # one of the four
+            booted=machine.launched,
+            written=self._time.now,
+            first_polled=machine.first_polled,
+            idle_since=machine.idle_since,
+            task_lists=tuple(
+                documents.ListStatus(
+                    task_list=name,
+                    slots=slots,
+                    polling=machine.state is drain.DrainState.WORKING and machine.first_polled is not None,
+                    running=tuple(by_list.get(name, ())),
+                    finished=tuple(
+                        documents.Finished(activity=activity, count=int(count), seconds=seconds, longest=longest)
+                        for (task_list, activity), (count, seconds, longest) in machine.finished.items()
+                        if task_list == name
+                    ),
+                )
+                for name, slots in machine.slots
+            ),
+        )
+        self._store.put(f"{documents.NODES_PREFIX}{machine.id}.json", msgspec.json.encode(document))
+        machine.dirty, machine.written = False, self._time.now
