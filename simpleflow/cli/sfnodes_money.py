@@ -141,14 +141,12 @@ def _of_profiles(cluster: config.ClusterConfig, known: prices.PriceList) -> Iter
     if cluster.provider == "ec2":
         machines["deciders"] = cluster.deciders
     for name, machine in machines.items():
-        price = machine.billing.price
-        listed = prices.dearest(machine.types, cluster.region) if cluster.provider == "ec2" else None
+        price = cluster.price_of(machine)
         where = "nobody: write billing: {price: ...} in the cluster file"
-        if price is not None:
-            by_list = price == listed and cluster.currency == known.currency
-            where = (
-                f"the list of {known.day(cluster.region)}, the dearest of its types" if by_list else "the cluster file"
-            )
+        if machine.billing.price is not None:
+            where = "the cluster file"
+        elif price is not None:
+            where = f"the list of {known.day(cluster.region)}, the dearest of its types"
         yield {"what": name, "region": cluster.region, "price": price, "currency": cluster.currency, "from": where}
 
 

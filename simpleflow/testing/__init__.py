@@ -8,7 +8,8 @@
 Workflows: ``Environment`` (also the pytest fixture ``environment``), with ``takes``, ``hang`` and ``dies`` for the
 activities that it runs; ``Failed`` and ``Stuck`` are how a run ends otherwise. Histories: ``HistoryBuilder`` writes
 one event by event; ``replay`` and ``replay_all`` hold saved ones against today's code. Machines: ``FakeProvider`` is a
-node provider in memory, ``Cloud`` an emulated AWS account. See docs/how-to/test-a-workflow.md.
+node provider in memory, ``Cloud`` an emulated AWS account; ``ProviderConformance`` are the tests of a provider of your
+own, on a ``ProviderHarness``. See docs/how-to/test-a-workflow.md and docs/how-to/provider.md.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from simpleflow.testing.cloud.cloud import Cloud
     from simpleflow.testing.environment import Environment, Failed, Run
     from simpleflow.testing.histories.builder import HistoryBuilder, NotOpen
+    from simpleflow.testing.providers import ProviderConformance, ProviderHarness
     from simpleflow.testing.replaying.replay import Diverged, NotReplayable, replay, replay_all
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "HistoryBuilder",
     "NotOpen",
     "NotReplayable",
+    "ProviderConformance",
+    "ProviderHarness",
     "Run",
     "Stuck",
     "dies",
@@ -53,6 +57,8 @@ _HOME = {
     "HistoryBuilder": "simpleflow.testing.histories.builder",
     "NotOpen": "simpleflow.testing.histories.builder",
     "NotReplayable": "simpleflow.testing.replaying.replay",
+    "ProviderConformance": "simpleflow.testing.providers",
+    "ProviderHarness": "simpleflow.testing.providers",
     "Run": "simpleflow.testing.environment",
     "Stuck": "simpleflow.local.inline",
     "dies": "simpleflow.local.latency",

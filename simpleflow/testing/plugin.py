@@ -17,6 +17,9 @@ from . import recording
 if TYPE_CHECKING:
     from .environment import Environment
 
+# The suite's assertions say what they compared, also in other projects.
+pytest.register_assert_rewrite("simpleflow.testing.providers")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from simpleflow.core import text as texts
-from simpleflow.nodes import errors, prices
+from simpleflow.nodes import errors
 
 from . import plain, reach, rules, shapes
 from .plain import Where, dotted
@@ -57,7 +57,7 @@ def loads(text: str, source: str = "cluster.yaml") -> shapes.ClusterConfig:
     value = plain.read(text, problems)
     _check(value, inspect.type_info(shapes.ClusterConfig), (), problems)
     problems.raise_any()
-    config = _priced(msgspec.convert(value, shapes.ClusterConfig))
+    config = msgspec.convert(value, shapes.ClusterConfig)
     for where, message in rules.check(config):
         problems.add(where, message)
     problems.raise_any()
@@ -72,26 +72,6 @@ def require_reach(loaded: LoadedCluster, shown: str = "") -> None:
             lines = Path(loaded.path).read_text(encoding="utf-8").splitlines()
             line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
         raise errors.ClusterFileError(tuple(f"{shown or loaded.path}:{line}: {each}" for each in problems))
-
-
-def _priced(config: shapes.ClusterConfig) -> shapes.ClusterConfig:
-    """Give machines of ec2 that name no price the list price of the dearest of their types."""
-    if config.provider != "ec2" or config.currency != prices.known().currency:
-        return config
-
-    def priced(machine: shapes.Machine) -> shapes.Billing:
-        given = machine.billing
-        if given.price is not None:
-            return given
-        return msgspec.structs.replace(given, price=prices.dearest(machine.types, config.region))
-
-    return msgspec.structs.replace(
-        config,
-        profiles={
-            name: msgspec.structs.replace(profile, billing=priced(profile)) for name, profile in config.profiles.items()
-        },
-        deciders=msgspec.structs.replace(config.deciders, billing=priced(config.deciders)),
-    )
 
 
 def _placed(config: shapes.ClusterConfig) -> shapes.ClusterConfig:

@@ -119,7 +119,7 @@ def _money(config: shapes.ClusterConfig) -> Iterator[Problem]:
         return
     floor = 0
     for name, profile in config.profiles.items():
-        price = profile.billing.price
+        price = config.price_of(profile)
         if price is None:
             yield (
                 ("profiles", name),

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from simpleflow.nodes import prices
+
 from . import times as times_module
 
 Name = Annotated[
@@ -250,6 +252,12 @@ class ClusterConfig(Strict, frozen=True, kw_only=True):
     def image_of(self, machine: Machine) -> str:
         """The image of a machine: its own or the cluster's."""
         return machine.image or self.image
+
+    def price_of(self, machine: Machine) -> float | None:
+        """Price per hour of a machine: the file's, else on ec2 the list's for the dearest of its types."""
+        if machine.billing.price is not None or self.provider != "ec2" or self.currency != prices.known().currency:
+            return machine.billing.price
+        return prices.dearest(machine.types, self.region)
 
     @property
     def speed_factor(self) -> float:

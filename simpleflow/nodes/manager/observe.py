@@ -275,5 +275,7 @@ class Observer:
 
 
 def prices(cluster: config.ClusterConfig) -> dict[str, int]:
-    """Return the price (millionths per hour) of a machine of each profile, by the cluster file."""
-    return {name: billing.micros(profile.billing.price or 0.0) for name, profile in sorted(cluster.profiles.items())}
+    """Return the price (millionths per hour) of a machine of each profile: the file's, else the package's list's."""
+    return {
+        name: billing.micros(cluster.price_of(profile) or 0.0) for name, profile in sorted(cluster.profiles.items())
+    }

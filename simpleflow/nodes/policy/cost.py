@@ -31,7 +31,8 @@ class NodeCost(msgspec.Struct, frozen=True, kw_only=True):
 def describe(cluster: config.ClusterConfig, profile: str) -> str:
     """A profile's billing terms in words."""
     terms = guards.terms_of(cluster, profile)
-    price = "no price" if terms.price is None else f"{terms.price:g} {cluster.currency}/h"
+    known = terms.price if profile not in cluster.profiles else cluster.price_of(cluster.profiles[profile])
+    price = "no price" if known is None else f"{known:g} {cluster.currency}/h"
     return f"per {terms.period} s, at least {terms.minimum} s, {price}"
 
 

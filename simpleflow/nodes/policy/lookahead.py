@@ -233,7 +233,11 @@ class Lookahead:
     def _price(self, profile: str) -> int:
         snapshot = self._snapshot
         known = snapshot.cluster.profiles.get(profile)
-        if known is not None and known.billing.price is None and snapshot.cluster.provider not in {"process", "ssh"}:
+        if (
+            known is not None
+            and snapshot.cluster.price_of(known) is None
+            and snapshot.cluster.provider not in {"process", "ssh"}
+        ):
             return max([UNKNOWN_PRICE, *snapshot.prices.values()])
         return snapshot.prices.get(profile, 0)
 

@@ -86,7 +86,7 @@ def _playable(cluster: config.ClusterConfig) -> config.ClusterConfig:
 def _changed(cluster: config.ClusterConfig, what_if: WhatIf) -> config.ClusterConfig:
     def profile(each: config.Profile) -> config.Profile:
         terms = each.billing
-        price = terms.price if what_if.price is None else what_if.price
+        price = cluster.price_of(each) if what_if.price is None else what_if.price
         if what_if.spot is not None and price is not None:
             price = price * what_if.spot
         if what_if.hourly:

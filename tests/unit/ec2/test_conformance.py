@@ -11,8 +11,8 @@ from simpleflow.nodes import config
 from simpleflow.nodes.agent import metadata_client
 from simpleflow.nodes.providers import ec2
 from simpleflow.testing import cloud as emulated
+from simpleflow.testing import providers as suite
 from tests.unit.ec2.conftest import CloudClients
-from tests.unit.nodes.conformance import suite
 
 
 class TestEc2(suite.ProviderConformance):
@@ -21,12 +21,12 @@ class TestEc2(suite.ProviderConformance):
         self,
         cluster: config.ClusterConfig,
         fresh: emulated.Cloud,
-    ) -> suite.Harness:
+    ) -> suite.ProviderHarness:
         def marks(instance: str) -> int:
             seen = metadata_client.Metadata({"AWS_EC2_METADATA_SERVICE_ENDPOINT": fresh.metadata_endpoint(instance)})
             return seen.drain_generation()
 
-        return suite.Harness(
+        return suite.ProviderHarness(
             provider=ec2.Ec2Provider(cluster, CloudClients(fresh), clocks.RealClock()),
             cluster="demo",
             profile="small",

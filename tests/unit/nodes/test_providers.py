@@ -20,17 +20,17 @@ from simpleflow.nodes.providers import fake
 from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider, node_folder
 from simpleflow.nodes.providers.process import provider as process_module
 from simpleflow.process import lock_lifeline
+from simpleflow.testing import providers as suite
 
 from . import fakes
-from .conformance import suite
 
 
 class TestFake(suite.ProviderConformance):
     @pytest.fixture
-    def harness(self) -> suite.Harness:
+    def harness(self) -> suite.ProviderHarness:
         clock = clocks.VirtualClock()
         provider = _KnowsProfiles("demo", clock, list_lag=3.0)
-        return suite.Harness(
+        return suite.ProviderHarness(
             provider=provider,
             cluster="demo",
             profile="small",
@@ -85,8 +85,8 @@ def local(tmp_path: Path) -> Iterator[Local]:
 @pytest.mark.needs_processes
 class TestProcess(suite.ProviderConformance):
     @pytest.fixture
-    def harness(self, local: Local) -> suite.Harness:
-        return suite.Harness(
+    def harness(self, local: Local) -> suite.ProviderHarness:
+        return suite.ProviderHarness(
             provider=local.provider,
             cluster="demo",
             profile="small",

@@ -21,9 +21,9 @@ from simpleflow.nodes import errors, setups
 from simpleflow.nodes.agent import channel as channels
 from simpleflow.nodes.providers.process import MetadataServer, ProcessProvider
 from simpleflow.process import Supervisor, kept
+from simpleflow.testing import providers as suite
 
 from . import fakes
-from .conformance import suite
 from .test_agent import Node
 
 pytestmark = pytest.mark.needs_processes

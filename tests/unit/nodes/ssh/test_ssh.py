@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from nodes.conformance import suite
 from simpleflow.core import documents
 from simpleflow.nodes import errors, tags
 from simpleflow.nodes.providers import base
 from simpleflow.nodes.providers.ssh import SshProvider
 from simpleflow.provisioning import bundle, tasks
+from simpleflow.testing import providers as suite
 
 from . import machines
 
@@ -90,12 +90,12 @@ def wait_for(what: str, holds: Callable[[], bool]) -> None:
 
 class TestSsh(suite.ProviderConformance):
     @pytest.fixture
-    def harness(self, provider: SshProvider, lan: Lan) -> suite.Harness:
+    def harness(self, provider: SshProvider, lan: Lan) -> suite.ProviderHarness:
         def marks(node: str) -> int:
             found = [path for each in lan.machines for path in each.home.glob(f".simpleflow/demo/nodes/{node}/tags")]
             return tags.drain_generation(each.name for each in found[0].iterdir())
 
-        return suite.Harness(
+        return suite.ProviderHarness(
             provider=provider, cluster="demo", profile="small", now=time.time, settle=lambda: None, marks=marks
         )
 

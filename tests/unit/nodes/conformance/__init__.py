@@ -1,1 +1,0 @@
-"""The behaviour that every node provider must have: subclass ``suite.ProviderConformance`` with a harness."""
