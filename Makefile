@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 3
 READY  := $(VENV)/.ready
 
-.PHONY: demo demo-aws test test-slow check bench clean ami
+.PHONY: demo demo-aws demo-spot test test-slow check bench clean ami
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -19,6 +19,9 @@ demo: $(READY)  ## run the main job on real input: embedded service, local machi
 
 demo-aws: $(READY)  ## the main job on an emulated AWS account: template, fleets, spot notice, scale to zero
 	@$(BIN)/python -m examples.rehearsal
+
+demo-spot: $(READY)  ## machines that are taken away, do not boot, or cost too much: what the cluster does, and says
+	@$(BIN)/python -m examples.spot
 
 test: $(READY)  ## all tests but the slow ones, JOBS=3 processes
 	@$(BIN)/pytest -n $(JOBS)

@@ -54,6 +54,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[TaskCount, ...] = ()
     #: when a decider first received a task of this run; 0.0: nobody can tell
     begun: float = 0.0
+    #: task list of its decisions, where its history was read; '': a decider of the cluster has it
+    decision_list: str = ""
 
 
 class DemandDocument(msgspec.Struct, frozen=True, kw_only=True):

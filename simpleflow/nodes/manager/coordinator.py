@@ -74,7 +74,7 @@ class SwfCoordinator:
         execution = {"workflowId": run.workflow_id, "runId": run.run_id}
         request = {"domain": self._domain, "execution": execution}
         tasks: dict[int, tuple[str, str]] = {}
-        decided = 0
+        decided, decisions = 0, ""
         for page in self._pages("GetWorkflowExecutionHistory", request):
             for event in page.events:
                 kind = type(event).__name__
@@ -84,6 +84,8 @@ class SwfCoordinator:
                     tasks.pop(event.attributes.scheduled_event_id, None)
                 elif kind == "DecisionTaskStarted":
                     decided = event.id
+                elif kind == "WorkflowExecutionStarted":
+                    decisions = event.attributes.task_list.name
         counts: dict[tuple[str, str], int] = {}
         for each in tasks.values():
             counts[each] = counts.get(each, 0) + 1
@@ -93,6 +95,7 @@ class SwfCoordinator:
             workflow=run.workflow,
             started_event_id=decided,
             changed=time.time(),
+            decision_list=decisions,
             tasks=tuple(
                 documents.TaskCount(task_list=task_list, activity=activity, state="scheduled", count=count)
                 for (task_list, activity), count in sorted(counts.items())

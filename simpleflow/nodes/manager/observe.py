@@ -81,6 +81,8 @@ class Observer:
         #: runs that the API showed closed, and rows read from histories
         self._closed: set[str] = set()
         self._read: dict[str, documents.RunRow] = {}
+        #: when (monotonic) each run was first seen whose decisions nobody has taken
+        self._untaken: dict[str, float] = {}
         self._next_runs = 0.0
         self._states: dict[str, model.NodeState] = {}
         self._boots: dict[str, dict[str, float]] = {}
@@ -186,14 +188,35 @@ class Observer:
                     self._read.pop(run_id, None)
                     del self.rows[run_id]
             for run_id, run in runs.items():
-                if run_id not in self.rows and run_id not in self._closed:
+                undecided = run_id in self._read and self._read[run_id].started_event_id == 0
+                if (run_id not in self.rows or undecided) and run_id not in self._closed:
                     self._read[run_id] = self.rows[run_id] = self._coordinator.scheduled(run)
         except core_errors.SimpleflowError as error:
             logger.warning("open runs cannot be read: %s", error, extra={"action": "observe"})
             return
         self.open_runs = len(runs)
         self.covered = True
+        self._untaken = {
+            run_id: self._untaken.get(run_id, monotonic)
+            for run_id, row in self._read.items()
+            if row.started_event_id == 0 and row.decision_list not in ("", self._cluster.decision_task_list)
+        }
         self._next_runs = monotonic + max(5 * self._times.loop, self._times.document_max)
+
+    def undecided(self, patience: float) -> dict[str, str]:
+        """What to say of runs that wait on a decision task list which nobody polls, by run id.
+
+        ``patience``: seconds for which a decider that is no business of this cluster may take them.
+        """
+        monotonic = self._clock.monotonic()
+        return {
+            run_id: f"run '{row.workflow_id}' of workflow '{row.workflow}' waits on decision task list "
+            f"'{row.decision_list}', from which nobody takes a decision: this cluster's deciders poll "
+            f"'{self._cluster.decision_task_list}'; give the workflow's class task_list = "
+            f"'{self._cluster.decision_task_list}', or start a decider on '{row.decision_list}'"
+            for run_id, since in sorted(self._untaken.items())
+            if monotonic - since >= patience and (row := self.rows.get(run_id)) is not None
+        }
 
     def nothing_open(self) -> bool:
         """Return whether, by a new look, there is neither a run row nor an open execution; False without an answer."""

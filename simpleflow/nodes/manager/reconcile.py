@@ -99,6 +99,14 @@ class Reconciler:
         except LATER as second:
             logger.warning("nor can it be written down: %s", second, extra={"action": "pass"})
 
+    def _tell_of_undecided(self) -> None:
+        """Name the runs that wait for a decider which is not there: they are open, and nothing happens."""
+        for run_id, said in self.observer.undecided(self.times.stale / 2).items():
+            about = f"run {run_id}"
+            if self._told.get(about) != said:
+                logger.warning("%s", said, extra={"action": "undecided"})
+            self._troubles[about] = said
+
     @contextlib.contextmanager
     def _alone(self, about: str, what: str) -> Iterator[None]:
         """Keep an error of one call from ending the pass: it becomes a note, and the next pass tries again."""
@@ -126,7 +134,9 @@ class Reconciler:
         self.observer.read_runs()
         self.observer.read_pending()
         self.observer.learning.read()
-        return decide.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
+        plan = decide.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
+        waiting = tuple(self.observer.undecided(0.0).values())
+        return msgspec.structs.replace(plan, notes=(*plan.notes, *waiting))
 
     def steps(self) -> Iterator[str]:
         """Yield the name of each step after it was done."""
@@ -157,6 +167,7 @@ class Reconciler:
         self.observer.read_pending()
         self.observer.learn(self.now())
         self.observer.forget_old(self.file.known)
+        self._tell_of_undecided()
         yield "observe"
         snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
         self.plan = decide.decide(snapshot)

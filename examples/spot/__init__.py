@@ -1,0 +1,1 @@
+"""``make demo-spot``: what a cluster does when machines are taken away, do not boot, or cost too much."""
