@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 @pytest.mark.needs_processes
 def test_every_scene_is_shown() -> None:
-    done = subprocess.run([sys.executable, "-m", "examples.spot"], cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.spot"], cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     scenes = ["SPOT NOTICE: ", "BUDGET: ", "BREAKER: 3 machines", "log level 'LOUD' is unknown", "the file is mended"]
     scenes += ['the workflow completed: "THE END"', "no task was lost", "SCALE TO ZERO: all ", "the cluster is down"]

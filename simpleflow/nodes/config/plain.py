@@ -45,9 +45,12 @@ class Problems:
         self._found: list[tuple[int, str]] = []
         #: line of each key, and of each value where there is no key
         self.lines: dict[Where, int] = {}
+        #: paths of values that are wrong in themselves: whatever else is said of them would mislead
+        self.told: set[Where] = set()
 
     def add(self, where: Where, text: str) -> None:
         """Note a problem with the value at this path."""
+        self.told.add(where)
         while where and where not in self.lines:
             where = where[:-1]
         self.at(self.lines.get(where, 1), text)

@@ -17,8 +17,9 @@ from simpleflow.nodes import errors
 from . import plain, reach, rules, shapes
 from .plain import Where, dotted
 
-#: characters that no key and no text of a cluster file may hold: control characters, line separators, surrogates
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+#: characters that no key and no text of a cluster file may hold: control characters, line separators, marks that turn the
+#: direction of a text, surrogates
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 #: mappings of free text: a value may have lines and blanks at its ends
 _FREE = frozenset({"environment"})
 
@@ -95,6 +96,8 @@ def _show(value: Any) -> str:
 
 def _check(value: Any, expected: inspect.Type, where: Where, problems: plain.Problems, about: str = "") -> None:
     """Compare a plain value with a type; add a problem for each difference. ``about``: the type in words."""
+    if value is None and where in problems.told:
+        return
     match expected:
         case inspect.Metadata(type=inner, extra_json_schema=extra):
             _check(value, inner, where, problems, str((extra or {}).get("description", "")))
@@ -172,8 +175,8 @@ def _check_scalar(value: Any, expected: inspect.Type, where: Where, problems: pl
         case inspect.StrType():
             if not isinstance(value, str):
                 problems.add(where, f"{shown} is not text; write it in quotes")
-            elif problem := _text_problem(value, expected, where):
-                problems.add(where, f"{shown} {problem}{f' ({about})' * (bool(about) and 'match' in problem)}")
+            elif problem := _text_problem(value, expected, where, about):
+                problems.add(where, f"{shown} {problem}")
 
 
 def _check_number(
@@ -194,8 +197,8 @@ def _check_number(
             problems.add(where, f"{shown} must be {sign} {bound:,}")
 
 
-def _text_problem(value: str, expected: inspect.StrType, where: Where) -> str:
-    """Say why a text is not allowed; '' when it is."""
+def _text_problem(value: str, expected: inspect.StrType, where: Where, about: str) -> str:
+    """Say why a text is not allowed; '' when it is. ``about`` describes its form."""
     if expected.min_length and not value.strip():
         return "is blank; write a value or leave the key out"
     free = len(where) > 1 and where[-2] in _FREE
@@ -206,5 +209,5 @@ def _text_problem(value: str, expected: inspect.StrType, where: Where) -> str:
     if not free and "\n" in value:
         return "has more than one line; write it on one"
     if expected.pattern and not re.fullmatch(expected.pattern, value):
-        return f"does not match {expected.pattern}"
+        return f"does not match: {about or expected.pattern}"
     return ""

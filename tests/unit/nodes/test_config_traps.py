@@ -299,3 +299,27 @@ def test_any_structure_gives_a_cluster_or_problems(value: dict[str, object]) -> 
     outcome(yaml.safe_dump(value, allow_unicode=True))
     whole = yaml.safe_load(HEAD + TAIL)
     outcome(yaml.safe_dump({**whole, **value}, allow_unicode=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("yes", "task_lists.l.slots: YAML reads yes as true; write true or false, or 'yes' in quotes for text"),
+        ("1:30", "task_lists.l.slots: YAML reads 1:30 as 90; write 90, or '1:30' in quotes for text"),
+    ],
+)
+def test_a_value_that_is_wrong_in_itself_is_told_once(given: str, said: str) -> None:
+    with pytest.raises(errors.ClusterFileError) as caught:
+        config.loads(
+            f"cluster: d\nprofiles: {{p: {{}}}}\ntask_lists: {{l: {{profile: p, max: 1, slots: {given}}}}}\n", "c.yaml"
+        )
+    assert caught.value.problems == (f"c.yaml:3: {said}",)
+
+
+def test_the_form_of_a_name_is_told_in_words_and_nothing_turns_the_direction_of_a_text() -> None:
+    with pytest.raises(errors.ClusterFileError) as caught:
+        config.loads(
+            "cluster: d\ncurrency: usd\nprofiles: {p: {}}\ntask_lists: {'l\u202ex': {profile: p, max: 1}}\n", "c.yaml"
+        )
+    assert caught.value.problems[0] == "c.yaml:2: currency: 'usd' does not match: three capital letters"
+    assert "holds a character that cannot be shown" in caught.value.problems[1]
