@@ -17,7 +17,9 @@ from rich.table import Table
 
 from simpleflow.client import connect, starting
 from simpleflow.core import errors, limits
+from simpleflow.nodes import billing
 from simpleflow.nodes.cluster import cluster as clusters
+from simpleflow.nodes.manager import spending
 from simpleflow.observe import tasklog
 from simpleflow.runtime import stores
 from simpleflow.swf import errors as swf_errors
@@ -217,6 +219,25 @@ def picture(shown: Shown) -> timeline.Timeline:
     return timeline.Timeline(tasks=tasks, nodes=nodes)
 
 
+def spent(shown: Shown) -> list[tuple[str, float]]:
+    """Where the money went, as `sfnodes cost` tells it, the dearest first."""
+    ran = [
+        spending.Ran(
+            node=_worker(task.worker),
+            workflow=workflow.StdlibReport.name,
+            activity=task.name.rpartition(".")[2],
+            started=task.started,
+            ended=task.closed,
+        )
+        for task in shown.tasks
+        if task.started is not None
+    ]
+    found = spending.attribute(shown.cluster.nodes, ran, time.time())
+    rows = [(each.activity, each.cost) for each in found.work]
+    rows += [("(boots)", found.boot), ("(waiting for work)", found.idle), ("(paid after their end)", found.unused)]
+    return [(name, round(amount / billing.MICRO, 6)) for name, amount in rows if amount]
+
+
 def write(shown: Shown, folder: Path) -> Path:
     """Print the tables, write the page, and return its path."""
     drawn = picture(shown)
@@ -251,6 +272,7 @@ def _print(shown: Shown, drawn: timeline.Timeline) -> None:
         ),
         ("Near-duplicate functions", ("similarity", "lines", "one", "the other"), result["near_duplicates"][:6]),
         ("Nodes", headings, [*nodes, total]),
+        ("What the money went for", ("activity", f"cost, {shown.cluster.currency}"), spent(shown)),
     ):
         table = Table(title=title, title_justify="left", header_style="bold")
         shown_columns = [place for place, column in enumerate(columns) if column != "boot"]  # 80 columns have no room

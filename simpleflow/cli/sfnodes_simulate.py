@@ -107,7 +107,8 @@ def simulate(
     Runs come from files (--history, --trace), else from the histories of the cluster's own domain. Of a history it is
     guessed what each task waited for; a trace says it. The first row is the cluster file as it is.
     """
-    loaded = find(cluster).config
+    # A file that is there is enough: nothing of this user's own is needed beside given runs.
+    loaded = config.load(cluster).config if Path(cluster).exists() else find(cluster).config
     runs, source = _runs(loaded, history_files, trace_files, days)
     default = task_list or min(loaded.task_lists)
     if default not in loaded.task_lists:

@@ -17,8 +17,8 @@ from simpleflow.nodes import errors
 from . import plain, reach, rules, shapes
 from .plain import Where, dotted
 
-#: characters that no key and no text of a cluster file may hold: control characters, line separators, marks that turn the
-#: direction of a text, surrogates
+#: characters that no key and no text of a cluster file may hold: control characters, line separators, marks that turn
+#: the direction of a text, surrogates
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 #: mappings of free text: a value may have lines and blanks at its ends
 _FREE = frozenset({"environment"})
