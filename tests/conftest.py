@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+#: an object as its ``repr`` shows it
+_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 #: lines that the summary gives to skipped tests
 SKIP_LINES = 5
 
@@ -76,7 +79,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``pytest -n``, begin with the files that start processes: a long one at the end would leave a core idle."""
+    """Refuse names that differ between processes. With ``pytest -n``, begin with the files that start processes.
+
+    A long file at the end would leave a core idle.
+    """
+    for item in items:
+        if _ADDRESS.search(item.nodeid):
+            raise pytest.UsageError(
+                f"{item.nodeid} names an address, another one in each process: give its parameter an id"
+            )
     if hasattr(config, "workerinput"):
         long = {unit_of(item.nodeid) for item in items if item.get_closest_marker("needs_processes")}
         items.sort(key=lambda item: unit_of(item.nodeid) not in long)
