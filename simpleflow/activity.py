@@ -63,7 +63,7 @@ _HEARTBEAT: Any = _Setting("ACTIVITY_HEARTBEAT_TIMEOUT")
 
 
 class Activity(Generic[P, R]):
-    """A callable with what the coordinator must know of it. Calling it outside a workflow runs it, for unit tests."""
+    """A callable and the attributes of its activity type. Called outside a workflow it just runs, for unit tests."""
 
     def __init__(
         self,
@@ -138,11 +138,11 @@ class Activity(Generic[P, R]):
 
     @property
     def context(self) -> Any:
-        """What the worker told the callable about the task that it runs now."""
+        """The task that the worker runs now, as it described it to the callable."""
         return getattr(self._callable, "context", None)
 
     def register(self) -> None:
-        """Make it known to ``registry.registry``; its construction does."""
+        """Add it to ``registry.registry``; the constructor does so already."""
         registry.registry.register(self)
 
     def propagate_attribute(self, attr: str, val: Any) -> None:
@@ -266,12 +266,25 @@ def with_attributes(
     cleanup: Callable[..., object] | None = None,
     survives_close: bool = False,
 ) -> Decorator:
-    """Make an activity of a function, or of a class with ``execute()``. Timeouts in seconds, or timedeltas.
+    """Make an activity of a function, or of a class with ``execute()``.
 
-    ``raises_on_failure``: a failure that the workflow does not handle fails it; without, ``result`` is None and
-    ``exception`` tells. ``idempotent``: equal arguments are one task. ``meta`` travels with the input.
-    ``cleanup`` is called with the same arguments when a task was ended from outside (timed out, cancelled, closed, its
-    process killed). ``survives_close``: a task that is closed at the service is not ended, and runs on unheard.
+    Args:
+        name: name of the activity type; default: the dotted name of the function or class.
+        version: version of the activity type.
+        task_list: the task list of its workers.
+        task_priority: a whole number; higher ones are handed out first.
+        retry: attempts after the first one, or a RetryPolicy.
+        raises_on_failure: whether a failure is raised where ``result`` is read; otherwise ``result`` is None, and
+            ``exception`` has the failure.
+        start_to_close_timeout, schedule_to_close_timeout, schedule_to_start_timeout, heartbeat_timeout: seconds, or
+            timedeltas, of one attempt.
+        idempotent: whether submissions with equal arguments in one run are one task.
+        meta: JSON that travels with the input of each task, such as the programs that it needs.
+        cleanup: a function that is called with the same arguments when a task was ended from outside: timed out,
+            cancelled, closed, its process killed.
+        survives_close: whether a task that the service has closed runs to its end; nobody gets its result.
+
+    Raises BadNumber for a timeout, priority or retry that the service would refuse.
     """
     return Decorator(
         {

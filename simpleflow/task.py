@@ -220,7 +220,7 @@ class TimerTask(Task[None]):
 
 
 class CancelTimerTask(Task[None]):
-    """The wish that an open timer be cancelled."""
+    """Cancels an open timer."""
 
     def __init__(self, timer_id: str) -> None:
         self.timer_id = timer_id
@@ -246,7 +246,7 @@ class CancelTimerTask(Task[None]):
 
 
 class ContinueAsNewTask(Task[Any]):
-    """The end of this run, and a new one with these arguments."""
+    """Closes this run and starts a new one with these arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args = list(args)
@@ -264,7 +264,7 @@ class ContinueAsNewTask(Task[Any]):
 
 
 class CancelWorkflowTask(Task[Any]):
-    """The end of this run as CANCELED, after everything that is open was asked to cancel."""
+    """Asks all open tasks to cancel and closes this run as CANCELED."""
 
     @property
     def name(self) -> str:

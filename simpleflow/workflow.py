@@ -43,9 +43,9 @@ class _DefaultVersion:
 
 
 class Workflow:
-    """One definition. Each evaluation gets a fresh instance; what is kept on ``self`` does not leak into the next.
+    """A workflow: a subclass defines ``run()`` and these attributes.
 
-    A class says in its attributes:
+    Each evaluation makes a fresh instance; nothing that is kept on ``self`` reaches the next one. Attributes:
 
     - name, version: the type, as it is registered;
     - task_list: where its decisions go;
@@ -93,11 +93,15 @@ class Workflow:
 
     @property
     def executor(self) -> Any:
-        """Who runs this instance: the engine's evaluation, or a local executor."""
+        """The object that runs this instance: an evaluation of the engine, or a local executor."""
         return self._executor
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """What to do; ``async def`` as well. What it returns is the workflow's result."""
+        """Do the work: a subclass defines it, with ``def`` or ``async def``.
+
+        Its arguments are those of the start. Its return value is the result of the workflow; an exception that leaves
+        it fails the workflow.
+        """
         raise TypeError(f"{type(self).__name__} has no run()")
 
     # -- submitting
@@ -134,10 +138,11 @@ class Workflow:
     def submit(self, submittable: T, **kwargs: Any) -> Future[T]: ...
 
     def submit(self, submittable: Any, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit and return the future of the result.
+        """Submit ``submittable`` and return the future of its result, without waiting.
 
-        Takes an Activity or Workflow class with its arguments, or a task, WaitForSignal, group, chain or step.
-        Arguments may be futures. ``__priority`` sets the task's priority. Raises TypeError for anything else.
+        It is an Activity or a Workflow class with its arguments, or a task, WaitForSignal, group, chain or step. An
+        argument may be a future; the task is then scheduled once that is done. ``__priority=5`` sets the priority of
+        the task. Raises TypeError for anything else.
         """
         if type(submittable) is _Activity and type(self._executor) is _Evaluation and not kwargs:
             return api.activity(self._executor, submittable, args, kwargs)  # the most frequent case, written out
@@ -150,7 +155,7 @@ class Workflow:
     def map(self, submittable: Callee[T], iterable: Iterable[Any]) -> list[Future[T]]: ...
 
     def map(self, submittable: Any, iterable: Iterable[Any]) -> list[Future[Any]]:
-        """Submit it once for each item; return the futures."""
+        """Submit ``submittable`` once for each item, which is its argument; return the futures in order."""
         return self.starmap(submittable, ((item,) for item in iterable))
 
     @overload
@@ -162,32 +167,35 @@ class Workflow:
     def starmap(self, submittable: Callee[T], iterable: Iterable[Iterable[Any]]) -> list[Future[T]]: ...
 
     def starmap(self, submittable: Any, iterable: Iterable[Iterable[Any]]) -> list[Future[Any]]:
-        """Submit it once for each tuple of arguments; return the futures."""
+        """Submit ``submittable`` once for each tuple of arguments; return the futures in order."""
         group = canvas.Group(*((submittable, *arguments) for arguments in iterable))
         submitted: list[Future[Any]] = group.submit(self).futures
         return submitted
 
     def fail(self, reason: str, details: Any = None) -> None:
-        """Fail the workflow; does not return."""
+        """Close the execution as FAILED; this call does not return.
+
+        ``reason`` is a text. ``details`` is a text, or a value that is serialised as JSON.
+        """
         if not isinstance(self._executor, Run):
             self._executor.fail(reason, details)
         api.fail(self._executor, reason, details)
 
     def cancel(self) -> task.CancelWorkflowTask:
-        """Submit it: everything that is open is asked to cancel, and the execution closes as CANCELED."""
+        """Return a task. Once submitted, it asks all open tasks to cancel and closes the execution as CANCELED."""
         return task.CancelWorkflowTask()
 
     def continue_as_new(self, *args: Any, **kwargs: Any) -> task.ContinueAsNewTask:
-        """Submit it: this run closes and a new one begins with these arguments."""
+        """Return a task. Once submitted, it closes this run and starts a new one with these arguments."""
         return task.ContinueAsNewTask(*args, **kwargs)
 
     @property
     def should_continue_as_new(self) -> bool:
-        """Whether the history, as of here, is so long that a new run should go on."""
+        """Whether the history is so long, as of this line, that the workflow should continue as new."""
         return api.should_continue_as_new(self._executor)
 
     def auto_continue_as_new(self, *args: Any, **kwargs: Any) -> None:
-        """Continue as new with these arguments when it is due, else return."""
+        """Continue as new with these arguments if ``should_continue_as_new``; else return."""
         if self.should_continue_as_new:
             self.submit(self.continue_as_new(*args, **kwargs))
 
@@ -202,31 +210,40 @@ class Workflow:
         propagate: bool = True,
         **kwargs: Any,
     ) -> task.SignalTask:
-        """Submit it: signal an execution, without an id this one."""
+        """Return a task that sends a signal with these arguments; submit it.
+
+        ``workflow_id``, ``run_id``: the execution to signal; by default this one. ``propagate``: an execution that
+        gets the signal sends it on to its open children and to its parent. The future of the task fails when no such
+        execution is open.
+        """
         return task.SignalTask(name, *args, workflow_id=workflow_id, run_id=run_id, propagate=propagate, **kwargs)
 
     def wait_signal(self, name: str, timeout: numbers.Duration | None = None) -> signals.WaitForSignal:
-        """Submit it: the future of the next signal of that name; its ``value`` is what was sent, whoever sent it.
+        """Return a wait for the next signal of that name; submit it: ``self.submit(self.wait_signal("go")).value``.
 
-        ``timeout``: seconds, or a timedelta, until the wait is cancelled.
+        ``value`` of its future is the value that was sent. ``timeout``: seconds, or a timedelta, after which the wait
+        is cancelled.
         """
         return signals.WaitForSignal(name, timeout)
 
     def record_marker(self, name: str, details: Any = None) -> task.MarkerTask:
-        """Submit it: a marker, once for each name and details."""
+        """Return a task that writes a marker into the history; submit it. Equal name and details are written once.
+
+        ``details`` is serialised as JSON.
+        """
         return task.MarkerTask(name, details)
 
     def list_markers(self, all: bool = False) -> list[marker.Marker]:
-        """Return the newest marker of each name, or all."""
+        """Return the newest marker of each name; with ``all`` every marker, oldest first."""
         if not isinstance(self._executor, Run):
             found: list[marker.Marker] = self._executor.list_markers(all)
             return found
         return [marker.Marker(name, details) for name, details in api.list_markers(self._executor, all)]
 
     def get_event_details(self, event_type: str, event_name: str) -> dict[str, Any] | None:
-        """Return what the history says of the newest signal, marker or timer of that name, None for none.
+        """Return the newest signal, marker or timer of that name as a dictionary; None when there is none.
 
-        ``event_type``: signal, marker or timer; ValueError for any other.
+        ``event_type`` is ``"signal"``, ``"marker"`` or ``"timer"``. Raises ValueError for any other.
         """
         if not isinstance(self._executor, Run):
             found: dict[str, Any] | None = self._executor.get_event_details(event_type, event_name)
@@ -234,18 +251,24 @@ class Workflow:
         return api.event_details(self._executor, event_type, event_name)
 
     def start_timer(self, timer_id: str, timeout: numbers.Duration, control: Any = None) -> task.TimerTask:
-        """Submit it: a durable timer of so many seconds, or of a timedelta."""
+        """Return a durable timer; submit it: ``self.submit(self.start_timer("pause", 60)).result``.
+
+        ``timeout``: seconds, or a timedelta. ``control``: a value that is kept beside it in the history, as JSON.
+        """
         return task.TimerTask(timer_id, timeout, control)
 
     def cancel_timer(self, timer_id: str) -> task.CancelTimerTask:
-        """Submit it: the open timer of that id does not fire any more; its future is done."""
+        """Return a task. Once submitted, the open timer of that id does not fire any more; its future is done."""
         return task.CancelTimerTask(timer_id)
 
     # -- where it runs
 
     def get_run_context(self) -> dict[str, Any]:
-        """Return name, version, domain_name, workflow_id, run_id, tag_list, continued_execution_run_id,
-        parent_workflow_id and parent_run_id."""
+        """Describe this execution.
+
+        The keys are name, version, domain_name, workflow_id, run_id, tag_list, continued_execution_run_id,
+        parent_workflow_id and parent_run_id.
+        """
         executor = self._executor
         context: dict[str, Any] = api.run_context(executor) if isinstance(executor, Run) else executor.get_run_context()
         return context
@@ -255,18 +278,18 @@ class Workflow:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether the execution's cancellation was requested, as of here."""
+        """Whether the cancellation of this execution was requested before this line."""
         return api.cancel_requested(self._executor)
 
     @property
     def history_length(self) -> int:
-        """Events of the history, as of here."""
+        """The number of events in the history as of this line."""
         return api.history_length(self._executor)
 
     # -- determinism
 
     def now(self) -> datetime.datetime:
-        """Return the time of the decision that this line first ran in; aware, UTC."""
+        """Return the time of the decision in which this line first ran: the same in each re-run; aware, UTC."""
         return api.now(self._executor)
 
     def uuid4(self) -> uuid.UUID:
@@ -278,16 +301,25 @@ class Workflow:
         return api.random(self._executor)
 
     def side_effect(self, id: str, function: Callable[[], T]) -> T:
-        """Return what the function returned when this line first ran; recorded as a marker."""
+        """Call ``function`` when this line first runs, and return its result; a re-run returns the recorded result.
+
+        The result is serialised as JSON into a marker. ``id`` names the marker, and stays the same in later code.
+        """
         result: T = api.side_effect(self._executor, id, function)
         return result
 
     def patched(self, id: str) -> bool:
-        """Return whether this execution takes the new way: older ones, that passed here before, do not."""
+        """Return whether this execution takes new code: ``if self.patched("new-rounding"): ... else: ...``.
+
+        False for executions that passed this line with the code before. ``id`` names the change.
+        """
         return api.patched(self._executor, id)
 
     def deprecate_patch(self, id: str) -> None:
-        """Say that no execution takes the old way any more; it may be left out once those with the marker ended."""
+        """Take the place of ``patched(id)`` once no open execution needs the old code.
+
+        Remove this call when all executions that called ``patched(id)`` have ended.
+        """
         api.patched(self._executor, id, deprecated=True)
 
     # -- cancellation
@@ -295,14 +327,19 @@ class Workflow:
     def cancel_scope(
         self, *, shield: bool = False, wait: bool = False
     ) -> contextlib.AbstractContextManager[scopes.Scope]:
-        """Open a scope: a cancel request raises TaskCanceled at what waits inside.
+        """Open a scope: ``with self.cancel_scope() as scope: ...``. ``scope.cancel()`` cancels what is open inside.
 
-        ``shield``: not in here. ``wait``: leaving it waits until cancelled activities have acknowledged.
+        A cancel request raises TaskCanceled where ``run()`` waits inside the scope. ``shield``: a cancel request does
+        not reach what is inside. ``wait``: leaving the scope waits until the cancelled tasks have ended.
         """
         return scopes.scope(self._executor, shield=shield, wait=wait)
 
     def compensate(self) -> contextlib.AbstractContextManager[scopes.Saga]:
-        """Open a saga: ``saga.add(undo, *args)`` after each step; when the block fails, undone in reverse order."""
+        """Open a saga: ``with self.compensate() as saga: ...``. Call ``saga.add(undo, *args)`` after each step.
+
+        When the block raises, what was added is submitted in reverse order, each waited for, shielded from further
+        cancel requests; then the exception goes on.
+        """
         return scopes.saga(self)
 
     @overload
@@ -312,43 +349,49 @@ class Workflow:
     def submit_local(self, submittable: Callee[T], *args: Any, **kwargs: Any) -> Future[T]: ...
 
     def submit_local(self, submittable: Any, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run an activity beside the decider, without a task of its own; recorded as a marker."""
+        """Run a short activity in a process beside the decider, without a task at the service; return its future.
+
+        Its result is recorded as a marker.
+        """
         return api.local_activity(self._executor, submittable, args, kwargs)
 
     # -- hooks: each does nothing, and is called only when a class overrides it
 
     @hooks.default
     def before_replay(self, history: Any) -> None:
-        """Called before ``run()`` in each evaluation."""
+        """Override it: called before ``run()`` in each evaluation. ``history`` has the events as dictionaries."""
 
     @hooks.default
     def after_replay(self, history: Any) -> None:
-        """Called at the end of each decision, finished or not."""
+        """Override it: called at the end of each decision, whether the run has ended or not."""
 
     @hooks.default
     def after_closed(self, history: Any) -> None:
-        """Called once after the closing decision was accepted, however it closes."""
+        """Override it: called once after the service accepted the closing decision, whatever the close status."""
 
     @hooks.default
     def on_failure(self, history: Any, reason: str, details: str | None = None) -> None:
-        """Called before the execution closes as FAILED."""
+        """Override it: called before the execution closes as FAILED."""
 
     @hooks.default
     def on_completed(self, history: Any) -> None:
-        """Called once after COMPLETED was accepted."""
+        """Override it: called once after the service accepted COMPLETED."""
 
     @hooks.default
     def on_canceled(self, history: Any) -> None:
-        """Called before the execution closes as CANCELED."""
+        """Override it: called before the execution closes as CANCELED."""
 
     @hooks.default
     def should_cancel(self, history: Any) -> bool:
-        """Return whether a cancel request closes the execution."""
+        """Override it: return whether a cancel request closes the execution."""
         return True
 
     @hooks.default
     def on_task_failure(self, failure_context: task.TaskFailureContext) -> task.TaskFailureContext | None:
-        """Decide what becomes of a failed task: ``failure_context.decide_...()``."""
+        """Override it: return ``failure_context.decide_retry(60)`` or another decision about a task that failed.
+
+        None leaves the task to its own retries.
+        """
 
 
 def check(submittable: Any) -> None:

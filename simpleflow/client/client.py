@@ -46,12 +46,14 @@ def _as_answered(found: Sequence[events.Base]) -> tuple[tuple[events.Base, ...],
 
 
 class Failed(errors.SimpleflowError):
-    """The execution closed as something else than completed; the message says how."""
+    """The execution did not complete: ``status`` is FAILED, CANCELED, TERMINATED or TIMED_OUT.
+
+    ``reason`` and ``details`` are texts of the closing event, or None.
+    """
 
     def __init__(self, closed: executions.Closed) -> None:
         reason = f": {closed.reason}" if closed.reason else ""
         super().__init__(f"{closed.run.workflow_id} {closed.status.lower().replace('_', ' ')}{reason}")
-        #: FAILED, CANCELED, TERMINATED or TIMED_OUT
         self.status = closed.status
         self.reason = closed.reason
         self.details = closed.details
@@ -69,8 +71,17 @@ class Client:
         endpoint_url: str | None = None,
         mounted: Sequence[interceptors.ClientInterceptor] = (),
     ) -> None:
-        """Use a connection, or open the one that ``connect.connect`` picks. ``mounted`` stand around each start, those
-        that SIMPLEFLOW_INTERCEPTORS names around each call."""
+        """Open a connection, or use the one that is given.
+
+        Args:
+            connection: a connection that is open; the next three are not used then.
+            domain: name of the domain; alone it means Amazon SWF. None: ``default``.
+            backend: ``"embedded"`` or ``"swf"``; None: swf with a domain, else embedded.
+            endpoint_url: URL of another service.
+            mounted: interceptors around each start. Those that SIMPLEFLOW_INTERCEPTORS names are around each call.
+
+        Raises UsageError for options that exclude each other.
+        """
         self._calls = mounting.mounted()
         self._connection = connection or connect.connect(domain, backend, endpoint_url)
         self._mounted = (*mounted, *self._calls)
@@ -79,7 +90,7 @@ class Client:
 
     @property
     def domain(self) -> str:
-        """Name of the domain."""
+        """The name of the domain."""
         return self._connection.domain
 
     def start(
@@ -92,7 +103,8 @@ class Client:
     ) -> executions.Run:
         """Start an execution of a workflow class with these arguments.
 
-        What ``options`` does not say comes from the class, then from the settings. Raises UsageError when the
+        ``options``: workflow_id, execution_timeout and decision_tasks_timeout (seconds or timedelta), tags,
+        task_list. What it does not have comes from the class, then from the settings. Raises UsageError when the
         arguments cannot be serialised, SimpleflowError when an execution of that id is open.
         """
         if workflow.__module__ == "__main__":
@@ -107,7 +119,7 @@ class Client:
         return self.begin(asked)
 
     def begin(self, asked: Mapping[str, Any]) -> executions.Run:
-        """Start the execution of a StartWorkflowExecution request without its domain."""
+        """Start an execution by a StartWorkflowExecution request; ``asked`` has its members, without the domain."""
         run_id = starting.begin(
             self._connection.transport,
             self.domain,
@@ -148,7 +160,7 @@ class Client:
         return resuming.resume(self._connection, self._store, meant, from_=from_, again=again, task_list=task_list)
 
     def find(self, workflow_id: str, run_id: str | None = None) -> executions.Run:
-        """Return the run of that id: the open one, else the latest. Raises SimpleflowError."""
+        """Return the run of that workflow id: the open one, else the latest. Raises SimpleflowError for none."""
         return executions.find(self._connection, workflow_id, run_id)
 
     def signal(self, run: executions.Run | str, name: str, value: Any = None) -> None:
@@ -166,12 +178,12 @@ class Client:
         )
 
     def cancel(self, run: executions.Run | str) -> None:
-        """Request the cancellation; the workflow decides what follows. Raises executions.NotOpen."""
+        """Request the cancellation of a run; its workflow decides what follows. Raises executions.NotOpen."""
         meant = self._open(run)
         self._around("cancel", lambda: executions.act(self._connection, "RequestCancelWorkflowExecution", meant), meant)
 
     def terminate(self, run: executions.Run | str, reason: str = "terminated by a client") -> None:
-        """End it with its children at once. Raises executions.NotOpen."""
+        """Terminate a run and its children at once: no code of theirs runs any more. Raises executions.NotOpen."""
         meant = self._open(run)
         self._around("terminate", lambda: executions.terminate(self._connection, meant, reason=reason), meant)
 
@@ -180,21 +192,22 @@ class Client:
         return executions.describe(self._connection, self._found(run))
 
     def history(self, run: executions.Run | str, *, reverse: bool = False) -> Iterator[events.Base]:
-        """Give every event, page by page."""
+        """Yield every event of a run, oldest first; with ``reverse`` newest first. Pages are fetched as needed."""
         return executions.history(self._connection, self._found(run), reverse=reverse)
 
     def wait(self, run: executions.Run | str, timeout: numbers.Duration | None = None) -> executions.Closed:
-        """Wait until it, or the last run that continues it, is closed; return how.
+        """Wait until the run, or the last run that continues it, is closed; return how it closed.
 
-        Raises executions.StillOpen after ``timeout``, seconds or a timedelta.
+        ``timeout``: seconds, or a timedelta. Raises executions.StillOpen when it is open after that.
         """
         seconds = None if timeout is None else numbers.delay("timeout", timeout)
         return executions.wait(self._connection, self._found(run), timeout=seconds)
 
     def result(self, run: executions.Run | str, timeout: numbers.Duration | None = None) -> Any:
-        """Wait for the end and return what the workflow returned. ``timeout=0`` does not wait.
+        """Wait until the run has completed and return the result of its workflow.
 
-        Raises Failed when it did not complete, executions.StillOpen when it is open after ``timeout``.
+        ``timeout``: seconds, or a timedelta; 0 does not wait, None waits without a limit. Raises Failed when the run
+        ends otherwise, executions.StillOpen when it is open after ``timeout``.
         """
         closed = self.wait(run, timeout)
         if closed.status != "COMPLETED":
@@ -297,7 +310,7 @@ class Client:
         return interceptors.around(self._calls, call, proceed)
 
     def close(self) -> None:
-        """Drop its connections; the service is left as it is."""
+        """Close the connections of this client; the service goes on."""
         self._connection.close()
 
     def __enter__(self) -> Self:

@@ -26,6 +26,11 @@ class Executor(at_once.AtOnce, Generic[Result]):
     ``run`` goes through the service: arguments are serialised, signals, timers, children and retries work. A task
     that is submitted outside ``run`` is executed at once. A subclass with its own ``submit`` gets every task that the
     workflow submits: then ``run`` executes the workflow at once, too, as 0.36 does.
+
+    Args:
+        workflow_class: the class of the workflow.
+        middlewares: ``{"pre": [...], "post": [...]}``, dotted names of functions that are called around each activity.
+        virtual_time: timers take no time, instead of real seconds.
     """
 
     @overload

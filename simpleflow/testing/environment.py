@@ -51,11 +51,13 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(errors.SimpleflowError):
-    """The run closed as something else than completed."""
+    """The run did not complete: ``status`` is FAILED, TIMED_OUT, CANCELED or TERMINATED.
+
+    ``reason`` and ``details`` are texts of the closing event, or None.
+    """
 
     def __init__(self, status: str, reason: str | None, details: str | None) -> None:
         super().__init__(f"the workflow {status.lower()}: {reason or 'no reason given'}")
-        #: FAILED, TIMED_OUT, CANCELED or TERMINATED
         self.status = status
         self.reason = reason
         self.details = details

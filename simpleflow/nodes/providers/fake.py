@@ -14,12 +14,18 @@ from . import base
 
 
 class FakeProvider:
-    """Machines in a dictionary (base.NodeProvider), which show the faults of real ones on demand."""
+    """Machines in a dictionary (base.NodeProvider), which show the faults of real ones on demand.
+
+    Args:
+        cluster: name of the cluster.
+        clock: the provider's clock.
+        list_lag: seconds before a launch shows in lists.
+        memory: seconds after which a terminated machine is not listed any more.
+    """
 
     def __init__(self, cluster: str, clock: clocks.Clock, *, list_lag: float = 0.0, memory: float = 3600.0) -> None:
         self._cluster = cluster
         self._clock = clock
-        #: seconds before a launch shows in lists, and after which a terminated machine is forgotten
         self.list_lag = list_lag
         self.memory = memory
         self._lock = threading.RLock()
@@ -107,13 +113,13 @@ class FakeProvider:
                 self._ended[instance_id] = self._clock.now()
 
     def diagnose(self, instance_id: str) -> str:
-        """The log that ``write_log`` gave it."""
+        """Return the log that ``write_log`` gave the machine."""
         return "\n".join(self._logs.get(instance_id, "").splitlines()[-50:])
 
     # --- the machine's own side ---------------------------------------------------------------------------------------
 
     def power_off(self, instance_id: str) -> None:
-        """The machine ends itself."""
+        """End a machine as it does itself."""
         self.terminate(instance_id)
 
     def write_log(self, instance_id: str, text: str) -> None:
