@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from simpleflow import settings
+from simpleflow import constants, settings
 from simpleflow.core import errors
 
 from . import entry
@@ -24,6 +24,8 @@ EXIT_USAGE = entry.USAGE
 #: close status -> exit code
 EXIT_CODES = {"COMPLETED": 0, "CONTINUED_AS_NEW": 0, "FAILED": 1, "TERMINATED": 1, "TIMED_OUT": 2, "CANCELED": 3}
 DOMAIN_HELP = "SWF domain (SWF_DOMAIN); without --backend or --endpoint-url it means Amazon SWF."
+#: seconds
+SHORTEST_HEARTBEAT = 0.2
 FORMATS = ("csv", "tsv", "tabular", "human", "json", "prettyjson")
 
 
@@ -154,6 +156,24 @@ def _globals(function: F, *, expose: bool) -> F:
 def domain_option(function: F) -> F:
     """Add ``-d/--domain``; given alone it means Amazon SWF."""
     return click.option("-d", "--domain", metavar="NAME", help=DOMAIN_HELP)(function)
+
+
+def heartbeat_option(function: F) -> F:
+    """Add ``--heartbeat``; 0, 0.36's word for none, leaves them to the tasks' own timeouts."""
+    return click.option(
+        "--heartbeat",
+        type=click.FloatRange(0.0),
+        default=60.0,
+        show_default=True,
+        callback=_heartbeat,
+        help="Seconds between two heartbeats, at most; 0: only as often as the tasks' own timeouts need.",
+    )(function)
+
+
+def _heartbeat(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    if 0 < value < SHORTEST_HEARTBEAT:
+        raise click.BadParameter(f"write {SHORTEST_HEARTBEAT} or more, or 0", ctx, parameter)
+    return value or float(constants.DAY)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

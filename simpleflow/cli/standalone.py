@@ -32,13 +32,7 @@ from . import context, outcomes, output, workflow_start
 @click.option(
     "-D", "--nb-deciders", type=click.IntRange(1, 100), default=1, show_default=True, help="Decider processes."
 )
-@click.option(
-    "--heartbeat",
-    type=click.FloatRange(0.2),
-    default=60.0,
-    show_default=True,
-    help="Seconds between two heartbeats, at most.",
-)
+@context.heartbeat_option
 @click.option(
     "--display-status", type=bool, default=None, metavar="BOOL", help="Show progress (default: on a terminal)."
 )

@@ -23,13 +23,7 @@ from . import metrics as metrics_page
 @context.domain_option
 @click.option("-t", "--task-list", metavar="NAME", help="Activity task list (default: ACTIVITY_DEFAULT_TASK_LIST).")
 @click.option("-N", "--nb-processes", type=click.IntRange(1, 1000), help="Tasks at a time (default: one per CPU).")
-@click.option(
-    "--heartbeat",
-    type=click.FloatRange(0.2),
-    default=60.0,
-    show_default=True,
-    help="Seconds between two heartbeats, at most.",
-)
+@context.heartbeat_option
 @click.option(
     "--modules", metavar="PREFIX,...", default="", help="Run only activities that are defined in these modules."
 )

@@ -10,7 +10,7 @@ import click
 import pytest
 
 import simpleflow
-from simpleflow.cli import entry, main, outcomes, sfnodes
+from simpleflow.cli import context, entry, main, outcomes, sfnodes
 from simpleflow.core import errors
 
 OURS = Path(simpleflow.__file__).parent / "engine" / "strands.py"
@@ -82,3 +82,19 @@ def test_the_list_of_commands_of_sfnodes_is_not_cut() -> None:
     assert "..." not in shown
     assert all(name in shown for name, command in sfnodes.cli.commands.items() if not command.hidden)
     assert "cluster.yaml" in sfnodes.cli.commands["up"].get_help(click.Context(sfnodes.cli.commands["up"]))
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("0", 86_400.0), ("0.2", 0.2), ("60", 60.0)])
+def test_no_heartbeats_leaves_them_to_the_tasks(given: str, seconds: float) -> None:
+    """As with 0.36, 0 is none of the worker's own."""
+    seen: list[float] = []
+
+    @click.command()
+    @context.heartbeat_option
+    def command(heartbeat: float) -> None:
+        seen.append(heartbeat)
+
+    command.main(["--heartbeat", given], standalone_mode=False)
+    assert seen == [seconds]
+    with pytest.raises(click.BadParameter, match="or 0"):
+        command.main(["--heartbeat", "0.1"], standalone_mode=False)
