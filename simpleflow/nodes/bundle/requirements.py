@@ -146,6 +146,15 @@ def _requirement(text: str, folder: Path, found: Read) -> None:
         found.extras.append(f"{asked.name}[{','.join(sorted(asked.extras))}]{marker}")
 
 
-def arguments(options: Sequence[str]) -> list[str]:
-    """Options as pip's command line has them."""
-    return [each for each in options if each]
+def arguments(options: Sequence[str], folder: Path) -> list[str]:
+    """Arguments of pip that bring it the options: by a file, because an index's address may hold a password."""
+    if not options:
+        return []
+    file = folder / "options.txt"
+    file.write_text(
+        "".join(
+            f"{name} {shlex.quote(value) if value else ''}".rstrip() + "\n"
+            for name, value in zip(options[::2], options[1::2], strict=True)
+        )
+    )
+    return ["-r", str(file)]

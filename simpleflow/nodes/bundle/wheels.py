@@ -317,7 +317,8 @@ def _closed(found: _Set, target: Target, folder: Path, options: Sequence[str]) -
 
 
 def _pip_finds(held: list[Path], missing: list[str], target: Target, folder: Path, options: Sequence[str]) -> None:
-    given = [*requirements.arguments(options), *(str(each) for each in held), *missing]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    given = [*requirements.arguments(options, folder.parent), *(str(each) for each in held), *missing]
     kind = [f"--platform={each}" for each in target.platforms]
     interpreter = f"cp{target.python.replace('.', '')}"
     kind += [f"--python-version={target.python}", "--implementation=cp"]

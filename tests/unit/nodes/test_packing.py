@@ -137,9 +137,11 @@ def test_requirement_files_are_read_as_pip_reads_them(tmp_path: Path, monkeypatc
     assert found.others
     assert found.extras == ["c[y]", 'd[z]; sys_platform == "linux"']
     assert found.nameless == [("./films", "gpu,all")]
-    assert requirements.arguments(found.options) == [
-        "--extra-index-url", "https://u:secret@h/simple", "--find-links", str(tmp_path / "links"),
-        "--find-links", "missing", "--pre",
+    given, file = requirements.arguments(found.options, tmp_path)
+    assert given == "-r", "no password on a command line"
+    assert Path(file).read_text().splitlines() == [
+        "--extra-index-url https://u:secret@h/simple", f"--find-links {tmp_path}/links",
+        "--find-links missing", "--pre",
     ]  # fmt: skip
 
 
