@@ -56,6 +56,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     begun: float = 0.0
     #: task list of its decisions, where its history was read; '': a decider of the cluster has it
     decision_list: str = ""
+    #: why its decider does not decide it; '' when it does
+    trouble: str = ""
 
 
 class DemandDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,6 +77,8 @@ class DecisionAnswered(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[str, ...] = ()
     #: epoch seconds at which the execution started; None but for its first decision
     started: float | None = None
+    #: why the execution does not go on (it cannot be decided here, has diverged, is quarantined); '' when it does
+    trouble: str = ""
 
 
 class ActivityCall(msgspec.Struct, frozen=True, kw_only=True):

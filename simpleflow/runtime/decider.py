@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from simpleflow import engine as engines
 from simpleflow.core import clock, decisions, interceptors, limits, retries, text
 from simpleflow.swf import errors, registration, repeating
@@ -50,6 +52,16 @@ class Options:
 def sticky_name(task_list: str) -> str:
     """Return a task list name for this process alone."""
     return f"{task_list[:200]}-sticky-{uuid.uuid4().hex[:16]}"
+
+
+def _trouble(context: str | None) -> str:
+    """Return why an execution does not go on, as its decider's context says it; '' when it does."""
+    try:
+        said = msgspec.json.decode(context or "{}")
+    except msgspec.DecodeError:
+        return ""
+    found = (said.get(key) for key in ("cannot_decide", "diverged", "quarantined")) if isinstance(said, dict) else ()
+    return next((str(each) for each in found if each), "")
 
 
 def _started(answer: Any) -> float | None:
@@ -190,6 +202,7 @@ class Decider:
                 seconds=self._time.monotonic() - begun,
                 decisions=tuple(type(decision).__name__ for decision in sent),
                 started=_started(answer),
+                trouble=_trouble(decided.execution_context),
             )
             for interceptor in reversed(self._mounted):
                 interceptor.answered(outcome)

@@ -17,6 +17,9 @@ from simpleflow.nodes.policy import snapshot as snapshots
 
 logger = logging.getLogger(__name__)
 
+#: characters of a run's trouble in its row
+_MOST_TROUBLE = 500
+
 
 class DemandPublisher:
     """The interceptor that writes ``demand/DECIDER.json`` (interceptors.DeciderInterceptor).
@@ -90,6 +93,7 @@ class DemandPublisher:
                 changed=now,
                 begun=now if known is None else known.begun,
                 closed=outcome.closed,
+                trouble="" if outcome.closed else outcome.trouble[:_MOST_TROUBLE],
                 tasks=() if outcome.closed else outcome.demand,
             )
             self._version += 1

@@ -204,19 +204,25 @@ class Observer:
         self._next_runs = monotonic + max(5 * self._times.loop, self._times.document_max)
 
     def undecided(self, patience: float) -> dict[str, str]:
-        """What to say of runs that wait on a decision task list which nobody polls, by run id.
+        """Say of runs why nobody decides them, by run id: a decider cannot, or nobody polls their decision task list.
 
         ``patience``: seconds for which a decider that is no business of this cluster may take them.
         """
-        monotonic = self._clock.monotonic()
-        return {
-            run_id: f"run '{row.workflow_id}' of workflow '{row.workflow}' waits on decision task list "
-            f"'{row.decision_list}', from which nobody takes a decision: this cluster's deciders poll "
-            f"'{self._cluster.decision_task_list}'; give the workflow's class task_list = "
-            f"'{self._cluster.decision_task_list}', or start a decider on '{row.decision_list}'"
-            for run_id, since in sorted(self._untaken.items())
-            if monotonic - since >= patience and (row := self.rows.get(run_id)) is not None
+        monotonic, own = self._clock.monotonic(), self._cluster.decision_task_list
+        found = {
+            run_id: f"run '{row.workflow_id}' of workflow '{row.workflow}' is not decided: {row.trouble}"
+            for run_id, row in self.rows.items()
+            if row.trouble
         }
+        for run_id, since in self._untaken.items():
+            row = self.rows.get(run_id)
+            if row is not None and monotonic - since >= patience:
+                found[run_id] = (
+                    f"run '{row.workflow_id}' of workflow '{row.workflow}' waits on decision task list "
+                    f"'{row.decision_list}', from which nobody takes a decision: this cluster's deciders poll '{own}'; "
+                    f"give the workflow's class task_list = '{own}', or start a decider on '{row.decision_list}'"
+                )
+        return dict(sorted(found.items()))
 
     def nothing_open(self) -> bool:
         """Return whether, by a new look, there is neither a run row nor an open execution; False without an answer."""

@@ -135,8 +135,9 @@ class Reconciler:
         self.observer.read_pending()
         self.observer.learning.read()
         plan = decide.decide(self.observer.snapshot(document, listing, self.now(), ending=False))
-        waiting = tuple(self.observer.undecided(0.0).values())
-        return msgspec.structs.replace(plan, notes=(*plan.notes, *waiting))
+        # What its manager could not do last, and what no manager can do anything about.
+        more = dict.fromkeys((*document.troubles, *self.observer.undecided(0.0).values()))
+        return msgspec.structs.replace(plan, notes=(*plan.notes, *(each for each in more if each not in plan.notes)))
 
     def steps(self) -> Iterator[str]:
         """Yield the name of each step after it was done."""

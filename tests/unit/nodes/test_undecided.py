@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
-from simpleflow.nodes.manager import coordinator, observe
+from simpleflow.core import documents, interceptors
+from simpleflow.nodes.manager import coordinator, demand, observe
+from simpleflow.runtime import decider
 from simpleflow.server import inprocess
 
 from .world import World
@@ -71,3 +72,38 @@ def test_the_list_is_read_from_the_runs_history() -> None:
     [run] = reader.open_runs()
     found = reader.scheduled(run)
     assert (found.started_event_id, found.decision_list) == (0, "films")
+
+
+def test_a_run_that_its_decider_cannot_decide_is_told_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.add("a")
+    publisher = demand.DemandPublisher(world.store, "d2", world.cluster.settings, clocks.RealClock())
+    publisher.polling()
+    run = interceptors.Execution(
+        domain="demo", workflow_id="w9", run_id="r9", workflow_name="films", workflow_version="1"
+    )
+    world.coordinator.runs["r9"] = observe.OpenRun(workflow_id="w9", run_id="r9", workflow="films")
+    answered = interceptors.DecisionAnswered(
+        execution=run, started_event_id=3, demand=(), closed=False, seconds=0.0, trouble="no module named 'films'"
+    )
+    publisher.answered(answered)
+    publisher.stopping()
+    assert "run 'w9' of workflow 'films' is not decided: no module named 'films'" in world.managers["m1"].look().notes
+    world.tick()
+    assert any("no module named 'films'" in each for each in world.document().troubles)
+    assert "no module named 'films'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ('{"cannot_decide":"no module"}', "no module"),
+        ('{"diverged":"at 7"}', "at 7"),
+        ('{"blocked_on":["activity-a-1"]}', ""),
+        ("the user's own words", ""),
+        ("[1]", ""),
+        (None, ""),
+    ],
+)
+def test_what_a_decider_says_of_a_run_is_handed_to_interceptors(context: str | None, said: str) -> None:
+    assert decider._trouble(context) == said
