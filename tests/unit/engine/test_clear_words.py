@@ -13,6 +13,7 @@ from simpleflow.core import attributes, errors, limits
 from simpleflow.local.executor import Executor, WorkflowFailed
 from simpleflow.testing import Environment
 from simpleflow.testing.environment import Failed
+from tests.backends.places import Backend
 
 
 class Base(Workflow):
@@ -98,14 +99,14 @@ class Breaks(Base):
         (ShowsAnAddress, "Thing object> is not ready"),
     ],
 )
-def test_the_reason_says_it(cls: type, words: str) -> None:
-    with Environment() as place, pytest.raises(Failed, match=words) as failed:
+def test_the_reason_says_it(backend: Backend, cls: type, words: str) -> None:
+    with backend.environment() as place, pytest.raises(Failed, match=words) as failed:
         place.run(cls)
     assert " at 0x" not in str(failed.value)
 
 
-def test_coroutines_are_run() -> None:
-    with Environment() as place:
+def test_coroutines_are_run(backend: Backend) -> None:
+    with backend.environment() as place:
         assert place.run(Coroutines) == [2, 8]
 
 
