@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.swf.transport import base as transports
 from simpleflow.swf.transport import inprocess
 
 from . import service
+from .requests import errors, validation
 from .state import polls, quotas
 from .store import memory
 
@@ -52,4 +55,18 @@ def transport(owned: service.Service) -> transports.Transport:
                 return answer.empty()
             return answer
 
-    return inprocess.InProcess(call)
+    def several(
+        answers: Sequence[tuple[str, Mapping[str, Any]]], following: transports.Following | None
+    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
+        then = None
+        if following is not None:
+            request = validation.check("PollForActivityTask", msgspec.json.decode(following.poll))
+            then = polls.Then(request, following.claim, following.again, following.most, frozenset(following.quick))
+        with lock:
+            outcomes, given = owned.answer(answers, then)
+            if not isinstance(given, polls.Waiter):
+                return outcomes, given
+            owned.settle()
+            return outcomes, [given.answer, *given.further] if given.answer else []
+
+    return inprocess.InProcess(call, several=several)

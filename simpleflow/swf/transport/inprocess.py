@@ -17,17 +17,20 @@ class InProcess:
 
     A poll that the function does not answer with a mapping but with something to wait for is given to ``withdraw``
     and comes back empty: in one process it is the caller who lets time pass. What the function raises with ``code``,
-    ``message`` and ``status`` becomes the error of that code.
+    ``message`` and ``status`` becomes the error of that code. ``several`` carries out several answers to activity
+    tasks: it gets them with the ``base.Following``, and returns what each came to and the next tasks.
     """
 
     def __init__(
         self,
         call: Callable[[str, Mapping[str, Any]], Any],
         *,
+        several: Callable[..., tuple[Sequence[Any], Sequence[Any]]] | None = None,
         withdraw: Callable[[Any], object] = lambda waiter: None,
         close: Callable[[], object] = lambda: None,
     ) -> None:
         self._call = call
+        self._several = several
         self._withdraw = withdraw
         self._close = close
 
@@ -53,8 +56,17 @@ class InProcess:
 
     def exchange_several(
         self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
-    ) -> None:
-        """Do nothing: each answer is a call."""
+    ) -> base.Exchanged | None:
+        if self._several is None:
+            return None
+        sent = msgspec.json.decode(msgspec.json.encode(answers))
+        faults, tasks = self._several([(action, request) for action, request in sent], following)
+        refusals = tuple(
+            None if fault is None else errors.from_answer(action, fault.status, fault.code, fault.message)
+            for (action, _), fault in zip(answers, faults, strict=True)
+        )
+        decoded = (shapes.decode("PollForActivityTask", msgspec.json.encode(task)) for task in tasks)
+        return base.Exchanged(refusals, tuple(decoded))
 
     def revoke(self, poll_id: str) -> bool:
         return False

@@ -80,3 +80,33 @@ def test_activities_that_are_ready_run_before_the_next_decision(polled: list[int
 def test_a_chain_does_not_wait_for_more(polled: list[int]) -> None:
     run(Chain, patience=3600.0)
     assert len(polled) <= COUNT + 2
+
+
+@activity.with_attributes(task_list="work", retry=1)
+def odd_fails(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number
+
+
+class Mixed(Fan):
+    name = "mixed"
+
+    def run(self) -> Any:
+        submitted = [self.submit(odd_fails, number) for number in range(COUNT)]
+        return [each.result if each.exception is None else None for each in submitted]
+
+
+def test_quick_tasks_are_answered_together_and_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+    original = inline._Watching.exchange_several
+
+    def exchange(self: Any, answers: Any, following: Any) -> Any:
+        together.append(len(answers))
+        return original(self, answers, following)
+
+    monkeypatch.setattr(inline._Watching, "exchange_several", exchange)
+    assert run(Mixed, patience=3600.0)[0] == [None if number % 2 else number for number in range(COUNT)]
+    assert sum(together) == COUNT + COUNT // 2, "odd ones are tried twice"
+    assert max(together) > 1
+    assert len(together) < COUNT
