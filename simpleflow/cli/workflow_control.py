@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from simpleflow.client import executions, starting
+from simpleflow.client import executions, resuming, starting
 from simpleflow.core import errors, limits
+from simpleflow.runtime import stores
 
 from . import context, outcomes, output, workflow_read
 
@@ -104,7 +105,7 @@ def restart(state: context.State, words: tuple[str, ...], domain: str | None, ru
         "workflowId": run.workflow_id,
         "workflowType": {"name": old.workflow_type.name, "version": old.workflow_type.version},
         "taskList": {"name": old.task_list.name},
-        "input": old.input,
+        "input": resuming.anew(stores.open_store(stores.location(connection.endpoint_url)), old.input),
         "tagList": [tag for tag in old.tag_list or () if tag] or None,
         "taskPriority": old.task_priority,
         "executionStartToCloseTimeout": old.execution_start_to_close_timeout,

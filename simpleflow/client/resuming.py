@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import errors, interceptors, manifests
+from simpleflow.core import errors, interceptors, limits, manifests
 from simpleflow.data import jumbo
 
 from . import connect, executions, kept, starting
@@ -88,6 +88,17 @@ def resume(
     given = {key: value for key, value in asked.items() if value is not None}
     run_id = starting.begin(connection.transport, run.domain, given, store=store, mounted=mounted, calls=calls)
     return executions.Run(domain=run.domain, workflow_id=run.workflow_id, run_id=run_id)
+
+
+def anew(store: jumbo.Store, text: str | None) -> str | None:
+    """Return the input of a run as its first one had it: without what a resumed run goes on from."""
+    given = _opened(store.load(text)) if text else {}
+    extra = _extra(given)
+    if extra.pop("_previous_workflow_execution", None) is None:
+        return text
+    whole = {**given, "__extra": msgspec.Raw(msgspec.json.encode(extra, order="sorted"))}
+    plain = msgspec.json.encode(whole, order="sorted").decode()
+    return store.offload(plain, field="the input", limit=limits.DATA)
 
 
 def _check(connection: connect.Connection, run: executions.Run, from_: int | str | None) -> None:

@@ -122,7 +122,11 @@ def test_the_client_and_the_command_resume(
                 workflow_id, run_id = capsys.readouterr().out.split()
                 run = Run(workflow_id=workflow_id, run_id=run_id)
         assert environment.wait(run) == [[], [["task0"], ["task1"]]]
-    assert programs.world.ran == ["task0", "task1", "task1", "task1"]
+        assert programs.world.ran == ["task0", "task1", "task1", "task1"]
+        assert entry.status(main.cli, "simpleflow", ["workflow.restart", run.workflow_id]) == 0
+        fresh_id, run_id = capsys.readouterr().out.split()
+        assert environment.wait(Run(workflow_id=fresh_id, run_id=run_id)) == [[], [["task0"], ["task1"]]]
+    assert programs.world.ran[4:] == ["task0", "task1"]
 
 
 def test_a_list_of_standalone_is_not_waited_for() -> None:
