@@ -102,5 +102,6 @@ def start(
             env=env,
             final=frozenset({context.EXIT_USAGE}),
         )
+        supervisor.kind = "decider"
         supervisor.start()
     return supervisor.status

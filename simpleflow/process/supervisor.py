@@ -42,9 +42,9 @@ def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[
 class _Place(Kept[Child]):
     """One child that shall live, and when it may be started for the first time."""
 
-    def __init__(self, start: Callable[[], Child], ready: float, final: frozenset[int], words: str) -> None:
+    def __init__(self, kind: str, start: Callable[[], Child], ready: float, final: frozenset[int], words: str) -> None:
         super().__init__(
-            "a child", start, first=FIRST_DELAY, longest=LONGEST_DELAY, steady=SETTLED, final=final, words=words
+            f"a {kind}", start, first=FIRST_DELAY, longest=LONGEST_DELAY, steady=SETTLED, final=final, words=words
         )
         self.ready = ready
 
@@ -141,7 +141,7 @@ class Supervisor(NamedMixin):
     def _run(self) -> None:
         now = time.monotonic()
         self._places = [
-            _Place(self._child, now + self._stagger * number, self._final, self._log or "the lines above")
+            _Place(self.kind, self._child, now + self._stagger * number, self._final, self._log or "the lines above")
             for number in range(self.nb_children)
         ]
         try:
