@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 #: seconds between two lines when nothing changes and at least, and between attempts to connect
 EVERY, LEAST, RECONNECT = 5.0, 0.05, 1.0
-#: seconds before its machine goes at which what still runs is interrupted; half of what is left where that is less
+#: seconds before the end of the machine at which running tasks are interrupted; at most half of the time left
 INTERRUPT = 15.0
 
 
@@ -71,7 +71,7 @@ class Channel:
             self._timer.cancel()
 
     def line(self) -> Line:
-        """Return what is said now."""
+        """Return the line that describes the worker now."""
         return Line(
             pid=os.getpid(),
             task_list=self._worker.task_list,
@@ -90,7 +90,7 @@ class Channel:
                 self._worker.stop_polling()
                 self._worker.changed.set()
             if order.deadline is not None and self._timer is None:
-                # What still runs shortly before the machine goes is failed with the reason that is rescheduled.
+                # Tasks that run shortly before the machine goes fail with a reason for which deciders reschedule them.
                 left = max(0.0, order.deadline - self._time.now())
                 timer = threading.Timer(left - min(INTERRUPT, left / 2), self._worker.interrupt)
                 timer.daemon = True
@@ -108,7 +108,7 @@ class Channel:
                 self._report(connection, reader.is_alive)
             except OSError as error:
                 logger.debug("The agent's socket %s is not reachable: %s", self._path, error)
-            except RuntimeError as error:  # no thread to be had
+            except RuntimeError as error:  # No thread could be started.
                 logger.warning("The agent's orders cannot be read (%s); next attempt after %.0f s.", error, RECONNECT)
             finally:
                 if connection is not None:

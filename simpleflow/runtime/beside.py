@@ -1,4 +1,4 @@
-"""Local activities: run in task runners beside the decider, which nothing of them reaches."""
+"""Local activities: they run in task runners beside the decider, so that they cannot change its process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 #: runners at a time
 MOST = 8
-#: seconds to wait for a runner that is busy before one more is started: a no-op is over before
+#: seconds to wait for a busy runner before one more is started: short activities end within them
 SPARING = 0.05
 #: a runner is recycled after so many tasks, or when it holds so many bytes after one
 MAX_TASKS, MAX_BYTES = 10_000, 1 << 30
@@ -52,7 +52,7 @@ class Beside:
         return _result_of(answer)
 
     def close(self) -> None:
-        """End every runner with all that it started; what runs is not answered."""
+        """End every runner with all that it started; running activities get no answer."""
         with self._changed:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -88,7 +88,7 @@ class Beside:
         return runner or self._new()
 
     def _new(self) -> pool.Runner:
-        """Start a runner in a place that is counted already."""
+        """Start a runner; its place was counted before."""
         try:
             runner = self._started()
         except BaseException:
@@ -121,7 +121,7 @@ class Beside:
                 time.sleep(backoff.next())
 
     def _give(self, runner: pool.Runner) -> None:
-        """Take a runner back; one that another task must not get is let go."""
+        """Take a runner back, or end it when no other task may use it."""
         usable = runner.alive and runner.tasks < MAX_TASKS and runner.memory < MAX_BYTES
         with self._changed:
             self._busy.discard(runner)
@@ -165,7 +165,7 @@ class Beside:
             runner.end(wait=0)
             answer = failures.of_words("RunnerDied", str(error))
         except BaseException:
-            # It may work on: what it says next would be taken for the answer to another task.
+            # It may still work: its next frame would be taken for the answer to another task.
             runner.end(wait=0)
             raise
         with self._changed:
@@ -227,7 +227,7 @@ def _result_of(answer: values.Answer) -> engines.LocalResult:
             return engines.LocalResult(reason=reason, details=details)
         case values.Canceled(details=details):
             return engines.LocalResult(reason="canceled", details=details)
-        case values.Later():  # it has no token: an activity that raises this itself
+        case values.Later():  # It has no token: the activity raised this itself.
             failed = failures.of_words("Misuse", "a local activity cannot be completed later: submit it as a task")
             return engines.LocalResult(reason=failed.reason, details=failed.details)
 

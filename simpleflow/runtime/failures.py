@@ -1,4 +1,4 @@
-"""What a failed task says: one JSON object on every path, that always fits."""
+"""Details of a failed task: always one JSON object that fits SWF's limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def of_exception(error: BaseException) -> values.Failed:
 
 
 def of_words(error: str, message: str, *, reason: str | None = None) -> values.Failed:
-    """Describe a failure that no exception reached us of, such as a runner that was killed."""
+    """Describe a failure without an exception, such as a runner that was killed."""
     message = text.encodable(message)
     details = text.Details(error=error, error_type=f"simpleflow.runtime.{error}", message=message)
     return values.Failed(

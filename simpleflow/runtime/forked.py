@@ -1,4 +1,4 @@
-"""A child that user code forked, and that comes back from it, ends without a word: its parent answers, nobody else."""
+"""A child that user code forked ends when it returns from that code: only its parent answers the task."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _status(error: BaseException | None) -> int:
 
 
 def flush() -> None:
-    """Write out what Python holds back: a forked child would write its copy once more."""
+    """Flush Python's output buffers: a forked child would write their copy once more."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # replaced, full or closed by user code
             stream.flush()

@@ -1,4 +1,4 @@
-"""What travels between a worker and its task runners: length-prefixed MessagePack over a socket pair.
+"""Frames between a worker and its task runners: length-prefixed MessagePack over a socket pair.
 
 Each frame about a task carries the task's number, which counts up for each runner. Code of a task may outlive it: a
 frame that names another task than the one that runs is dropped.
@@ -153,7 +153,7 @@ class Death:
 
 
 class Aside(Protocol):
-    """Something else that is read while frames are waited for."""
+    """Another descriptor that is read while frames are waited for."""
 
     def fileno(self) -> int: ...
 

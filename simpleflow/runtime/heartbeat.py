@@ -1,4 +1,4 @@
-"""When the next heartbeat of a task is due, and what the last one said."""
+"""Heartbeats of a task: when the next one is due, and what the last one told."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AFTER_LIMIT, PAUSES = 0.2, (1.0, 3.0)
 
 
 class Verdict(enum.Enum):
-    """What a heartbeat told about its task."""
+    """What the service told about a task by a heartbeat."""
 
     GO_ON = "go on"
     #: its limit has passed, and the service does not answer
@@ -87,14 +87,14 @@ class Heartbeat:
         return max(0.0, due - self._time.monotonic())
 
     def beat(self) -> Verdict:
-        """Send one heartbeat now. A task whose limit has passed is gone when nobody answers, too."""
+        """Send one heartbeat now. A task whose limit has passed counts as gone when the service does not answer."""
         now = self._time.monotonic()
         over = bool(self._after) and now >= self._after[0]
         if over:
             self._after.pop(0)
         try:
             verdict = self._send(now)
-        except Exception as error:  # an answer that nobody understands, too: the task goes on
+        except Exception as error:  # Also for an answer that cannot be read: the task goes on.
             self._due = now + min(self._interval, self._backoff.next())
             logger.log(
                 logging.WARNING if self._backoff.attempts == 1 else logging.DEBUG,

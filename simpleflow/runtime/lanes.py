@@ -223,7 +223,7 @@ class DeciderProcess(NamedMixin):
         self._step.drain()
         try:
             threading.Thread(target=self._revoke, name="revoke", daemon=True).start()
-        except RuntimeError as error:  # no thread to be had
+        except RuntimeError as error:  # No thread could be started.
             logger.warning("The open polls are not ended at once (%s): they end by themselves.", error)
         self._engine.run(lambda: self._stop.hurried or not any(thread.is_alive() for thread in self._threads))
         self._step.stopping()
@@ -267,7 +267,7 @@ class DeciderProcess(NamedMixin):
             thread, fresh = self._new_lane(lane.task_list)
             try:
                 thread.start()
-            except RuntimeError as error:  # no thread to be had
+            except RuntimeError as error:  # No thread could be started.
                 logger.debug("A lane that waits is not replaced: %s", error)
                 return
             lane.replaced = True

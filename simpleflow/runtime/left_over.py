@@ -1,4 +1,4 @@
-"""What still runs when a task is over: its threads, processes and event loops."""
+"""Threads, processes and event loops that still run when their task is over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDING = 0.05
 
 
 class LeftOver:
-    """Knows the threads and processes that were there before."""
+    """Compares the threads and processes after a task with those before."""
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())

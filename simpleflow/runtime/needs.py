@@ -1,4 +1,4 @@
-"""What a decider gets for the engine, off the engine's thread: pages of history, and what ``Needs`` names."""
+"""Reads for the engine, off its thread: pages of history, and the blobs and local activities that ``Needs`` names."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ class Resolver:
             task = msgspec.structs.replace(task, blobs={**task.blobs, **loaded})
         if needs.local:
             last = math.inf if needs.seconds is None else needs.seconds * BEGUN_WITHIN
-            if spent() > last or len(task.local) >= limits.DECISIONS - 1:  # what ran is recorded before more runs
+            if (
+                spent() > last or len(task.local) >= limits.DECISIONS - 1
+            ):  # Results are recorded before more activities run.
                 return msgspec.structs.replace(task, hurried=True)
             ended = self._run_all(needs, task, lambda: last - spent())
             task = msgspec.structs.replace(task, local={**task.local, **ended})
@@ -140,7 +142,7 @@ class Resolver:
                 first = False
                 try:
                     activity = waiting.popleft()
-                except IndexError:  # another thread was faster
+                except IndexError:  # Another thread took it.
                     return
                 try:
                     if activity.delay:
@@ -154,7 +156,7 @@ class Resolver:
             thread = threading.Thread(target=work, name=f"local-{number}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # no thread to be had: the others do it
+            except RuntimeError:  # No thread could be started: the others do it.
                 break
             threads.append(thread)
         work()

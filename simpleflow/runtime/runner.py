@@ -113,7 +113,7 @@ class Runner:
             self._pipe.send(done)
 
     def _left(self) -> list[str]:
-        """What the task leaves behind. The task is over: whatever goes wrong here does not take its answer away."""
+        """Return what the task leaves behind. An error here does not change the answer of the task, which is over."""
         try:
             forked.flush()
             left = self._isolation.end()
@@ -182,7 +182,7 @@ class Runner:
             self._send(frames.Beat(number=self._number, details=details))
 
     def _settle(self, module: code_versions.Module) -> code_versions.Module:
-        """Ask the worker which version of a module to run. What nobody answers any more runs as it was found."""
+        """Ask the worker which version of a module to run. Without an answer the module runs as it was found."""
         if os.getpid() != self._pid:
             return module
         deadline = time.monotonic() + SETTLING
@@ -261,7 +261,7 @@ class Runner:
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:
-    """Ctrl-C is the worker's business."""
+    """Do nothing: the worker handles Ctrl-C."""
 
 
 def _part_streams() -> None:

@@ -54,7 +54,7 @@ class Terms(Protocol):
 
 
 class Employer(Protocol):
-    """The worker, as its slots see it. Every member is thread safe."""
+    """The members of the worker that its slots use. Each is thread safe."""
 
     #: set by a slot when what it shows changes
     changed: threading.Event
@@ -235,7 +235,7 @@ class Slot:
         try:
             answer = self._answer_of(task, token, opened)
         except BaseException:
-            # Its runner may work on: what it says next would be taken for the answer to another task.
+            # Its runner may still work: its next frame would be taken for the answer to another task.
             if self._runner is not None:
                 self._runner.end(wait=0)
             raise
@@ -280,7 +280,7 @@ class Slot:
         self.finished = {**self.finished, name: after}
 
     def _answer_of(self, task: values.Task, token: str, opened: float) -> values.Answer | None:
-        """Run the task to its end; None when nobody waits for its answer any more."""
+        """Run the task to its end and return its answer; None when the service has closed the task."""
         beat = heartbeat.Heartbeat(
             self._worker.transport, token, every=self._worker.options.heartbeat, time=self._worker.time
         )

@@ -100,6 +100,7 @@ class Queue:
         self._waits: dict[str, deque[SignalWait]] = {}
 
     def deliver(self, event: events.WorkflowExecutionSignaled) -> None:
+        """Wake the oldest wait on this name; without one the signal is kept for the next wait."""
         name = event.attributes.signal_name
         book = self._evaluation.book
         book.signals_waiting[name] -= 1

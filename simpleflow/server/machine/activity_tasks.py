@@ -29,7 +29,7 @@ class _Input(msgspec.Struct):
 
 
 class _Scheduled(msgspec.Struct):
-    """What a poll needs of ActivityTaskScheduled."""
+    """The members of ActivityTaskScheduled that a poll returns."""
 
     attributes: _Input = msgspec.field(name="activityTaskScheduledEventAttributes")
 
@@ -103,7 +103,7 @@ def schedule(
 def request_cancel(
     session: sessions.Session, run: execution.Execution, asked: Mapping[str, Any], completed: int
 ) -> str | None:
-    """RequestCancelActivityTask; return the cause when it fails. A task that nobody has is cancelled at once."""
+    """RequestCancelActivityTask; return the cause when it fails. A task that no worker has is cancelled at once."""
     task = run.activities.get(asked["activityId"])
     if task is None:
         return "ACTIVITY_ID_UNKNOWN"

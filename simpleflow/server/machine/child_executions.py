@@ -1,4 +1,4 @@
-"""Child executions, as their parent sees them, and requests to cancel that come from another execution."""
+"""Events of a parent about its child executions, and cancel requests from another execution."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def failed(
     run.append("StartChildWorkflowExecutionFailed", attributes)
 
 
-#: last event of a child -> what its parent records, and what it takes over
+#: last event of a child -> the event of its parent, and the attributes that are copied
 _ENDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "WorkflowExecutionCompleted": ("ChildWorkflowExecutionCompleted", ("result",)),
     "WorkflowExecutionFailed": ("ChildWorkflowExecutionFailed", ("reason", "details")),
@@ -120,7 +120,7 @@ def _as_parent_sees(
 
 
 def closed(session: sessions.Session, run: execution.Execution, kind: str, last: Mapping[str, Any]) -> None:
-    """Tell the parent, when it is still open, how its child ended."""
+    """Record in the parent, when it is open, how its child ended."""
     seen = _as_parent_sees(session, run)
     if seen is None:
         return
@@ -137,7 +137,7 @@ def closed(session: sessions.Session, run: execution.Execution, kind: str, last:
 
 
 def continued(session: sessions.Session, run: execution.Execution, successor: execution.Execution) -> None:
-    """From now on the parent's child is the run that continues this one."""
+    """Make the run that continues this one the child of the parent."""
     seen = _as_parent_sees(session, run)
     if seen is not None:
         parent, child = seen
@@ -147,7 +147,7 @@ def continued(session: sessions.Session, run: execution.Execution, successor: ex
 
 
 def request_cancel(run: execution.Execution, attributes: dict[str, Any]) -> None:
-    """Record that somebody wants this execution cancelled, and let its decider see it."""
+    """Record a cancel request, and schedule a decision task for it."""
     run.append("WorkflowExecutionCancelRequested", attributes)
     if not run.ended():
         if not run.state.cancel_requested:

@@ -15,7 +15,7 @@ from . import history, tokens
 
 
 def request(run: execution.Execution) -> None:
-    """Schedule a decision task for what has just happened, unless a scheduled one shows it anyway."""
+    """Schedule a decision task for the newest events, unless one is scheduled already."""
     if run.ended():
         return
     if run.deciding:
@@ -42,7 +42,7 @@ def _target(run: execution.Execution) -> tuple[str, str]:
 
 
 def _abandoned(run: execution.Execution, task_list: str) -> bool:
-    """Whether nobody will ever poll a sticky list again."""
+    """Return whether the decider of a sticky list is gone, so that nobody polls the list again."""
     return ("states", f"{run.config.domain}/{task_list}") in run.changes.abandoned
 
 
@@ -64,7 +64,7 @@ def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: st
         return
     state, changes = run.state, run.changes
     if timeout != states.NONE and _abandoned(run, task_list):
-        timeout = "0"  # it was scheduled before its decider went: it falls due now
+        timeout = "0"  # It was scheduled before its decider left: it times out now.
     state.scheduled, state.scheduled_list, state.scheduled_timeout = scheduled, task_list, timeout
     state.decision_due = states.after(changes.now, timeout)
     state.seq = changes.next_seq()
@@ -102,7 +102,7 @@ def time_out(run: execution.Execution) -> None:
 
 
 def leave(session: sessions.Session, key: int, task_list: str) -> bool:
-    """Give a task that waits on the sticky list of a decider that is gone to all deciders; False when it does not."""
+    """Give a task on the sticky list of a decider that is gone to all deciders; False when none waits there."""
     run = session.by_key(key)
     if run is None or run.state.started or not run.state.scheduled or run.state.sticky != task_list:
         return False
@@ -111,7 +111,7 @@ def leave(session: sessions.Session, key: int, task_list: str) -> bool:
 
 
 def drop(session: sessions.Session, token: str) -> None:
-    """Time out a decision task whose decider is gone, unless it was answered."""
+    """Time out the started decision task of a decider that is gone, unless it was answered."""
     with contextlib.suppress(errors.Fault):
         run, started = tokens.task(session, "d", token)
         if run.state.started and run.state.started == started:
@@ -119,7 +119,7 @@ def drop(session: sessions.Session, token: str) -> None:
 
 
 def hand_out(session: sessions.Session, key: int, waiter: polls.Waiter) -> dict[str, Any] | None:
-    """Start the waiting decision task of an execution for a poller; None when it has none any more."""
+    """Start the waiting decision task of an execution for a poller; None when none waits any more."""
     run = session.by_key(key)
     if run is None or not run.state.scheduled or run.state.started:
         return None

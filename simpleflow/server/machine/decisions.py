@@ -25,7 +25,7 @@ def respond_completed(session: sessions.Session, request: Mapping[str, Any]) -> 
         raise errors.unknown_resource(f"Unknown decision task, startedEventId = {started}")
     attributes: dict[str, Any] = {"scheduledEventId": state.scheduled, "startedEventId": started}
     for name in ("executionContext", "taskList", "taskListScheduleToStartTimeout"):
-        if request.get(name) is not None:  # "" as context: what the last decision left does not hold any more
+        if request.get(name) is not None:  # "" as context: the context of the decision before is not valid any more
             attributes[name] = request[name]
     completed = run.append("DecisionTaskCompleted", attributes)
     if run.ended():
@@ -77,7 +77,7 @@ def _failed(kind: str, *taken: str) -> _Fail:
 
 
 def _closes(kind: str, *taken: str) -> _Do:
-    """Close the execution, unless something happened that its decider has not seen."""
+    """Close the execution, unless it has events that its decider has not seen."""
 
     def do(session: sessions.Session, run: execution.Execution, asked: Mapping[str, Any], completed: int) -> str | None:
         if run.state.waiting:

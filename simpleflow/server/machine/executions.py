@@ -127,13 +127,13 @@ def describe(session: sessions.Session, request: Mapping[str, Any]) -> dict[str,
 
 
 def info(config: states.Config, *, closed: float | None, status: str | None, cancel_requested: bool) -> dict[str, Any]:
-    """WorkflowExecutionInfo from what is fixed and how it ended."""
+    """Return WorkflowExecutionInfo of an execution's configuration and its end."""
     found: dict[str, Any] = {
         "execution": {"workflowId": config.workflow_id, "runId": config.run_id},
         "workflowType": {"name": config.type_name, "version": config.type_version},
         "startTimestamp": config.started,
         "executionStatus": "OPEN" if closed is None else "CLOSED",
-        # recorded traffic: it is false for a closed execution, even when it was cancelled on request
+        # As recorded on Amazon SWF: it is false for a closed execution, even when it was cancelled on request.
         "cancelRequested": cancel_requested and closed is None,
     }
     if closed is not None:

@@ -16,7 +16,7 @@ from . import tokens
 
 
 def unknown(workflow_id: str, run_id: str | None) -> errors.Fault:
-    """The fault of an execution that is not known."""
+    """Return the fault for an unknown execution."""
     return errors.unknown_resource(
         f"Unknown execution: WorkflowExecution=[workflowId={workflow_id}, runId={run_id or 'null'}]"
     )

@@ -1,16 +1,16 @@
-"""Closed executions are forgotten when their domain's retention period is over."""
+"""Deletion of closed executions after the retention period of their domain."""
 
 from __future__ import annotations
 
 from simpleflow.server.state import session as sessions
 
-#: executions, and events of all of them, that one step forgets
+#: executions, and events of all of them, that one step deletes
 _EXECUTIONS = 50
 _EVENTS = 2_000
 
 
 def clean(session: sessions.Session) -> bool:
-    """Forget some closed executions; return whether there may be more. Steps are small: calls wait meanwhile."""
+    """Delete some closed executions; return whether there may be more. Steps are small: calls wait meanwhile."""
     left, events = _EXECUTIONS, _EVENTS
     for domain in session.domains.values():
         for key in session.store.expired(domain.name, session.kept_since(domain.name), left + 1):

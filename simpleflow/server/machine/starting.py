@@ -1,4 +1,4 @@
-"""How an execution begins: by a call, as a child, or continuing another run."""
+"""Starts of executions: by a call, as a child, or as the continuation of another run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simpleflow.server.state import state as states
 
 from . import decision_tasks
 
-#: what must be given by the request or by the type: wire name -> the type's default
+#: members that the request or the type must give: wire name -> name of the type's default
 DEFAULTS: Final = {
     "executionStartToCloseTimeout": "defaultExecutionStartToCloseTimeout",
     "taskList": "defaultTaskList",

@@ -24,7 +24,7 @@ _FREE = frozenset({"nextPageToken", "maximumPageSize"})
 def of_task(kind: str, run: execution.Execution, event_id: int) -> str:
     """Make the token of a started task; kinds: d (by DecisionTaskStarted), a (by ActivityTaskScheduled).
 
-    The part of the run id fences it against other databases, and against guessing.
+    A part of the run id makes it invalid for other databases, and hard to guess.
     """
     return f"{kind}.{run.key:x}.{event_id:x}.{run.config.run_id[2:14]}"
 
@@ -50,7 +50,7 @@ def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Ex
 
 
 def run_of(request: Mapping[str, Any]) -> str:
-    """What names the execution of a request's task token; empty without one."""
+    """Return the keys that name the execution of a request's task token; empty without a token."""
     parts: list[str] = request.get("taskToken", "").split(".")
     return parts[1] if len(parts) == 4 else ""
 
@@ -64,14 +64,14 @@ class _Page(msgspec.Struct, array_like=True):
 
 def _digest(action: str, request: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in request.items() if name not in _FREE}
-    # identity belongs to the poller, who may change between two pages of one task
+    # The identity is left out: another poller may ask for the next page of a task.
     kept.pop("identity", None)
     body = msgspec.json.encode([action, kept], order="deterministic")
     return hashlib.blake2b(body, digest_size=9).hexdigest()
 
 
 def next_page(session: sessions.Session, action: str, request: Mapping[str, Any], position: list[Any]) -> str:
-    """Make the token of the page that begins behind a position; it lives 24 hours and fits this request only."""
+    """Make the token of the page that begins behind a position; it is valid for 24 hours and for this request only."""
     expires = session.clock.now() + limits.PAGE_TOKEN_HOURS * 3600
     body = msgspec.msgpack.encode(_Page(expires=expires, request=_digest(action, request), position=position))
     return base64.urlsafe_b64encode(_sign(session, body) + body).decode()

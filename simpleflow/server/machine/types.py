@@ -17,7 +17,7 @@ Action = Callable[[sessions.Session, Mapping[str, Any]], dict[str, Any]]
 
 
 class Kind:
-    """Either kind of type, and the names of its calls and members."""
+    """A kind of type (activity or workflow), and the names of its calls and members."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

@@ -1,4 +1,4 @@
-"""The values of large fields, which are deleted with the last history that refers to them."""
+"""Values of large fields. A value is deleted with the last history that refers to it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from simpleflow.server.store import base, upkeep
 
 _LOG = logging.getLogger(__name__)
-#: seconds that a value stays at least: a worker stores it a moment before it names it in an answer
+#: seconds that a value is kept at least: a worker stores it before it sends the answer that names it
 _GRACE = 300.0
 #: values that one step deletes at most
 _AT_ONCE = 100
 
 
 class Blobs:
-    """The values in one folder, which several databases of a user may share. Values in other places stay.
+    """The values in one folder, which several databases of a user may share. Values elsewhere are not touched.
 
     ``databases`` is a file that names each database that was ever served with this folder, as JSON, a line each.
     """
@@ -30,7 +30,7 @@ class Blobs:
         self._own = own.resolve()
 
     def register(self) -> None:
-        """Have the other servers of this user ask this database before they delete a value."""
+        """Add this database to the list that each server of this user asks before it deletes a value."""
         if str(self._own) in self._named():
             return
         descriptor = os.open(self._databases, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -49,7 +49,7 @@ class Blobs:
         return len(found) == _AT_ONCE
 
     def _delete(self, digest: str, now: float, others: list[Path]) -> bool:
-        """Delete a value; False when it has to be looked at again."""
+        """Delete a value, unless it is in use; False when a later clean-up has to look again."""
         path = self._folder / digest
         try:
             if path.lstat().st_mtime > now - _GRACE:

@@ -1,4 +1,4 @@
-"""What a service does on a loop without a call: fire deadlines, and clean up after retention."""
+"""Work of a service without a call: it fires deadlines, and cleans up after the retention period."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Clockwork:
         self._alarm: asyncio.TimerHandle | None = None
         #: the deadline that the alarm is for
         self._alarm_at: float | None = None
-        #: the alarm is for what the store refused
+        #: the alarm is a retry after the store refused a write
         self._again = False
         self._cleaner = loop.call_later(_CLEAN_STEP, self._clean)
         self.arm()
@@ -68,7 +68,7 @@ class Clockwork:
             self._alarm = self._loop.call_later(wait, self._fire)
 
     def put_off(self) -> None:
-        """Try what is due again after a pause: the store failed, and an immediate retry could go on for ever."""
+        """Set the alarm to a retry after a pause: the store failed, and immediate retries could go on for ever."""
         if self._again:
             return
         self._again = True

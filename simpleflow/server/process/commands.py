@@ -33,11 +33,11 @@ READY = "SIMPLEFLOW_SERVER_READY_FD"
 
 
 class ServerError(core_errors.SimpleflowError):
-    """The embedded service could not be started, or does not answer; the message says why, and what to do."""
+    """The embedded service cannot be started or does not answer. The message says why, and what to do."""
 
 
 class _Ready(msgspec.Struct, kw_only=True):
-    """What a detached server tells the process that started it, once."""
+    """The one message of a detached server to the process that started it."""
 
     lines: list[str] = []
     error: str = ""
@@ -63,9 +63,9 @@ def start(
         for line in _spawn(where, [*options.words(), *flags]):
             say(line)
         return 0
-    from . import serve  # uvicorn and the whole service: only for the process that serves
+    from . import serve  # Imported here: only the process that serves needs uvicorn and the service.
 
-    os.umask(0o077)  # inputs and results of workflows are their owner's
+    os.umask(0o077)  # Inputs and results of workflows are readable by their owner only.
     with _report() as tell:
         if not reset:
             options = started.again(options, where)
@@ -87,7 +87,7 @@ def start(
 
 
 def _relieve(where: places.Places, options: started.Options) -> None:
-    """End a server that a command started by itself, where the one that is started now has the same database."""
+    """End a server that a command started by itself, when the new server has the same database."""
     try:
         found = status()
     except ServerError:
@@ -115,7 +115,7 @@ def status() -> dict[str, Any] | None:
 
 def stop() -> bool:
     """End the running service in order and wait until it is gone; False when none runs."""
-    import psutil  # 20 ms that the commands which only look need not pay
+    import psutil  # Imported here: it takes 20 ms, and commands that only read do not need it.
 
     found = status()
     if found is None:
@@ -124,7 +124,7 @@ def stop() -> bool:
         process = psutil.Process(found["pid"])
         process.terminate()
         limit = time.monotonic() + _STOP
-        # Not Process.wait: init may take seconds to reap what has ended.
+        # Not Process.wait: init may take seconds to reap an ended process.
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             if time.monotonic() > limit:
                 raise ServerError(
@@ -164,7 +164,7 @@ def start_with(database: Path, say: Callable[[str], object]) -> None:
 
 
 def check(database: str | None = None) -> Iterable[str]:
-    """Give what is wrong with the database and the values that it refers to, a line each."""
+    """Yield the flaws of the database and of the values that it refers to, a line each."""
     from simpleflow.server.store import upkeep
 
     return upkeep.check(_file(database))
@@ -179,7 +179,7 @@ def ensure(idle: float = IDLE) -> str:
     where = places.Places()
     where.own(make=True)
     with locks.held(where.starting, _tell):
-        # A whole answer, not only a connection: a server about to end because it was idle has counted it.
+        # A whole call, not only a connection: an idle server that is about to end counts it and stays.
         if _status_of_one_that_may_end() is None:
             _spawn(where, [*_again(where, idle).words(), "--stand-in"])
     return where.endpoint
@@ -233,7 +233,7 @@ def _ask(path: Path) -> dict[str, Any]:
 
 
 def _file(database: str | None) -> Path:
-    """The database that is named, else that of the server which has the socket, or had it when it was killed."""
+    """Return the named database, else the database of the server that has the socket, or had it when it was killed."""
     where = places.Places()
     if database is None and where.own():
         before = started.read(where)
@@ -245,8 +245,8 @@ def _file(database: str | None) -> Path:
 
 
 def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
-    """Start a server in a session of its own; return the lines that it says when it answers. Raises ServerError."""
-    import subprocess  # only for the command that starts it
+    """Start a server in a session of its own; return the lines that it prints once it answers. Raises ServerError."""
+    import subprocess  # Imported here: only a command that starts a server needs it.
 
     where.own_data()
     reader, writer = os.pipe()
@@ -272,7 +272,7 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
     with open(reader, "rb") as pipe:
         answer = _wait(pipe)
     if answer is not None and not answer.error:
-        process.returncode = 0  # it outlives this process: without a return code, Popen warns that nobody waited
+        process.returncode = 0  # It outlives this process. Popen would warn that it has no return code.
         return answer.lines
     if answer is None:
         process.kill()
@@ -283,13 +283,13 @@ def _spawn(where: places.Places, arguments: Sequence[str]) -> list[str]:
 
 
 def _python_path() -> str:
-    """What makes ``simpleflow`` importable in the new process, whose working directory is another."""
+    """Return a PYTHONPATH with which the new process, in another working directory, can import ``simpleflow``."""
     root = str(Path(__file__).resolve().parents[3])
     return os.pathsep.join(each for each in (root, os.environ.get("PYTHONPATH", "")) if each)
 
 
 def _wait(pipe: IO[bytes]) -> _Ready | None:
-    """Read what the new server says; None when it died, or said nothing for long."""
+    """Read the message of the new server; None when it died, or sent none in time."""
     readable, _, _ = select.select([pipe], [], [], _START)
     text = pipe.read() if readable else b""
     try:
@@ -300,7 +300,7 @@ def _wait(pipe: IO[bytes]) -> _Ready | None:
 
 @contextlib.contextmanager
 def _report() -> Any:
-    """Lend a function that tells our parent something, once; an error on the way there is told, too."""
+    """Give a function that sends one message to the parent process; an error before that is sent, too."""
     text = os.environ.pop(READY, "")
     descriptor = int(text) if text.isdigit() else None
 

@@ -1,4 +1,4 @@
-"""Waiting for the disk, beside the loop that serves calls."""
+"""Flushes to the disk on a thread beside the loop that serves calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: seconds of a flush that costs less than handing it to a thread
+#: a flush of fewer seconds costs less than handing it to a thread
 _QUICK: Final = 0.0005
 #: one of so many flushes of a slow disk is made on the loop, to see whether the disk is still slow
 _TRY_AGAIN: Final = 16
-#: seconds of a flush that only a slow disk explains: the loop never waits for such a disk
+#: a flush of more seconds means a slow disk: the loop never waits for it
 _SLOW: Final = 0.05
 
 
@@ -47,7 +47,7 @@ class Disk:
         self._asked.put(True)
 
     def quick(self) -> bool:
-        """Whether the loop had better wait here than for a thread.
+        """Return whether the loop should flush itself instead of waiting for the thread.
 
         Now and then yes, whatever was measured: a thread also measures how long it waits for the interpreter.
         """
@@ -65,7 +65,7 @@ class Disk:
         self._over(self._timed())
 
     def stop(self) -> None:
-        """End the thread; a flush that is under way is finished first, without a word to the loop's callback."""
+        """End the thread; a flush that is under way is finished first, and ``done`` is not called for it."""
         if self._thread is not None:
             self._asked.put(False)
             self._thread.join()
@@ -79,7 +79,7 @@ class Disk:
         begun = time.perf_counter()
         try:
             self._flush()
-        except BaseException as raised:  # ``done`` decides what the error means
+        except BaseException as raised:  # ``done`` gets the error and decides.
             return raised
         finally:
             self._seconds.append(time.perf_counter() - begun)

@@ -18,16 +18,16 @@ from simpleflow.server.store import base, files, sqlite, upkeep
 
 from . import blobs, clockwork, disk
 
-#: a future and what it will be given
+#: a future and its result
 _Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
-#: seconds until what the store refused is tried again
+#: seconds until a write that the store refused is tried again
 _RETRY: Final = 1.0
 #: seconds between two looks whether the files are still in their place
 _LOOK: Final = 1.0
-#: how the names of actions begin that change nothing
+#: prefixes of actions that change nothing
 _READS: Final = ("Count", "Describe", "Get", "List")
-#: calls of one commit, but for those that come in one turn of the loop
+#: most calls of one commit, apart from those of one turn of the loop
 _MOST: Final = 64
 
 
@@ -77,9 +77,9 @@ class Host:
         self._committed: list[_Held] = []
         self._flushing: list[_Held] = []
         self._disk: disk.Disk | None = None
-        #: why nothing can be stored any more
+        #: the reason why nothing can be stored any more; None while it can
         self._broken: errors.Fault | None = None
-        #: why only calls that read are carried out
+        #: the reason why only reading calls are carried out; None while all are
         self._read_only: errors.Fault | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
@@ -152,16 +152,19 @@ class Host:
     def _check(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
         try:
             problems = list(upkeep.quick_check(store.path))
-        except (sqlite3.OperationalError, base.StoreError) as error:  # it says nothing of what the file holds
+        except (
+            sqlite3.OperationalError,
+            base.StoreError,
+        ) as error:  # The error tells nothing about the content of the file.
             _LOG.warning("The database %s could not be checked: %s", store.path, error)
             return
-        except Exception as error:  # a thread has nobody to raise to
+        except Exception as error:  # On a thread nobody would see the error.
             problems = [f"it cannot be read: {error}"]
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
             loop.call_soon_threadsafe(self._found_damage, store, problems)
 
     def _found_damage(self, store: sqlite.File, problems: list[str]) -> None:
-        """Carry out nothing but reads when the database is damaged, until a person decides otherwise."""
+        """When the database is damaged, carry out only reads until the user accepts the damage."""
         self.problems = problems
         if not problems or self._stopped or self._broken is not None:
             return
@@ -178,7 +181,7 @@ class Host:
         store.mark_damaged(problems[0])
 
     def _look_at_files(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
-        """Notice files that are not at their place any more, also while nothing is written."""
+        """Notice that the files of the database were moved or removed, also while nothing is written."""
         try:
             store.verify()
         except files.Moved as error:
@@ -266,7 +269,7 @@ class Host:
     async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._polls[waiter] = future
-        # a cancelled task runs later; a commit before that must know that the client is gone
+        # A cancelled task runs later. A commit before that must know that the client is gone.
         waiter.gone = future.done
         self._soon(loop)
         timer = None if waiter.claim else loop.call_later(self._poll_seconds, self._expire, waiter)
@@ -382,7 +385,7 @@ class Host:
         self.service.store.flush()
 
     def _flushed(self, error: BaseException | None) -> None:
-        """The disk has everything up to the commits that this flush was for."""
+        """Release the answers whose commits this flush made durable."""
         done, self._flushing = self._flushing, []
         if error is not None:
             self._give_up(self._break(error), done)
@@ -401,14 +404,14 @@ class Host:
                 "backup (simpleflow server restore FILE)"
             )
         else:
-            # What the disk has is not known, and it may never say so again: only a new start reads what is there.
+            # It is not known what the disk has, and a later flush would not tell: only a new start reads what is there.
             words = f"the disk failed ({error}): nothing is stored any more, restart the server"
         self._broken = errors.unavailable(words)
         _LOG.critical("%s", words)
         return self._broken
 
     def _give_up(self, fault: errors.Fault, done: list[_Held]) -> None:
-        """Refuse everybody who waits, undo what is not committed, and do nothing more."""
+        """Refuse all waiting calls, undo what is not committed, and carry out nothing more."""
         self.service.undo()
         self._pending = False
         for timer in (self._next, self._retry):
@@ -443,7 +446,7 @@ class Host:
                 future.set_result(outcome)
 
     def _lost(self, error: Exception, woken: list[polls.Waiter] | None = None) -> errors.Fault:
-        """Undo the group and refuse everybody in it; return the fault."""
+        """Undo the group of calls and refuse each of them; return the fault."""
         store = self.service.store
         if isinstance(store, sqlite.File):
             try:

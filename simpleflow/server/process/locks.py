@@ -1,4 +1,4 @@
-"""Locks on files: who runs, and who starts. The kernel drops them with the process, however it ends."""
+"""File locks of the server that runs and of the command that starts one. The kernel drops them with the process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def try_hold(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def held(path: Path, say: Callable[[str], object] = lambda line: None) -> Iterator[None]:
-    """Wait for a lock and hold it; ``say`` gets one line when the wait is long: for whom it waits."""
+    """Wait for a lock and hold it; ``say`` gets one line when the wait is long, which names the holder."""
     tell_at: float | None = time.monotonic() + _PATIENCE
     while (descriptor := try_hold(path)) is None:
         if tell_at is not None and time.monotonic() > tell_at:
@@ -47,7 +47,7 @@ def held(path: Path, say: Callable[[str], object] = lambda line: None) -> Iterat
 
 
 def holder(path: Path) -> str | None:
-    """Name the process that holds a lock, for a person to read; None where the system does not say."""
+    """Return the process that holds a lock, as text for a person; None where the system does not tell."""
     try:
         found = path.stat()
         lines = Path("/proc/locks").read_text().splitlines()

@@ -56,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [*words, *(["--token"] if self.token else [])]
 
     def line(self) -> str:
-        """The line to type."""
+        """Return the command line that gives these options."""
         return shlex.join(["simpleflow", "server", "start", *self.words()])
 
 
@@ -110,7 +110,7 @@ def again(given: Options, where: places.Places) -> Options:
 
 
 def missing_database(options: Options) -> bool:
-    """Whether the database of these options is named, and is not there."""
+    """Return whether these options name a database that does not exist."""
     return options.database not in (None, ":memory:") and not Path(str(options.database)).exists()
 
 

@@ -1,4 +1,4 @@
-"""Where this user's embedded service lies: its socket, its database, its locks."""
+"""Files of this user's embedded service: socket, database, locks."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Places:
         self.databases = self.data / "databases"
 
     def own(self, *, make: bool = False) -> bool:
-        """Whether the runtime folder is there, or ``make`` it. Raises UsageError when another could answer for us."""
+        """Return whether the runtime folder exists, or make it. Raises UsageError when others may write into it."""
         return _own(self.runtime, "SIMPLEFLOW_RUNTIME_DIR", make=make)
 
     def own_data(self) -> None:
-        """Make the data folder. Raises UsageError when others may change what is in it."""
+        """Make the data folder. Raises UsageError when other users may write into it."""
         _own(self.data, "SIMPLEFLOW_DATA_DIR", make=True)
 
     @property

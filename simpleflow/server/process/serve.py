@@ -1,4 +1,4 @@
-"""A server process from its first step to its last: sockets, database, host, HTTP, and an orderly end."""
+"""A server process: it opens sockets, database, host and HTTP, and ends them in order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _FILES = 65_536
 #: seconds that a server which has stopped listening gets to end before the next one gives up
 _PREDECESSOR = 15.0
-#: addresses on which nobody else can call
+#: addresses that only this machine reaches
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -84,7 +84,7 @@ class Running:
                 values = blobs.Blobs(where.blobs, where.databases, self.database)
                 values.register()
             token = started.token(where) if options.token else None
-            # Written last: what a server that was killed left behind stays when this one cannot start.
+            # Written last: the record of a killed server stays when this one cannot start.
             started.write(where, msgspec.structs.replace(options, port=self.port))
             undo.callback(started.forget, where)
             self._undo = undo.pop_all()
@@ -122,7 +122,7 @@ class Running:
             return service.Service(store, self._clock, limits=self._options.limits)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             if isinstance(store, sqlite.File):
-                store.release()  # as it is: nothing more is written to it
+                store.release()  # Closed without a commit: nothing more is written.
             raise base.StoreError(
                 f"{self.database} is damaged ({error}): restore a backup (simpleflow server restore FILE), or name "
                 "another database with --db"
@@ -134,7 +134,7 @@ class Running:
         return next((name[1] for kind, name in listener.peers(self.sockets) if kind == "tcp"), None)
 
     def status(self) -> Mapping[str, Any]:
-        """What ``server status`` shows."""
+        """Return the status that ``server status`` shows."""
         port = self.port
         return {
             "pid": os.getpid(),
@@ -184,7 +184,7 @@ class Running:
         self._server.should_exit = True
 
     def _look(self) -> bool:
-        """Whether a server that a command started ends now: nothing is open and nobody came. It then holds a lock."""
+        """Return whether a server that a command started ends now: it was idle. It then holds the lock of starts."""
         limit = self._options.idle
         if limit is None or self._host.busy or self._app.open_polls or self._app.quiet() < limit:
             return False
@@ -196,7 +196,7 @@ class Running:
 
 
 def _only_one(where: places.Places) -> int:
-    """Take the lock of this user's server; one that has stopped listening gets time to end. Raises Listening."""
+    """Take the lock of this user's server; a server that has stopped listening gets time to end. Raises Listening."""
     limit = time.monotonic() + _PREDECESSOR
     where.own(make=True)
     while True:
@@ -225,7 +225,7 @@ def _raise_files() -> None:
 
 
 def lines(options: started.Options, running: Running) -> Iterator[str]:
-    """Give what ``server start`` prints when it answers: comments, and the lines to export."""
+    """Return the lines that ``server start`` prints: comments, and variables to export."""
     status = running.status()
     place = f"pid {status['pid']}, database {folders.shown(status['database'])}"
     yield f"# The embedded service answers at {folders.shown(status['endpoint'])} ({place})."
