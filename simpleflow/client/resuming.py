@@ -94,7 +94,7 @@ def anew(store: jumbo.Store, text: str | None) -> str | None:
     """Return the input of a run as its first one had it: without what a resumed run goes on from."""
     given = _opened(store.load(text)) if text else {}
     extra = _extra(given)
-    if extra.pop("_previous_workflow_execution", None) is None:
+    if extra.pop(manifests.PREVIOUS, None) is None:
         return text
     whole = {**given, "__extra": msgspec.Raw(msgspec.json.encode(extra, order="sorted"))}
     plain = msgspec.json.encode(whole, order="sorted").decode()
@@ -146,6 +146,6 @@ def _extra(given: dict[str, msgspec.Raw]) -> dict[str, Any]:
 
 
 def _input(given: dict[str, msgspec.Raw], previous: dict[str, Any]) -> str:
-    extra = {**_extra(given), "_previous_workflow_execution": previous}
+    extra = {**_extra(given), manifests.PREVIOUS: previous}
     empty = {"args": msgspec.Raw(b"[]"), "kwargs": msgspec.Raw(b"{}")}
     return msgspec.json.encode({**empty, **given, "__extra": extra}, order="sorted").decode()

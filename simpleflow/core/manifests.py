@@ -16,6 +16,8 @@ import msgspec
 from . import errors, events
 
 VERSION = 1
+#: where ``__extra`` of an input says what was resumed
+PREVIOUS = "_previous_workflow_execution"
 #: characters of one page, about: a value is at most five times as long
 PAGE = 1 << 20
 #: fields that name events of another execution's history
@@ -118,5 +120,5 @@ def _numbers(kind: type) -> tuple[str, ...]:
 
 def previous(extra: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return what ``__extra`` says of the run that was resumed."""
-    parsed = extra.get("_previous_workflow_execution")
+    parsed = extra.get(PREVIOUS)
     return parsed if isinstance(parsed, Mapping) else None

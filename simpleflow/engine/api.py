@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import attributes, decisions, errors, events, history, limits, text
+from simpleflow.core import attributes, decisions, errors, events, history, limits, manifests, text
 
 from . import contract
 from . import declared as declarations
@@ -342,7 +342,8 @@ def continue_as_new(evaluation: run.Run, args: Sequence[Any], kwargs: Mapping[st
     """Close this run and go on in a new one with these arguments; never returns."""
     evaluation.check_alive()
     started = evaluation.given.started
-    extra: dict[str, Any] = dict(evaluation.given.extra)
+    # What a resumed run takes over is its own: the next run begins anew.
+    extra = {key: value for key, value in evaluation.given.extra.items() if key != manifests.PREVIOUS}
     encoded = evaluation.payloads.encode(
         {"args": list(args), "kwargs": dict(kwargs), **({"__extra": extra} if extra else {})}
     )

@@ -55,7 +55,7 @@ def parsed(value: Any) -> Input:
 
 def manifest_of(text: str | None, coder: payloads.Payloads) -> str | None:
     """Return the pointer of the manifest that an input text names; None: the run was not resumed."""
-    if not text or '"_previous_workflow_execution"' not in text:
+    if not text or f'"{manifests.PREVIOUS}"' not in text:
         return None
     previous = manifests.previous(parsed(coder.decode(text)).extra)
     pointer = None if previous is None else previous.get("manifest")

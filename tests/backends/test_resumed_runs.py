@@ -250,6 +250,27 @@ def test_children_canvas_signals_timers_markers_and_versions_are_taken_over(back
         assert len(RAN) == 7
 
 
+class Again(Base):
+    name = "again"
+
+    def run(self, last: bool = False) -> Any:
+        said = [self.submit(work, "a").result, self.submit(work, "b").result]
+        if not last:
+            self.submit(self.continue_as_new(True))
+        return said
+
+
+def test_a_run_that_continues_a_resumed_one_begins_anew(backend: Backend) -> None:
+    place = backend.environment(Again)
+    BROKEN.add("b")
+    run = place.start(Again)
+    with pytest.raises(Failed):
+        place.wait(run)
+    BROKEN.clear()
+    assert place.wait(place.resume(run)) == ["a!", "b!"]
+    assert RAN == ["a", "b", "b", "a", "b"]
+
+
 class Fallback(Base):
     name = "fallback"
 
