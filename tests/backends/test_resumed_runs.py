@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simpleflow import Workflow, activity, canvas, futures
+from simpleflow import Workflow, activity, canvas, futures, settings
 from simpleflow.core import errors, events, limits
 from simpleflow.swf import errors as swf_errors
 from simpleflow.testing import Environment, Failed
@@ -269,6 +270,35 @@ def test_a_run_that_continues_a_resumed_one_begins_anew(backend: Backend) -> Non
     BROKEN.clear()
     assert place.wait(place.resume(run)) == ["a!", "b!"]
     assert RAN == ["a", "b", "b", "a", "b"]
+
+
+class Asked(Base):
+    name = "asked"
+
+    def run(self) -> Any:
+        self.said = [self.submit(work, "a").result, self.submit(work, "b").result]
+        return self.submit(self.wait_signal("go")).value
+
+    def so_far(self) -> Any:
+        return self.said
+
+
+def test_a_resumed_run_is_queried(backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = f"file://{tmp_path}"
+    monkeypatch.setattr(settings, "SIMPLEFLOW_JUMBO_FIELDS_BUCKET", where, raising=False)
+    place = backend.environment(Asked, jumbo=where)
+    BROKEN.add("b")
+    run = place.start(Asked)
+    with pytest.raises(Failed):
+        place.wait(run)
+    BROKEN.clear()
+    with backend.client(place) as client:
+        resumed = client.resume(run.workflow_id)
+        place.settle()
+        assert client.query(resumed, "so_far") == ["a!", "b!"]
+        client.signal(resumed, "go", 7)
+        place.settle()
+        assert client.result(resumed, timeout=0) == 7
 
 
 class Fallback(Base):
