@@ -16,7 +16,7 @@ from simpleflow.core import attempt, clock, documents, interceptors, retries
 from simpleflow.process import Stop
 from simpleflow.swf.transport import base
 
-from . import answering, code_versions, failures, frames, heartbeat, paces, pool, values
+from . import answering, code_versions, failures, frames, heartbeat, paces, pool, spare, values
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,9 @@ WEIGH_EVERY = 1.0
 CLEANUP_SECONDS = 10.0
 #: seconds between two looks at a task that runs on unheard
 LOOK_SECONDS = 60.0
-#: seconds that tasks which came together wait for one of them; then they are handed back
-TURN_SECONDS = 0.5
+#: seconds that tasks which came together wait for one of them: until another slot may take them, and until they are
+#: handed back
+SHARE_SECONDS, TURN_SECONDS = 0.05, 0.5
 
 
 #: a task, its token, and when the request that brought it was opened
@@ -75,6 +76,8 @@ class Employer(Protocol):
     @property
     def paces(self) -> paces.Paces: ...
     @property
+    def spare(self) -> spare.Spare[Slot, Given]: ...
+    @property
     def following(self) -> base.Following | None:
         """How the next tasks are asked for with an answer; None while no task is wanted."""
 
@@ -94,8 +97,9 @@ class Slot:
         #: tasks that came together with the one that runs, and answers that are not sent yet
         self._waiting: collections.deque[Given] = collections.deque()
         self._answers = answering.Answering(worker)
-        #: when the running task began
+        #: when the running task began, and whether those that wait behind it are lent to other slots
         self._begun = 0.0
+        self._lent = False
         #: when the memory of the task was looked at
         self._weighed = float("-inf")
         self._closing = False
@@ -161,11 +165,19 @@ class Slot:
                 break
             worked = True
             self._waiting.append(given)
-            while self._waiting:
+            while self._waiting or self._helps():
                 self._worked(self._waiting.popleft())
         if self._runner is not None:
             self._runner.dismiss()
             self._runner = None
+
+    def _helps(self) -> bool:
+        """Take over a task that waits behind a long one, of this slot or another."""
+        given = self._worker.spare.take()
+        if given is None:
+            return False
+        self._waiting.append(given)
+        return True
 
     def _worked(self, given: Given) -> None:
         """Work one task; those that come with the acknowledgement of its answer wait then."""
@@ -191,7 +203,7 @@ class Slot:
         usable = self._runner is not None and self._usable(self._runner)
         if self._waiting and wait > 0 and usable:
             return
-        wanted = self._worker.following if usable and not self._waiting else None
+        wanted = self._worker.following if usable and not self._waiting and not self._worker.spare else None
         opened = self._worker.time.monotonic()
         self._waiting += [self._given(answer, opened) for answer in self._answers.send(wanted)]
 
@@ -225,6 +237,7 @@ class Slot:
 
     def _work(self, task: values.Task, token: str, opened: float) -> None:
         begun = self._begun = self._worker.time.monotonic()
+        self._lent = False
         if self._interrupted:
             self._answers.add(task, token, _interrupted())
             return
@@ -401,16 +414,22 @@ class Slot:
         wait = self._answers.wait
         if wait is not None:
             patience = min(patience, wait)
-        if self._waiting:
-            patience = min(patience, max(0.0, self._begun + TURN_SECONDS - self._worker.time.monotonic()))
+        if self._waiting or self._lent:
+            due = self._begun + (TURN_SECONDS if self._lent else SHARE_SECONDS)
+            patience = min(patience, max(0.0, due - self._worker.time.monotonic()))
         return patience
 
     def _relieve(self) -> None:
         """Let nobody wait for the running task: send the answers to those before it, hand back those behind it."""
-        if self._waiting and self._worker.time.monotonic() >= self._begun + TURN_SECONDS:
-            logger.info("%d tasks that wait behind a long one are handed back.", len(self._waiting))
-            while self._waiting:
-                task, token, _ = self._waiting.popleft()
+        passed = self._worker.time.monotonic() - self._begun
+        if self._waiting and passed >= SHARE_SECONDS:
+            self._worker.spare.lend(self, self._waiting)
+            self._waiting.clear()
+            self._lent = True
+        if self._lent and passed >= TURN_SECONDS:
+            self._lent = False
+            for task, token, _ in self._worker.spare.reclaim(self):
+                logger.info("Task %s, which waits behind a long one, is handed back.", task.id)
                 message = "another task of its worker took long, and this one was not begun"
                 self._answers.add(task, token, failures.of_words("NotBegun", message, reason=values.INTERRUPTED))
         if self._answers.wait == 0:

@@ -15,7 +15,7 @@ from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import code_versions, frames, paces, rates, retrying, slots
+from . import code_versions, frames, paces, rates, retrying, slots, spare
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Worker(NamedMixin):
         self._versions = code_versions.Versions()
         self._rate = None if options.rate is None else rates.Rate(options.rate, now=self._time.monotonic)
         self._paces = paces.Paces()
+        self._spare: spare.Spare[slots.Slot, slots.Given] = spare.Spare()
         #: it drained because code changed on disk
         self.outdated = False
         self._polling = False
@@ -126,6 +127,10 @@ class Worker(NamedMixin):
     @property
     def paces(self) -> paces.Paces:
         return self._paces
+
+    @property
+    def spare(self) -> spare.Spare[slots.Slot, slots.Given]:
+        return self._spare
 
     @property
     def stop(self) -> Stop:

@@ -10,7 +10,7 @@ import pytest
 from fake_swf import FakeSwf, task
 from worker_fixtures import Start, answer, eventually, start, swf
 
-from simpleflow.runtime import answering, paces, slots, values
+from simpleflow.runtime import answering, paces, slots, spare, values
 
 __all__ = ["start", "swf"]
 pytestmark = pytest.mark.needs_processes
@@ -22,6 +22,7 @@ def quick(swf: FakeSwf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paces, "QUICK", 1e9)
     monkeypatch.setattr(paces, "KNOWN", 1)
     monkeypatch.setattr(answering, "HOLD", 1e9)
+    monkeypatch.setattr(slots, "SHARE_SECONDS", 1e9)
     monkeypatch.setattr(slots, "TURN_SECONDS", 1e9)
     swf.follows = swf.takes_several = True
 
@@ -67,8 +68,8 @@ def test_behind_a_long_task_answers_are_sent_and_tasks_handed_back(
     swf.tasks.put(task("wait_for", str(path), token="t2"))
     swf.tasks.put(task("add", 1, 1, token="t3"))
     monkeypatch.setattr(answering, "HOLD", 0.2)
+    monkeypatch.setattr(slots, "SHARE_SECONDS", 0.1)
     monkeypatch.setattr(slots, "TURN_SECONDS", 0.2)
-    swf.failing["RespondActivityTasks"] = 0
     worker = start(heartbeat=1000.0)
     answered = dict(reversed(each) for each in ((action, request["taskToken"]) for action, request in _take(swf, 3)))
     assert answered == {
@@ -79,6 +80,41 @@ def test_behind_a_long_task_answers_are_sent_and_tasks_handed_back(
     assert [each.activity for each in worker.running] == ["runtime_activities.wait_for"]
     path.write_text("go")
     assert tokens(swf, 1) == ["t2"]
+
+
+def test_another_slot_takes_the_tasks_that_wait_behind_a_long_one(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(slots, "SHARE_SECONDS", 0.0)
+    monkeypatch.setattr(answering, "HOLD", 0.0)
+    first, other = tmp_path / "first", tmp_path / "other"
+    swf.tasks.put(task("wait_for", str(other), token="other"))
+    worker = start(processes=2, heartbeat=1000.0)
+    eventually(lambda: [each.activity for each in worker.running] == ["runtime_activities.wait_for"])
+    swf.tasks.put(task("wait_for", str(first), token="t1"))
+    eventually(lambda: len(worker.running) == 2)
+    for token in ("t2", "t3", "t4"):
+        swf.tasks.put(task("add", 1, 1, token=token))
+    swf.tasks.put(task("wait_for", str(first), token="long"))
+    for token in ("t5", "t6"):
+        swf.tasks.put(task("add", 1, 1, token=token))
+    other.write_text("go")  # its slot takes all that waits, and stops at the second long one
+    assert set(tokens(swf, 4)) == {"other", "t2", "t3", "t4"}
+    first.write_text("go")
+    assert set(tokens(swf, 4)) == {"t1", "long", "t5", "t6"}
+    eventually(lambda: not worker.running)
+
+
+def test_what_is_lent_is_taken_once_or_comes_back() -> None:
+    lent: spare.Spare[str, int] = spare.Spare()
+    assert not lent
+    lent.lend("a", [1, 2])
+    lent.lend("b", [3])
+    assert lent
+    assert lent.take() == 1
+    assert lent.reclaim("a") == [2]
+    assert lent.reclaim("a") == []
+    assert (lent.take(), lent.take()) == (3, None)
 
 
 def _take(swf: FakeSwf, count: int) -> list[tuple[str, dict[str, object]]]:
