@@ -12,6 +12,9 @@ import click
 
 from simpleflow import settings
 from simpleflow.core import errors, interceptors
+from simpleflow.utils import mounting
+
+from . import context
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +39,8 @@ def of_worker(asked: str | None) -> Iterator[tuple[interceptors.Interceptor, ...
     page = prometheus.Page(host, port)
     try:
         click.echo(f"Metrics: {page.url}", err=True)
-        yield (prometheus.Metrics(),)
+        known = any(isinstance(each, prometheus.Metrics) for each in mounting.mounted())
+        yield () if known else (prometheus.Metrics(),)
     finally:
         page.close()
 
@@ -48,7 +52,7 @@ def of_children(asked: str | None) -> Iterator[dict[str, str] | None]:
         yield None
         return
     host, port = _place(asked)
-    named = [settings.SIMPLEFLOW_INTERCEPTORS] if settings.SIMPLEFLOW_INTERCEPTORS else []
+    named = context.listed(settings.SIMPLEFLOW_INTERCEPTORS or "")
     with tempfile.TemporaryDirectory(prefix="simpleflow-metrics-") as folder:
         # prometheus_client reads the variable when it is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -57,8 +61,8 @@ def of_children(asked: str | None) -> Iterator[dict[str, str] | None]:
             page = prometheus.Page(host, port)
             try:
                 click.echo(f"Metrics: {page.url}", err=True)
-                mounted = ",".join([*named, "simpleflow.observe.prometheus.Metrics"])
-                yield {**os.environ, "SIMPLEFLOW_INTERCEPTORS": mounted}
+                mounted = dict.fromkeys([*named, "simpleflow.observe.prometheus.Metrics"])
+                yield {**os.environ, "SIMPLEFLOW_INTERCEPTORS": ",".join(mounted)}
             finally:
                 page.close()
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from simpleflow import settings
 from simpleflow.core import errors, interceptors
 
@@ -11,8 +13,8 @@ _ADVICE = "write package.module.NAME, of a class or an object of simpleflow.core
 
 
 def mounted() -> tuple[interceptors.Interceptor, ...]:
-    """Make the interceptors of this process: ``package.module.NAME,...``, each a class (called without arguments), or
-    an object. The first is the outermost.
+    """Return the interceptors of this process: ``package.module.NAME,...``, each a class (called without arguments,
+    once in a process), or an object. The first is the outermost.
 
     Raises UsageError naming the one that cannot be imported, made or used.
     """
@@ -20,6 +22,7 @@ def mounted() -> tuple[interceptors.Interceptor, ...]:
     return tuple(_made(path.strip()) for path in named.split(",") if path.strip())
 
 
+@functools.cache
 def _made(path: str) -> interceptors.Interceptor:
     try:
         found = import_from_module(path)

@@ -47,6 +47,7 @@ def test_what_is_not_an_interceptor_is_named(monkeypatch: pytest.MonkeyPatch, pa
         mounting.mounted()
     monkeypatch.setitem(settings._load(), "SIMPLEFLOW_INTERCEPTORS", " observed_flows.Sees ,")
     assert [type(each) for each in mounting.mounted()] == [flows.Sees]
+    assert mounting.mounted() == mounting.mounted()  # made once: two clients of a process share them
 
 
 def test_what_run_logs_is_said_once_with_its_run(observe: Observe, caplog: pytest.LogCaptureFixture) -> None:
