@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -202,3 +204,18 @@ def test_a_thread_that_cannot_be_had_is_no_answer_of_a_machine(
         with pytest.raises(errors.ProviderUnclear, match="can't start new thread"):
             provider.list()
     provider.terminate(node.id)
+
+
+def test_a_person_enters_a_nodes_machine_with_the_pinned_host_key(provider: SshProvider, tmp_path: Path) -> None:
+    if shutil.which("ssh") is None:
+        pytest.skip("no ssh client; sudo scripts/test-setup installs what tests use")
+    [node] = provider.launch(spec()).instances
+    session = provider.session(node.id, ("sh", "-c", 'echo "$SIMPLEFLOW_NODE_ID two  words"; exit 3'))
+    done = subprocess.run(session.command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (3, f"{node.id} two  words\n"), done.stderr
+    empty = tmp_path / "nobody"
+    empty.touch()
+    changed = [f"UserKnownHostsFile={empty}" if "UserKnownHostsFile" in word else word for word in session.command]
+    refused = subprocess.run(changed, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 255
+    assert "Host key verification failed" in refused.stderr
