@@ -110,7 +110,7 @@ def simulate(
     # A file that is there is enough: nothing of this user's own is needed beside given runs.
     loaded = config.load(cluster).config if Path(cluster).exists() else find(cluster).config
     runs, source = _runs(loaded, history_files, trace_files, days)
-    default = task_list or min(loaded.task_lists)
+    default = task_list or next(iter(loaded.task_lists))
     if default not in loaded.task_lists:
         raise core_errors.UsageError(f"the cluster has no task list '{default}'; it has {', '.join(loaded.task_lists)}")
     runs, foreign = work.on_lists(runs, tuple(loaded.task_lists), default)
@@ -163,7 +163,7 @@ def _show(
         click.echo(show.as_json_text(value))
         return
     output.say(f"{source.what}: {len(source.runs)} runs, {tasks} tasks; played in {took:.1f} s")
-    show.table(list(report.COLUMNS), report.rows(results, cluster))
+    show.table(report.columns(results), report.rows(results, cluster))
     for each in report.remarks(results, source):
         output.say(each)
     if html is not None:

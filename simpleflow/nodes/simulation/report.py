@@ -30,19 +30,18 @@ svg { width: 100%; min-width: 800px; height: auto; font: 11px system-ui, sans-se
 footer { margin-top: 2rem; opacity: .7 }
 """
 
-COLUMNS = (
-    "POLICY",
-    "COST",
-    "SLOWDOWN",
-    "MEAN TIME",
-    "MAKESPAN",
-    "MACHINES",
-    "PEAK",
-    "HOURS",
-    "IN USE",
-    "WAITED",
-    "INTERRUPTED",
-)
+_COLUMNS = ("POLICY", "COST", "SLOWDOWN", "MEAN", "MAKESPAN", "PEAK", "HOURS", "IN USE", "WAITED")
+#: shown where there is something to show
+_MORE = "INTERRUPTED"
+
+
+def columns(results: Sequence[scenarios.Result]) -> list[str]:
+    """Heads of the table: mean time of a run, peak of machines, hours that they lived, slots in use, wait of a task."""
+    return [*_COLUMNS, _MORE] if _any_interrupted(results) else list(_COLUMNS)
+
+
+def _any_interrupted(results: Sequence[scenarios.Result]) -> bool:
+    return any(each.outcome.interrupted for each in results)
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +55,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows(results: Sequence[scenarios.Result], cluster: config.ClusterConfig) -> list[list[str]]:
     """The table's cells."""
+    more = _any_interrupted(results)
     return [
         [
             each.name,
@@ -63,12 +63,11 @@ def rows(results: Sequence[scenarios.Result], cluster: config.ClusterConfig) -> 
             f"{each.slowdown:.2f}",
             span(each.mean_flow),
             span(each.outcome.makespan),
-            str(each.outcome.machines),
             str(each.outcome.peak),
             f"{each.outcome.lived / 3600:.1f}",
             f"{each.outcome.utilization:.0%}",
             span(each.outcome.waited),
-            str(each.outcome.interrupted),
+            *([str(each.outcome.interrupted)] if more else []),
         ]
         for each in results
     ]
@@ -97,7 +96,7 @@ def page(results: Sequence[scenarios.Result], cluster: config.ClusterConfig, sou
     tasks = sum(len(run.tasks) for run in source.runs)
     hours = sum(run.work() for run in source.runs) / 3600
     title = f"What cluster '{cluster.cluster}' would have done"
-    head = "".join(f"<th>{escape(name.capitalize())}</th>" for name in COLUMNS)
+    head = "".join(f"<th>{escape(name.capitalize())}</th>" for name in columns(results))
     cheapest = min((each.outcome.cost for each in results if not each.outcome.notes), default=None)
     body = "".join(
         f"<tr{' class=best' if each.outcome.cost == cheapest else ''}>"

@@ -67,7 +67,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def scenarios(cluster: config.ClusterConfig, what_if: WhatIf, policies: Iterable[str]) -> tuple[Scenario, ...]:
     """The file as it is, then the changed one under each policy. Raises UsageError for a name that is none."""
-    base = [Scenario(name="the file as it is", cluster=_playable(cluster))]
+    base = [Scenario(name="as it is", cluster=_playable(cluster))]
     changed = _changed(_playable(cluster), what_if)
     for name in policies:
         if name not in POLICIES:

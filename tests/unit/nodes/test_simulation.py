@@ -82,7 +82,7 @@ def test_what_if_and_the_policies_of_others_are_compared() -> None:
     cluster = config.loads(CLUSTER)
     what_if = scenarios.WhatIf(max=2, hourly=True, spot=0.5)
     found = scenarios.scenarios(cluster, what_if, ("fast", "idle"))
-    assert [each.name for each in found] == ["the file as it is", "fast", "idle"]
+    assert [each.name for each in found] == ["as it is", "fast", "idle"]
     assert what_if.words == "max 2, hourly, spot at 50% of the price"
     changed = found[1].cluster
     assert (changed.task_lists["light"].max, changed.profiles["small"].billing.price) == (2, 1.8)
@@ -230,7 +230,7 @@ def test_the_command_compares_and_writes_a_page(tmp_path: Path, monkeypatch: pyt
     assert "all rows but the first: max 3" in shown.stdout
     assert Path("page.html").read_text().startswith("<!doctype html>")
     found = json.loads(run(*given, "--json").stdout)
-    assert [each["name"] for each in found["results"]] == ["the file as it is", "idle"]
+    assert [each["name"] for each in found["results"]] == ["as it is", "idle"]
     assert run("simulate", "--history", "t.json").stderr == "t.json is a trace of WfFormat: give it with --trace\n"
     assert "has no task list 'x'" in run(*given, "--task-list", "x").stderr
     assert run(*given, "--html", "nowhere/page.html").exit_code == 64
