@@ -122,7 +122,7 @@ def nodes(found: clusters.Status | works.Work) -> list[list[str]]:
             node.state,
             str(len(node.running)),
             span(node.age),
-            "" if node.paid_until is None else datetime.fromtimestamp(node.paid_until).strftime("%H:%M:%S"),
+            "" if node.paid_until is None else moment(node.paid_until, "%H:%M:%S"),
             money(node.cost, found.currency),
             node.reason or ("" if node.health == "ok" else node.health),
         ]
@@ -142,6 +142,14 @@ def total(found: clusters.Status | works.Work) -> str:
     return f"{len(found.nodes)} nodes, {money(found.cost, found.currency)}"
 
 
+def moment(seconds: float, form: str) -> str:
+    """A moment (epoch seconds) by the clock of this machine; '?' for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime(form)
+    except (OSError, OverflowError, ValueError):
+        return "?"
+
+
 def span(seconds: float) -> str:
     """'45 s', '12 min', '3.2 h', '5.0 d'."""
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min")):
@@ -157,7 +165,7 @@ def why(found: tuple[documents.Decision, ...], as_json: bool) -> None:
         return
     rows = [
         [
-            datetime.fromtimestamp(each.at).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            moment(each.at, "%Y-%m-%d %H:%M:%S"),
             each.kind if not each.units else f"{each.kind} {each.units}",
             each.profile,
             ", ".join(each.instances[:3]) + ", …" * (len(each.instances) > 3) or each.attempt,

@@ -196,6 +196,7 @@ def _runs(
         for recorded in sfnodes_records.runs(cluster, time.time() - days * 86_400):
             run = histories.read(recorded.run_id, recorded.workflow, recorded.events)
             found += [] if run is None else [run]
+    found = [run for run in found if run.tasks]
     if not found:
         raise core_errors.UsageError(
             f"{what}: no task ran in them; give files with --history or --trace, or more --days"

@@ -126,7 +126,7 @@ def _screen(look: _Look) -> Any:
 
 
 def _decided(each: documents.Decision) -> str:
-    when = datetime.fromtimestamp(each.at).strftime("%H:%M:%S")
+    when = show.moment(each.at, "%H:%M:%S")
     units = f" {each.units}" if each.units else ""
     which = f" {each.profile}" if each.profile else ""
     return f"{when}  {each.kind}{units}{which}: {each.reason}"

@@ -113,3 +113,24 @@ def test_a_document_that_cannot_be_read_is_written_anew() -> None:
     store.put(documents.DECISIONS_KEY, b"{")
     decisions.Log(store, "demo").note(decide.Plan(notes=("x",)), (), 1.0)
     assert kinds(decisions.read(store, "demo")) == ["note"]
+
+
+def test_the_newest_thousand_decisions_are_explained_in_under_a_second() -> None:
+    store, cluster = fakes.MemoryStore(), fakes.cluster()
+    names = [f"demo-{number:04d}-1" for number in range(1000)]
+    rows = tuple(
+        documents.Row(instance=name, profile="small", attempt=name[:-2], price=1, since=0.0, until=0.0)
+        for name in names
+    )
+    store.put(documents.CONTROL_KEY, fakes.encode(documents.Control(cluster="demo", rows=rows)))
+    found = tuple(
+        documents.Decision(
+            at=1.0, kind="keep", profile="small", instances=tuple(names[at : at + 20]), reason="busy" * 20
+        )
+        for at in range(1000)
+    )
+    store.put(documents.DECISIONS_KEY, fakes.encode(documents.DecisionsDocument(cluster="demo", decisions=found)))
+    begun = time.process_time()
+    assert len(decisions.about(cluster, store, "light")) == 1000
+    assert len(decisions.about(cluster, store, names[500])) == 20
+    assert time.process_time() - begun < 1.0

@@ -105,3 +105,8 @@ def test_the_live_screen_shows_what_was_decided_last_and_a_look_that_fails(targe
 )
 def test_spans_are_short(seconds: float, said: str) -> None:
     assert sfnodes_show.span(seconds) == said
+
+
+@pytest.mark.parametrize("seconds", [1e18, -1e18, float("nan"), float("inf")])
+def test_a_moment_that_no_calendar_has_hides_nothing_else(seconds: float) -> None:
+    assert sfnodes_show.moment(seconds, "%H:%M:%S") == "?"
