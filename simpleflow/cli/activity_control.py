@@ -1,4 +1,4 @@
-"""``activity.list|complete|fail|cancel|heartbeat``: tasks that their activities left open for somebody to answer."""
+"""``activity.list|complete|fail|cancel|heartbeat``: activity tasks that wait for an answer by token."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def rerun(
 ) -> int:
     """Run an activity task of an execution again, in this process, and print its result.
 
-    The execution hears nothing of it. Exit code 1 when the activity fails.
+    The execution is not changed. Exit code 1 when the activity fails.
     """
     if (scheduled_id is None) == (activity_id is None):
         raise errors.UsageError("no task named: give either --scheduled-id or --activity-id")

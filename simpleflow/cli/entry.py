@@ -1,4 +1,4 @@
-"""What is around a command line, ``simpleflow`` or ``sfnodes``: every error is one message and an exit code."""
+"""The frame of both command lines, ``simpleflow`` and ``sfnodes``: every error becomes one message and an exit code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def status(command: click.Command, name: str, argv: Sequence[str] | None = None)
     except errors.SimpleflowError as error:
         _say(str(error))
         return USAGE if isinstance(error, errors.UsageError) else 1
-    except BrokenPipeError:  # nobody reads any more: `| head`
+    except BrokenPipeError:  # The reader of the pipe has ended: `| head`.
         _let_go()
         return 1
     except OSError as error:
@@ -72,7 +72,7 @@ def _say(text: str) -> None:
 
 
 def _let_go() -> None:
-    """Leave what stdout and stderr still hold: Python would try to write it at its end, and complain."""
+    """Drop the rest of stdout and stderr: Python would try to write it at exit, and complain."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

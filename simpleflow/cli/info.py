@@ -1,4 +1,4 @@
-"""``info``: what one would ask for in a bug report."""
+"""``info``: versions and settings for a bug report."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from . import context, output
 SECTIONS = ("versions", "settings", "environment")
 #: packages whose versions matter in a report
 PACKAGES = ("boto3", "botocore", "click", "greenlet", "httptools", "msgspec", "psutil", "urllib3", "uvicorn", "uvloop")
-#: environment variables that concern us
+#: prefixes of environment variables that this package reads
 PREFIXES = ("SIMPLEFLOW_", "SWF_", "AWS_", "ACTIVITY_", "WORKFLOW_", "_SWF_CONTEXT_")
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|KEY|CREDENTIAL", re.IGNORECASE)
-#: what stands between // and @ of a URL
+#: user and password of a URL
 _USERINFO = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 
 
 def redact(name: str, value: Any) -> Any:
-    """Return a value fit to be shown to strangers: secrets, tokens, keys and passwords are masked."""
+    """Return a value with secrets, tokens, keys and passwords masked."""
     if _SECRET.search(name) and value not in (None, "", False):
         return "***"
     return _USERINFO.sub("***", value) if isinstance(value, str) else value

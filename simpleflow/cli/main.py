@@ -1,4 +1,4 @@
-"""The ``simpleflow`` command: which commands there are. Each is imported when it is used, or asked for help."""
+"""The ``simpleflow`` command and the table of its commands. Each is imported when it is used, or for its help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executions as the commands show them: which one is meant, how it ended, its result."""
+"""Executions in commands: the one that is meant, how it ended, its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import context, output
 if TYPE_CHECKING:
     from simpleflow.client import connect
 
-#: where this library's files lie; on a worker elsewhere they may lie elsewhere, and its frames are shown
+#: the folder of this library; frames of a library in another folder, on another worker, are shown
 _OURS = f"{next(iter(simpleflow.__path__))}{os.sep}"
 
 
@@ -27,7 +27,7 @@ def find(connection: connect.Connection, target: context.Target) -> executions.R
 
 
 def end(connection: connect.Connection, run: executions.Run, *, reason: str) -> None:
-    """Terminate a run on the way out; a run that is closed already is left alone, and a failure is only logged."""
+    """Terminate a run when its command ends. A closed run is left alone, and an error is only logged."""
     try:
         executions.terminate(connection, run, reason=reason)
     except executions.NotOpen:

@@ -1,4 +1,4 @@
-"""Rows as people and programs want them: csv, tsv, tabular, human, json, prettyjson."""
+"""Output of rows as csv, tsv, tabular, human, json or prettyjson."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from . import context
 def text_of(value: Any) -> str:
     """Return one cell as text on one line: nothing for None, JSON for lists and mappings.
 
-    What would steer a terminal, or break the row, is written with backslashes.
+    Characters that would steer a terminal or break the row are escaped with backslashes.
     """
     if value is None:
         return ""
@@ -31,7 +31,7 @@ def text_of(value: Any) -> str:
 
 
 def say(words: str, *, err: bool = False) -> None:
-    """Print lines for people; what others wrote in them is shown, not obeyed."""
+    """Print lines for people; control characters in them are escaped."""
     click.echo(text.visible(words, lines=True), err=err)
 
 
@@ -39,7 +39,7 @@ def say(words: str, *, err: bool = False) -> None:
 def result_alone() -> Iterator[None]:
     """Send what workflows and activities of this process print to stderr: stdout holds the command's result alone."""
     saved = None
-    with contextlib.suppress(OSError, AttributeError):  # one of them is closed
+    with contextlib.suppress(OSError, AttributeError):  # One of them is closed.
         sys.stdout.flush()
         saved = os.dup(1)
         os.dup2(2, 1)
@@ -53,7 +53,7 @@ def result_alone() -> Iterator[None]:
 
 
 def data(value: str) -> None:
-    """Print a value as it came: JSON stays JSON, and other text is escaped where a terminal would obey it."""
+    """Print a value: JSON stays JSON, and other text is escaped where a terminal would obey it."""
     if utils.json_loads_or_raw(value) is not value:
         click.echo(text.visible_json(value))
     elif sys.stdout.isatty():

@@ -51,7 +51,7 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version.__version__, prog_name="sfnodes")
 def cli() -> None:
-    """Map task lists to machines, bring them up, let them go.
+    """Map task lists to machines: launch them, drain them, end them.
 
     Each command is about one cluster file, cluster.yaml by default; `sfnodes init` writes one.
     """
@@ -83,7 +83,7 @@ def init(cluster: str, name: str | None, folder: str | None, as_json: bool) -> N
 
 
 def _name_of(folder: str) -> str:
-    """A cluster name made from a folder's name."""
+    """Return a cluster name made from a folder's name."""
     letters = "".join(each if each.isascii() and each.isalnum() else "-" for each in folder.lower()).strip("-")
     return letters[:31] if letters[:1].isalpha() else f"c-{letters}"[:31].rstrip("-")
 
@@ -102,9 +102,7 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
     loaded = config.load(cluster)
     found = loaded.config
     try:
-        assemble.factory_of(
-            found
-        )  # a provider may be a plug-in: whether the name is right is known where it is installed
+        assemble.factory_of(found)  # A provider may be a plug-in, which only the machine that has it can check.
     except core_errors.UsageError as error:
         lines = Path(cluster).read_text(encoding="utf-8").splitlines()
         line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
@@ -240,7 +238,7 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
 
         sfnodes_ec2.down(target.loaded, purge, as_json, now=now, timeout=timeout)
         return
-    # One that is down may be purged still: who forgot --purge need not bring it up for that.
+    # A cluster that is down may still be purged.
     was_up = target.is_up
     if not was_up and not (purge and target.paths.folder.exists()):
         raise core_errors.UsageError(f"cluster '{target.config.cluster}' is not up: there is nothing to take down")

@@ -17,12 +17,12 @@ from . import output
 CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_okay=False))
 NODE = click.argument("node", metavar="NODE")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-#: commands that need the file itself: what they do is written there
+#: commands that need the cluster file itself
 _BY_FILE = frozenset({"init", "validate", "plan", "template", "up", "manager", "rehearse"})
 
 
 class Command(click.Command):
-    """Gives the help of the argument, which click leaves out."""
+    """Adds the argument to the help text, which click leaves out."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if not any(each.name == "cluster" for each in self.params):
@@ -33,7 +33,7 @@ class Command(click.Command):
 
 
 def find(given: str) -> clusters.Cluster:
-    """The cluster of a file, or of a name whose file is gone; says so."""
+    """Return the cluster of a file, or of a name whose file is gone, and tell the user so."""
     try:
         found = clusters.find(given)
     except core_errors.UsageError:
@@ -49,7 +49,7 @@ def find(given: str) -> clusters.Cluster:
 
 
 def provider_of(target: clusters.Cluster) -> providers.NodeProvider:
-    """The provider of a cluster's machines, as its manager has it."""
+    """Return the provider of a cluster's machines, as its manager has it."""
     if target.config.provider == "ec2":
         from . import sfnodes_connect
 

@@ -1,4 +1,4 @@
-"""How ``sfnodes`` reaches the coordinator of a cluster: through the same door as every client."""
+"""How ``sfnodes`` reaches the coordinator of a cluster: with the connection that every client uses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simpleflow.swf.transport import base as transports
 
 
 def use_region(region: str) -> None:
-    """Look for SWF and the bucket in the region of the file: the region of the shell may be another cluster's."""
+    """Use the region of the cluster file for SWF and the bucket, not the region of the shell."""
     if region:
         os.environ["AWS_DEFAULT_REGION"] = region
 
@@ -52,7 +52,7 @@ def require(cluster: config.ClusterConfig) -> None:
 
 
 class Silent(swf_errors.TransportError):
-    """Do not ask a coordinator again that is known to be away."""
+    """The coordinator did not answer before; it is not asked again."""
 
     kind = retries.Kind.VERDICT
 
@@ -86,7 +86,7 @@ class Silence:
 
 
 def transport_or_silence(cluster: config.ClusterConfig) -> transports.Transport:
-    """For commands that only read: warn of a coordinator that is away (before the first `up` it is), and go on."""
+    """For commands that only read: when the coordinator does not answer, as before the first `up`, warn and go on."""
     where = paths.ClusterPaths(cluster, os.environ)
     if where.embedded and not lock_lifeline.held(where.lifeline):
         return Silence(f"cluster '{cluster.cluster}' is not up; the plan is made from its documents alone")

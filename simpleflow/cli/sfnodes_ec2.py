@@ -35,7 +35,7 @@ from . import sfnodes_show as show
 
 
 def by_name(name: str, region: str) -> config.LoadedCluster:
-    """A cluster of which this machine has no file: as `up` published it in its bucket, else its name alone.
+    """Return a cluster without a file on this machine: as `up` published it in its bucket, else its name alone.
 
     Raises UsageError when the account has no stack of that name.
     """
@@ -60,7 +60,7 @@ def by_name(name: str, region: str) -> config.LoadedCluster:
 
 
 def _account(cluster: config.ClusterConfig) -> accounts.Account:
-    """The account. Raises UsageError for a region that does not exist, before any call."""
+    """Return the account. Raises UsageError for a region that does not exist, before any call."""
     return _in(cluster.region)
 
 
@@ -93,7 +93,7 @@ def _follow(steps: Iterator[stack_up.Step], as_json: bool, limit: float | None =
 
 
 def up(loaded: config.LoadedCluster, folder: str | None, as_json: bool) -> None:
-    """Bring the stacks up, or to what the file says now."""
+    """Create the stacks, or update them to the present file."""
     cluster = loaded.config
     account = _account(cluster)
     builder = _builder(cluster, folder)
@@ -102,12 +102,12 @@ def up(loaded: config.LoadedCluster, folder: str | None, as_json: bool) -> None:
         account,
         builder,
         stack_up.code_builder(builder, loaded.path),
-        # Reached when everything else was looked at: of missing credentials the account speaks first.
+        # Checked last: an error about missing credentials comes first.
         lambda: _coordinator(cluster).register_domain(),
         lambda bucket: _file(cluster, bucket),
     )
     done, _ = _follow(steps, as_json)
-    with contextlib.suppress(OSError):  # it is up all the same
+    with contextlib.suppress(OSError):  # The stack is up nevertheless.
         own = codes.resolved_file(cluster, Path(loaded.path).parent)
         remembered.remember(msgspec.structs.replace(loaded, config=own), os.environ)
     show.message({"cluster": cluster.cluster, "steps": done}, f"cluster '{cluster.cluster}' is up", as_json)
@@ -143,7 +143,7 @@ def status(loaded: config.LoadedCluster, *, since: float | None) -> stack_status
 
 
 def heading(found: stack_status.StackStatus) -> list[str]:
-    """What stands of a cluster on EC2."""
+    """Return the lines about the stacks of a cluster."""
     lines = [f"stack '{name}': {status or 'none'}" for name, status in found.stacks.items()]
     if found.cause:
         lines.append(f"cause: {found.cause}")
@@ -159,7 +159,7 @@ def heading(found: stack_status.StackStatus) -> list[str]:
 
 
 def newest(loaded: config.LoadedCluster, found: stack_status.StackStatus) -> tuple[documents.Decision, ...]:
-    """What was decided last."""
+    """Return the newest decisions."""
     if not found.bucket:
         return ()
     store = stores.open_store(stack_up.store_url(loaded.config, found.bucket))
@@ -176,7 +176,7 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
         group = stackinfo.read(account.clients, cluster.cluster).group
         known += [each.instance for each in ec2.Ec2DeciderGroup(cluster.cluster, account.clients, group).read().members]
     except errors.NotThere:
-        pass  # no stack, or none that came so far: workers are all there is
+        pass  # There is no stack, or not yet: only workers can have logs.
     if node is not None and node not in known:
         raise core_errors.UsageError(
             f"cluster '{cluster.cluster}' has no machine '{node}'; known: {', '.join(known) or 'none'}"
@@ -186,18 +186,18 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
 
 
 def why(loaded: config.LoadedCluster, subject: str) -> tuple[documents.Decision, ...]:
-    """What was decided about a machine, a task list or a profile, as the bucket has it."""
+    """Return the decisions about a machine, a task list or a profile from the bucket."""
     return decisions.about(loaded.config, stores.open_store(store_url(loaded)), subject)
 
 
 def store_url(loaded: config.LoadedCluster) -> str:
-    """Where the cluster's documents lie; raises ProviderRefused where there is no stack."""
+    """Return the URL of the cluster's documents; raises ProviderRefused where there is no stack."""
     info = stackinfo.read(_account(loaded.config).clients, loaded.config.cluster)
     return stack_up.store_url(loaded.config, info.bucket)
 
 
 def orphans(region: str, name: str | None) -> dict[str, tuple[str, ...]]:
-    """Cluster -> its machines in a region, of clusters without a stack."""
+    """Return cluster -> machines in a region, of clusters without a stack."""
     return stack_orphans.find(_in(region), name)
 
 
@@ -215,7 +215,7 @@ def _in(region: str) -> accounts.Account:
 
 
 def _console(provider: providers.NodeProvider, machine: str) -> str:
-    """One console alone: one that is refused hides no other."""
+    """Read one console; an error of one does not hide the others."""
     try:
         return provider.diagnose(machine)
     except errors.NodesError as error:
@@ -239,6 +239,6 @@ def plan(loaded: config.LoadedCluster, folder: str | None) -> Mapping[str, Any]:
 
 
 def template(loaded: config.LoadedCluster, folder: str | None, base: bool) -> str:
-    """Text of one of the stacks' templates."""
+    """Return the text of one of the two templates."""
     made = _builder(loaded.config, folder).templates()
     return made.base if base else made.main

@@ -41,7 +41,7 @@ def drain(node: str, cluster: str, as_json: bool) -> None:
     row = asked.drain(stores.open_store(url), target.config.cluster, node, clocks.RealClock())
     text = f"node {node} drains (mark {row.drain}); `sfnodes status` shows when it is gone"
     if target.config.provider != "ec2" and not target.is_up:
-        text = f"node {node} is to drain; nobody tells it before the cluster is up again: `sfnodes up {cluster}`"
+        text = f"node {node} is to drain; no manager tells it before the cluster is up again: `sfnodes up {cluster}`"
     show.message({"cluster": target.config.cluster, "node": node, "drain": row.drain}, text, as_json)
 
 
@@ -136,7 +136,7 @@ def _tell(found: list[leftovers.Leftover], problems: list[str], ended: bool, as_
 
 
 def _named(given: str | None) -> tuple[str | None, str | None]:
-    """Name and region of the cluster that is meant; a name may be of one that nobody knows any more."""
+    """Return name and region of the cluster that is meant; a name need not belong to a known cluster."""
     if given is None:
         return None, None
     if Path(given).exists():

@@ -23,7 +23,7 @@ _WHOLE = frozenset({"NODE", "PROFILE", "STATE", "AGE", "COST", "CLUSTER", "POLIC
 
 
 def as_json_text(value: Any) -> str:
-    """Indented JSON of a value."""
+    """Return a value as indented JSON."""
     return text.visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
@@ -41,7 +41,7 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
         for row in [columns, *rows]:
             click.echo("\t".join(text.visible(cell) for cell in row))
         return
-    from rich.console import Console  # 50 ms that only a terminal pays
+    from rich.console import Console  # Imported here: it takes 50 ms, and only terminals need it.
 
     Console().print(drawn(columns, rows))
 

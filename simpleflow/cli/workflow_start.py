@@ -67,7 +67,7 @@ def start_options(function: F) -> F:
 @start_options
 @click.option("--task-list", metavar="NAME", help="Decision task list (default: the workflow's).")
 @click.option("--local", is_flag=True, help="Run it to its end in this process, and print its result.")
-@click.option("--virtual-time", is_flag=True, help="With --local: time jumps when nobody can run.")
+@click.option("--virtual-time", is_flag=True, help="With --local: time jumps when nothing can run.")
 @click.option("--cluster", type=click.Path(dir_okay=False), help="Start it on the cluster of this file.")
 @context.command_options
 @click.pass_obj

@@ -1,7 +1,7 @@
 """Ends this process and all below it when the supervisor of its cluster is gone.
 
-The supervisor holds an exclusive file lock for as long as it lives; the kernel releases it whatever kills it. Whoever
-depends on it waits for the lock in a thread of its own.
+The supervisor holds an exclusive file lock for as long as it lives; the kernel releases it whatever kills it. A
+process that depends on it waits for the lock in a thread of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Lifeline:
             raise
 
     def lost(self) -> bool:
-        """Whether its file is gone, or another one: nobody finds this supervisor by it any more."""
+        """Return whether its file was removed or replaced, so that nothing finds this supervisor by it."""
         try:
             return not os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
         except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Folders with short names, for sockets: what a killed process leaves behind the next one removes."""
+"""Folders with short names, for sockets. The next process removes the folder of a killed one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCK = ".lock"
 
 
 class Scratch:
-    """A folder of this process alone. It is this process's for as long as it holds the lock in it."""
+    """A folder of this process, for as long as it holds the lock in it."""
 
     def __init__(self) -> None:
         sweep()
@@ -35,7 +35,7 @@ class Scratch:
 
 
 def sweep() -> None:
-    """Remove folders of this user whose process is gone; those of others, and what cannot be read, are left alone."""
+    """Remove folders of this user whose process is gone. Other folders, and unreadable ones, stay."""
     for each in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             found = each.lstat()
@@ -44,7 +44,7 @@ def sweep() -> None:
 
 
 def _left(lock: Path) -> bool:
-    """Whether nobody holds the lock. Raises FileNotFoundError for a folder that is none of ours."""
+    """Return whether no process holds the lock. Raises FileNotFoundError for a folder of another program."""
     descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

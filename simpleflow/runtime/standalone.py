@@ -353,7 +353,7 @@ class Group:
         for supervisor in self._supervisors:
             if supervisor.join(0) and supervisor.status:
                 where = f"in {self._log}" if self._log else "above"
-                raise errors.SimpleflowError(f"no {supervisor.kind} can start here: what it said stands {where}")
+                raise errors.SimpleflowError(f"no {supervisor.kind} can start here: its output is {where}")
 
     def status_text(self) -> str:
         """Say in one line which of them live, and which wait for their next start."""

@@ -239,7 +239,9 @@ class Agent:
         if verdict == "look_again":
             self._next_look = monotonic + self._times.lease
         elif verdict == "orphaned":
-            self._reason = "nobody owns this machine: no row and no open intent, or its time is up and nobody leads"
+            self._reason = (
+                "no manager owns this machine: no row and no open intent, or its time is up and no manager leads"
+            )
             self._event(drain.DrainEvent.ORPHANED)
 
     def _event(self, event: drain.DrainEvent) -> None:

@@ -73,7 +73,7 @@ class Metadata:
         if status == 401:
             header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
             status, token = self._request("PUT", "latest/api/token", header)
-            # A page of somebody between is not one, and does not go into a header.
+            # A page of a proxy is not a token, and must not go into a header.
             if status != 200 or not _TOKEN.match(token):
                 raise errors.NodesError(f"instance metadata at {self._base} gave no token (HTTP {status})")
             self._token = token

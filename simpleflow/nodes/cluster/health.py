@@ -1,4 +1,4 @@
-"""What keeps a local cluster from its work, in words: no manager, passes that fail, a service that nobody can reach."""
+"""Why a local cluster does not work, in words: no manager, passes that fail, a service that cannot be reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import supervisor
 
 #: bytes of a socket's path that every system takes
 _MOST_PATH = 103
-#: leases for which nobody renewed before it is told
+#: lease times without a renewal after which it is told
 _LEASES = 3
 
 
@@ -43,7 +43,7 @@ def _notes(
 
 
 def _unreachable(endpoint: str, logs: Path) -> str:
-    """Why nobody answers at a socket, as far as the file system tells."""
+    """Return why no process answers at a socket, as far as the file system tells."""
     path = Path(endpoint.removeprefix("unix://"))
     if len(bytes(path)) > _MOST_PATH:
         return (

@@ -36,7 +36,7 @@ from . import remembered
 logger = logging.getLogger(__name__)
 
 _TURN = 0.2
-#: seconds that the manager gets to settle the accounts when nobody wants to wait
+#: seconds that the manager gets to write the ledger when the user does not wait
 _HURRY = 8.0
 #: seconds for the rest of the cluster's processes when everything else has ended
 _SWEEP = 2.0
@@ -80,7 +80,7 @@ class Supervisor:
         self._reached: int | None = None
         files.folder(self._folder)
         self._lifeline = lock_lifeline.Lifeline(self._paths.lifeline)
-        # One that was killed left it: its pid may be somebody else's by now, and `down` would signal that.
+        # A killed supervisor left it. Its pid may belong to another process by now, which `down` would signal.
         self._paths.up.unlink(missing_ok=True)
         self._clock = clocks.RealClock()
         self._metadata = process_provider.MetadataServer(str(self._folder))

@@ -348,7 +348,7 @@ def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[in
         tasks = max(each.scheduled - leaving, running)
         text = f"{each.scheduled} tasks on '{task_list}'"
         if tasks == 0 and each.pending:
-            # Nobody's row speaks of them, and the count is approximate: one machine looks after them.
+            # No row has these tasks, and the count is approximate: one machine is launched for them.
             tasks, text = 1, f"about {each.pending} tasks wait on '{task_list}' that no decider's document shows"
         wanted = min(math.ceil(tasks / slots), cluster.task_lists[task_list].max)
         if wanted > need:

@@ -33,7 +33,7 @@ AHEAD = 0.1
 HOLD = 0.5
 #: ... and what boots for longer than usual is expected this soon
 SOON = 1 / 30
-#: price of a machine of which nobody knows it, where machines cost something: one of the currency per hour
+#: price of a machine whose price is unknown, where machines cost something: one of the currency per hour
 UNKNOWN_PRICE = billing.MICRO
 
 _Kind = tuple[int, str, str]
@@ -440,7 +440,7 @@ def _with_nobodys(snapshot: Snapshot) -> list[Run]:
     for demand in snapshot.demand:
         count = demand.scheduled - named.get(demand.task_list, 0)
         if demand.scheduled == 0 and demand.pending:
-            # Nobody's row speaks of them, and the count is approximate: one machine looks after them.
+            # No row has these tasks, and the count is approximate: one machine is launched for them.
             count = 1
         if count > 0:
             left.append(documents.TaskCount(task_list=demand.task_list, activity="", state="scheduled", count=count))

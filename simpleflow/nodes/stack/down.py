@@ -18,7 +18,7 @@ from simpleflow.nodes.providers.ec2 import stackinfo
 
 from .up import Step, base_name, bucket_of, documents_of, progress
 
-#: what a cluster keeps in a folder of somebody's bucket, beside its two documents; whatever else lies there is not its
+#: folders that a cluster keeps in the user's bucket, beside its two documents; other objects are not its own
 OWN_FOLDERS = (
     *(documents.NODES_PREFIX, documents.DEMAND_PREFIX, documents.LEDGER_PREFIX),
     *("code/", "templates/", "boots/", "blobs/"),

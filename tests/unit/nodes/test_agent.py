@@ -212,7 +212,7 @@ def test_an_idle_node_that_nobody_owns_ends_itself_and_a_busy_one_does_not(node:
     assert node.agent.state is drain.DrainState.WORKING
     node.touch("finish-task")
     node.until(lambda: node.agent.state is drain.DrainState.ENDED)
-    assert "nobody owns" in node.document().reason
+    assert "no manager owns" in node.document().reason
 
 
 def test_a_node_whose_time_is_up_ends_when_no_lease_lives(node: Node) -> None:

@@ -93,7 +93,7 @@ def test_the_machines_that_could_drain_are_named(home: Path) -> None:
         "cluster 'demo' has no machine 'n-2' that could drain; those that live: n-1\n",
     )
     told = run("drain", "n-1")
-    assert (told.exit_code, "nobody tells it before the cluster is up again" in told.stdout) == (0, True)
+    assert (told.exit_code, "no manager tells it before the cluster is up again" in told.stdout) == (0, True)
     again = json.loads(run("drain", "n-1", "--json").stdout)
     assert again == {"cluster": "demo", "node": "n-1", "drain": 1}
 
