@@ -364,6 +364,9 @@ def test_whatever_is_known(
     drained = {each.instance for each in made.drains}
     assert not drained & {each.instance for each in nodes if each.busy}, "never a busy machine"
     assert covered or not drained, "nothing before every run is covered"
+    scheduled = sum(each.count for each in tasks if each.state == "scheduled")
+    slots = sum(4 for each in nodes if each.state in model.COUNTED | model.LEAVING and each.instance != "floor")
+    assert scheduled <= slots or not drained, "never a needed machine: something waits for a slot"
     assert "floor" not in drained, "never below min"
     counted = [each for each in nodes if each.state in model.COUNTED]
     ended = {each.instance for each in made.terminates}

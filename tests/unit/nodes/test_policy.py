@@ -249,10 +249,44 @@ def test_whatever_there_is(
     ended = {each.instance for each in plan.terminates}
     counted = sum(each.state in model.COUNTED and each.instance not in ended for each in made)
     assert counted + launched(plan) <= max(5, counted)
+    # Never a needed machine: those that stay, come and are awaited have a slot for every task, up to the maximum.
+    leaving = sum(each.running_on("heavy") for each in made if each.state in model.LEAVING)
+    wanted = min(-(-max(heavy - leaving, 0) // 2), 5)
+    if drained and not ending:
+        assert counted - len(drained) >= wanted
     kept = {each.instance for each in (*plan.keeps, *plan.unmarks)}
     named = kept | drained | {each.instance for each in plan.terminates}
     gone = {each.instance for each in made if each.state in {model.NodeState.GONE, model.NodeState.ENDING}}
     assert named | gone == {each.instance for each in made}, "every machine has its reason"
+
+
+@settings(max_examples=80)
+@given(
+    ages=st.lists(st.tuples(st.floats(60, 90_000), st.floats(-50, 50), st.integers(0, 2)), max_size=6),
+    heavy=st.integers(0, 30),
+    cap=st.integers(0, 5 * 10**6),
+    hourly=st.booleans(),
+)
+def test_launches_and_longer_commitments_never_exceed_the_budget(
+    ages: list[tuple[float, float, int]], heavy: int, cap: int, hourly: bool
+) -> None:
+    cluster = CLUSTER if hourly else SECONDS
+    made = []
+    for place, (age, left, tasks) in enumerate(ages):
+        each = node(f"n{place}", age=age, idle=5.0, tasks=tasks)
+        made.append(msgspec.structs.replace(each, row=msgspec.structs.replace(each.row, until=NOW + left)))
+    purse = guards.Purse(window="hour", cap=cap, committed=0)
+    plan = decide.decide(snapshot(*made, heavy=heavy, cluster=cluster, purses=(purse,)))
+    total, rows = sum(each.worst for each in plan.launches), {each.instance: each.row for each in made}
+    for each in plan.extensions:
+        row, terms = rows[each.instance], guards.terms_of(cluster, "big")
+        total += billing.cost(terms, row.price, each.until - row.since)
+        total -= billing.cost(terms, row.price, max(row.until - row.since, 0.0))
+    assert total <= cap
+    assert not plan.terminates, "the budget kills nothing"
+    refused = {each.instance for each in plan.drains if "over the budget" in each.reason}
+    due = {each.instance for each in made if each.row.until < NOW + 3 * cluster.settings.loop}
+    assert refused | {each.instance for each in plan.extensions} == due
 
 
 def test_tasks_on_a_list_that_no_profile_serves_are_named() -> None:

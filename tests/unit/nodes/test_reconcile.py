@@ -347,3 +347,44 @@ def test_whether_nothing_is_open_is_looked_up_anew_each_time() -> None:
     assert observer.nothing_open()
     coordinator.down = True
     assert not observer.nothing_open()
+
+
+def test_a_decider_and_a_manager_that_start_anew_scale_nothing_down_before_they_know_every_run() -> None:
+    """The run's decider is dead and its document with it; the new one speaks only of the run that it was handed."""
+    world = World()
+    world.add("a", "b", "c")
+    for _ in range(4):
+        world.tick(task_time=1e9)
+    assert len(world.living()) == 2
+    world.store.delete("demand/d.json")
+    world.store.put("demand/e.json", fakes.encode(documents.DemandDocument(decider="e", written=world.clock.now())))
+    for node in world.living():
+        world.queue += sorted(node.running)  # the machines stand idle; their tasks wait to be handed out again
+        node.running.clear()
+        node.poll_open = False
+    world.manager("m1")
+    world.coordinator.down = True
+    for _ in range(20):
+        world.clock.advance(1.0)
+        world.managers["m1"].run_pass()
+        for node in world.living():
+            node.turn(world)
+    assert not world.managers["m1"].plan.drains
+    assert "open runs are still being read" in world.managers["m1"].plan.keeps[0].reason
+    world.coordinator.histories["r"] = documents.RunRow(
+        run_id="r",
+        workflow_id="w",
+        workflow="demo",
+        started_event_id=9,
+        changed=0.0,
+        tasks=(documents.TaskCount(task_list="light", activity="a", state="scheduled", count=3),),
+    )
+    world.coordinator.down = False
+    for _ in range(5):
+        world.clock.advance(1.0)
+        world.managers["m1"].run_pass()
+        for node in world.living():
+            node.turn(world)
+    assert not world.managers["m1"].plan.drains
+    assert all(row.drain is None for row in world.document().rows)
+    assert "3 tasks on 'light'" in world.managers["m1"].plan.keeps[0].reason
