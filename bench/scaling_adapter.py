@@ -98,8 +98,11 @@ class Ours:
             ),
             runs=runs,
             runtimes=self._runtimes,
+            # As the manager learns it: of machines that ended while the open runs were going on.
             spent=sum(
-                billing.cost(cluster.profiles[PROFILE].billing, PRICE, node.t_end - node.t_run) for node in sim.dead
+                billing.cost(cluster.profiles[PROFILE].billing, PRICE, node.t_end - node.t_run)
+                for node in sim.dead
+                if node.t_end >= sim.now - max((run.elapsed for run in runs), default=0.0) and runs
             ),
             prices={PROFILE: PRICE},
         )

@@ -27,7 +27,7 @@ import _table
 
 HERE = Path(__file__).resolve().parent
 HOURS = 4.0
-SPEEDS = (1.0, 2.0, 3.0, 5.0)
+SPEEDS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 #: (billing, most slowdown): cost to reach
 GOALS = {("hour", 1.2): 3.0}
 

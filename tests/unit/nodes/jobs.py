@@ -63,3 +63,30 @@ class Held(Workflow):
         numbers = [self.submit(light_held, number, gate) for number in range(count)]
         sums = [self.submit(heavy_held, [number, *numbers], gate) for number in range(heavy)]
         return futures.wait(*sums, *numbers)
+
+
+@activity.with_attributes(version="1", task_list="light", retry=20, raises_on_failure=True, heartbeat_timeout=20)
+def light_square(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return number * number
+
+
+@activity.with_attributes(version="1", task_list="heavy", retry=20, raises_on_failure=True, heartbeat_timeout=20)
+def heavy_sum(numbers: list[int], seconds: float) -> int:
+    time.sleep(seconds)
+    return sum(numbers)
+
+
+class Squares(Workflow):
+    """The sum of the first squares; whatever dies is tried again."""
+
+    name = "squares"
+    version = "1"
+    task_list = "report-decisions"
+    decision_tasks_timeout = 10
+    execution_timeout = 1200
+
+    def run(self, count: int, seconds: float) -> int:
+        squares = [self.submit(light_square, number, seconds) for number in range(count)]
+        total: int = self.submit(heavy_sum, squares, seconds).result
+        return total

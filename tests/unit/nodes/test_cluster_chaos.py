@@ -16,6 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from simpleflow.client.client import Client
+from simpleflow.core import errors
+from tests.unit.nodes import jobs
+
 from .rig import FROM_ZERO, ROOT, Rig
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_processes, pytest.mark.timeout(600)]
@@ -82,3 +86,41 @@ def test_the_demo_interrupted_at_any_moment_leaves_no_process(tmp_path: Path, se
             if each.status() != psutil.STATUS_ZOMBIE and each.environ().get("DEMO_OF_A_TEST") == mark:
                 left.append(each.cmdline())
     assert not left
+
+
+@pytest.mark.timeout(1800)
+def test_fifty_workflows_on_twenty_nodes_survive_kills_of_everything(tmp_path: Path) -> None:
+    """`kill -9` of manager, agent, worker, decider at random: right results, and nothing is left."""
+    text = FROM_ZERO.replace("slots: 2, max: 2", "slots: 2, max: 16").replace("slots: 1, max: 1", "slots: 1, max: 4")
+    rig = Rig(tmp_path, text + "policy: boundary\nbreaker: {pause: 100, stop: 300}\n")
+    rig.cluster.bring_up(directory=str(ROOT))
+    chosen, most, killed = random.Random(50), 0, []
+    try:
+        with Client(domain=rig.cluster.config.swf_domain, endpoint_url=rig.cluster.paths.endpoint) as client:
+            runs = {number: client.start(jobs.Squares, 5 + number % 5, 1.0) for number in range(50)}
+            left, limit = dict(runs), time.monotonic() + 1500
+            while left:
+                assert time.monotonic() < limit, f"{sorted(left)}\n{killed}\n{rig.cluster.logs()}"
+                nodes = [node for node in rig.cluster.status().nodes if node.ended is None]
+                most = max(most, len(nodes))
+                if nodes and len(killed) < 40:
+                    victims = [each for each in rig.cluster.processes() if each.pid != rig.cluster.up.pid]
+                    victim = chosen.choice(victims)
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        killed.append(" ".join(victim.cmdline())[-60:])
+                        victim.kill()
+                    time.sleep(chosen.uniform(0.5, 3.0))
+                else:
+                    time.sleep(0.5)
+                for number, run in list(left.items()):
+                    with contextlib.suppress(errors.SimpleflowError):  # the service may be among the killed
+                        if client.describe(run).execution_info.close_status is not None:
+                            del left[number]
+            rig.until("the service answers", lambda: rig.cluster.status().up)
+            for number, run in runs.items():
+                assert client.result(run, 0) == sum(each * each for each in range(5 + number % 5)), number
+        assert most >= 15, f"{most} nodes at once"
+        assert len(killed) >= 20
+        rig.until("every node is gone", lambda: all(node.ended for node in rig.cluster.status().nodes), 300)
+    finally:
+        rig.close()
