@@ -48,7 +48,7 @@ def _decode(content: bytes, cluster: str, url: str) -> Published:
     except msgspec.DecodeError as error:
         raise errors.NodesError(
             f"{documents.CLUSTER_KEY} of {url} cannot be read ({error}); repeat `sfnodes up` with the version of "
-            "simpleflow that wrote it"
+            "simpleflow that wrote it, or take the cluster down, delete the document, and repeat `sfnodes up`"
         ) from error
     control.require_own(documents.CLUSTER_KEY, document.cluster, cluster, url)
     return Published(config=shown, code=document.code, versions=document.versions)
