@@ -84,6 +84,37 @@ def test_a_resumed_run_gives_the_result_of_the_uninterrupted_one_and_nothing_com
     holds()
 
 
+@pytest.mark.parametrize("examples", [10, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_a_run_that_failed_gives_the_result_that_it_would_have_given(examples: int) -> None:
+    @profile(
+        max_examples=examples,
+        deadline=None,
+        derandomize=examples < 100,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(programs.programs, st.lists(st.integers(0, 8), min_size=1, max_size=2))
+    def holds(spec: Any, places: list[int]) -> None:
+        expected = uninterrupted(spec)
+        programs.world = programs.World()
+        with Environment(workflows=[programs.Child, programs.Same], replay=False) as environment:
+            broken = [f"{kind}{place}" for place, (kind, *_) in enumerate(spec) if place in places]
+            programs.world.broken.update(broken, (f"{label}.1" for label in broken))
+            run, done, fails = begun(environment, spec), Counter[str](), True
+            while fails:
+                try:
+                    assert environment.wait(run) == expected
+                    fails = False
+                except Failed:
+                    programs.world.broken.clear()
+                done += completed(environment, run)
+                run = environment.resume(run) if fails else run
+            assert {text: count for text, count in done.items() if count > asked(spec, text)} == {}
+            environment.verify()
+
+    holds()
+
+
 def asked(spec: Any, text: str) -> int:
     """How often a program submits the activity with this input."""
     return 2 * sum(kind == "equal" and f'"equal{number}"' in text for kind, _, number in spec) or 1
