@@ -128,16 +128,35 @@ def result_text(evaluation: run.Run, value: Any) -> str:
 
 def _warn_of_abandoned(evaluation: run.Run) -> None:
     """Log what a finished run leaves behind."""
-    left = [
-        record.id
+    if evaluation.outcome is None or evaluation.outcome.status != "completed":
+        return
+    left: list[Any] = [
+        record.call
         for register in (evaluation.book.activities, evaluation.book.children)
         for record in register.by_id.values()
         if record.call is not None and not record.call.done and record.call.holders
     ]
-    left += [item.id or item.name for item in evaluation.outbox.tasks()]
-    if left and evaluation.outcome is not None and evaluation.outcome.status == "completed":
-        shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+    left += evaluation.outbox.tasks()
+    seen = {id(call) for call in left}
+    for call in left:  # it grows: what waits for these in its arguments
+        for other in _dependent(call):
+            if id(other) not in seen:
+                seen.add(id(other))
+                left.append(other)
+    if left:
+        names = [call.id or call.name for call in left[:10]]
+        shown = ", ".join(names) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
         evaluation.notes.sentences.append(f"run() returned and abandons {len(left)} unfinished: {shown}")
+
+
+def _dependent(call: Any) -> list[tasks.TaskCall]:
+    """Return the tasks that have futures of this one among their arguments."""
+    found: list[Any] = []
+    for future in call.holders:
+        callbacks = future._callbacks
+        for callback in callbacks if type(callbacks) is list else [callbacks]:
+            found.append(getattr(callback, "__self__", None))
+    return [other for other in found if isinstance(other, tasks.TaskCall) and not other.done]
 
 
 def _most(evaluation: run.Run) -> int:

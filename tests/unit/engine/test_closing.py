@@ -126,7 +126,7 @@ def test_run_that_returns_names_what_it_submitted_last() -> None:
 
         def run(self) -> Any:
             self.submit(A).result
-            self.submit(B)
+            self.submit(A, [self.submit(B)])
             cancelled = self.submit(A, 1)
             cancelled.cancel()
 
@@ -134,7 +134,7 @@ def test_run_that_returns_names_what_it_submitted_last() -> None:
     play.decide()
     play.complete("activity-a-1")
     assert play.decide() == ["CompleteWorkflowExecution"]
-    assert play.last.diagnostics == ("run() returned and abandons 1 unfinished: b",)
+    assert play.last.diagnostics == ("run() returned and abandons 2 unfinished: b, a",)
 
 
 def test_continue_as_new_takes_positional_and_keyword_arguments() -> None:
