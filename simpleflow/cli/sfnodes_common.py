@@ -18,7 +18,7 @@ CLUSTER = click.argument("cluster", default="cluster.yaml", type=click.Path(dir_
 NODE = click.argument("node", metavar="NODE")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 #: commands that need the cluster file itself
-_BY_FILE = frozenset({"init", "validate", "plan", "template", "up", "manager", "rehearse"})
+_BY_FILE = frozenset({"init", "validate", "plan", "template", "up", "manager", "rehearse", "prices"})
 
 
 class Command(click.Command):

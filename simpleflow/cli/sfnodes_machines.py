@@ -48,7 +48,7 @@ def drain(node: str, cluster: str, as_json: bool) -> None:
 @click.command(cls=Command, name="exec", context_settings={"allow_interspersed_args": False})
 @click.option("-c", "--cluster", default="cluster.yaml", help="The cluster's file or name (default: cluster.yaml).")
 @NODE
-@click.argument("words", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(cluster: str, node: str, words: tuple[str, ...]) -> None:
     """Run a command on a machine, as its workers run; its exit code is that of this command.
 
