@@ -176,12 +176,16 @@ class Manager:
         try:
             while not self._stopping and not self._finished():
                 before = self._changes()
+                # Before the published file is read: `up` writes that first, so a pass that resumes works by it.
+                asked = self._asked_to_resume()
                 self._renew()
                 reconciler = self._reconciler
                 self._read_ending()
-                reconciler.resume = self._resume_file is not None and self._resume_file.exists()
+                reconciler.resume = asked is not None
                 reconciler.run_pass()
-                if self._resume_file is not None and not reconciler.resume:
+                # What `up` has written since the look is for the next pass.
+                if asked is not None and not reconciler.resume and self._asked_to_resume() == asked:
+                    assert self._resume_file is not None
                     self._resume_file.unlink(missing_ok=True)
                 if self._deciders is not None:
                     if reconciler.leading:
@@ -196,6 +200,13 @@ class Manager:
                 self._deciders.end(1.0 if self._reconciler.hurry else _GRACE)
             self._release()
         return 0
+
+    def _asked_to_resume(self) -> int | None:
+        """Return when `up` asked that boot failures be forgotten; None when it did not."""
+        try:
+            return None if self._resume_file is None else self._resume_file.stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _renew(self) -> None:
         """Take up a newly published file. When it cannot be used, this manager goes on with the file that it has."""

@@ -102,6 +102,32 @@ def signals() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("signals")
+def test_what_up_asks_during_a_pass_is_for_the_next_one_and_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path, fakes.MemoryStore())
+    rig.demand.mkdir()
+    run_pass, looks = rig.reconciler.run_pass, list[tuple[bool, bool]]()
+    published = [False]
+
+    def one_pass() -> None:
+        looks.append((rig.reconciler.resume, published[0]))
+        run_pass()
+        if len(looks) == 1:
+            # `up` publishes, then asks: both after this pass has looked.
+            published[0] = True
+            rig.resume.touch()
+        (rig.demand / str(len(looks))).touch()
+        if len(looks) == 3:
+            rig.ending.write_text("drain")
+
+    monkeypatch.setattr(rig.reconciler, "run_pass", one_pass)
+    assert rig.manager.run() == 0
+    assert looks[:3] == [(False, False), (True, True), (False, True)]
+    assert not rig.resume.exists()
+
+
+@pytest.mark.usefixtures("signals")
 def test_a_deciders_document_begins_a_pass_before_its_time_and_ending_ends_the_manager(tmp_path: Path) -> None:
     rig = Rig(tmp_path, fakes.MemoryStore())
     rig.demand.mkdir()
