@@ -157,7 +157,7 @@ class Runner:
             titles.set_title(title)
 
     def _rest(self) -> None:
-        if self._task_list:
+        if self._title:  # it has worked a task
             self._show("idle")
 
     def _started(self, found: activity.Activity[..., Any]) -> None:
