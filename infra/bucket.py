@@ -11,6 +11,10 @@ CODE_PREFIX = "code/"
 BOOTS_PREFIX = "boots/"
 #: templates over CloudFormation's limit for direct ones are uploaded here
 TEMPLATES_PREFIX = "templates/"
+#: values over SWF's limits
+VALUES_PREFIX = "blobs/"
+#: days after which no history refers to a value: an execution takes a year at most, a history is kept for 90 days
+VALUES_DAYS = 366 + 90
 
 
 def add(template: Template, cluster: values.Cluster) -> None:
@@ -37,7 +41,8 @@ def add(template: Template, cluster: values.Cluster) -> None:
                         Id="unfinished-uploads",
                         Status="Enabled",
                         AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=3),
-                    )
+                    ),
+                    s3.LifecycleRule(Id="values", Status="Enabled", Prefix=VALUES_PREFIX, ExpirationInDays=VALUES_DAYS),
                 ]
             ),
             Tags=Tags(values.tags_of(cluster)),
