@@ -35,7 +35,7 @@ from simpleflow.process import tree
 logger = logging.getLogger(__name__)
 #: characters of arguments on a command line; Linux takes 128 KiB in one argument
 MAX_ARGUMENTS_JSON_LENGTH = 65536
-#: seconds between SIGTERM and SIGKILL for a process that took too long, and for children left behind
+#: seconds between SIGTERM and SIGKILL for a process that took too long, and for child processes left behind
 _GRACE = 3.0
 _LEFT_OVER = 0.3
 #: characters of a program's stderr that its failure keeps: the last ones

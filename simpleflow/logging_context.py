@@ -59,7 +59,7 @@ def get(key: str) -> str:
 
 
 def reset() -> None:
-    """Forget the task; children started from now on inherit nothing of it."""
+    """Forget the task; child processes started from now on inherit nothing of it."""
     for variable in ENV_KEYS.values():
         _write(variable, "")
 

@@ -1,4 +1,4 @@
-"""Processes of this machine: children that are restarted, whole trees that are ended, titles, signals.
+"""Processes of this machine: child processes that are restarted, whole trees that are ended, titles, signals.
 
 child.py       one child process that notices the death of its parent, and is ended with all that it started
 lifeline.py    the child's side of that
@@ -7,7 +7,7 @@ tether.py      a command that ends when the process that began it dies
 lock_lifeline.py  a file lock whose holder's death ends whoever waits for it
 descriptors.py  those that a process keeps apart from the code that it runs
 forks.py       what a forked child must not share with its parent
-supervisor.py  keep so many children alive: staggered starts, drain and hurry
+supervisor.py  keep so many child processes alive: staggered starts, drain and hurry
 pausing.py     Ctrl-Z stops a process with its family
 tree.py        find and end a process with everything that it started
 signals.py     SIGTERM drains, a second one hurries; what an exit status says

@@ -120,8 +120,8 @@ class Kept(Generic[P]):
 
     def _tell_of_loop(self) -> None:
         logger.error(
-            "Crash loop: %d children in a row did not live for %.0f s (%s), the last one %s. Its own words are in %s. "
-            "It is started again every %.0f s at most.",
+            "Crash loop: %d child processes in a row did not live for %.0f s (%s), the last one %s. Its own words are "
+            "in %s. It is started again every %.0f s at most.",
             *(self._short, self._steady, self.name, self.outcome(), self._words, self._longest),
             extra={"action": "crash_loop", "status": self.last_code},
         )
@@ -133,7 +133,7 @@ class Kept(Generic[P]):
         """Start it when it does not run and its pause is over; True when it was started now.
 
         What the system refuses (a folder that is gone, no memory, no free process or file) is noted in ``refusal``,
-        logged, and tried again after the pause: the caller and its other children live on.
+        logged, and tried again after the pause: the caller and its other child processes live on.
         """
         if self.alive() or self.done or (self.pause and self._monotonic() - self._died < self.pause):
             return False

@@ -62,7 +62,7 @@ def held(path: str | Path) -> bool:
 
 
 def watch(path: str | Path) -> None:
-    """End this process and its children as soon as nobody holds the lock (at once when nobody does)."""
+    """End this process and its child processes as soon as nobody holds the lock (at once when nobody does)."""
     threading.Thread(target=_wait, args=(str(path),), name="lifeline", daemon=True).start()
 
 

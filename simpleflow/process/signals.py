@@ -132,7 +132,7 @@ class Stop:
         self._wake.put(None)
 
     def install(self) -> None:
-        """Handle SIGTERM and SIGINT: each one raises the level by one. Ctrl-Z stops the children, too.
+        """Handle SIGTERM and SIGINT: each one raises the level by one. Ctrl-Z stops the child processes, too.
 
         Main thread only.
         """

@@ -1,4 +1,4 @@
-"""Keep so many children alive: staggered starts, restarts with back-off, drain and hurry."""
+"""Keep so many child processes alive: staggered starts, restarts with back-off, drain and hurry."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Supervisor(NamedMixin):
     ``payload`` is a command, or a function of an importable module that each child calls with ``arguments``
     (JSON values) in a fresh interpreter: nothing is forked. A child that ends with status 0, or with one of
     ``final``, is not started again. ``stagger`` is the least number of seconds between two starts.
-    ``start()`` blocks until the children have ended; with ``background=True`` it returns at once and ``stop()`` ends
-    them. SIGTERM and SIGINT drain, a second one hurries (when ``start`` blocks, on the main thread).
+    ``start()`` blocks until the child processes have ended; with ``background=True`` it returns at once and ``stop()``
+    ends them. SIGTERM and SIGINT drain, a second one hurries (when ``start`` blocks, on the main thread).
     """
 
     named_mixin_properties = ("nb_children",)
@@ -80,7 +80,7 @@ class Supervisor(NamedMixin):
         if nb_children < 1:
             raise ValueError(f"nb_children={nb_children}: a supervisor needs at least one child")
         self.nb_children = nb_children
-        #: what its children are, in messages
+        #: what its child processes are, in messages
         self.kind = "child"
         self._command = command_of(payload, arguments)
         self._background = background
@@ -92,12 +92,12 @@ class Supervisor(NamedMixin):
         self._thread: threading.Thread | None = None
         self._last_start = float("-inf")
         self._places: list[_Place] = []
-        #: exit status of the children that were not started again; the first one that is not 0 wins
+        #: exit status of the child processes that were not started again; the first one that is not 0 wins
         self.status = 0
 
     @property
     def pids(self) -> list[int]:
-        """Pids of the children that live now."""
+        """Pids of the child processes that live now."""
         return [place.pid for place in self._places if place.pid is not None]
 
     def start(self) -> None:
@@ -112,11 +112,11 @@ class Supervisor(NamedMixin):
         self._run()
 
     def status_text(self) -> str:
-        """Say in one line which children live, since when, and which wait for their next start."""
-        return "; ".join(place.status_text() for place in list(self._places)) or "no children"
+        """Say in one line which child processes live, since when, and which wait for their next start."""
+        return "; ".join(place.status_text() for place in list(self._places)) or "no child processes"
 
     def stop(self, *, hurry: bool = False, timeout: float = 10.0) -> None:
-        """End the children of a background supervisor; what has not drained after ``timeout`` seconds is killed."""
+        """End the child processes of a background supervisor; kill those that do not drain in ``timeout`` seconds."""
         self._stop.request(Stop.HURRY if hurry else Stop.DRAIN)
         if self._thread is not None:
             self._thread.join(timeout)
@@ -131,11 +131,11 @@ class Supervisor(NamedMixin):
         return self._thread is None or not self._thread.is_alive()
 
     def drain(self) -> None:
-        """Ask the children to drain and return at once."""
+        """Ask the child processes to drain and return at once."""
         self._stop.request(Stop.DRAIN)
 
     def hurry(self) -> None:
-        """Ask the children to end now and return at once."""
+        """Ask the child processes to end now and return at once."""
         self._stop.request(Stop.HURRY)
 
     def _run(self) -> None:

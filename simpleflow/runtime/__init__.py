@@ -7,5 +7,5 @@ pool.py      the parent's side: runners started ahead, reused, recycled, ended w
 worker.py    one task list: a poller, N slots; heartbeat.py keeps a task alive; agent_channel.py speaks with the agent
 decider.py   a decider's step; lanes.py polls and the one engine thread; watchdog.py ends a hung one
 retrying.py  responses that must not be lost, the pace of polls
-standalone.py  deciders and workers as supervised children
+standalone.py  deciders and workers as supervised child processes
 """

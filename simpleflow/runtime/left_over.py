@@ -24,7 +24,7 @@ class LeftOver:
         )
 
     def found(self) -> list[str]:
-        """Return the names of what is there now and was not before; children that have ended are reaped."""
+        """Return the names of what is there now and was not before; child processes that have ended are reaped."""
         names = []
         if threading.active_count() > len(self._threads):
             for thread in set(threading.enumerate()) - self._threads:
@@ -51,7 +51,7 @@ class LeftOver:
 
 
 def _children() -> bool:
-    """Whether this process has children, dead ones included: one system call."""
+    """Whether this process has child processes, dead ones included: one system call."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

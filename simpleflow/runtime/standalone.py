@@ -1,11 +1,11 @@
-"""Deciders and workers as supervised children of the calling process, against one endpoint.
+"""Deciders and workers as supervised child processes of the calling process, against one endpoint.
 
     with standalone.Group(place) as group:
         group.decider(task_list="decisions")
         group.worker(task_list="heavy", slots=2)
         ...
 
-leaves no process behind, whatever ends the calling process. The children run this module:
+leaves no process behind, whatever ends the calling process. The child processes run this module:
 ``python -m simpleflow.runtime.standalone decider|worker JSON``.
 """
 
@@ -308,8 +308,8 @@ def command(spec: DeciderSpec | WorkerSpec) -> list[str]:
 class Group:
     """Supervised deciders and workers of the calling process; ``stop`` leaves nothing behind.
 
-    What dies is started again with back-off. ``log`` is a file that the children's output is appended to; without it
-    they share this process's stderr. A context manager.
+    A process that dies is started again with back-off. Their output is appended to the file ``log``; without it they
+    share this process's stderr. A context manager.
     """
 
     def __init__(

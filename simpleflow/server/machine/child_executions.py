@@ -22,7 +22,7 @@ def start(session: sessions.Session, run: execution.Execution, asked: Mapping[st
     if found.deprecated is not None:
         return "WORKFLOW_TYPE_DEPRECATED"
     limit = session.limit
-    if limit.open_children is not None and run.children >= limit.open_children:
+    if limit.open_child_executions is not None and run.child_executions >= limit.open_child_executions:
         return "OPEN_CHILDREN_LIMIT_EXCEEDED"
     beginning = session.promised[config.domain]
     if limit.open_executions is not None and session.count_open(config.domain) + beginning >= limit.open_executions:

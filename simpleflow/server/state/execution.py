@@ -32,7 +32,7 @@ class Execution:
     __slots__ = (
         "activities",
         "changes",
-        "children",
+        "child_executions",
         "close_status",
         "closed",
         "config",
@@ -68,7 +68,7 @@ class Execution:
         self.items: dict[int, states.Item] = {}
         self.activities: dict[str, states.Activity] = {}
         self.timers: dict[str, states.Timer] = {}
-        self.children = 0
+        self.child_executions = 0
         #: moment and status of its close
         self.closed: float | None = None
         self.close_status: str | None = None
@@ -137,7 +137,7 @@ class Execution:
         elif type(item) is states.Timer:
             self.timers[item.id] = item
         else:
-            self.children += 1
+            self.child_executions += 1
 
     def open(self, event_id: int, item: states.Item) -> None:
         """Add an open item."""
@@ -161,7 +161,7 @@ class Execution:
         elif type(item) is states.Timer:
             del self.timers[item.id]
         else:
-            self.children -= 1
+            self.child_executions -= 1
         self.touched.discard(event_id)
         self.deleted.add(event_id)
         self.changes.dirty[self.key] = self
@@ -171,6 +171,6 @@ class Execution:
         return sorted(self.items.items())
 
     def counts(self) -> tuple[int, int, int, int]:
-        """Open activities, timers, children, decision tasks."""
+        """Open activities, timers, child executions, decision tasks."""
         started = sum(1 for i in self.items.values() if type(i) is states.Child)
         return len(self.activities), len(self.timers), started, int(bool(self.state.scheduled))

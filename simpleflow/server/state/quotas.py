@@ -19,7 +19,7 @@ class Quotas:
         bounded = kind != "none"
         self.open_activities = limits.OPEN_ACTIVITIES if bounded else None
         self.open_timers = limits.OPEN_TIMERS if bounded else None
-        self.open_children = limits.OPEN_CHILDREN if bounded else None
+        self.open_child_executions = limits.OPEN_CHILDREN if bounded else None
         self.open_executions = limits.OPEN_EXECUTIONS if bounded else None
         self.types = limits.TYPES if bounded else None
         self.domains = limits.DOMAINS if bounded else None

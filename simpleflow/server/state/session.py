@@ -42,7 +42,7 @@ class Session(changes.Changes[execution.Execution]):
         self._names = names
         #: executions that the call began, which the store does not know yet
         self._begun: dict[tuple[str, str], execution.Execution] = {}
-        #: children that the call will begin, by domain: they count for the limit of open executions
+        #: child executions that the call will begin, by domain: they count for the limit of open executions
         self.promised: collections.Counter[str] = collections.Counter()
         self._cache: collections.OrderedDict[int, execution.Execution] = collections.OrderedDict()
         self._types: dict[tuple[str, str, str, str], states.Type] = {}

@@ -82,7 +82,7 @@ class Final(msgspec.Struct, frozen=True, array_like=True):
     """What is kept of a closed execution."""
 
     state: State
-    #: activities, timers, children, decision tasks that were open when it closed
+    #: activities, timers, child executions, decision tasks that were open when it closed
     counts: tuple[int, int, int, int]
 
 

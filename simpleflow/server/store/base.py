@@ -148,7 +148,7 @@ class Store(Protocol):
     def put_state(self, key: int, body: bytes, due: float | None, task_list: str | None, rank: int, seq: int) -> None:
         """Replace the state of an open execution."""
 
-    # -- open items (activities, timers, children) and events; their keys are execution key and event id
+    # -- open items (activities, timers, child executions) and events; their keys are execution key and event id
 
     def items(self, execution: int) -> list[tuple[int, bytes]]: ...
 

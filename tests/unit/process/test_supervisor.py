@@ -145,7 +145,7 @@ def test_what_cannot_be_started_is_tried_again_and_the_others_live(
 def test_a_crash_loop_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     supervisor = Supervisor([sys.executable, "-Sc", "raise SystemExit(3)"], background=True, env=ENV)
     supervisor.start()
-    payloads.eventually(lambda: "Crash loop: 5 children" in caplog.text)
+    payloads.eventually(lambda: "Crash loop: 5 child processes" in caplog.text)
     assert "exited with status 3" in caplog.text
     supervisor.stop()
 
