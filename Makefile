@@ -40,3 +40,4 @@ bench: $(READY)  ## every benchmark, one table each
 
 clean:  ## what the targets above made
 	@rm -rf $(VENV) .ami build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-report
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
