@@ -35,11 +35,11 @@ print("drained", flush=True)
 """
 
 
-def wheel(folder: Path) -> Path:
+def wheel(folder: Path, agent: str = AGENT) -> Path:
     """Write a wheel called simpleflow that holds nothing but the stand-in agent."""
     info = "simpleflow-0.dist-info"
     files = {
-        "simpleflow/nodes/agent.py": AGENT,
+        "simpleflow/nodes/agent.py": agent,
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: simpleflow\nVersion: 0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

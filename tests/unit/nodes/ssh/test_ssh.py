@@ -115,6 +115,26 @@ def test_a_marked_node_drains_and_its_machine_is_free_again(provider: SshProvide
     assert provider.launch(spec()).instances[0].zone == first[0].zone
 
 
+def test_changed_code_goes_to_a_machine_when_the_node_with_the_older_one_has_drained(
+    lan: Lan, provider: SshProvider, tmp_path: Path
+) -> None:
+    """`sfnodes up` after a change of code: the manager makes its provider anew, with the same folder."""
+    old, other = provider.launch(spec(2)).instances
+    code = bundle.code_bundle(wheels=[machines.wheel(tmp_path, machines.AGENT.replace("greeting", "salutation"))])
+    assert code.sha256 != lan.code.sha256
+    newer = dataclasses.replace(lan, code=code).provider(tmp_path / "state")
+    with pytest.raises(errors.ProviderRefused, match="0 of them free"):
+        newer.launch(spec())
+    wait_for("the agent speaks", lambda: f"{old.id} greeting two words" in newer.diagnose(old.id))
+    newer.mark(old.id, 1)
+    wait_for("it drained", lambda: states(newer)[old.id] == "terminated")
+    (fresh,) = newer.launch(spec()).instances
+    assert fresh.zone == old.zone
+    wait_for("the newer code speaks", lambda: f"{fresh.id} salutation two words" in newer.diagnose(fresh.id))
+    assert states(newer)[other.id] == "running"
+    assert f"{other.id} greeting two words" in newer.diagnose(other.id), "a node keeps the code that it began with"
+
+
 def test_fewer_free_machines_than_asked_for(provider: SshProvider) -> None:
     launched = provider.launch(spec(3))
     assert len(launched.instances) == 2
