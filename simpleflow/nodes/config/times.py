@@ -98,7 +98,7 @@ LOCAL = Times(
 )
 _REHEARSAL = {name: value / REHEARSAL_FACTOR for name, value in msgspec.structs.asdict(AWS).items()}
 #: what does not go faster: machines install for real, and share this machine's cores with each other
-_AS_FAST_AS_HERE = {"never_polled_min": 120.0, "never_polled_max": 300.0, "sick": 30.0}
+_AS_FAST_AS_HERE = {"never_polled_min": 45.0, "never_polled_max": 180.0, "sick": 30.0}
 REHEARSAL = Times(**{**_REHEARSAL, **_AS_FAST_AS_HERE, "poll": 3.0, "keep_documents": AWS.keep_documents})
 
 PRESETS: dict[str, Times] = {"aws": AWS, "local": LOCAL, "rehearsal": REHEARSAL}

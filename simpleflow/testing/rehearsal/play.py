@@ -30,7 +30,7 @@ from simpleflow.testing.rehearsal import stage as stages
 
 Say = Callable[[str], None]
 #: seconds for which the first workflow may run
-_PATIENCE = 120.0
+_PATIENCE = 240.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
