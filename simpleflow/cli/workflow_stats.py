@@ -77,7 +77,11 @@ def stats_(
         output.one(state, msgspec.to_builtins(found))
         return
     for title, kind, rows in (
-        (f"task types of {found.runs} runs, times in seconds", stats.OfType, found.types),
+        (
+            f"task types of {found.runs} {'run' if found.runs == 1 else 'runs'}, times in seconds",
+            stats.OfType,
+            found.types,
+        ),
         ("the slowest", stats.Slow, found.slowest),
         ("failures", stats.Failure, found.failures),
     ):

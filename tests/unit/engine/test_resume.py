@@ -203,7 +203,7 @@ def living() -> int:
     return sum(isinstance(thing, greenlet.greenlet) and not thing.dead for thing in gc.get_objects())
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(300)
 def test_a_finally_that_waits_does_not_keep_an_evicted_evaluation_alive() -> None:
     class Stubborn(Base):
         def run(self) -> Any:
@@ -222,7 +222,7 @@ def test_a_finally_that_waits_does_not_keep_an_evicted_evaluation_alive() -> Non
     assert (play.engine.suspended, play.engine.would_not_end) == (0, 0)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(300)
 def test_nor_does_a_bare_except_in_a_loop_what_still_lives_after_ten_is_dropped_and_counted() -> None:
     class Immortal(Base):
         tries = 0
