@@ -87,7 +87,7 @@ def test_stats_of_one_run_are_tables(place: Environment) -> None:
     run = place.start(Flow, 2)
     place.wait(run)
     said = ok("workflow.stats", run.workflow_id)
-    assert "# task types of 1 runs" in said
+    assert "# task types of 1 run," in said
     assert "KeyError" in said
     assert "no execution matches" in str(refused("workflow.stats", "--type", "nobody"))
 
