@@ -78,6 +78,16 @@ def unlimited() -> None:
     RAN.append("unlimited")
 
 
+#: a set, whose order depends on the hash seed of the process
+WORDS = {"of", "words", "that", "no", "two", "processes", "have", "in", "one", "order"}
+
+
+@declared(idempotent=True, raises_on_failure=True)
+def in_order(words: Any, by_length: dict[str, Any]) -> Any:
+    assert sorted(by_length) == sorted(words)
+    return sorted(words)
+
+
 @declared()
 def type_of(value: Any) -> str:
     return type(value).__name__
@@ -100,6 +110,18 @@ class Items(Base):
         for number in range(count):
             self.submit(canvas.Group((double, number), raises_on_failure=False)).result
         return len(self.items), double.raises_on_failure, double.task_list
+
+
+class Ordered(Base):
+    """Gives sets, and dictionaries made from one, to a task, a marker and a signal."""
+
+    name = "ordered"
+
+    def run(self) -> Any:
+        by_length = {word: {len(word), word} for word in WORDS}
+        self.submit(self.record_marker("words", by_length))
+        self.submit(self.signal("words", WORDS, propagate=False, **dict.fromkeys(WORDS)))
+        return self.submit(in_order, WORDS, by_length).result
 
 
 class Twice(Base):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,10 @@ from simpleflow.testing.replaying import replay as replays
 from tests.backends import asked
 from tests.backends.places import Backend
 from tests.unit.engine.driver import Play, act, show
+
+ROOT = Path(__file__).resolve().parents[2]
+#: the command ``simpleflow`` in ``python -c``
+_COMMAND = "import runpy; runpy.run_module('simpleflow', run_name='__main__')"
 
 
 @pytest.fixture(autouse=True)
@@ -71,14 +76,6 @@ def test_c05_an_idempotent_task_is_scheduled_once_and_retried(backend: Backend) 
 
 def test_c06_futures_are_used_as_those_of_concurrent_futures(backend: Backend) -> None:
     assert backend.run(asked.Concurrent) == [3, [0, 2, 4], [0], 4, True]
-
-
-def test_c07_the_command_runs_on_this_python() -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "simpleflow", "--help"], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert found.returncode == 0
-    assert "workflow.start" in found.stdout
 
 
 def test_c08_failure_details_are_json_on_all_three_paths(backend: Backend) -> None:
@@ -191,21 +188,26 @@ def test_c16_a_part_of_a_result_is_an_argument(backend: Backend) -> None:
     assert backend.run(asked.Mapped) == "vv"
 
 
-def test_c18_decisions_do_not_depend_on_the_order_of_dictionaries() -> None:
-    first, second = {"b": 1, "a": {"z", "y"}}, {"a": {"y", "z"}, "b": 1}
-
-    class Flow(Workflow):
-        name, version, task_list = "w", "1", "decisions"
-
-        def run(self, which: int) -> Any:
-            return self.submit(act("a"), (first, second)[which]).result
-
-    inputs = []
-    for which in (0, 1):
-        play = Play(Flow, which)
-        play.decide()
-        inputs += [json.dumps(said) for said in play.inputs()]
-    assert inputs[0] == inputs[1]
+def test_c18_decisions_do_not_depend_on_the_order_of_dictionaries(backend: Backend, tmp_path: Path) -> None:
+    """Two processes whose sets have different orders replay one history and make the same decisions, byte by byte."""
+    place = backend.environment(asked.Ordered)
+    run = place.start(asked.Ordered)
+    assert place.wait(run) == sorted(asked.WORDS)
+    saved = tmp_path / "history.json"
+    saved.write_text(replays.text(run.workflow_id, run.run_id, place.history(run)))
+    program = f"import tests.backends.asked as a; print(list(a.WORDS), flush=True); {_COMMAND}"
+    replay = ["workflow.replay", "tests.backends.asked.Ordered", "--history", str(saved)]
+    command = [sys.executable, "-c", program, "--format", "json", *replay]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE)
+        for seed in ("0", "9")
+    ]
+    said = [process.communicate(timeout=120)[0].partition(b"\n") for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    (order, _, decided), (other_order, _, decided_too) = said
+    assert order != other_order
+    assert decided == decided_too
+    assert b"ScheduleActivityTask" in decided
 
 
 def test_c20_cancel_closes_as_canceled_after_its_hook_with_all_that_is_open(backend: Backend) -> None:
@@ -302,6 +304,22 @@ def test_c32_timeouts_are_optional(backend: Backend) -> None:
 
 def test_c33_the_local_executor_serializes() -> None:
     assert Executor(asked.Serialized).run() == ["list", True]
+
+
+def test_c34_tests_pass_with_no_network() -> None:
+    """Tests of each backend and of S3, in a process that reaches loopback alone (tests/offline), as its children do."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = str(ROOT / "tests" / "offline")
+    tries = "import socket; socket.create_connection(({!r}, 80))"
+    for host in ("192.0.2.1", "example.invalid"):
+        command = [sys.executable, "-c", tries.format(host)]
+        refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert "no network in this test" in refused.stderr
+    chosen = ["tests/backends/test_part_c.py", "tests/unit/surface/test_format.py", "-k", "c29 or format"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    assert "skipped" not in found.stdout
 
 
 def test_c35_a_close_that_fails_is_made_again_and_its_hooks_run_once() -> None:

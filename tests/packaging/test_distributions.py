@@ -103,7 +103,20 @@ def test_an_installed_wheel_runs_from_an_empty_directory(installed: Path, tmp_pa
         assert str(installed.parents[1]) in run(
             installed, "-c", f"import {module} as m; print(m.__file__)", cwd=tmp_path
         )
-    assert "workflow.start" in run(installed, "-m", "simpleflow", "--help", cwd=tmp_path)
+
+
+def test_c07_an_installed_command_runs_and_its_metadata_name_each_python(installed: Path, tmp_path: Path) -> None:
+    """``pip install`` into an empty environment, then the command that it made; the metadata name the Pythons."""
+    (command,) = (installed.parents[1] / "lib").glob("python*/site-packages/bin/simpleflow")
+    said = run(installed, str(command), "--help", cwd=tmp_path)
+    assert "workflow.start" in said
+    program = (
+        "from importlib import metadata; found = metadata.metadata('simpleflow'); "
+        "print(*found.get_all('Classifier'), found['Requires-Python'], sep='|')"
+    )
+    named = run(installed, "-c", program, cwd=tmp_path).strip().split("|")
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)} <= set(named)
+    assert named[-1] == ">=3.11"
 
 
 def test_importing_has_no_side_effects_and_no_cloud_sdk(tmp_path: Path) -> None:
