@@ -1,4 +1,4 @@
-"""The two archives that a node fetches: its scripts and units, and the code. The same content gives the same bytes."""
+"""The two archives that a node fetches: scripts and units, and code. Equal content gives equal bytes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Bundle:
         return hashlib.sha256(self.data).hexdigest()
 
     def part(self, location: str) -> render.Part:
-        """Return what user data says of this bundle once it lies at ``location``."""
+        """Return the entry of this bundle in user data, for a bundle stored at ``location``."""
         return render.Part(location=location, sha256=self.sha256)
 
 
 def pack(files: Mapping[str, bytes]) -> Bundle:
-    """Pack files (name -> content) into a gzipped tar without times, owners or order of their own."""
+    """Pack files (name -> content) into a gzipped tar; times, owners and order do not depend on the files."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
@@ -46,7 +46,7 @@ def pack(files: Mapping[str, bytes]) -> Bundle:
 
 
 def node_bundle(*, cluster: str, profile: str, bootstrap: str, environment: Mapping[str, str] | None = None) -> Bundle:
-    """Pack scripts and units of one profile; ``bootstrap`` is the recipe's script, run where the image lacks it."""
+    """Pack scripts and units of one profile; ``bootstrap``: the recipe's script, run if the image lacks it."""
     files = {path.name: path.read_bytes() for path in sorted(_NODE.glob("*.py")) if path.name != "__init__.py"}
     files["bootstrap.sh"] = bootstrap.encode()
     files[render.AGENT_UNIT] = render.agent_unit(cluster=cluster, profile=profile, environment=environment).encode()
@@ -64,12 +64,12 @@ def code_bundle(
     python: str = "",
     source: Mapping[str, bytes] | None = None,
 ) -> Bundle:
-    """Pack code for a node: wheels by path and digest, and files that are imported from where they lie.
+    """Pack code for a node: wheels with their digests, and source files that are imported without installation.
 
-    A node installs ``wheels`` and those of its architecture in ``machines`` ('x86_64', 'arm64'), exactly these files,
-    and nothing else, unless ``index`` allows ``requirements`` (pip's syntax) from the index that pip knows there; what
-    is held is not looked up there. ``python`` ('X.Y') is the one that the wheels are for. ``source`` maps names to
-    content. Raises ProvisioningError for a file that is not a wheel, and for requirements without an index.
+    A node installs exactly ``wheels`` and the wheels of its architecture in ``machines`` ('x86_64', 'arm64'). With
+    ``index`` it also installs ``requirements`` (pip's syntax) from the index that pip on the node knows; packages in
+    the bundle are not looked up there. ``python`` ('X.Y') is the version that the wheels are for. ``source`` maps names
+    to content. Raises ProvisioningError for a file that is not a wheel, and for requirements without an index.
     """
     files: dict[str, bytes] = {}
     held = {"": [_held(path, files) for path in wheels]}

@@ -1,7 +1,7 @@
-"""What provisioning raises. This folder imports nothing of ours, so its root is its own."""
+"""Errors of provisioning. This folder imports nothing of simpleflow, so its errors have a root class of their own."""
 
 from __future__ import annotations
 
 
 class ProvisioningError(Exception):
-    """A machine's settings, user data or bundle cannot be made, or a machine refused; the message says what to do."""
+    """Settings, user data or a bundle cannot be made, or a machine refused a command; the message says what to do."""

@@ -1,4 +1,4 @@
-"""User data and systemd units as text, from typed values. A name that a template lacks is an error, never blank."""
+"""User data and systemd units as text, from typed values. A value that a template misses is an error."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _HERE = Path(__file__).resolve().parent
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LOCATION = re.compile(r"(s3|https?|file)://[^\s'\"\\]+")
-#: what node.json must hold (core.documents.NodeSetup); all else is the agent's business
+#: what node.json must hold (core.documents.NodeSetup); the agent checks the rest
 _SETUP_KEYS = ("cluster", "domain", "profile", "provider", "store", "task_lists", "times")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Part:
-    """One thing that a node fetches: where it lies and what it must be."""
+    """One thing that a node fetches: its location and its digest."""
 
     #: s3://BUCKET/KEY, https://..., file://...
     location: str
@@ -48,7 +48,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BootCounter:
-    """How a decider group that boots in vain is stopped (docs/design/control.md, part 2)."""
+    """How a decider group whose boots fail is stopped (docs/design/control.md, part 2)."""
 
     #: s3:// location of the counter
     location: str
@@ -97,7 +97,7 @@ def _check_part(what: str, part: Part) -> None:
 
 
 def node_setup(setup: Mapping[str, Any]) -> str:
-    """Return the text of node.json; raises ProvisioningError naming the keys that miss."""
+    """Return the text of node.json; raises ProvisioningError naming the missing keys."""
     missing = [key for key in _SETUP_KEYS if key not in setup]
     if missing:
         raise errors.ProvisioningError(f"the node's setup lacks {', '.join(missing)}: see core.documents.NodeSetup")
@@ -132,7 +132,7 @@ def delivery_settings(delivery: Delivery, root: str = ROOT) -> str:
 def user_data(setup: Mapping[str, Any], delivery: Delivery) -> str:
     """Return a node's user data: cloud-config with its settings and the fetch of the rest.
 
-    ``setup`` is a core.documents.NodeSetup as plain values. Raises ProvisioningError for what cannot be right, and for
+    ``setup`` is a core.documents.NodeSetup as plain values. Raises ProvisioningError for invalid values, and for
     more than 16 kB, which EC2 refuses.
     """
     script = (_HERE / "node" / "fetch.py").read_bytes()
@@ -188,7 +188,7 @@ def agent_unit(
     stop_seconds: int = 120,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the systemd unit of the agent; ``stop_seconds`` is what a shutdown leaves it to drain."""
+    """Return the systemd unit of the agent; ``stop_seconds``: time to drain at a shutdown."""
     for what, value in (("cluster", cluster), ("profile", profile), ("user", user)):
         _check(what, value, _WORD, "letters, digits, '.', '_' and '-'")
     pairs = []

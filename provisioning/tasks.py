@@ -1,7 +1,7 @@
-"""What is done on a machine over ssh, by fabric: provision it, start, list, tag and end nodes. Host keys are pinned.
+"""Provision a machine over ssh (fabric), and start, list, tag and end nodes there. Host keys are pinned.
 
-Every call is one command of ``node/host.py`` on the machine; nothing needs root there, only Python 3.11 or later with
-venv.
+Every call runs one command of ``node/host.py`` on the machine. The machine needs Python 3.11 or later with venv, but
+no root rights.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def session(machine: Machine) -> Iterator[fabric.Connection]:
     except paramiko.SSHException as problem:
         if "not found in known_hosts" in str(problem):
             raise HostKeyRefused(f"no host key of {machine.host} is pinned: {pin}") from problem
-        raise NotReached(f"{machine.host}:{machine.port} speaks no ssh that we do: {problem}") from problem
+        raise NotReached(f"{machine.host}:{machine.port} is not an ssh server that can be used: {problem}") from problem
     except OSError as problem:
         raise NotReached(f"{machine.host}:{machine.port} cannot be reached: {problem}") from problem
     try:
@@ -116,7 +116,7 @@ def root_of(connection: fabric.Connection, machine: Machine) -> str:
 def provision(connection: fabric.Connection, root: str, *, code: bytes, code_sha256: str) -> str:
     """Bring scripts and code to a machine and return the interpreter of its virtual environment.
 
-    What lies there with the same digest is kept. Raises ProvisioningError with pip's last lines.
+    Code with the same digest is not sent again. Raises ProvisioningError with pip's last lines.
     """
     installed = f"{root}/code-{code_sha256[:16]}"
     quoted = shlex.quote(root)
@@ -151,12 +151,12 @@ def start(
     setup: Mapping[str, Any],
     environment: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Start a node; one of that id is not started again. Returns its description."""
+    """Start a node, unless a node of that id exists. Returns its description."""
     order = {
         "record": dict(record), "tags": dict(tags), "setup": dict(setup), "python": python,
         "environment": dict(environment),
     }  # fmt: skip
-    # A file, for arguments are shown to every user of the machine; the folder is the user's alone.
+    # The order goes in a file: every user of the machine can see arguments, and only this user can read the folder.
     path = f"{root}/order-{record['id']}.json"
     connection.put(io.StringIO(json.dumps(order)), remote=path)
     found: dict[str, Any] = _host(connection, root, "start", path)
@@ -164,7 +164,7 @@ def start(
 
 
 def listed(connection: fabric.Connection, root: str) -> list[dict[str, Any]]:
-    """Return every node of the machine: its record, state and tags; none on a machine never provisioned."""
+    """Return every node of the machine: its record, state and tags. A machine that was never provisioned has none."""
     script, quoted = shlex.quote(f"{root}/node/host.py"), shlex.quote(root)
     text = _run(connection, f"if test -e {script}; then python3 {script} {quoted} list; else echo '[]'; fi")
     found: list[dict[str, Any]] = json.loads(text)
@@ -182,7 +182,7 @@ def untag(connection: fabric.Connection, root: str, node: str, key: str) -> bool
 
 
 def terminate(connection: fabric.Connection, root: str, node: str) -> None:
-    """End a node; one that is gone is not an error."""
+    """End a node. A node that is gone is not an error."""
     _host(connection, root, "terminate", node)
 
 

@@ -1,9 +1,10 @@
-"""Stop a decider group that boots in vain, or whose deciders crash in a loop: no manager may live to see it.
+"""Stop a decider group whose boots fail, or whose deciders crash in a loop. A manager may not be there to do it.
 
-``count`` adds one before anything that may fail; the third failed boot in a row suspends the group's Launch process
-and raises the user's alarm (``failed``, or the next ``count``). ``settle`` watches the agent for as long as the machine
-lives: it resets the counter once the agent has run for a while, and powers off a machine whose agent ends again and
-again. (Setting the group to 0 instead would flap with the wake-up alarm.) The standard library only.
+``count`` adds one before any step that may fail. The third failed boot in a row suspends the group's Launch process
+and raises the user's alarm (in ``failed``, or in the next ``count``). ``settle`` watches the agent while the machine
+lives. It resets the counter when the agent has run for ``STEADY`` seconds, and powers off a machine whose agent ends
+again and again. (If the group's size were set to 0 instead, the wake-up alarm would set it back.) This file uses the
+standard library only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ count, failed, read, write = fetch.count_boot, fetch.failed_boot, fetch.boots, f
 
 
 class Watch:
-    """Judges successive looks at the agent's unit."""
+    """Judges the agent from successive states of its unit."""
 
     def __init__(self, now: float) -> None:
         self.run = ""
@@ -40,9 +41,9 @@ class Watch:
         self.steady = False
 
     def look(self, active: bool, run: str, now: float) -> str:
-        """Judge one look: 'steady' once for a run that became so, 'failed', or '' for neither."""
+        """Judge one state: return 'steady' once for each run that becomes steady, 'failed', or '' for neither."""
         if run != self.run:
-            # Starts in a row: a steady run begins the count anew.
+            # The count of starts begins anew after a steady run.
             self.starts = 1 if self.steady else self.starts + 1
             if self.steady:
                 self.began = now
@@ -58,7 +59,7 @@ class Watch:
 
 
 def shown() -> tuple[bool, str]:
-    """Whether the agent runs, and which run of it this is."""
+    """Return whether the agent runs, and the id of this run of it."""
     argv = ["systemctl", "show", "--property=ActiveState,InvocationID", UNIT]
     output = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
     values = dict(line.partition("=")[::2] for line in output.splitlines())
@@ -66,13 +67,13 @@ def shown() -> tuple[bool, str]:
 
 
 def last_lines() -> str:
-    """The end of the agent's log."""
+    """Return the last lines of the agent's log."""
     argv = ["journalctl", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", f"--unit={UNIT}"]
     return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
 
 
 def settle(path: Path, settings: dict[str, str]) -> None:
-    """Watch the agent; the unit starts this again when a call fails."""
+    """Watch the agent. When a call fails, systemd starts this command again."""
     watch, fresh = Watch(time.monotonic()), True
     while True:
         active, run = shown()
@@ -82,7 +83,7 @@ def settle(path: Path, settings: dict[str, str]) -> None:
             fresh = False
         elif verdict == "failed":
             if not fresh:
-                count(settings)  # its boot was good, and reset: what fails now is counted anew
+                count(settings)  # its good boot has reset the counter, so this failure is counted anew
             fetch.give_up(path, settings, fetch.DeliveryFailed(f"its agent ends again and again:\n{last_lines()}"))
         time.sleep(LOOK)
 

@@ -1,6 +1,7 @@
 """Install what makes a machine a node: the recipe's bootstrap where the image lacks it, the code, the units.
 
-Runs from the unpacked node bundle, beside ``fetch.py``: the standard library only. Everything may run twice.
+Runs from the unpacked node bundle, beside ``fetch.py``. This file uses the standard library only. Every step may run
+twice.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from typing import IO, Any
 import fetch  # type: ignore[import-not-found, unused-ignore]  # beside this file in the unpacked bundle
 
 HERE = Path(__file__).resolve().parent
-#: what only images have: the account that the worker recipe makes
+#: the account that the worker recipe makes: only its images have it
 ACCOUNT = "simpleflow"
-#: what platform.machine() says -> the cluster file's word
+#: value of platform.machine() -> name in the cluster file
 ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "amd64": "x86_64", "x86_64": "x86_64"}
-#: lines of a program's output that are told when it fails
+#: last lines of a program's output that the error message shows
 LAST_LINES = 6
 #: pip's settings that say where indexes are and how they are reached
 INDEXES = ("index-url", "extra-index-url", "find-links", "trusted-host", "cert", "client-cert", "proxy", "timeout")
 
 
 def run(*argv: str, env: dict[str, str] | None = None) -> None:
-    """Run one program; its output goes where ours goes, the boot's log. Raises DeliveryFailed with its last words."""
+    """Run one program; its output goes to the boot's log. Raises DeliveryFailed with its last lines of output."""
     print("+", *argv, flush=True)
     words: list[str] = []
 
@@ -47,25 +48,25 @@ def run(*argv: str, env: dict[str, str] | None = None) -> None:
     reader = threading.Thread(target=pass_on, args=(program.stdout,), daemon=True)
     reader.start()
     status = program.wait()
-    reader.join(5)  # something that the program left running may hold its output for ever
+    reader.join(5)  # a process that the program left behind may keep its output open for ever
     if status:
         message = " / ".join(each for each in words if each)
         raise fetch.DeliveryFailed(f"{' '.join(argv)[:120]} exited with status {status}: {message[-1000:]}")
 
 
 def has_account() -> bool:
-    """Whether the machine's image was made from a recipe of ours (or an earlier boot ran the bootstrap)."""
+    """Return whether the machine's image was made from a recipe of ours (or an earlier boot ran the bootstrap)."""
     return any(line.startswith(f"{ACCOUNT}:") for line in Path("/etc/passwd").read_text().splitlines())
 
 
 def bootstrap() -> None:
-    """Run the recipe's whole bootstrap on a public base image: slower, but it works before an image exists."""
+    """Run the recipe's whole bootstrap on a public base image: it is slower, but needs no image of ours."""
     if not has_account():
         run("/bin/sh", str(HERE / "bootstrap.sh"), "live")
 
 
 def pip_wheel() -> str:
-    """The wheel from which ensurepip would install pip, '' where there is none: pip runs from it, seconds sooner."""
+    """Return the wheel from which ensurepip would install pip, or ''. Running pip from it saves seconds."""
     import ensurepip  # Debian's base image lacks it until the bootstrap has run
 
     folders = (Path("/usr/share/python-wheels"), Path(ensurepip.__file__).parent / "_bundled")
@@ -73,7 +74,7 @@ def pip_wheel() -> str:
 
 
 def install_code(settings: dict[str, str], root: Path) -> Path:
-    """Install the code bundle in a virtual environment of its own and return that; an installed one is kept."""
+    """Install the code bundle in its own virtual environment, unless that is done; return the environment."""
     digest = settings["code_sha256"]
     target = root / f"code-{digest[:16]}"
     if not (target / "installed").exists():
@@ -99,7 +100,7 @@ def install_code(settings: dict[str, str], root: Path) -> Path:
 
 
 def held_files(wanted: dict[str, Any], folder: Path) -> list[tuple[Path, str]]:
-    """Return the bundle's files for this machine with their digests; raises DeliveryFailed where it holds none."""
+    """Return the bundle's files for this machine with their digests; raises DeliveryFailed if it holds none."""
     held = wanted["held"]
     machine = ARCHITECTURES.get(platform.machine().lower(), platform.machine())
     kinds = sorted(key for key in held if key)
@@ -118,9 +119,9 @@ def held_files(wanted: dict[str, Any], folder: Path) -> list[tuple[Path, str]]:
 
 
 def install(pip: list[str], wanted: dict[str, Any], held: list[tuple[Path, str]], target: Path) -> None:
-    """Install exactly the files that the bundle holds, and with an index what else is wanted.
+    """Install exactly the files that the bundle holds, and with an index the other requirements.
 
-    pip's environment and configuration of this machine do not count, but for where its indexes are.
+    pip's environment and configuration on this machine are ignored, except for the settings of its indexes.
     """
     lines = [f"{path.as_uri()} --hash=sha256:{digest}" for path, digest in held]
     options = ["--isolated", "--disable-pip-version-check", "--no-cache-dir", "--no-compile", "-q"]
@@ -132,13 +133,13 @@ def install(pip: list[str], wanted: dict[str, Any], held: list[tuple[Path, str]]
         only = ["--no-index", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         run(*pip, "install", *options, *only, "-r", str(files), env=alone)
     if wanted["index"]:
-        # Named by their files again: a requirement on one of them is met by that file and looked up nowhere.
+        # The files are given again: a file then meets a requirement on it, and pip does not look that up in the index.
         given = [path.as_uri() for path, _ in held]
         run(*pip, "install", *options, *indexes(pip), *given, *wanted["wanted"], env=alone)
 
 
 def indexes(pip: list[str]) -> list[str]:
-    """Return what this machine's pip is told of indexes, as arguments."""
+    """Return the settings of indexes of this machine's pip, as arguments."""
     shown = subprocess.run([pip[0], *pip[2:], "config", "list"], check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, str] = {}
     for scope in ("global", "install", ":env:"):  # the later one counts
@@ -151,13 +152,13 @@ def indexes(pip: list[str]) -> list[str]:
 
 
 def link_source(venv: Path, source: Path) -> None:
-    """Make the files of a folder importable from where they lie."""
+    """Make the files of a folder importable without a copy."""
     for packages in venv.glob("lib/python*/site-packages"):
         (packages / "simpleflow-source.pth").write_text(f"{source}\n")
 
 
 def install_units(settings: dict[str, str]) -> None:
-    """Copy all units and start those of this role without waiting: cloud-init itself still runs."""
+    """Copy all units and start those of this role without waiting for them, because cloud-init still runs."""
     names = settings["units"].split()
     for unit in sorted(HERE.glob("*.service")):
         shutil.copyfile(unit, Path("/etc/systemd/system") / unit.name)
@@ -168,8 +169,8 @@ def install_units(settings: dict[str, str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Deliver everything, or with ``--code-only`` the code; the boot is counted before anything that may fail."""
-    os.umask(0o022)  # whatever we were started under: nobody else writes what runs here
+    """Deliver everything, or with ``--code-only`` the code. The boot is counted before any step that may fail."""
+    os.umask(0o022)  # whatever umask we inherit: only the owner may write the code that runs here
     path = Path(arguments[0])
     settings = json.loads(path.read_text())
     if "--code-only" in arguments:
@@ -181,7 +182,7 @@ def main(arguments: list[str]) -> None:
         bootstrap()
         install_code(settings, Path(settings["root"]))
         install_units(settings)
-    except Exception as problem:  # whatever it is: a machine that cannot work as a node must not stay
+    except Exception as problem:  # any error: a machine that cannot work as a node must be terminated
         fetch.give_up(path, settings, problem)
 
 

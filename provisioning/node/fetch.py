@@ -1,7 +1,8 @@
-"""Fetch a node's bundle by digest and hand over to it. Goes into user data: the standard library only, one file.
+"""Fetch a node's bundle by digest and run it. This file is part of user data: it uses the standard library only.
 
 ``python3 fetch.py /etc/simpleflow/delivery.json`` counts a decider's boot, gets the node bundle from the bucket (signed
-by the machine's role), verifies its SHA-256 and runs its ``deliver.py``. Other locations are read as they are.
+by the machine's role), verifies its SHA-256 and runs its ``deliver.py``. Locations other than s3:// are read without a
+signature.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ KEY_TRIES = 24
 COUNT_TRIES = 10
 #: failed boots in a row that stop the group
 LIMIT = 3
-#: a real machine's; a rehearsal's machine is off when its process ends
+#: path of the settings on a real machine, which is powered off; a rehearsed machine ends with its process
 OWN = "/etc/simpleflow/delivery.json"
 #: tells deliver.py that the boot was counted
 COUNTED = "SIMPLEFLOW_BOOT_COUNTED"
 
 
 class DeliveryFailed(Exception):
-    """A part could not be fetched or is not what was promised."""
+    """A part could not be fetched, or is not the promised one."""
 
 
 def _open(request: urllib.request.Request, timeout: float) -> bytes:
@@ -58,7 +59,7 @@ def metadata(path: str, token: str) -> str:
 
 
 def credentials() -> dict[str, str]:
-    """Return the keys of the machine's role, waiting for those that come late; raises DeliveryFailed."""
+    """Return the keys of the machine's role, waiting until metadata has them; raises DeliveryFailed."""
     problem = ""
     for attempt in range(KEY_TRIES):
         if attempt:
@@ -71,7 +72,7 @@ def credentials() -> dict[str, str]:
 
 
 def role_keys() -> dict[str, str]:
-    """Ask once."""
+    """Ask metadata once for the keys."""
     headers = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
     request = urllib.request.Request(f"{METADATA}/latest/api/token", method="PUT", headers=headers)  # noqa: S310
     token = _open(request, 5).decode()
@@ -167,11 +168,11 @@ def read(location: str, region: str, endpoint: str) -> bytes:
             except OSError as error:
                 problem = str(error)
         raise DeliveryFailed(f"GET {location}: {problem}")
-    raise DeliveryFailed(f"{location!r} is no location: write s3://, https:// or file://")
+    raise DeliveryFailed(f"{location!r} is not a location: write s3://, https:// or file://")
 
 
 def part(settings: dict[str, str], name: str) -> bytes:
-    """Return one part ('node', 'code') of a delivery after its digest was verified; raises DeliveryFailed."""
+    """Return one part ('node', 'code') of a delivery with a verified digest; raises DeliveryFailed."""
     location, wanted = settings[name], settings[f"{name}_sha256"]
     data = read(location, settings.get("region", ""), settings.get("endpoint", ""))
     found = hashlib.sha256(data).hexdigest()
@@ -188,7 +189,7 @@ def unpack(data: bytes, folder: Path) -> None:
                 raise DeliveryFailed(
                     f"the bundle holds {member.name!r}: only plain files below its folder are unpacked"
                 )
-        if hasattr(tarfile, "data_filter"):  # Python 3.9 may know no filters; from 3.12 on it minds when none is named
+        if hasattr(tarfile, "data_filter"):  # Python 3.9 may lack filters; from 3.12 on it warns without one
             archive.extraction_filter = tarfile.data_filter
         archive.extractall(folder)  # noqa: S202 (checked above)
 
@@ -229,7 +230,7 @@ def query(settings: dict[str, str], service: str, version: str, action: str, par
 
 def trip(settings: dict[str, str], number: int) -> None:
     """Suspend the group's launches and raise the alarm."""
-    reason = f"{number} boots in a row failed; 'sfnodes up' resumes after the cause is mended"
+    reason = f"{number} boots in a row failed; 'sfnodes up' resumes after the cause is repaired"
     say(reason)
     group = {"AutoScalingGroupName": settings["group"], "ScalingProcesses.member.1": "Launch"}
     state = {"AlarmName": settings.get("alarm", ""), "StateValue": "ALARM", "StateReason": reason}
@@ -244,7 +245,7 @@ def trip(settings: dict[str, str], number: int) -> None:
 
 
 def count_boot(settings: dict[str, str]) -> None:
-    """Count this boot; trips when three before it died."""
+    """Count this boot; stop the group when the three boots before it failed."""
     number = boots(settings) + 1
     set_boots(settings, number)
     if number > LIMIT:
@@ -252,7 +253,7 @@ def count_boot(settings: dict[str, str]) -> None:
 
 
 def failed_boot(settings: dict[str, str], reason: str = "") -> None:
-    """Leave the reason; trips when it is the third in a row."""
+    """Store the reason of a failed boot; stop the group when it is the third in a row."""
     number = boots(settings)
     set_boots(settings, number, reason[-2000:])
     if number >= LIMIT:
@@ -260,7 +261,7 @@ def failed_boot(settings: dict[str, str], reason: str = "") -> None:
 
 
 def count_first(settings: dict[str, str]) -> None:
-    """Count with patience: else it would be replaced for ever."""
+    """Count this boot, with many tries: a machine that cannot be counted is replaced, again and again."""
     for attempt in range(COUNT_TRIES):
         try:
             count_boot(settings)
@@ -273,7 +274,7 @@ def count_first(settings: dict[str, str]) -> None:
 
 
 def give_up(path: Path, settings: dict[str, str], problem: BaseException) -> None:
-    """Tell why, count it, power off: EC2 terminates the machine."""
+    """Log the reason, count the failed boot, and power off: EC2 terminates the machine then."""
     message = f"this machine cannot become a node: {problem}"
     say(message)
     if settings.get("boot_counter"):
@@ -293,7 +294,7 @@ def power_off(path: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Count, fetch, run."""
+    """Count the boot, fetch the bundle, run it."""
     path = Path(arguments[0])
     settings = json.loads(path.read_text())
     try:

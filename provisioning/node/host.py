@@ -1,9 +1,9 @@
-"""Nodes on a machine that one already has: started, listed, tagged and ended by its owner over ssh.
+"""Nodes on an existing machine: its owner starts, lists, tags and ends them over ssh.
 
 ``python3 host.py ROOT COMMAND [ARGUMENT...]`` answers with JSON. A node is a folder below ROOT/nodes with its record,
-tags and log, and a lock that is held while its agent lives. Its metadata (what the agent reads its drain mark from) is
-served on loopback from the folder. Nothing here needs root; the machine itself is never powered off. The standard
-library only.
+tags and log, and a lock that is held while its agent lives. Its metadata, in which the agent reads its drain mark, is
+served on loopback from the folder. Nothing here needs root; the machine itself is never powered off. This file uses the
+standard library only.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ class Node:
         return "stopping" if (self.path / "ending").exists() else "running"
 
     def keys(self) -> list[str]:
-        """Return the names of its tags."""
+        """Return the names of the node's tags."""
         return sorted(each.name for each in self.tags.iterdir() if not each.name.startswith("."))
 
     def described(self) -> dict[str, object]:
-        """Return its record with state and tags as they are now."""
+        """Return the node's record with its present state and tags."""
         record: dict[str, object] = json.loads((self.path / "node.json").read_text())
         keys = self.keys()
         return {**record, "state": self.state(), "tags": {key: (self.tags / key).read_text() for key in keys}}
@@ -106,7 +106,7 @@ def nodes(root: Path) -> list[Node]:
 
 
 def start(root: Path, order: dict[str, object]) -> dict[str, object]:
-    """Start a node once: one that exists is described as it is, alive or not."""
+    """Start a node and return its description. A node that exists is only described, alive or not."""
     record = order["record"]
     assert isinstance(record, dict)
     node = Node(root, str(record["id"]))
@@ -142,7 +142,7 @@ def start(root: Path, order: dict[str, object]) -> dict[str, object]:
 
 
 def serve(root: Path, name: str, held: int) -> int:
-    """Keep one agent beside its metadata until it ends; the lock is the agent's too."""
+    """Run one agent and serve its metadata until the agent ends; return its exit code. Both hold the node's lock."""
     node = Node(root, name)
     order = json.loads((node.path / "order.json").read_text())
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(node))
@@ -164,11 +164,11 @@ def serve(root: Path, name: str, held: int) -> int:
 
 
 def handler(node: Node) -> type[BaseHTTPRequestHandler]:
-    """Return the request handler of one node's metadata: EC2's paths, a token for every read."""
+    """Return the request handler of one node's metadata: it has EC2's paths, and every read needs a token."""
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: agents ask every second."""
+            """Log nothing: agents send a request every second."""
 
         def answer(self, status: int, text: str = "") -> None:
             self.send_response(status)
@@ -201,7 +201,7 @@ def handler(node: Node) -> type[BaseHTTPRequestHandler]:
 
 
 def processes(node: Node) -> list[int]:
-    """Return the ids of every living process of a node: they carry its folder in their environment."""
+    """Return the ids of all living processes of a node, found by the node's folder in their environment."""
     wanted = f"SIMPLEFLOW_NODE_FOLDER={node.path}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -216,7 +216,7 @@ def processes(node: Node) -> list[int]:
 
 
 def terminate(node: Node) -> None:
-    """End a node: TERM, a moment, KILL; one that is gone is not an error."""
+    """End a node by TERM, and after ``PATIENCE`` seconds by KILL. A node that is gone is not an error."""
     if not node.path.exists():
         return
     write(node.path / "ending", "")
@@ -235,7 +235,7 @@ def terminate(node: Node) -> None:
 
 
 def main(arguments: list[str]) -> object:
-    """Run one command and return what it answers."""
+    """Run one command and return its answer."""
     root, command, rest = Path(arguments[0]), arguments[1], arguments[2:]
     if command == "list":
         return [each.described() for each in nodes(root)]

@@ -60,12 +60,14 @@ def complete(state: context.State, token: str, domain: str | None, result: str |
 @click.command("activity.fail")
 @click.argument("token")
 @context.domain_option
-@click.option("--reason", default="failed by activity.fail", show_default=True, help="What the workflow is told.")
-@click.option("--details", metavar="TEXT", help="More of it, for people or programs.")
+@click.option(
+    "--reason", default="failed by activity.fail", show_default=True, help="The reason that the workflow sees."
+)
+@click.option("--details", metavar="TEXT", help="The details that the workflow sees.")
 @context.command_options
 @click.pass_obj
 def fail(state: context.State, token: str, domain: str | None, reason: str, details: str | None) -> None:
-    """Fail the activity task of TOKEN; it is tried again where its activity says so."""
+    """Fail the activity task of TOKEN; it is retried if its activity allows that."""
     with _client(state, domain) as client:
         client.fail_activity(token, reason, details)
 
@@ -73,11 +75,11 @@ def fail(state: context.State, token: str, domain: str | None, reason: str, deta
 @click.command("activity.cancel")
 @click.argument("token")
 @context.domain_option
-@click.option("--details", metavar="TEXT", help="What the workflow is told.")
+@click.option("--details", metavar="TEXT", help="The details that the workflow sees.")
 @context.command_options
 @click.pass_obj
 def cancel(state: context.State, token: str, domain: str | None, details: str | None) -> None:
-    """Answer the cancel request of the activity task of TOKEN: it is cancelled."""
+    """Answer the cancel request of the activity task of TOKEN; the task ends as cancelled."""
     with _client(state, domain) as client:
         client.cancel_activity(token, details)
 
@@ -85,7 +87,7 @@ def cancel(state: context.State, token: str, domain: str | None, details: str | 
 @click.command("activity.heartbeat")
 @click.argument("token")
 @context.domain_option
-@click.option("--details", metavar="TEXT", help="Progress that a retry of the task is told.")
+@click.option("--details", metavar="TEXT", help="Progress, which the next attempt of the task can read.")
 @context.command_options
 @click.pass_obj
 def heartbeat(state: context.State, token: str, domain: str | None, details: str | None) -> None:

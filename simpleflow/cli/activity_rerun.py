@@ -1,4 +1,4 @@
-"""``activity.rerun``: one task of a history again, in this process."""
+"""``activity.rerun``: run one task of a history again, in this process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from . import context, outcomes, output
 
 @click.command("activity.rerun")
 @context.domain_option
-@click.option("--workflow-id", metavar="ID", required=True, help="Of the execution that scheduled it.")
+@click.option("--workflow-id", metavar="ID", required=True, help="The execution that scheduled the task.")
 @click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
 @click.option("--scheduled-id", type=click.IntRange(1), metavar="N", help="The event that scheduled it.")
-@click.option("--activity-id", metavar="ID", help="Its id; the last attempt is meant.")
-@click.option("-i", "--input", "input_", metavar="JSON", help="Arguments instead of those that it had.")
+@click.option("--activity-id", metavar="ID", help="The id of the task; its last attempt runs again.")
+@click.option("-i", "--input", "input_", metavar="JSON", help="Arguments instead of the recorded ones.")
 @context.command_options
 @click.pass_obj
 def rerun(

@@ -11,7 +11,7 @@ from simpleflow.core import errors
 
 from . import context, output
 
-#: downloads at the same time
+#: number of downloads at the same time
 AT_ONCE = 5
 
 
@@ -20,7 +20,7 @@ AT_ONCE = 5
 @context.command_options
 @click.pass_obj
 def download(state: context.State, locations: tuple[str, ...]) -> None:
-    """Download programs that tasks need, each NAME=s3://BUCKET/KEY, and print where they lie.
+    """Download programs that tasks need, each NAME=s3://BUCKET/KEY, and print their paths.
 
     https:// and file:// work as well.
     """
@@ -33,7 +33,7 @@ def download(state: context.State, locations: tuple[str, ...]) -> None:
 def _parted(location: str) -> tuple[str, str]:
     name, equals, url = location.partition("=")
     if not equals or not name or "://" not in url:
-        raise errors.UsageError(f"{location!r} names no program and URL: write NAME=s3://BUCKET/KEY")
+        raise errors.UsageError(f"{location!r} does not name a program and its URL: write NAME=s3://BUCKET/KEY")
     return name, url
 
 

@@ -30,7 +30,7 @@ def option(function: F) -> F:
 
 @contextlib.contextmanager
 def of_worker(asked: str | None) -> Iterator[tuple[interceptors.Interceptor, ...]]:
-    """Serve the metrics of this process meanwhile; give what is mounted for them."""
+    """Serve the metrics of this process inside the block; give the interceptors to mount for them."""
     if asked is None:
         yield ()
         return
@@ -47,7 +47,7 @@ def of_worker(asked: str | None) -> Iterator[tuple[interceptors.Interceptor, ...
 
 @contextlib.contextmanager
 def of_children(asked: str | None) -> Iterator[dict[str, str] | None]:
-    """Serve the metrics of child processes meanwhile; give their environment, None for this one's."""
+    """Serve the metrics of child processes inside the block; give their environment (None: the same as this one's)."""
     if asked is None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""What the commands of ``sfnodes`` share: the argument CLUSTER, and how the cluster that it means is found."""
+"""What the commands of ``sfnodes`` share: the argument CLUSTER, and how the cluster that it names is found."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command(click.Command):
 
 
 def find(given: str) -> clusters.Cluster:
-    """Return the cluster of a file, or of a name whose file is gone, and tell the user so."""
+    """Return the cluster of a file, or of a name whose file is gone, and show its notes to the user."""
     try:
         found = clusters.find(given)
     except core_errors.UsageError:

@@ -1,4 +1,4 @@
-"""What a cluster's coordinator remembers of runs: for ``sfnodes cost`` and ``simulate``."""
+"""Histories of runs from a cluster's coordinator, for ``sfnodes cost`` and ``sfnodes simulate``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def runs(cluster: config.ClusterConfig, since: float) -> Iterator[Recorded]:
-    """Every run that was open at, or began after, a moment (epoch seconds), oldest first.
+    """Yield every run that is open, or that closed at or after ``since`` (epoch seconds), oldest first.
 
     Raises SimpleflowError when the coordinator does not answer.
     """
@@ -36,7 +36,7 @@ def runs(cluster: config.ClusterConfig, since: float) -> Iterator[Recorded]:
             run = executions.Run(
                 domain=connection.domain, workflow_id=info.execution.workflow_id, run_id=info.execution.run_id
             )
-            with contextlib.suppress(core_errors.SimpleflowError):  # forgotten since it was listed
+            with contextlib.suppress(core_errors.SimpleflowError):  # deleted since it was listed
                 yield Recorded(
                     workflow=info.workflow_type.name,
                     workflow_id=run.workflow_id,
@@ -54,7 +54,7 @@ def _listed(connection: connect.Connection, since: float) -> Iterator[Any]:
 
 
 def node_of(identity: str | None) -> str:
-    """The machine that a worker's identity names; '' for one that stands on no machine of a cluster."""
+    """Return the machine that a worker's identity names; '' for a worker outside of clusters."""
     try:
         found = json.loads(identity or "")
     except ValueError:

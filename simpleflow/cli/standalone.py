@@ -45,7 +45,7 @@ from . import context, outcomes, output, workflow_start
     "--force-activities",
     "again",
     metavar="REGEX",
-    help="With --repair: activities and children with such an id or type run again.",
+    help="With --repair: activities and child executions whose id or type matches run again.",
 )
 @context.command_options
 @click.pass_obj

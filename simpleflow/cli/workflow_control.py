@@ -79,7 +79,7 @@ def _each(
 def terminate(
     state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None, reason: str
 ) -> None:
-    """Terminate an open execution and its children at once; nothing of it runs any more."""
+    """Terminate an open execution and its child executions at once; none of their code runs any more."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
     connection = state.connect(domain)
     run = outcomes.find(connection, target)

@@ -21,13 +21,16 @@ from . import context, outcomes, output
     "--from",
     "from_",
     metavar="EVENT|TASK",
-    help="The number of an event: everything before it stays as it is, failures too. The id of a task: it runs again, "
-    "and what was scheduled after it had ended.",
+    help="The number of an event: everything before it is kept, failures too. The id of a task: it runs again, and "
+    "so do the tasks that were scheduled after its end.",
 )
 @click.option(
-    "--force-activities", "again", metavar="REGEX", help="Activities and children with such an id or type run again."
+    "--force-activities",
+    "again",
+    metavar="REGEX",
+    help="Activities and child executions whose id or type matches run again.",
 )
-@click.option("--task-list", metavar="NAME", help="Of its decisions (default: that of the stopped run).")
+@click.option("--task-list", metavar="NAME", help="The task list of its decisions (default: that of the stopped run).")
 @context.command_options
 @click.pass_obj
 def resume(
@@ -41,8 +44,8 @@ def resume(
 ) -> None:
     """Start a new run of a failed, timed out, terminated or canceled execution, and print its ids.
 
-    It has the old input and does what is left to do: completed results are taken over, what failed or was open runs
-    again. Any decider and worker of its task lists can run it.
+    It has the old input. Completed results are taken over; tasks that failed or were open run again. Any decider and
+    worker of its task lists can run it.
     """
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id)
     connection = state.connect(domain)

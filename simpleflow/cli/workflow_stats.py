@@ -34,15 +34,27 @@ if TYPE_CHECKING:
 @click.option("--type", "workflow_type_name", metavar="NAME", help="Of this workflow type.")
 @click.option("--workflow-type-version", metavar="VERSION", help="Of this version of it.")
 @click.option(
-    "-c", "--close-status", type=click.Choice(workflow_read.CLOSE_STATUSES, case_sensitive=False), help="Closed so."
+    "-c",
+    "--close-status",
+    type=click.Choice(workflow_read.CLOSE_STATUSES, case_sensitive=False),
+    help="Closed with this status.",
 )
 @click.option(
-    "--started-since", type=click.IntRange(0), default=30, show_default=True, help="Started in the last so many days."
+    "--started-since",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Started in this number of days before now.",
 )
 @click.option("--from-date", metavar="DATE", help="Started on this day or later.")
 @click.option("--to-date", metavar="DATE", help="Started on this day or earlier.")
 @click.option(
-    "-n", "--nb-tasks", type=click.IntRange(1), default=10, show_default=True, help="How many slow tasks are named."
+    "-n",
+    "--nb-tasks",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many of the slowest tasks are shown.",
 )
 @context.command_options
 @click.pass_obj
@@ -57,7 +69,7 @@ def stats_(
 ) -> None:
     """Show mean, median and 95th percentile of each task type, the slowest tasks, and failures by type.
 
-    Of one execution, or of all that match. JSON is one object of types, slowest and failures.
+    The statistics are of one execution, or of all that match. JSON is one object with types, slowest and failures.
     """
     if criteria["close_status"]:
         criteria["close_status"] = criteria["close_status"].upper()

@@ -38,7 +38,7 @@ class TaskNotOpen(errors.SimpleflowError):
 class OpenTask:
     """One activity task that waits for its completion."""
 
-    #: what completes or fails it
+    #: names the task to the service
     token: str
     workflow_id: str
     run_id: str
@@ -47,16 +47,17 @@ class OpenTask:
     name: str
     version: str
     task_list: str
-    #: epoch seconds since which it waits
+    #: epoch seconds of the moment from which it waits
     since: float
-    #: the workflow asks that it be cancelled
+    #: whether the workflow has asked for its cancellation
     cancel_requested: bool
 
 
 def waiting(connection: connect.Connection, store: jumbo.Store) -> list[OpenTask]:
-    """Return the tasks of the domain that wait for their completion, oldest first; forgets those that are closed.
+    """Return the tasks of the domain that wait for their completion, oldest first.
 
-    Raises UsageError when there is no place where workers and clients keep tokens, BlobStoreError.
+    Deletes stored tokens of tasks that are closed. Raises UsageError when no store for tokens is configured, and
+    BlobStoreError when the store fails.
     """
     blobs = store.blobs
     if blobs is None:
@@ -94,7 +95,7 @@ def waiting(connection: connect.Connection, store: jumbo.Store) -> list[OpenTask
 def _ended(
     connection: connect.Connection, run: executions.Run, tasks: list[left_tasks.LeftTask]
 ) -> tuple[dict[int, str], set[int]]:
-    """Return how those of these tasks ended that did, and which shall be cancelled, by their started events."""
+    """Return how the ended ones of these tasks ended, and which tasks shall be cancelled, by ids of started events."""
     started = {task.started_event_id for task in tasks}
     by_id = {task.activity_id: task.started_event_id for task in tasks}
     ended: dict[int, str] = {}
@@ -110,13 +111,13 @@ def _ended(
                 cancelled.add(by_id[fields.activity_id])
             if event.id <= min(started):
                 break
-    except swf_errors.UnknownResourceFault:  # its retention is over
+    except swf_errors.UnknownResourceFault:  # the service has deleted it: its retention is over
         ended = dict.fromkeys(started, "forgotten")
     return ended, cancelled
 
 
 def respond(connection: connect.Connection, store: jumbo.Store, action: str, token: str, **fields: str | None) -> None:
-    """Answer a task by its token; an answer whose acknowledgement is lost is repeated. Raises TaskNotOpen."""
+    """Answer a task by its token; repeat the answer when its acknowledgement is lost. Raises TaskNotOpen."""
     request: dict[str, Any] = {"taskToken": token, **{name: text for name, text in fields.items() if text is not None}}
     tries = repeating.attempts(action)
     try:
@@ -156,7 +157,7 @@ def _forget(connection: connect.Connection, store: jumbo.Store, token: str) -> N
     try:
         if (blobs := store.blobs) is not None:
             left_tasks.drop(blobs, connection.domain, token)
-    except blob_errors.BlobStoreError as error:  # activity.list finds out by itself that the task is closed
+    except blob_errors.BlobStoreError as error:  # activity.list deletes it later
         logger.debug("The token of a task that was answered is still stored: %s", error)
 
 

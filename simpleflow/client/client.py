@@ -183,7 +183,7 @@ class Client:
         self._around("cancel", lambda: executions.act(self._connection, "RequestCancelWorkflowExecution", meant), meant)
 
     def terminate(self, run: executions.Run | str, reason: str = "terminated by a client") -> None:
-        """Terminate a run and its children at once: no code of theirs runs any more. Raises executions.NotOpen."""
+        """Terminate a run and its child executions at once; their code stops. Raises executions.NotOpen."""
         meant = self._open(run)
         self._around("terminate", lambda: executions.terminate(self._connection, meant, reason=reason), meant)
 

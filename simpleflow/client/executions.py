@@ -240,5 +240,5 @@ def _carried_out(connection: connect.Connection, action: str, run: Run, since: f
 
 
 def terminate(connection: connect.Connection, run: Run, *, reason: str) -> None:
-    """Terminate the open run with its children. Raises NotOpen."""
+    """Terminate the open run with its child executions. Raises NotOpen."""
     act(connection, "TerminateWorkflowExecution", run, reason=reason[: limits.REASON], childPolicy="TERMINATE")

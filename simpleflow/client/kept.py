@@ -38,35 +38,36 @@ class Task:
         self.kind = kind
         self.name = name
         self.id = identifier
-        #: attempts, each the event that began it and those that followed
+        #: attempts: each is the event that began it and the later events of it
         self.attempts: list[list[Any]] = []
 
     @property
     def first(self) -> int:
-        """Id of the event that scheduled it first."""
+        """Id of the event that scheduled its first attempt."""
         return int(self.attempts[0][0].id)
 
     @property
     def completed(self) -> Any:
-        """The event that completed it, fired it or said that it arrived; None without one."""
+        """The event of its success (completed, fired, signal delivered); None without such an event."""
         last = self.attempts[-1][-1]
         done = type(last) in _COMPLETED or type(last) in (events.TimerFired, events.ExternalWorkflowExecutionSignaled)
         return last if done else None
 
     @property
     def ended(self) -> Any:
-        """The event that ended its last attempt; None while that is open."""
+        """The event that ended its last attempt; None while this attempt is open."""
         last = self.attempts[-1][-1]
         return last if self.completed is not None or type(last) in {*_FAILED, events.TimerCanceled} else None
 
 
 class Kept:
-    """What is kept of a history.
+    """Chooses the events of a history that a resumed run takes over.
 
-    Without ``from_`` every completed result, whatever came after; what failed, timed out, was canceled or was open runs
-    again, and so does what a cancel request set off. With an event, everything before it is as it was. With the id of a
-    task, it and what was scheduled after it had ended run again. ``again``: activities and children whose id or type
-    matches it run again too.
+    Without ``from_`` every completed result is kept. Tasks that failed, timed out, were canceled or were open run
+    again, and so do tasks that were scheduled after a cancel request. With the number of an event as ``from_``,
+    everything before this event is kept. With the id of a task, this task and the tasks that were scheduled after its
+    end run again. ``again`` is a regular expression: activities and child executions whose id or type matches it run
+    again too.
     """
 
     def __init__(self, found: Sequence[Any], from_: int | str | None = None, again: str | None = None) -> None:
@@ -76,7 +77,7 @@ class Kept:
         self._sent: list[Task] = []
         self._by_event: dict[int, Task] = {}
         self._read()
-        #: events from here on did not happen; tasks that were scheduled from here on are not known
+        #: events from ``_end`` on are left out, and so are tasks that were scheduled from ``_known`` on
         self._end = self._known = found[-1].id + 1
         self._failures = False
         self._dropped: set[str] = set()
@@ -189,7 +190,7 @@ class Kept:
         return [event for attempt in attempts for event in attempt]
 
     def _kept_timers(self, dropped: set[str]) -> list[Task]:
-        """Those that fired; one that was cancelled keeps the place of a later one of its id."""
+        """Return the timers to keep: those that fired, and cancelled ones before a kept timer of the same id."""
         by_id: dict[str, list[Task]] = {}
         for task in self._timers:
             retried = task.id.removeprefix(_RETRY)
@@ -241,7 +242,7 @@ _ENDS = _COMPLETED | _FAILED
 
 
 def _succeeded(details: str | None) -> bool:
-    """Whether a local activity's marker holds a result."""
+    """Return whether a local activity's marker holds a result."""
     try:
         parsed = msgspec.json.decode(details or "null")
     except msgspec.DecodeError:
@@ -259,7 +260,7 @@ def _pattern(again: str | None) -> Callable[[str], object] | None:
 
 
 def _without_context(event: Any) -> Any:
-    """What the last decision left for people holds for its own run alone."""
+    """Return the event without its execution context, which describes the stopped run only."""
     fields = event.attributes
     if fields.execution_context is None:
         return event
@@ -267,7 +268,7 @@ def _without_context(event: Any) -> Any:
 
 
 def _numbered(chosen: Sequence[Any]) -> list[Any]:
-    """Number events from 2; what they say of events that are not among them is left out."""
+    """Number events from 2; their references to events that are not chosen become 0."""
     numbers = {event.id: place for place, event in enumerate(chosen, start=2)}
     numbers[1] = 1
     return [manifests.moved(event, numbers[event.id], lambda number: numbers.get(number, 0)) for event in chosen]

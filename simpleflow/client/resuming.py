@@ -14,7 +14,7 @@ from . import connect, executions, kept, starting
 
 
 class Earlier:
-    """The run that is resumed: its whole line as one history."""
+    """The run that is resumed. Its own history and the events that it took over itself are joined into one history."""
 
     def __init__(self, connection: connect.Connection, store: jumbo.Store, run: executions.Run) -> None:
         self.run = run
@@ -44,11 +44,11 @@ def resume(
     mounted: Sequence[interceptors.ClientInterceptor] = (),
     calls: Sequence[interceptors.CallInterceptor] = (),
 ) -> executions.Run:
-    """Start a new run under the workflow id of a stopped one; what that completed is not done again.
+    """Start a new run under the workflow id of a stopped one; completed tasks are not run again. Return the new run.
 
-    ``task_list``: of its decisions, instead of the earlier run's. ``mounted`` and ``calls``: as of
-    ``starting.begin``. Raises UsageError for a run that there is nothing to resume of, or without a place for the
-    copied results; SimpleflowError when a run of that id is open.
+    ``from_`` and ``again`` are described at ``kept.Kept``. ``task_list`` is the task list of decisions, by default that
+    of the stopped run. ``mounted`` and ``calls`` go to ``starting.begin``. Raises UsageError when the run cannot be
+    resumed, or when no place for the copied results is configured; SimpleflowError when a run of that id is open.
     """
     _check(connection, run, from_)
     if not store.offloads:
@@ -91,7 +91,7 @@ def resume(
 
 
 def anew(store: jumbo.Store, text: str | None) -> str | None:
-    """Return the input of a run as its first one had it: without what a resumed run goes on from."""
+    """Return the input of a run without the reference to the run that it resumes."""
     given = _opened(store.load(text)) if text else {}
     extra = _extra(given)
     if extra.pop(manifests.PREVIOUS, None) is None:
@@ -126,7 +126,7 @@ def _copy(store: jumbo.Store, earlier: Earlier, chosen: Sequence[Any]) -> str:
 
 
 def _opened(text: str) -> dict[str, msgspec.Raw]:
-    """Return an input as the engine reads it, its parts as they were written: the envelope, with or without one."""
+    """Return an input as an envelope (args, kwargs, ...) whose parts are undecoded; one without envelope gets one."""
     if not text:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""What executions did, read from their histories.
+"""What executions, deciders and workers do: read from histories, or observed by interceptors.
 
 tasklog.py   the tasks of one history: when each was scheduled, ran, and how it ended
 otel.py      OpenTelemetry spans, an interceptor

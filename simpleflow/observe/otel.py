@@ -1,7 +1,7 @@
 """OpenTelemetry spans of clients, deciders and workers: ``SIMPLEFLOW_INTERCEPTORS=simpleflow.observe.otel.Tracing``.
 
-All spans of one run are in one trace, whose id is made of the run id: whoever sees the run finds the trace, and nothing
-has to travel in inputs. Needs the extra ``simpleflow[otel]``.
+All spans of one run are in one trace. The trace id is computed from the run id: every process computes the same id, and
+inputs do not carry it. Needs the extra ``simpleflow[otel]``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simpleflow import _version
 from simpleflow.core import interceptors
 
 _NANO = 1_000_000_000
-#: milliseconds that a process at its end waits for its spans to be sent
+#: milliseconds for which a process that ends waits until its spans are sent
 FLUSH_MS = 1500
 #: ids that the next root span gets
 _wanted: contextvars.ContextVar[trace.SpanContext | None] = contextvars.ContextVar("wanted", default=None)
@@ -33,8 +33,8 @@ def ids_of_run(run_id: str) -> tuple[int, int]:
 
 
 class RunIds(id_generator.RandomIdGenerator):  # type: ignore[misc]  # mypy does not look into the package
-    """Gives the root span of a run its ids. For ``TracerProvider(id_generator=RunIds())`` where a program of yours
-    makes the provider; without it the spans of a run are in one trace all the same, below a root that is not sent."""
+    """Gives the root span of a run its ids: ``TracerProvider(id_generator=RunIds())`` where your program makes the
+    provider. Without it the root span is in another trace; the other spans of the run still share one trace."""
 
     def generate_trace_id(self) -> int:
         wanted = _wanted.get()
@@ -48,8 +48,8 @@ class RunIds(id_generator.RandomIdGenerator):  # type: ignore[misc]  # mypy does
 class Tracing(interceptors.Interceptor):
     """One span for each start, decision and activity, in one trace for each run. Thread safe.
 
-    Without ``provider`` the one that the program has set is used, else one is made that sends by OTLP over HTTP, as the
-    standard variables say (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER).
+    ``provider``: default the tracer provider that the program has set, else a new one that sends by OTLP over HTTP and
+    is configured by the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER).
     """
 
     def __init__(self, provider: sdk.TracerProvider | None = None) -> None:
@@ -59,7 +59,7 @@ class Tracing(interceptors.Interceptor):
     # -- clients
 
     def call(self, call: interceptors.ClientCall, proceed: Callable[[], Any]) -> Any:
-        """A span in the caller's own trace, with a link to the run's."""
+        """Make a span in the caller's own trace, with a link to the run's trace."""
         attributes = _attributes(workflow_id=call.workflow_id, run_id=call.run_id, name=call.name, domain=call.domain)
         with self._tracer.start_as_current_span(
             f"{call.what} {call.name}".rstrip(), kind=trace.SpanKind.PRODUCER, attributes=attributes
@@ -74,7 +74,7 @@ class Tracing(interceptors.Interceptor):
     # -- deciders
 
     def answered(self, outcome: interceptors.DecisionAnswered) -> None:
-        """A span of the decision; at the first one the run's root span, too."""
+        """Make a span of the decision; at the first decision of a run its root span, too."""
         run = outcome.execution
         end = time.time_ns()
         begin = end - int(outcome.seconds * _NANO)
@@ -110,7 +110,7 @@ class Tracing(interceptors.Interceptor):
     # -- task runners
 
     def execute(self, call: interceptors.ActivityCall, proceed: Callable[[], Any]) -> Any:
-        """A span around the activity; spans that its code makes are below it."""
+        """Make a span around the activity; spans that its code makes are children of it."""
         about = call.context
         attributes = _attributes(
             workflow_id=about["workflow_id"], run_id=about["run_id"], name=call.name, domain=about["domain_name"]
@@ -129,14 +129,14 @@ class Tracing(interceptors.Interceptor):
             return proceed()
 
     def stopping(self) -> None:
-        """Send what is left."""
+        """Send the spans that are not sent yet."""
         self._provider.force_flush(FLUSH_MS)
 
     def _within(self, run_id: str) -> context.Context:
         return trace.set_span_in_context(trace.NonRecordingSpan(self._root(run_id)), context.Context())
 
     def _root(self, run_id: str) -> trace.SpanContext:
-        """The root span of a run, as every process of the run computes it."""
+        """Return the root span of a run, as every process of the run computes it."""
         trace_id, span_id = ids_of_run(run_id)
         sampled = self._provider.sampler.should_sample(None, trace_id, "workflow").decision.is_sampled()
         flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if sampled else trace.TraceFlags.DEFAULT)

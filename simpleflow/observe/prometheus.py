@@ -1,7 +1,7 @@
 """Prometheus metrics of deciders and workers: ``worker.start --metrics PORT``, ``decider.start --metrics PORT``.
 
-A program of yours may mount ``Metrics`` by SIMPLEFLOW_INTERCEPTORS and serve the default registry itself. Needs the
-extra ``simpleflow[prometheus]``.
+Your own program may name ``Metrics`` in SIMPLEFLOW_INTERCEPTORS and serve the default registry itself. Needs the extra
+ ``simpleflow[prometheus]``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prometheus_client import multiprocess
 
 from simpleflow.core import errors, interceptors
 
-#: names the folder where several processes keep what one of them serves; prometheus_client reads it
+#: names the folder in which several processes write metrics that one of them serves; prometheus_client reads it
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120, 600, 3600, 14400)
 
@@ -77,8 +77,8 @@ class Metrics(interceptors.Interceptor):
 
 
 class Page:
-    """Serves the metrics of this process, or of all that share the folder of PROMETHEUS_MULTIPROC_DIR, at
-    http://HOST:PORT/metrics, by threads of its own."""
+    """Serves metrics at http://HOST:PORT/metrics, in threads of its own: those of this process, or of all processes
+    that share the folder of PROMETHEUS_MULTIPROC_DIR."""
 
     def __init__(self, host: str, port: int) -> None:
         """Raises UsageError for a port that is taken."""

@@ -21,7 +21,7 @@ FAILED = frozenset({"failed", "timed_out", "canceled", "terminated", "start_fail
 
 
 class WorkflowStats:
-    """Times of one run, of its ``History`` (``simpleflow.history.History``), as 0.36 gives them."""
+    """Times of one run, read from its ``simpleflow.history.History``, in the form of simpleflow 0.36."""
 
     def __init__(self, history: Any) -> None:
         self._history = history
@@ -32,8 +32,8 @@ class WorkflowStats:
         return float((found[-1].timestamp - found[0].timestamp).total_seconds())
 
     def get_timings(self) -> list[Timing]:
-        """Return id, last state, times of scheduling, start and end, and seconds between the last two, of each
-        activity and child workflow; None for what has not happened."""
+        """Return a tuple for each activity and child workflow: id, last state, times of scheduling, start and end, and
+        seconds between start and end; None for each time that has not come."""
         tasks = [*self._history.activities.items(), *self._history.child_workflows.items()]
         return [(name, *_timing(entry)) for name, entry in tasks]
 
@@ -56,7 +56,7 @@ def _timing(
 
 
 class OfType(msgspec.Struct, frozen=True, kw_only=True):
-    """All attempts of one type of activity, child workflow or timer. Times are seconds; None: none ended."""
+    """All attempts of one type of activity, child workflow or timer. Times are seconds; None when no attempt ended."""
 
     type: str
     kind: str
@@ -68,7 +68,7 @@ class OfType(msgspec.Struct, frozen=True, kw_only=True):
     median: float | None
     p95: float | None
     longest: float | None
-    #: from scheduling to the start
+    #: mean time from scheduling to the start; None when no attempt started
     waited: float | None
 
 
@@ -94,10 +94,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What several runs say together."""
+    """Statistics over several runs."""
 
     runs: int
-    #: the type with the longest time in all first
+    #: sorted by the time of all attempts together, the longest first
     types: tuple[OfType, ...]
     #: the longest first
     slowest: tuple[Slow, ...]
@@ -106,7 +106,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def over(runs: Iterable[tuple[str, str, Iterable[events.Base]]], *, slowest: int = 10) -> Statistics:
-    """Return the statistics of runs, each (workflow id, run id, events); ``slowest``: how many attempts are named."""
+    """Return the statistics of runs, each (workflow id, run id, events); ``slowest``: number of slow attempts."""
     by_type: defaultdict[tuple[str, str], list[tasklog.Task]] = defaultdict(list)
     attempts: list[Slow] = []
     failures: defaultdict[tuple[str, str, str], int] = defaultdict(int)

@@ -40,7 +40,7 @@ class Options:
     identity: str
     #: the list of this process alone, where its suspended executions come back; None: no sticky decisions
     sticky_list: str | None = None
-    #: send activities and children to this list, whatever list they name (standalone)
+    #: send activities and child executions to this list, whatever list they name (standalone)
     override_list: str | None = None
     #: there is no other decider: polls ask for what is new only
     alone: bool = False

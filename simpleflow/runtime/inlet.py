@@ -1,8 +1,8 @@
 """What a task runner reads from its worker, and on which thread.
 
-The main thread reads while it is idle: no other thread has to wake it for a task. While a task runs a second thread
-reads, so that a cancellation or the worker's death reaches a task that does not ask for it. It takes over only from a
-task that runs for longer than a moment: handing each short one over would cost more than the task.
+While the main thread is idle it reads the pipe itself, so no other thread has to wake it for a task. While a task runs
+a second thread reads, so that a cancellation or the worker's death interrupts the task. The second thread begins to
+read only when a task runs for longer than ``TICK``: a change of threads would cost more than a short task.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final, TypeAlias
 
 from . import frames
 
-#: seconds between two looks whether a task runs for long, and looks without a task after which there are none
+#: seconds between two checks whether a task runs for long; after ``REST`` checks without a task the checks stop
 TICK: Final = 0.05
 REST: Final = 20
-#: what the main thread works
+#: frames that the main thread handles
 Given: TypeAlias = frames.Run | frames.Clean
 
 
@@ -32,10 +32,11 @@ class Inlet:
         lost: Callable[[frames.Closed], object],
         idle: Callable[[], object],
     ) -> None:
-        """``take`` sees to each frame, on either thread, and returns those that the main thread is to work.
+        """``take`` handles each frame, on either thread. It returns the frames that the main thread must handle.
 
-        ``lost`` is called on the second thread when the pipe ends while the main thread is busy; where it is idle
-        ``next`` raises. ``idle`` is called there when the main thread has had nothing to do for a moment.
+        ``lost`` is called on the second thread when the pipe ends while the main thread is busy; while the main thread
+        is idle, ``next`` raises instead. ``idle`` is called when the main thread has nothing to do: on the second
+        thread at each check, on the main thread before it waits for the second one.
         """
         self._pipe = pipe
         self._take = take
@@ -43,20 +44,20 @@ class Inlet:
         self._idle = idle
         self._lock = threading.Lock()
         self._tasks: queue.SimpleQueue[Given] = queue.SimpleQueue()
-        #: whether the main thread reads when it is idle, and the number of what it works: 0 while it is idle
+        #: whether the main thread reads while it is idle; the number of the frame that it handles, 0 while it is idle
         self._own = True
         self._working = -1
-        #: the second thread looks; it reads as soon as it can
+        #: set: the second thread makes its checks; set: it begins to read at its next check
         self._begun = threading.Event()
         self._wanted = threading.Event()
 
     def start(self) -> None:
-        """Begin to look after the main thread, which counts as busy until it calls ``next``."""
+        """Start the second thread. The main thread counts as busy until it calls ``next``."""
         self._begun.set()
         threading.Thread(target=self._watch, name="listen", daemon=True).start()
 
     def next(self) -> Given:
-        """Wait for what is to be worked next, which the main thread is busy with then. Raises ``frames.Closed``."""
+        """Wait for the next frame for the main thread, which counts as busy from then on. Raises ``frames.Closed``."""
         with self._lock:
             self._working = 0
             own = self._own and self._tasks.empty()  # the second thread may have read it before this was called
@@ -72,7 +73,7 @@ class Inlet:
         return given
 
     def hurry(self) -> None:
-        """What comes while the main thread is busy is waited for. Thread safe."""
+        """Have the second thread read at once while the main thread is busy. Thread safe."""
         self._wanted.set()
 
     def _read(self) -> Given:
@@ -95,7 +96,7 @@ class Inlet:
                 self._tasks.put(given)
 
     def _take_over(self) -> bool:
-        """Wait until the main thread is busy for long; False when it has been idle for long."""
+        """Wait until the main thread has been busy for long; return False when it has been idle for long."""
         before = quiet = 0
         while quiet < REST:
             self._wanted.wait(TICK)

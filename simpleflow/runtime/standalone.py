@@ -79,7 +79,7 @@ class DeciderSpec(msgspec.Struct, frozen=True, kw_only=True):
     workflows: tuple[str, ...] = ()
     #: prefixes of modules below which classes that a task names must be defined; none: all
     modules: tuple[str, ...] = ()
-    #: send activities and children to this list, whatever list they name
+    #: send activities and child executions to this list, whatever list they name
     override_list: str | None = None
     sticky: bool = True
     #: seconds after which a ``run()`` that neither returns nor blocks ends the process; 0: never
