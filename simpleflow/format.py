@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -22,10 +24,15 @@ from simpleflow.data import jumbo
 
 logger = logging.getLogger(__name__)
 
-#: pointer -> text, for this process
+#: pointer -> text, for this process; the values used last, within ``REMEMBERED``
 JUMBO_FIELDS_MEMORY_CACHE: dict[str, str] = {}
+#: values that this process remembers, and their characters
+REMEMBERED = (1_000, 16 << 20)
+#: files of the disk cache, and their bytes; the oldest go first
+ON_DISK = (1_000, 256 << 20)
 #: seconds that a text stays in the disk cache
 _KEPT = 3 * constants.HOUR
+_remembering = threading.Lock()
 
 
 class JumboTooLargeError(ValueError):
@@ -69,6 +76,7 @@ def encode(message: str | None, max_length: int, allow_jumbo_fields: bool = True
     else:
         jumbo.Store(url).offload(message, field="message", limit=max_length)
     _remember(pointer, message)
+    _keep_on_disk(pointer, message)
     return pointer
 
 
@@ -93,9 +101,10 @@ def _pulled(pointer: str) -> str:
     known = JUMBO_FIELDS_MEMORY_CACHE.get(pointer)
     if known is None:
         known = _on_disk(pointer)
-    if known is None:
-        known = _fetched(pointer)
-        _remember(pointer, known)
+        if known is None:
+            known = _fetched(pointer)
+            _keep_on_disk(pointer, known)
+    _remember(pointer, known)
     return known
 
 
@@ -111,16 +120,44 @@ def _fetched(pointer: str) -> str:
 
 
 def _remember(pointer: str, text: str) -> None:
-    JUMBO_FIELDS_MEMORY_CACHE[pointer] = text
-    if settings.SIMPLEFLOW_ENABLE_DISK_CACHE:
-        try:
-            path = _cached_at(pointer)
-            folders.make(path.parent)
-            written = path.with_name(f"{path.name}.{os.getpid()}")
-            written.write_text(text)
-            written.replace(path)
-        except OSError as error:
-            logger.warning("the disk cache %s cannot be written (%s): going on without", constants.CACHE_DIR, error)
+    with _remembering:
+        kept = JUMBO_FIELDS_MEMORY_CACHE
+        kept.pop(pointer, None)  # what is used goes to the end: the first is the one that was not used for longest
+        kept[pointer] = text
+        values, characters = REMEMBERED
+        held = sum(map(len, kept.values()))
+        while kept and (len(kept) > values or held > characters):
+            held -= len(kept.pop(next(iter(kept))))
+
+
+def _keep_on_disk(pointer: str, text: str) -> None:
+    if not settings.SIMPLEFLOW_ENABLE_DISK_CACHE:
+        return
+    try:
+        path = _cached_at(pointer)
+        folders.make(path.parent)
+        written = path.with_name(f"{path.name}.{os.getpid()}")
+        written.write_text(text)
+        written.replace(path)
+        _prune(path.parent)
+    except OSError as error:
+        logger.warning("the disk cache %s cannot be written (%s): going on without", constants.CACHE_DIR, error)
+
+
+def _prune(folder: Path) -> None:
+    """Delete what is too old to be read, then the oldest files over the bound."""
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process prunes too
+            found.append((path.stat().st_mtime, path.stat().st_size, path))
+    found.sort(reverse=True)
+    files, size = 0, 0
+    for written_at, length, path in found:
+        if path.suffix and time.time() - written_at < _KEPT:
+            continue  # another process writes it
+        files, size = files + 1, size + length
+        if time.time() - written_at >= _KEPT or files > ON_DISK[0] or size > ON_DISK[1]:
+            path.unlink(missing_ok=True)
 
 
 def _on_disk(pointer: str) -> str | None:

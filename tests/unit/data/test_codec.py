@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from simpleflow import Workflow, activity, settings
-from simpleflow.core import errors
+from simpleflow.core import clock, errors, events
 from simpleflow.data import codec, jumbo
 from simpleflow.data.blobs import memory
 from simpleflow.local import inline
+from simpleflow.runtime import stores
+from simpleflow.testing import Environment
 from tests.backends import places
 
 OLD, NEW = (f"{name}:{base64.b64encode(bytes([number]) * 32).decode()}" for name, number in (("old", 1), ("new", 2)))
@@ -155,6 +157,49 @@ def test_a_rotation_under_a_run_that_is_open() -> None:
     with pytest.raises(codec.CannotDecode):
         jumbo.Store("file:///memory", opener=lambda url: blobs, codec=chain(NEW)).load(large)
     assert after.offload(large, field="input", limit=32_768) == large, "a pointer goes on as it is"
+
+
+class Rotates(Workflow):
+    name, version, task_list = "rotates", "1", "d"
+
+    def run(self, *words: str) -> Any:
+        first = self.submit(echo, words).result
+        told = self.submit(self.wait_signal("go")).value
+        return [first, self.submit(echo, first).result, told]
+
+
+class RotatesToo(Rotates):
+    name = "rotates-too"
+
+
+def test_a_run_goes_on_under_deciders_and_workers_with_new_keys(backend: places.Backend, tmp_path: Path) -> None:
+    """Settings name the new key first: old values are read with the old one, new ones written with the new one."""
+    words, where = ["small", "large" * 10_000], f"file://{tmp_path}/kept"
+    services: list[inline.Service] = []
+
+    def opened(time: clock.Clock) -> inline.Service:
+        if not services:
+            services.append(inline._Memory(time) if backend.name == "local" else backend._open(time))
+        return services[0]
+
+    settings.configure({"SIMPLEFLOW_ENCRYPTION_KEYS": OLD})
+    before = Environment(workflows=[Rotates], jumbo=where, opened=opened, replay=False)
+    run = before.start(Rotates, *words)
+    before.settle()
+    settings.configure({"SIMPLEFLOW_ENCRYPTION_KEYS": f"{NEW},{OLD}"})
+    with Environment(workflows=[Rotates, RotatesToo], jumbo=where, opened=opened, replay=False) as after:
+        other = after.start(RotatesToo, "new")
+        after.settle()
+        for each in (run, other):
+            after.signal(each, "go", 1)
+        assert after.wait(run) == [words, words, 1]
+        assert after.wait(other) == [["new"], ["new"], 1]
+        old, new = [each.attributes for each in after.history(run) if isinstance(each, events.ActivityTaskCompleted)]
+    settings.configure({"SIMPLEFLOW_ENCRYPTION_KEYS": NEW})
+    only_new = stores.open_store(where)
+    assert json.loads(only_new.load(new.result or "")) == words
+    with pytest.raises(codec.CannotDecode):
+        only_new.load(old.result or "")
 
 
 def test_compression_alone_keeps_a_value_in_its_field() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,54 @@ def test_the_disk_keeps_values_for_hours(bucket: Any, monkeypatch: pytest.Monkey
     bucket.Object("abc").delete()
     format.JUMBO_FIELDS_MEMORY_CACHE.clear()
     assert format.decode("simpleflow+s3://kept/abc 3", use_proxy=False) == "far"
+
+
+def test_the_memory_is_bounded_and_keeps_what_was_used_last(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(format, "REMEMBERED", (3, 100))
+    for name in "abcdef":
+        storage.push_content("kept", name, name * 30)
+
+    def read(name: str) -> None:
+        assert format.decode(f"simpleflow+s3://kept/{name} 30", use_proxy=False) == name * 30
+
+    for name in "abcad":  # the fourth value puts b out, which was not used for longest
+        read(name)
+    held = format.JUMBO_FIELDS_MEMORY_CACHE
+    assert [pointer[-4] for pointer in held] == ["c", "a", "d"]
+    bucket.Object("a").delete()
+    read("a")
+    storage.push_content("kept", "large", "x" * 90)
+    format.decode("simpleflow+s3://kept/large 90", use_proxy=False)
+    assert list(held.values()) == ["x" * 90]
+    storage.push_content("kept", "huge", "x" * 101)
+    assert format.decode("simpleflow+s3://kept/huge 101", use_proxy=False) == "x" * 101
+    assert not held
+
+
+def test_the_disk_cache_is_bounded_and_rid_of_what_is_old(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(format, "ON_DISK", (3, 100))
+    settings.put_setting("SIMPLEFLOW_ENABLE_DISK_CACHE", True)
+    folder = tmp_path / "cache" / "jumbo_fields"
+
+    def read(name: str, size: int) -> None:
+        storage.push_content("kept", name, name * size)
+        assert format.decode(f"simpleflow+s3://kept/{name} {size}", use_proxy=False) == name * size
+        for path in folder.iterdir():  # as if a minute had passed
+            os.utime(path, (path.stat().st_mtime - 60,) * 2)
+
+    for name in "abcde":
+        read(name, 20)
+    assert sorted(path.read_text()[0] for path in folder.iterdir()) == ["c", "d", "e"]
+    read("f", 70)
+    assert sorted(path.read_text()[0] for path in folder.iterdir()) == ["e", "f"]
+    (folder / "written.1").write_text("by another process")
+    for path in folder.glob("*[!1]"):
+        os.utime(path, (0, 0))
+    read("g", 1)
+    assert sorted(path.read_text()[0] for path in folder.iterdir()) == ["b", "g"]
 
 
 def test_an_identity_is_cut() -> None:
