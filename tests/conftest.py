@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import logging
 import os
 import re
 import signal
@@ -30,6 +31,15 @@ sys.dont_write_bytecode = False
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 #: lines that the summary gives to skipped tests
 SKIP_LINES = 5
+
+
+@pytest.fixture(autouse=True)
+def _filters_of_logs() -> Iterator[None]:
+    """Put back the filters of the handlers of logs: pytest has one handler for all tests, and commands filter it."""
+    before = [(handler, list(handler.filters)) for handler in logging.root.handlers]
+    yield
+    for handler, filters in before:
+        handler.filters[:] = filters
 
 
 @pytest.fixture(scope="session")
