@@ -36,19 +36,6 @@ def total(numbers: Any, more: Any = ()) -> Any:
 
 
 @declared()
-def contexts() -> Any:
-    return sorted(contexts.callable.context), contexts.callable.context["activity_id"]
-
-
-@declared()
-def given(**kwargs: Any) -> Any:
-    return kwargs["context"]["name"]
-
-
-given.callable.add_context_in_kwargs = True
-
-
-@declared()
 class Whole:
     """A class with everything."""
 
@@ -102,14 +89,6 @@ def slow(value: Any) -> Any:
     return value
 
 
-def before(context: dict[str, Any]) -> None:
-    RAN.append(f"before {context['name'].rpartition('.')[2]}")
-
-
-def after(context: dict[str, Any], result: Any = None, exception: Any = None) -> None:
-    RAN.append(f"after {result} {type(exception).__name__}")
-
-
 class Base(Workflow):
     """What all have in common."""
 
@@ -126,8 +105,6 @@ class Activities(Base):
             self.submit(add, 1).result,
             self.submit(add, self.submit(add, 1), right=self.submit(add, 2)).result,
             self.submit(total, [1, self.submit(add, 1)], more=[self.submit(add, 2)]).result,
-            self.submit(contexts).result[0],
-            self.submit(given).result,
             self.submit(Whole, 3).result,
             self.submit(ActivityTask(add, 4, right=2)).result,
             self.submit(named, "x").result,
@@ -305,27 +282,6 @@ class Signals(Base):
         return [*said, self.get_event_details("marker", "none")]
 
 
-class Receiver(Base):
-    """Waits for a signal that somebody sends to its parent."""
-
-    name = "receiver"
-
-    def run(self) -> Any:
-        return self.submit(self.wait_signal("news")).value
-
-
-class Propagates(Base):
-    """Hands signals on."""
-
-    name = "propagates"
-
-    def run(self) -> Any:
-        child = self.submit(Receiver)
-        self.submit(self.start_timer("t", 1)).result
-        self.submit(self.signal("news", "hot"))
-        return child.result
-
-
 class Continues(Base):
     """Continues as new."""
 
@@ -335,16 +291,6 @@ class Continues(Base):
         if left:
             self.submit(self.continue_as_new(left - 1, seen=seen + 1)).result
         return [seen, self.get_run_context()["continued_execution_run_id"] is not None]
-
-
-class Large(Base):
-    """Values over SWF's limits."""
-
-    name = "large"
-
-    def run(self, size: int) -> Any:
-        value = self.submit(add, "x" * size, "y")
-        return [len(value.result), self.submit(add, value, "z").result[-2:]]
 
 
 class Saga(Base):

@@ -8,21 +8,10 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, registry
-from simpleflow.core import events, limits
+from simpleflow.core import events
 from simpleflow.testing import Failed
 from tests.backends import surface
 from tests.backends.places import Backend
-
-CONTEXT = [
-    "activity_id",
-    "activity_task_list",
-    "domain_name",
-    "input",
-    "name",
-    "run_id",
-    "version",
-    "workflow_id",
-]
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +28,7 @@ def test_activities_are_functions_classes_and_tasks(backend: Backend) -> None:
     assert result[0] == 2
     assert result[1] == 5
     assert result[2] == 6
-    assert set(result[3]) >= set(CONTEXT)
-    assert result[4] == surface.given.name
-    assert result[5] == [3, "1"]
-    assert result[6:] == [6, "x", [2, 3], [3, 7]]
+    assert result[3:] == [[3, "1"], 6, "x", [2, 3], [3, 7]]
     assert "post_execute" in surface.RAN
     ids = [said.activity_id for said in of(history, events.ActivityTaskScheduled)]
     assert ids[0] == f"activity-{surface.add.name}-1"
@@ -55,8 +41,8 @@ def test_activities_are_functions_classes_and_tasks(backend: Backend) -> None:
 def test_other_languages_get_plain_arguments(backend: Backend) -> None:
     result, history = backend.played(surface.Raw)
     assert result == [3, 7]
-    inputs = [json.loads(said.input) for said in of(history, events.ActivityTaskScheduled)]
-    assert inputs == [[1, 2], {"left": 3, "right": 4}]
+    inputs = [said.input for said in of(history, events.ActivityTaskScheduled)]
+    assert inputs == ["[1,2]", '{"left":3,"right":4}']
 
 
 def test_children_are_what_their_class_says(backend: Backend) -> None:
@@ -91,11 +77,8 @@ def test_children_are_what_their_class_says(backend: Backend) -> None:
 
 
 def test_failures_are_read_as_with_0_36(backend: Backend) -> None:
-    assert backend.run(
-        surface.Failures,
-    )[:4] == [None, "TaskFailed", "ValueError: 1", "ValueError: 2"]
     result = backend.run(surface.Failures)
-    assert result[4] is None
+    assert result[:5] == [None, "TaskFailed", "ValueError: 1", "ValueError: 2", None]
     assert "Workflow execution failed: no luck" in result[5]
 
 
@@ -127,24 +110,8 @@ def test_signals_markers_and_timers(backend: Backend) -> None:
     assert backend.run(surface.Signals) == [[1], {"two": 2}, "TaskCanceled", 2, 3, True, {"a": 1}, True, True, None]
 
 
-def test_signals_are_handed_on_to_children(backend: Backend) -> None:
-    place = backend.environment(surface.Propagates, surface.Receiver)
-    assert place.run(surface.Propagates) == "hot"
-
-
 def test_a_run_continues_as_new(backend: Backend) -> None:
     assert backend.run(surface.Continues, 2) == [2, True]
-
-
-def test_values_over_the_limits_travel(backend: Backend) -> None:
-    assert backend.run(surface.Large, limits.DATA) == [limits.DATA + 1, "yz"]
-
-
-def test_middleware_stands_around_activities(backend: Backend) -> None:
-    names = {"pre": ("tests.backends.surface.before",), "post": ("tests.backends.surface.after",)}
-    place = backend.environment(surface.Failures, surface.FailingChild, **names)
-    place.run(surface.Failures)
-    assert surface.RAN == ["before fails", "after None ValueError", "before hard", "after None ValueError"]
 
 
 def test_a_saga_undoes_what_was_done_newest_first(backend: Backend) -> None:

@@ -74,28 +74,6 @@ def test_activities_get_their_context(backend: Backend) -> None:
     assert registry.registry[None][class_activity.name] is class_activity
 
 
-def test_a_callable_names_its_tasks(backend: Backend) -> None:
-    def named(number: int) -> int:
-        return number
-
-    named.get_task_id = lambda workflow, number: f"mine-{number}"  # type: ignore[attr-defined]
-    declared = activity.with_attributes(name="part_a.named", version="1", task_list="list")(named)
-
-    class Program(Base):
-        def run(self) -> Any:
-            return self.submit(declared, 7).result
-
-    class Dispatcher:
-        def dispatch_activity(self, name: str) -> Any:
-            return declared
-
-    place = backend.environment(Program, dispatcher=Dispatcher())
-    run = place.start(Program)
-    assert place.wait(run) == 7
-    ids = [event.attributes.activity_id for event in place.history(run) if hasattr(event.attributes, "activity_id")]
-    assert set(ids) == {"activity-part_a.named-mine-7"}
-
-
 def test_what_is_declared_goes_to_the_service(backend: Backend) -> None:
     class Program(Base):
         execution_timeout, decision_tasks_timeout, task_priority, tag_list = 500, "20", 7, ["a", "b"]
@@ -277,17 +255,3 @@ def test_failures_tell_their_details_as_json(backend: Backend) -> None:
     assert told["error_type"].endswith("ValueError")
     assert "raise ValueError" in "".join(told["traceback"])
     assert "no child" in why
-
-
-def test_tasks_of_other_languages_get_bare_arguments(backend: Backend) -> None:
-    class Program(Base):
-        def run(self) -> Any:
-            return futures.wait(
-                self.submit(task.NonPythonicActivityTask(double, 4)),
-                self.submit(task.NonPythonicActivityTask(double, number=5)),
-            )
-
-    result, history = backend.played(Program)
-    assert result == [8, 10]
-    inputs = [event.attributes.input for event in history if type(event).__name__ == "ActivityTaskScheduled"]
-    assert inputs == ["[4]", '{"number":5}']
