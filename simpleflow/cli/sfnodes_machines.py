@@ -1,4 +1,4 @@
-"""``sfnodes drain``, ``exec``, ``ssh`` and ``reap``: one machine, and what dead clusters left."""
+"""``sfnodes drain``, ``exec``, ``ssh`` and ``reap``: single machines, and leftovers of dead clusters."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from .sfnodes_common import CLUSTER, JSON, NODE, Command, find, provider_of
 @CLUSTER
 @JSON
 def drain(node: str, cluster: str, as_json: bool) -> None:
-    """Let one machine finish its tasks and go, whatever the policy says of it.
+    """Let one machine finish its tasks and end, whatever the policy decides.
 
-    Its row is marked; the manager tells the machine at its next pass. Another one takes its place where work is left.
+    The machine's row is marked; the manager tells the machine at its next pass. If work is left, another machine is
+    launched.
     """
     target = find(cluster)
     if target.config.provider == "ec2":
@@ -50,9 +51,9 @@ def drain(node: str, cluster: str, as_json: bool) -> None:
 @NODE
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(cluster: str, node: str, words: tuple[str, ...]) -> None:
-    """Run a command on a machine, as its workers run; its exit code is that of this command.
+    """Run a command on a machine, in the environment of its workers, and end with the command's exit code.
 
-    Over ssh for machines that one has, by AWS Systems Manager on ec2 (which hands no exit code on).
+    Machines of provider ssh are reached over ssh, machines of ec2 by AWS Systems Manager (which gives no exit code).
     """
     _enter(find(cluster), node, words[1:] if words[0] == "--" else words)
 
@@ -66,7 +67,7 @@ def ssh(node: str, cluster: str) -> None:
 
 
 def _enter(target: clusters.Cluster, node: str, words: tuple[str, ...]) -> None:
-    """Become the session's program: its terminal, signals and exit code are this command's."""
+    """Replace this process by the session's program, which gets the terminal and signals and gives the exit code."""
     provider = provider_of(target)
     if not isinstance(provider, providers.Sessions):
         raise core_errors.UsageError(
@@ -86,15 +87,15 @@ def _enter(target: clusters.Cluster, node: str, words: tuple[str, ...]) -> None:
 
 @click.command(cls=Command)
 @click.argument("cluster", required=False, metavar="[CLUSTER]")
-@click.option("--region", help="Look at machines of EC2 in this region too.")
-@click.option("--yes", is_flag=True, help="End what is found; without it, it is only shown.")
+@click.option("--region", help="Also look for machines of EC2 in this region.")
+@click.option("--yes", is_flag=True, help="End everything that is found (default: only show it).")
 @JSON
 def reap(cluster: str | None, region: str | None, yes: bool, as_json: bool) -> None:
-    """Show, and with --yes end, what is left of clusters that do not live any more; of none but your own.
+    """Show, and with --yes end, processes and machines that your dead clusters left.
 
-    Processes and machines over ssh of every cluster that came up here and whose supervisor is gone; with --region, or
-    for a cluster of ec2, instances that bear the tag of a cluster without a stack. CLUSTER, a file or a name, is the
-    only one that is looked at.
+    A cluster is dead when it came up on this machine and its supervisor is gone. With --region, or for a cluster of
+    ec2, instances with the tag of a cluster that has no stack are found too. With CLUSTER, a file or a name, only this
+    cluster is examined.
     """
     name, own_region = _named(cluster)
     region = region or own_region
@@ -136,7 +137,7 @@ def _tell(found: list[leftovers.Leftover], problems: list[str], ended: bool, as_
 
 
 def _named(given: str | None) -> tuple[str | None, str | None]:
-    """Return name and region of the cluster that is meant; a name need not belong to a known cluster."""
+    """Return name and region of the cluster that the user named; the name may be of an unknown cluster."""
     if given is None:
         return None, None
     if Path(given).exists():

@@ -1,4 +1,4 @@
-"""``sfnodes cost`` and ``prices``: what was spent on what, and what machines cost."""
+"""``sfnodes cost`` and ``prices``: what workflows cost, and the prices of machines."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ _HOUR = 3600.0
 @click.command(cls=Command)
 @CLUSTER
 @click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, help="Look so far back."
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="Hours before now that are counted.",
 )
 @JSON
 def cost(cluster: str, hours: float, as_json: bool) -> None:
     """Show what the machines cost, by workflow and activity, and what boots and waiting cost.
 
-    A moment of a machine belongs to the tasks that run on it then, in equal parts. Machines are those that live or
-    ended in that time; what ran where is read from the runs' histories. Machines of deciders (ec2) are not in it.
+    The tasks that run on a machine at a moment share its cost equally. Machines count that live now or
+    ended in that time. The runs' histories say which task ran where. Machines of deciders (ec2) are not included.
     """
     target = find(cluster)
     since = time.time() - hours * _HOUR
@@ -104,14 +108,14 @@ def _table(spent: spending.Spending, currency: str) -> None:
 @click.command(cls=Command, name="prices")
 @click.argument("cluster", required=False)
 @click.option("--type", "types", multiple=True, help="Show this instance type; may be repeated.")
-@click.option("--region", "regions", multiple=True, help="Of this region; may be repeated (default: the cluster's).")
+@click.option("--region", "regions", multiple=True, help="In this region; may be repeated (default: the cluster's).")
 @click.option("--renew", is_flag=True, help="Ask AWS for today's prices of these regions, and keep them.")
 @JSON
 def prices_(cluster: str | None, types: tuple[str, ...], regions: tuple[str, ...], renew: bool, as_json: bool) -> None:
-    """Show what machines cost per hour: by the cluster file, else by the dated list of this installation.
+    """Show what machines cost per hour, from the cluster file or from the dated list of this installation.
 
-    The list has Linux on demand, in USD. A price in the cluster file comes before it. With --renew AWS is asked, with
-    your credentials (right: pricing:GetProducts), and the list of this installation is replaced.
+    The list has prices of Linux on demand, in USD. A price in the cluster file takes precedence. --renew asks AWS with
+    your credentials (right: pricing:GetProducts) and replaces the list of this installation.
     """
     loaded = None if cluster is None else config.load(cluster).config
     regions = regions or ((loaded.region,) if loaded is not None and loaded.region else ())
@@ -158,7 +162,7 @@ def _of_type(name: str, region: str, known: prices.PriceList) -> dict[str, Any]:
 
 
 def _whole(known: prices.PriceList, regions: tuple[str, ...], as_json: bool) -> None:
-    """The list itself; of one region, its families and types."""
+    """Show the list itself, or the prices of single regions."""
     if as_json:
         click.echo(show.as_json_text(known))
         return

@@ -1,4 +1,4 @@
-"""``sfnodes simulate``: what a cluster would have done with runs of the past, under each policy."""
+"""``sfnodes simulate``: what a cluster would have done with past runs, under each policy."""
 
 from __future__ import annotations
 
@@ -28,19 +28,25 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--trace", "trace_files", multiple=True, type=_FILE, help="A trace of WfFormat, .json or .json.gz; repeatable."
 )
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-              help="Without files: runs of the cluster's own domain that ended in so many days.")  # fmt: skip
+              help="Without files: days before now in which runs of the cluster's own domain ended.")  # fmt: skip
 @click.option(
-    "--task-list", "task_list", help="Where tasks of lists that the file does not serve go (default: its first)."
+    "--task-list",
+    "task_list",
+    help="The task list for tasks of lists that the file does not serve (default: its first list).",
 )
 @click.option(
-    "--copies", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Play the runs so many times,"
+    "--copies",
+    type=click.IntRange(1, 100_000),
+    default=1,
+    show_default=True,
+    help="Play the runs this number of times.",
 )
 @click.option(
     "--over",
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="each at a moment within so many hours.",
+    help="Hours within which the copies begin, at random moments.",
 )
 @click.option(
     "--policy",
@@ -50,34 +56,40 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Only this one; repeatable.",
 )
 @click.option("--max", "most", type=click.IntRange(1, 10_000), help="What if every maximum were this?")
-@click.option("--min", "least", type=click.IntRange(0, 10_000), help="What if every profile kept so many?")
-@click.option("--slots", type=click.IntRange(1, 10_000), help="What if machines had so many slots for each list?")
-@click.option("--price", type=click.FloatRange(min=0), help="What if a machine cost so much per hour?")
 @click.option(
-    "--boot", type=click.FloatRange(min=0, min_open=True), help="What if machines took so many seconds to boot?"
+    "--min", "least", type=click.IntRange(0, 10_000), help="What if every profile kept this number of machines?"
 )
+@click.option(
+    "--slots", type=click.IntRange(1, 10_000), help="What if machines had this number of slots for each list?"
+)
+@click.option("--price", type=click.FloatRange(min=0), help="What if a machine had this price per hour?")
+@click.option("--boot", type=click.FloatRange(min=0, min_open=True), help="What if a boot took this number of seconds?")
 @click.option("--hourly", is_flag=True, help="What if machines were billed by the hour?")
 @click.option(
-    "--spot", type=click.FloatRange(0, 1, min_open=True), help="What if machines were spot, at this part of the price?"
+    "--spot",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="What if machines were spot, at this fraction of the price?",
 )
 @click.option(
     "--interrupted",
     type=click.FloatRange(min=0),
     default=0.05,
     show_default=True,
-    help="Notices per machine of the spot market and hour.",
+    help="Interruption notices per spot machine and hour.",
 )
 @click.option(
     "--step",
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds between passes (default: the file's own; more for long spans).",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of boots, notices and moments of copies.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of the random boots, notices and begins of copies."
+)
 @click.option(
     "--html",
     "html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the comparison as a page with pictures.",
+    help="Write the comparison as an HTML page with pictures.",
 )
 @JSON
 def simulate(
@@ -102,12 +114,12 @@ def simulate(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Play runs of the past through the manager's own passes in virtual time, and compare policies and "what if".
+    """Play past runs with the manager's own passes in virtual time, and compare policies and "what if" changes.
 
-    Runs come from files (--history, --trace), else from the histories of the cluster's own domain. Of a history it is
-    guessed what each task waited for; a trace says it. The first row is the cluster file as it is.
+    Runs come from files (--history, --trace), or from the histories of the cluster's own domain. A trace says what
+    each task waited for; for a history it is guessed. The first row is the cluster file as it is.
     """
-    # A file that is there is enough: nothing of this user's own is needed beside given runs.
+    # A cluster file suffices: the cluster need not have come up here.
     loaded = config.load(cluster).config if Path(cluster).exists() else find(cluster).config
     runs, source = _runs(loaded, history_files, trace_files, days)
     default = task_list or next(iter(loaded.task_lists))
@@ -115,13 +127,13 @@ def simulate(
         raise core_errors.UsageError(f"the cluster has no task list '{default}'; it has {', '.join(loaded.task_lists)}")
     runs, foreign = work.on_lists(runs, tuple(loaded.task_lists), default)
     if foreign:
-        output.say(f"the cluster serves no {', '.join(foreign)}: their tasks are played on '{default}'", err=True)
+        output.say(f"the cluster does not serve {', '.join(foreign)}: their tasks are played on '{default}'", err=True)
     runs = work.copies(runs, copies, over * 3600.0, seed) if copies > 1 else work.together(runs)
     what_if = scenarios.WhatIf(max=most, min=least, slots=slots, hourly=hourly, spot=spot, price=price, boot=boot)
     options = world.Options(interrupted=interrupted, step=step, seed=seed)
     begun = time.monotonic()
     before = logging.getLogger("simpleflow.nodes").level
-    logging.getLogger("simpleflow.nodes").setLevel(logging.CRITICAL)  # the played managers' own words
+    logging.getLogger("simpleflow.nodes").setLevel(logging.CRITICAL)  # messages of the simulated managers
     try:
         results = scenarios.play(
             scenarios.scenarios(loaded, what_if, policies or tuple(scenarios.POLICIES)),
@@ -173,7 +185,7 @@ def _show(
 def _runs(
     cluster: config.ClusterConfig, history_files: tuple[Path, ...], trace_files: tuple[Path, ...], days: float
 ) -> tuple[tuple[work.Run, ...], str]:
-    """The runs to play, and where they come from in words; raises UsageError for none."""
+    """Return the runs to play, and their source in words; raises UsageError if there are none."""
     found: list[work.Run] = [traces.read(each) for each in trace_files]
     if history_files:
         from simpleflow.testing.replaying import replay as replays

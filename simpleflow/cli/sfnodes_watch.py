@@ -20,16 +20,16 @@ from simpleflow.nodes.cluster import cluster as clusters
 from . import output
 from . import sfnodes_show as show
 
-#: seconds for which machines that ended are shown
+#: seconds for which ended machines are shown
 RECENT = 3600.0
-#: seconds between two looks: one at an account is a dozen calls
+#: seconds between two updates; at ec2 an update needs a dozen calls
 EVERY, EVERY_EC2 = 1.0, 5.0
-#: decisions below the live table
+#: number of decisions below the live table
 NEWEST = 8
 
 
 class _Look:
-    """One cluster, looked at again and again."""
+    """Reads the state of one cluster."""
 
     def __init__(self, target: clusters.Cluster, every: bool) -> None:
         self._target = target
@@ -45,7 +45,7 @@ class _Look:
         return self._target.status(since=since)
 
     def lines(self, found: Any) -> list[str]:
-        """All that stands above the table."""
+        """Return the lines above the table."""
         if self.ec2:
             from . import sfnodes_ec2
 
@@ -102,7 +102,7 @@ def _live(screen: Callable[[], Any], seconds: float) -> None:
 
 
 def _screen(look: _Look) -> Any:
-    """Everything that fits: what stands, the machines, what was decided last. A look that fails is shown as that."""
+    """Return the live screen: facts, machines, the newest decisions. If the cluster cannot be read, it says why."""
     from rich.console import Group
     from rich.text import Text
 

@@ -1,5 +1,5 @@
-"""The activity task that runs here: how its code reports progress, learns that it shall stop, and leaves its answer to
-somebody else."""
+"""The activity task that runs here: its code reports progress, asks whether it is cancelled, and can leave its answer
+to another program."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Attempt:
         token: str = "",
         last_heartbeat: Any = None,
     ) -> None:
-        """``beat`` gets the text of a heartbeat; ``token`` answers the task; ``last_heartbeat`` is what the attempt
-        before this one reported."""
+        """``beat`` gets the text of a heartbeat; ``token`` answers the task; ``last_heartbeat`` is the last
+        report of the attempt before this one."""
         self.beat = beat
         self.cancelled = cancelled
         self.token = token
@@ -46,13 +46,13 @@ class _Local(threading.local):
 
 
 _local = _Local()
-#: attempts of a process that runs one at a time: threads that the activity starts belong to it, too
+#: attempts of a process that runs one at a time: threads that the activity starts belong to the attempt too
 _alone: list[Attempt] = []
 
 
 @contextlib.contextmanager
 def running(attempt: Attempt, *, alone: bool = False) -> Iterator[None]:
-    """Let the functions below reach this attempt meanwhile: from this thread, or with ``alone`` from every thread."""
+    """Make this attempt the current one inside the block: for this thread, or with ``alone`` for every thread."""
     before, _local.attempt = _local.attempt, attempt
     if alone:
         _alone.append(attempt)
@@ -97,8 +97,8 @@ def cancel_requested() -> bool:
 def task_token() -> str:
     """Return the token that answers the activity task that runs here, for ``complete_later()``.
 
-    Whoever has it can complete or fail the task. Raises Misuse where no task can be answered later: outside of an
-    activity task, and in a local activity.
+    Every program with the token can complete or fail the task. Raises Misuse outside of an activity task and in a
+    local activity.
     """
     found = current()
     if found is None or not found.token:
@@ -110,16 +110,16 @@ def task_token() -> str:
 
 
 def complete_later() -> NoReturn:
-    """End the activity's code and leave its task open: somebody else completes or fails it by ``task_token()``.
+    """End the activity's code and leave its task open; another program completes or fails it by ``task_token()``.
 
-    The task's timeouts go on. Raises CompletedLater, and Misuse where ``task_token()`` does.
+    The task's timeouts stay in force. Raises CompletedLater, and Misuse in the same cases as ``task_token()``.
     """
     task_token()
     raise CompletedLater
 
 
 def encoded(details: Any) -> str:
-    """Return the text of a heartbeat's details: text stays as it is where it cannot be taken for JSON."""
+    """Return the text of a heartbeat's details: text stays as it is unless it could be read as JSON."""
     if isinstance(details, str):
         return text.safe(_text(details), limits.HEARTBEAT_DETAILS)
     found = msgspec.json.encode(details).decode()
@@ -140,7 +140,7 @@ def _text(details: str) -> str:
 
 
 def decoded(details: Any) -> Any:
-    """Return the value that ``encoded`` made this text of."""
+    """Return the value from which ``encoded`` made this text."""
     if not isinstance(details, str):
         return None
     try:
@@ -162,7 +162,7 @@ def reported(failure: str | None) -> str | None:
 
 
 def with_report(failure: str, details: str | None) -> str:
-    """Return the details of a failed task with the heartbeat that its attempt sent last, where both fit."""
+    """Return the details of a failed task with the last heartbeat of its attempt, if both fit."""
     if details is None:
         return failure
     try:

@@ -1,7 +1,7 @@
-"""What a resumed run takes over from the runs before it: events, copied into pages, and the manifest that lists those.
+"""Events that a resumed run takes over from earlier runs: they are copied into pages, which a manifest lists.
 
-A resumed run is evaluated as if the copied events stood behind its first one. They are numbered from 2, and those of
-the run itself follow. Field by field: docs/reference/formats.md.
+A resumed run is evaluated as if the copied events came after its first event. They are numbered from 2, and the other
+events of the run itself follow. Field by field: docs/reference/formats.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from . import errors, events
 
 VERSION = 1
-#: where ``__extra`` of an input says what was resumed
+#: key in ``__extra`` of an input that names the resumed run
 PREVIOUS = "_previous_workflow_execution"
 #: characters of one page, about: a value is at most five times as long
 PAGE = 1 << 20
@@ -29,7 +29,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The blob that a resumed run's input names."""
 
     simpleflow: int = VERSION
-    #: how many events were copied
+    #: number of copied events
     events: int
     #: run ids of the line before this run, the oldest first
     runs: tuple[str, ...]
@@ -40,7 +40,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pointers(self) -> tuple[str, ...]:
-        """All that must be kept as long as the resumed run."""
+        """Pointers of all blobs that must be kept as long as the resumed run."""
         return (*self.pages, *self.values)
 
 
@@ -49,7 +49,7 @@ _page = msgspec.json.Decoder(list[events.Event])
 
 
 def read(text: str) -> Manifest:
-    """Read a manifest. Raises SimpleflowError for what is not one, or is of a newer simpleflow."""
+    """Read a manifest. Raises SimpleflowError if it cannot be read, or if a newer simpleflow wrote it."""
     try:
         found = _manifest.decode(text)
     except msgspec.DecodeError as error:
@@ -62,7 +62,7 @@ def read(text: str) -> Manifest:
 
 
 def pages(kept: Iterable[events.Base]) -> Iterator[str]:
-    """Give the texts of the pages that hold these events."""
+    """Yield the texts of the pages that hold these events."""
     held: list[bytes] = []
     size = 0
     for event in kept:
@@ -91,18 +91,18 @@ def unpaged(texts: Iterable[str]) -> list[Any]:
 
 
 def joined(own: Sequence[Any], copied: Sequence[Any]) -> tuple[Any, ...]:
-    """Return one history: the run's first event, what was copied, the other events of the run."""
+    """Return one history: the run's first event, the copied events, the other events of the run."""
     by = len(copied)
     return (*own[:1], *copied, *(shifted(event, by) for event in own[1:]))
 
 
 def shifted(event: Any, by: int) -> Any:
-    """Return an event of a resumed run, numbered as if ``by`` events had been put behind the first one."""
+    """Return an event of a resumed run, numbered as if ``by`` events came after the first one."""
     return moved(event, event.id + by, lambda number: number + by if number > 1 else number)
 
 
 def moved(event: Any, number: int, renumber: Any) -> Any:
-    """Return an event with another id, and what it says of other events' ids renumbered."""
+    """Return an event with another id, and with its references to other events renumbered."""
     fields = event.attributes
     names: tuple[str, ...] = _numbers(type(fields))  # type: ignore[arg-type]  # a type is hashable
     changed = {name: renumber(getattr(fields, name)) for name in names if getattr(fields, name)}
@@ -119,6 +119,6 @@ def _numbers(kind: type) -> tuple[str, ...]:
 
 
 def previous(extra: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what ``__extra`` says of the run that was resumed."""
+    """Return the entry of ``__extra`` for the resumed run; None without one."""
     parsed = extra.get(PREVIOUS)
     return parsed if isinstance(parsed, Mapping) else None

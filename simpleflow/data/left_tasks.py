@@ -1,7 +1,7 @@
-"""Activity tasks that were left open for somebody to complete: what ``activity.list`` shows of them.
+"""Activity tasks that were left open for another program to complete, as ``activity.list`` shows them.
 
-SWF tells nobody the token of a started task. So the worker keeps it in the blob store for large values, where whoever
-may read them finds it.
+SWF gives the token of a started task to its worker only. So the worker keeps the token in the blob store for large
+values; every program that may read this store finds it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOLDER = "left-tasks"
 class LeftTask(msgspec.Struct, frozen=True, kw_only=True):
     """One task that its activity left open."""
 
-    #: what completes or fails it
+    #: names the task to the service
     token: str
     domain: str
     workflow_id: str
@@ -32,7 +32,7 @@ class LeftTask(msgspec.Struct, frozen=True, kw_only=True):
     task_list: str
     #: id of its ActivityTaskStarted event
     started_event_id: int
-    #: epoch seconds, by the worker's clock
+    #: epoch seconds of the moment when it was left open, by the worker's clock
     since: float
 
 
@@ -42,7 +42,7 @@ def keep(store: base.BlobStore, task: LeftTask) -> None:
 
 
 def drop(store: base.BlobStore, domain: str, token: str) -> None:
-    """Forget a task; one that is not there is not an error. Raises BlobStoreError."""
+    """Delete a task; one that is not stored is not an error. Raises BlobStoreError."""
     store.delete(_key(domain, token))
 
 
@@ -52,7 +52,7 @@ def find(store: base.BlobStore, domain: str, token: str) -> LeftTask | None:
 
 
 def every(store: base.BlobStore, domain: str) -> Iterator[LeftTask]:
-    """Give every task of a domain that is stored, closed ones included. Raises BlobStoreError."""
+    """Yield every stored task of a domain, also closed ones. Raises BlobStoreError."""
     for blob in store.list(f"{FOLDER}/{_name(domain)}/"):
         task = _read(store, blob.key)
         if task is not None:
@@ -65,7 +65,7 @@ def _read(store: base.BlobStore, key: str) -> LeftTask | None:
         return None
     try:
         return msgspec.json.decode(found[0], type=LeftTask)
-    except msgspec.DecodeError:  # of another version
+    except msgspec.DecodeError:  # another version wrote it
         return None
 
 

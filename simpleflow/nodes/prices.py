@@ -1,8 +1,8 @@
 """Prices per hour of EC2 machines: a dated file of the package (prices.json), which `sfnodes prices --renew` renews.
 
-It holds list prices of Linux on demand, which a machine of the spot market never exceeds. Within a family a price grows
-with the size, so the file gives the price of one ``large`` by family and region; renewed regions have one by type. A
-price in the cluster file always comes before it.
+It holds list prices of Linux on demand. A machine of the spot market never costs more. Within a family the price is
+proportional to the size, so the file has the price of one ``large`` by family and region. Renewed regions have a price
+for each type. A price in the cluster file takes precedence.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "larg
 class PriceList(msgspec.Struct, frozen=True, kw_only=True):
     """``prices.json``."""
 
-    #: the day of its prices, '2026-01-31', where a region names no other
+    #: the day of its prices, such as '2026-01-31', except for renewed regions
     dated: str
     source: str
     currency: str
-    #: region -> the day on which its prices by type were asked for
+    #: region -> the day of its prices by type, when they were renewed
     renewed: dict[str, str] = {}
     #: family -> region -> price of one ``large``
     families: dict[str, dict[str, float]] = {}
@@ -37,7 +37,7 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
     types: dict[str, dict[str, float]] = {}
 
     def price(self, name: str, region: str) -> float | None:
-        """Price per hour of an instance type in a region; None where nobody knows it."""
+        """Return the price per hour of an instance type in a region; None if it is unknown."""
         found = self.types.get(name, {}).get(region)
         if found is not None or region in self.renewed:
             return found
@@ -46,17 +46,17 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True):
         return None if large is None or units is None else round(large * units, 6)
 
     def day(self, region: str) -> str:
-        """The day of a region's prices."""
+        """Return the day of a region's prices."""
         return self.renewed.get(region, self.dated)
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """Every region of which it has a price."""
+        """Every region with at least one price, sorted."""
         of_families = (region for each in self.families.values() for region in each)
         return tuple(sorted({*of_families, *self.renewed}))
 
     def with_region(self, region: str, day: str, found: Mapping[str, float]) -> PriceList:
-        """The list with these prices, by type, as the only ones of a region."""
+        """Return the list with the region's prices replaced by ``found`` (type -> price per hour)."""
         types = {
             name: {each: price for each, price in own.items() if each != region} for name, own in self.types.items()
         }
@@ -78,12 +78,12 @@ def _units(size: str) -> float | None:
 
 @functools.cache
 def known() -> PriceList:
-    """The list of this installation, read once."""
+    """Return the list of this installation, which is read once."""
     return read(PATH)
 
 
 def read(path: Path) -> PriceList:
-    """Read a price list; raises UsageError for one that is none."""
+    """Read a price list; raises UsageError if it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=PriceList)
     except (OSError, msgspec.DecodeError) as error:
@@ -94,7 +94,7 @@ def read(path: Path) -> PriceList:
 
 
 def write(path: Path, prices: PriceList) -> None:
-    """Replace the file at once, one family or type a line; raises UsageError where that is not allowed."""
+    """Replace the file at once, one family or type a line; raises UsageError if it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_bytes(_lines(prices))
@@ -123,7 +123,7 @@ def _lines(prices: PriceList) -> bytes:
 
 
 def dearest(types: tuple[str, ...], region: str, prices: PriceList | None = None) -> float | None:
-    """Price per hour of the dearest of these types: any of them may be launched. None where one is unknown."""
+    """Return the price per hour of the dearest type, since any may be launched; None if one price is unknown."""
     prices = prices or known()
     found = [prices.price(name, region) for name in types]
     return None if not found or None in found else max(each for each in found if each is not None)

@@ -17,15 +17,15 @@ from . import failures, retrying, values
 
 logger = logging.getLogger(__name__)
 
-#: seconds that a response is repeated while nobody answers
+#: seconds for which a response is repeated while the service does not answer
 PATIENCE = 3600.0
 #: seconds that an answer waits for those of the tasks that came with it
 HOLD = 0.04
-#: seconds between two attempts to send what is held while a task runs
+#: seconds between two attempts to send held answers while a task runs
 AGAIN = 1.0
 
 
-#: an answer that is sent
+#: an answer to send
 Answer: TypeAlias = values.Completed | values.Failed | values.Canceled
 
 
@@ -53,7 +53,7 @@ class Answering:
         self._worker = worker
         self._held: list[_Held] = []
         self._due = 0.0
-        #: an attempt to send what is held may have arrived
+        #: whether an earlier attempt to send the held answers may have arrived
         self._doubtful = False
 
     def add(self, task: values.Task, token: str, answer: Answer) -> None:
@@ -64,14 +64,14 @@ class Answering:
 
     @property
     def wait(self) -> float | None:
-        """Seconds until what is held is to be sent; None while there is nothing."""
+        """Seconds until the held answers are to be sent; None without any."""
         return max(0.0, self._due - self._worker.time.monotonic()) if self._held else None
 
     def try_to_send(self) -> None:
-        """Send what is held if that can be done at once: a task runs meanwhile, and must be attended to."""
+        """Try once to send the held answers. It does not repeat the call, because a task runs that needs attention."""
         try:
             exchanged = self._worker.transport.exchange_several(self._requests(self._held), None)
-        except Exception as error:  # of the service or of its network: ``send`` is told the same, and says it
+        except Exception as error:  # of the service or of its network: ``send`` meets the same error and logs it
             logger.debug("%d answers are held longer: %s", len(self._held), error)
             self._doubtful = self._doubtful or errors.kind_of(error) is not retries.Kind.UNREACHED
             self._due = self._worker.time.monotonic() + AGAIN
@@ -84,7 +84,7 @@ class Answering:
             self._look_at(held, exchanged.refusals, doubtful=self._doubtful)
 
     def send(self, following: base.Following | None) -> Sequence[Any]:
-        """Send what is held until it is acknowledged; return the next tasks that came with that."""
+        """Send the held answers until they are acknowledged; return the next tasks that the response brought."""
         held, self._held = self._held, []
         if len(held) > 1 or (held and following is not None and following.most > 1):
             brought = self._several(held, following)
@@ -100,7 +100,7 @@ class Answering:
         return [values.to_request(each.answer, each.token) for each in held]
 
     def _several(self, held: Sequence[_Held], following: base.Following | None) -> Sequence[Any] | None:
-        """Send several answers in one call; None when the service does not take them so."""
+        """Send several answers in one call; None when the service does not support that."""
         transport, requests = self._worker.transport, self._requests(held)
         came: list[base.Exchanged | None] = []
         doubted = [self._doubtful]
@@ -126,19 +126,19 @@ class Answering:
         return exchanged.tasks
 
     def _look_at(self, held: Sequence[_Held], refusals: Sequence[errors.SwfError | None], *, doubtful: bool) -> None:
-        """See to the answers that were not taken."""
+        """Send refused answers one by one."""
         for each, refusal in zip(held, refusals, strict=True):
             if refusal is not None:
                 self._respond(each, None, doubtful=doubtful)
 
     def _respond(self, each: _Held, following: base.Following | None, *, doubtful: bool | None = None) -> Sequence[Any]:
-        """Send one answer until it is acknowledged; return the next task that came with that."""
+        """Send one answer until it is acknowledged; return the next task that the response brought."""
         doubtful = self._doubtful if doubtful is None else doubtful
         action, request = values.to_request(each.answer, each.token)
         try:
             return self._insist(each.task, action, request, following, doubtful)
         except errors.SwfError as error:
-            # The service refuses this very answer (a field over its limit, say): the task must not hang for that.
+            # The service refuses this answer itself (say, a field over its limit): a failure closes the task instead.
             logger.error("%s of %s was refused: %s", action, each.task.id, error)
             failed = failures.of_words("AnswerRefused", str(error)[: limits.REASON])
             return self._insist(each.task, *values.to_request(failed, each.token), following, doubtful)

@@ -1,4 +1,4 @@
-"""A task that its activity leaves open is kept where ``activity.list`` finds it."""
+"""Stores tasks that their activities leave open, for ``activity.list``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from . import stores, values
 
 
 def keep(store: stores.Store, task: values.Task) -> None:
-    """Store a task with its token. Raises SimpleflowError without a place for it, BlobStoreError."""
+    """Store a task with its token.
+
+    Raises SimpleflowError when no store is configured, and BlobStoreError when the store fails.
+    """
     blobs = store.blobs
     if blobs is None:
         raise errors.SimpleflowError(

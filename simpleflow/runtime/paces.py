@@ -1,4 +1,4 @@
-"""How long tasks take here, by their types: of quick ones a slot takes several with one call."""
+"""How long tasks take here, by their types. A slot takes several tasks of a quick type with one call."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import threading
 import time
 from typing import Final, NamedTuple
 
-#: mean seconds of a type's tasks up to which they are quick, and of how many tasks that must be known
+#: a type is quick when its tasks take at most this many seconds on average, over at least ``KNOWN`` tasks
 QUICK: Final = 0.003
 KNOWN: Final = 8
-#: share of a new task in the mean: one that takes a second makes its type slow for some forty tasks
+#: weight of a new task in the mean: one task of a second makes its type slow for some forty tasks
 _SHARE: Final = 1 / 8
-#: tasks that one call may bring
+#: most tasks that one call may bring
 MOST: Final = 16
-#: types that one call may name
+#: most types that one call may name
 _NAMED: Final = 16
 
 
-#: which thread the system counts for; None: it counts for whole processes only
+#: argument of getrusage for one thread; None: the system counts for whole processes only
 _THREAD: Final[int | None] = getattr(resource, "RUSAGE_THREAD", None)
 
 
 class Spent(NamedTuple):
-    """What a thread has used so far."""
+    """Time that a thread has used so far."""
 
     wall: float
     cpu: float
-    #: how often it waited for something, None where the system does not say
+    #: how often it waited for something; None if the system does not count this
     waits: int | None
 
     @classmethod
     def now(cls) -> Spent:
-        """Return it for the calling thread."""
+        """Return the values of the calling thread."""
         if _THREAD is None:
             return cls(time.perf_counter(), 0.0, None)
         used = resource.getrusage(_THREAD)
         return cls(time.perf_counter(), used.ru_utime + used.ru_stime, used.ru_nvcsw)
 
     def seconds(self, end: Spent) -> float:
-        """Return the seconds that a task took of its own: on a busy machine one that waits for nothing has to wait for
-        a processor, which says nothing about its type."""
+        """Return the seconds that a task took. A task that waited for nothing counts its processor time only: on a busy
+        machine it also waits for a processor, which does not depend on its type."""
         waited = self.waits is None or self.waits != end.waits
         return end.wall - self.wall if waited else end.cpu - self.cpu
 
@@ -57,7 +57,7 @@ class Paces:
         self.quick: tuple[tuple[str, str], ...] = ()
 
     def note(self, name: str, version: str, seconds: float) -> None:
-        """Take note of a task's duration."""
+        """Add a task's duration in seconds."""
         kind = (name, version)
         with self._lock:
             count, mean = self._means.get(kind, (0, seconds))

@@ -1,4 +1,4 @@
-"""What ``run()`` logs: with the workflow and run that it belongs to, and once, not again in each replay."""
+"""Log lines of ``run()``: they get the ids of their workflow and run, and a replay does not repeat them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from simpleflow.engine.program import run
 
 
 class ProgramFilter(logging.Filter):
-    """Drops what ``run()`` logs while it repeats what an earlier decision did; names the run in what it logs anew."""
+    """Drops log lines of ``run()`` that an earlier decision has logged; adds the ids of the run to new lines."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         strand = run.current()
@@ -29,7 +29,7 @@ class ProgramFilter(logging.Filter):
 
 
 def install() -> None:
-    """Put the filter on every handler that is configured now: of the root logger, of simpleflow's, of the user's."""
+    """Add the filter to every handler of every logger that exists now."""
     known = [logging.root, *logging.root.manager.loggerDict.values()]
     for logger in known:
         for handler in getattr(logger, "handlers", ()):

@@ -1,4 +1,4 @@
-"""How many tasks a worker begins in a time."""
+"""The rate at which a worker begins tasks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse(text: str) -> float:
 
 
 class Rate:
-    """At most so many tasks in each second on average, and at once as many as a second allows, at least one.
+    """Limits tasks to ``per_second`` on average. As many as one second allows (at least one) may begin at once.
 
     Thread safe.
     """
@@ -36,13 +36,13 @@ class Rate:
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """Seconds until a task may begin; 0: now."""
+        """Return the seconds until a task may begin; 0: now."""
         with self._lock:
             self._fill()
             return max(0.0, (1.0 - self._left) / self._per_second)
 
     def take(self) -> None:
-        """A task begins."""
+        """Count a task that begins."""
         with self._lock:
             self._fill()
             self._left -= 1.0

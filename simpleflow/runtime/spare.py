@@ -1,4 +1,4 @@
-"""Tasks that came together and wait behind one that takes long: another slot of the worker takes them."""
+"""Tasks that one slot received together and that wait behind a long one: another slot of the worker takes them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Spare(Generic[Owner, Task]):
             self._lent += [(owner, task) for task in tasks]
 
     def take(self) -> Task | None:
-        """Take the oldest one over; None when there is none."""
+        """Remove the oldest task and return it; None when there is none."""
         with self._lock:
             return self._lent.popleft()[1] if self._lent else None
 
     def reclaim(self, owner: Owner) -> list[Task]:
-        """Take back what nobody took of this owner's."""
+        """Remove the tasks of this owner that nobody has taken, and return them."""
         with self._lock:
             found = [task for whose, task in self._lent if whose is owner]
             self._lent = collections.deque(each for each in self._lent if each[0] is not owner)

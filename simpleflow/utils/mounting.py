@@ -13,10 +13,12 @@ _ADVICE = "write package.module.NAME, of a class or an object of simpleflow.core
 
 
 def mounted() -> tuple[interceptors.Interceptor, ...]:
-    """Return the interceptors of this process: ``package.module.NAME,...``, each a class (called without arguments,
-    once in a process), or an object. The first is the outermost.
+    """Return the interceptors of this process, the outermost first.
 
-    Raises UsageError naming the one that cannot be imported, made or used.
+    The setting is ``package.module.NAME,...``. Each name is of an object, or of a class that is called without
+    arguments, once in a process.
+
+    Raises UsageError, which names the entry that cannot be imported, made or used.
     """
     named = settings.SIMPLEFLOW_INTERCEPTORS or ""
     return tuple(_made(path.strip()) for path in named.split(",") if path.strip())

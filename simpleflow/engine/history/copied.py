@@ -1,4 +1,4 @@
-"""What a resumed run takes over: it is evaluated as if that stood behind the first event of its own history."""
+"""Events that a resumed run takes over: it is evaluated as if they came after the first event of its history."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _IN_ONE = 100
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True):
-    """What one resumed run takes over."""
+    """What one resumed run has taken over."""
 
-    #: how many events
+    #: number of events
     events: int = 0
     #: run ids of the line before this run, the oldest first
     runs: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     pointers: tuple[str, ...] = ()
 
     def in_markers(self) -> list[tuple[str, ...]]:
-        """Return the pointers, parted as markers hold them."""
+        """Return the pointers in groups, one for each marker."""
         return [self.pointers[place : place + _IN_ONE] for place in range(0, len(self.pointers), _IN_ONE)]
 
 
@@ -36,7 +36,7 @@ def missing(pointers: Sequence[str], blobs: Mapping[str, str]) -> tuple[str, ...
 
 
 def whole(own: Sequence[Any], pointer: str, manifest: manifests.Manifest, blobs: Mapping[str, str]) -> Any:
-    """Return the events of the run's own history with those that it takes over, and what is known of these."""
+    """Return the run's own events joined with those that it takes over, and a ``Copied`` that describes the latter."""
     copied = manifests.unpaged(blobs[page] for page in manifest.pages)
     taken = Copied(events=len(copied), runs=manifest.runs, pointers=(pointer, *manifest.pointers))
     return manifests.joined(own, copied), taken

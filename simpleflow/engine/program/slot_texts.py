@@ -1,4 +1,4 @@
-"""What enters the place of a future in arguments."""
+"""The text that replaces a future in arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def of_result(text: str | None, coder: payloads.Payloads) -> str:
-    """Return what enters a slot for a result text as the history holds it."""
+    """Return the text that replaces a future, from the text of its result in the history."""
     if text is None or text == "":
         return "null"
     if text.startswith(identity.POINTER):
@@ -27,7 +27,7 @@ def of_result(text: str | None, coder: payloads.Payloads) -> str:
 
 
 def result_of(slot: str) -> str:
-    """Return the result text for what ``of_result`` made of it: a pointer for a reference."""
+    """Return the result text from which ``of_result`` made this one: a pointer for a reference."""
     if slot.startswith(f'{{"{REFERENCE}":'):
         return _reference.decode(slot)[REFERENCE]
     return slot

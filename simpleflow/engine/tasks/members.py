@@ -21,7 +21,7 @@ class Members(list[Any]):
 
 
 def given(activities: Sequence[Any], workflow: Any) -> Members:
-    """Return the members that a canvas made, or make them of the submittables that a program gives itself."""
+    """Return the members that a canvas made, or make members of the submittables that a program gives."""
     if isinstance(activities, Members):
         return activities
     return Members(activities, [lambda *more, entry=entry: workflow.submit(entry) for entry in activities])

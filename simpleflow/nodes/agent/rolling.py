@@ -1,4 +1,4 @@
-"""Decider machines make room one after the other, so that a new version that cannot boot leaves the others at work."""
+"""Decider machines are replaced one at a time: when a new version cannot boot, the other machines keep working."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from simpleflow.data.blobs import errors as blob_errors
 
 KEY: Final = "boots/rolling.json"
 _BOOTS: Final = "boots/deciders.json"
-#: seconds without a newcomer after which the next machine goes, where no boot fails: the group may want fewer now
+#: seconds without a new machine after which the next one may end, if no boot failed: the group may have shrunk
 _PATIENCE: Final = 1800.0
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """``boots/rolling.json``: written by the machine that goes, deleted by the one that came for it."""
+    """``boots/rolling.json``: written by the machine that ends, deleted by its successor."""
 
-    #: who goes
+    #: id of the machine that ends
     machine: str
-    #: what it makes room for: the published version of deciders
+    #: the published version of deciders, which its successor runs
     version: str
 
 
@@ -33,11 +33,11 @@ class Rolling:
         self._store = store
         self._machine = machine
         self._clock = clock
-        #: the turn of another, and since when it stands there unchanged
+        #: ETag of the file with another machine's turn, and since when it is unchanged (monotonic seconds)
         self._other: tuple[str, float] = ("", 0.0)
 
     def may_go(self, version: str) -> bool:
-        """Take the turn to make room for a version; False while another machine has it."""
+        """Take the turn to end for a new version, and return True; return False while another machine has the turn."""
         got = self._store.get(KEY)
         turn = None if got is None else _decode(got[0])
         if got is not None and turn is not None and turn.version == version and turn.machine != self._machine:
@@ -56,7 +56,7 @@ class Rolling:
         return True
 
     def arrived(self, version: str) -> None:
-        """A machine of this version works: the next one may go."""
+        """Give the turn back: this machine works with this version, and the next one may end."""
         got = self._store.get(KEY)
         turn = None if got is None else _decode(got[0])
         if turn is not None and turn.version == version:

@@ -1,4 +1,4 @@
-"""What is left of this user's clusters that do not live any more: processes, machines over ssh, folders of sockets."""
+"""Leftovers of this user's dead clusters: processes, machines over ssh, folders of sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reaper:
-    """Finds what is left, and ends exactly that: each was seen to be this user's, and its cluster to be dead."""
+    """Finds leftovers, and ends only these: each belongs to this user, and its cluster is dead."""
 
     def __init__(self, environment: Mapping[str, str], only: str | None = None) -> None:
         """``only``: the name of the one cluster that is looked at; None for all that came up here."""
@@ -41,7 +41,7 @@ class Reaper:
         self._only = only
         self._processes: dict[str, psutil.Process] = {}
         self._providers: dict[str, providers.NodeProvider] = {}
-        #: what could not be looked at, and why
+        #: clusters whose machines could not be listed, and why
         self.notes: list[str] = []
 
     def find(self) -> tuple[Leftover, ...]:
@@ -72,7 +72,7 @@ class Reaper:
                 )
 
     def _of_machines(self, folder: Path) -> Iterator[Leftover]:
-        """Nodes on machines that one has (ssh): this machine remembers where it placed them."""
+        """Yield nodes of provider ssh: this machine has a record of where it placed them."""
         if not (folder / "ssh-nodes").exists():
             return
         try:
@@ -92,7 +92,7 @@ class Reaper:
 
     def end(self, found: tuple[Leftover, ...]) -> tuple[str, ...]:
         """End what ``find`` found, and sweep folders of sockets; returns what could not be ended, and why."""
-        # A cluster that came up since has taken its own in hand.
+        # A cluster that came up meanwhile looks after its own nodes.
         dead = {folder.name for folder in self._dead()}
         problems = [f"cluster '{name}' is up again: left alone" for name in sorted({f.cluster for f in found} - dead)]
         mine = [each for each in found if each.cluster in dead]

@@ -1,4 +1,4 @@
-"""What a person asks of one machine, written where managers read it: the row in control.json."""
+"""Requests of a person for one machine, written into its row in control.json, where managers read them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import control
 
-#: why it drains, as `status` and `why` show it
+#: the reason of the drain that `status` and `why` show
 REASON = "a person asked for its drain (sfnodes drain)"
 
 

@@ -1,4 +1,4 @@
-"""What the money of a cluster was spent on: workflows and their activities, boots, and machines that waited. Pure."""
+"""How a cluster's bill divides into workflows and activities, boots and waiting machines. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .report import NodeStatus
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """One activity task that a machine worked on, as the run's history has it. Times are epoch seconds."""
+    """One activity task that a machine worked on, from the run's history. Times are epoch seconds."""
 
     node: str
     workflow: str
@@ -21,7 +21,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """What one activity of one workflow took."""
+    """The cost of one activity of one workflow."""
 
     workflow: str
     activity: str
@@ -38,25 +38,26 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 0.0
     #: the dearest first
     work: tuple[Share, ...] = ()
-    #: tasks of which no history tells (any more)
+    #: tasks without a history (it may be deleted)
     unknown: float = 0.0
     #: from launch to the first poll
     boot: float = 0.0
-    #: up, and nothing to do
+    #: after the first poll, without a task
     idle: float = 0.0
-    #: paid, and gone before the end of the period or of the minimum
+    #: paid time after the machine's end: the rest of the billing period or of the minimum
     unused: float = 0.0
 
     @property
     def useful(self) -> float:
-        """The part of it that tasks took, from 0 to 1."""
+        """The share of the bill that tasks took, from 0 to 1."""
         return (sum(each.cost for each in self.work) + self.unknown) / self.total if self.total else 0.0
 
 
 def attribute(nodes: Iterable[NodeStatus], tasks: Iterable[Ran], now: float) -> Spending:
-    """Share each machine's bill out by time: a moment belongs to the tasks that run in it, in equal parts.
+    """Divide each machine's bill by time: the tasks that run at a moment share its cost equally.
 
-    Moments without a task are boot before the first poll, then idle; what is billed beyond the machine's end is unused.
+    A moment without a task counts as boot before the first poll, and as idle later. Time that is billed beyond the
+    machine's end counts as unused.
     """
     by_node: dict[str, list[Ran]] = {}
     for task in tasks:
@@ -122,7 +123,7 @@ def _share_out(
 
 
 def by_workflow(spending: Spending) -> Mapping[str, float]:
-    """Millionths of each workflow, the dearest first."""
+    """Return the millionths that each workflow cost, the dearest first."""
     found: dict[str, float] = {}
     for each in spending.work:
         found[each.workflow] = found.get(each.workflow, 0.0) + each.cost

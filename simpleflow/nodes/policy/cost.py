@@ -1,4 +1,4 @@
-"""What the machines cost: closed ones from the ledger, open ones up to now, each under its billing model."""
+"""What the machines cost, each under its billing terms: ended ones from the ledger, living ones up to now."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NodeCost(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     profile: str
     since: float
-    #: None while it runs
+    #: epoch seconds; None while it runs
     ended: float | None
     #: seconds that are billed
     billed: float
@@ -29,7 +29,7 @@ class NodeCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe(cluster: config.ClusterConfig, profile: str) -> str:
-    """A profile's billing terms in words."""
+    """Return a profile's billing terms in words."""
     terms = guards.terms_of(cluster, profile)
     known = terms.price if profile not in cluster.profiles else cluster.price_of(cluster.profiles[profile])
     price = "no price" if known is None else f"{known:g} {cluster.currency}/h"
@@ -42,7 +42,7 @@ def of_cluster(
     ledger: Iterable[documents.LedgerEntry],
     now: float,
 ) -> tuple[NodeCost, ...]:
-    """Every machine's bill, oldest first."""
+    """Return every machine's bill, oldest first."""
     found = {
         row.instance: _cost(cluster, row.instance, row.profile, row.price, row.since, None, now) for row in control.rows
     }

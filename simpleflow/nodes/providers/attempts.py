@@ -28,7 +28,7 @@ class Attempts:
             yield
 
     def is_launching(self, attempt: str) -> bool:
-        """Whether a living process holds the attempt's lock."""
+        """Return whether a living process holds the attempt's lock."""
         try:
             with files.locked(self._lock(attempt), wait=False):
                 return False
@@ -36,7 +36,7 @@ class Attempts:
             return True
 
     def give_up(self, attempt: str) -> bool:
-        """Give the attempt up for ever; False while a living process is launching it."""
+        """Give the attempt up for ever and return True; return False while a living process is launching it."""
         try:
             with files.locked(self._lock(attempt), wait=False) as lock:
                 os.pwrite(lock, _GIVEN_UP, 0)

@@ -1,1 +1,1 @@
-"""What a cluster would have done, and cost: past runs played through the manager's own passes in virtual time."""
+"""Simulation of a cluster: past runs are played in virtual time, with the real manager's passes."""

@@ -1,4 +1,4 @@
-"""The deciders of a simulation: runs begin, schedule what is ready, and publish what they ask for."""
+"""The deciders of a simulation: they begin runs, schedule tasks that are ready, and publish their demand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from simpleflow.nodes import config
 
 from . import timeline, work
 
-#: seconds that a decider takes from an end to what it schedules then
+#: seconds from the end of a task until a decider schedules the tasks that waited for it
 DECIDE = 0.3
 
 
 class Deciders:
-    """Every run. Tasks are named by the place of their run and their own place in it."""
+    """All runs. A task is named by two indexes: that of its run, and its own in the run."""
 
     def __init__(self, runs: Sequence[work.Run], time: timeline.Timeline, times: config.Times) -> None:
         self.runs = tuple(runs)
@@ -28,11 +28,11 @@ class Deciders:
         self.queue: Callable[[int, int], None] = lambda place, task: None
         self._waiting = [[len(task.after) for task in run.tasks] for run in self.runs]
         self._children = [_children(run) for run in self.runs]
-        #: tasks that have not ended
+        #: by run: number of tasks that have not ended
         self.left = [len(run.tasks) for run in self.runs]
         self.begun = [False] * len(self.runs)
         self.ended: list[float | None] = [None] * len(self.runs)
-        #: scheduled and not ended, and when it was scheduled
+        #: by run: tasks that are scheduled and have not ended, with the time of scheduling
         self.known: list[dict[int, float]] = [{} for _ in self.runs]
         self._decided = [0] * len(self.runs)
         self._rows: dict[int, documents.RunRow] = {}
@@ -54,7 +54,7 @@ class Deciders:
         self.queue(place, task)
 
     def closed(self, place: int, task: int) -> None:
-        """A task has ended."""
+        """Note that a task has ended, and schedule the tasks that are ready then."""
         del self.known[place][task]
         self._stale.add(place)
         self.left[place] -= 1
@@ -67,7 +67,7 @@ class Deciders:
                 self._time.at(self._time.now + delay, self._schedule, place, child)
 
     def row(self, place: int) -> documents.RunRow:
-        """What the run's decider publishes: tasks that are scheduled, and those that wait for one of these."""
+        """Return what the run's decider publishes: scheduled tasks, and tasks that wait for one of these."""
         run = self.runs[place]
         scheduled: dict[tuple[str, str], int] = {}
         waits: dict[int, dict[tuple[str, str], int]] = {}
@@ -108,7 +108,7 @@ class Deciders:
         )
 
     def publish(self, store: blobs.BlobStore) -> None:
-        """One decider writes what has changed; rows of closed runs stay as long as a real one keeps them."""
+        """Write the demand document if it has changed; rows of closed runs stay as long as with a real decider."""
         if not self._stale:
             return
         now, kept = self._time.now, 2 * self._times.document_max + self._times.stale

@@ -1,4 +1,4 @@
-"""Runs from histories of SWF: what ran for how long, and what each task can have waited for."""
+"""Runs from histories of SWF: the duration of each task, and the tasks that it may have waited for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simpleflow.core import events
 from . import work
 
 _ENDS = frozenset({"ActivityTaskCompleted", "ActivityTaskFailed", "ActivityTaskTimedOut", "ActivityTaskCanceled"})
-#: seconds; a task that ended within the clock's resolution
+#: seconds that a task counts which ended within the clock's resolution
 _SHORTEST = 0.001
 
 
@@ -23,18 +23,19 @@ class _Known(msgspec.Struct):
     task_list: str
     scheduled: float
     after: tuple[int, ...]
-    #: when the last of these ended, or the run began
+    #: when the last task of ``after`` ended, or the run began
     ready: float
     started: float | None = None
     ended: float | None = None
 
 
 def read(run_id: str, workflow: str, found: Iterable[events.Base]) -> work.Run | None:
-    """A run from its history; None when no task of it ran.
+    """Return a run from its history; None when no task of it ran.
 
-    A history does not say what a task waited for. It is taken to be what ended between the last two decisions, or
-    all tasks of which nothing waited yet where none was left open. What a timer or a signal set off waits as long
-    after that as it did. Each attempt is a task of its own; what never ran is left out.
+    A history does not say what a task waited for. The task is assumed to wait for the tasks that ended between the last
+    two decisions. When no task was open then, it is assumed to wait for all ended tasks that no other task waits for. A
+    task that was scheduled after a timer or a signal keeps its delay after the task that ended last. Each attempt is a
+    task of its own; attempts that never ran are left out.
     """
     reader = _Reader()
     for event in sorted(found, key=lambda each: each.id):
@@ -46,12 +47,12 @@ class _Reader:
     def __init__(self) -> None:
         self._begun: float | None = None
         self._last = 0.0
-        #: by id of the event that scheduled it
+        #: tasks by the id of the event that scheduled them
         self._tasks: dict[int, _Known] = {}
         self._open: set[int] = set()
-        #: ended, and nothing waits for them yet
+        #: tasks that have ended and that no other task waits for yet
         self._leaves: set[int] = set()
-        #: ended since the newest decision task but one began
+        #: tasks that ended since the newest decision task started; then those between that start and the one before
         self._fresh: list[int] = []
         self._seen: list[int] = []
         #: the task that ended last
@@ -60,7 +61,7 @@ class _Reader:
         self._after: tuple[int, ...] = ()
 
     def read(self, event: events.Base) -> None:
-        """Take one event, in their order."""
+        """Take the next event of the history."""
         kind, said = type(event).__name__, getattr(event, "attributes", None)
         self._last = event.timestamp
         if self._begun is None:
@@ -96,7 +97,7 @@ class _Reader:
             return tuple(sorted(self._leaves))
         if self._seen:
             return tuple(self._seen)
-        # A timer or a signal: it comes as long after the last end as it did.
+        # A timer or a signal: the task keeps its recorded delay after the last end.
         return () if self._last_end is None else (self._last_end,)
 
     def _end(self, origin: int, moment: float) -> None:
@@ -109,7 +110,7 @@ class _Reader:
         self._fresh.append(origin)
 
     def run(self, run_id: str, workflow: str) -> work.Run | None:
-        """What was read."""
+        """Return the run of all events that were read; None when no task ran."""
         if self._begun is None:
             return None
         ran = {each: task for each, task in self._tasks.items() if task.started is not None}

@@ -1,4 +1,4 @@
-"""The machines of a simulation: they boot, poll, work, drain by the drain's own table, and write their documents."""
+"""The machines of a simulation: they boot, poll, work, drain by the real drain table, and write their documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simpleflow.nodes.providers import fake
 
 from . import deciders, timeline
 
-#: boots last so many times the configured time, evenly
+#: a boot takes the configured time multiplied by a random factor between these, evenly distributed
 BOOT = (0.8, 1.2)
 #: seconds from an acknowledgement to the machine's end
 OFF = 1.0
@@ -38,27 +38,27 @@ class Machine:
         self.running: dict[tuple[int, int], float] = {}
         self.finished: dict[tuple[str, str], list[float]] = {}
         self.notice = False
-        #: no poll of it is open after this moment
+        #: after this moment no poll of the machine is open
         self.settle = float("inf")
         self.dirty = True
         self.written = -float("inf")
 
 
 class Counts:
-    """What is added up on the way."""
+    """Totals of a simulation."""
 
     def __init__(self) -> None:
         self.launches = 0
-        #: tasks that a notice took a machine away under, and that the manager did
+        #: tasks that lost their machine by a notice, and tasks that lost it by the manager
         self.interrupted = self.lost = 0
-        #: tasks that were handed out, and seconds that they had waited for that
+        #: tasks that were handed out, and seconds that they had waited before that
         self.handed, self.waited = 0, 0.0
-        #: seconds that tasks ran, that machines lived, and that times their slots
+        #: seconds that tasks ran, seconds that machines lived, and seconds that slots existed
         self.worked = self.lived = self.capacity = 0.0
 
 
 class _Provider(fake.FakeProvider):
-    """Tells the world of marks and terminations."""
+    """Tells the simulated machines of marks and terminations."""
 
     def __init__(self, machines: Machines, cluster: str, time: timeline.Timeline) -> None:
         super().__init__(cluster, time.clock)
@@ -74,7 +74,7 @@ class _Provider(fake.FakeProvider):
 
 
 class Machines:
-    """All of them, and the queues of the service that they poll."""
+    """All machines, and the queues of the service that they poll."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Machines:
         self._rng = random.Random(seed)  # noqa: S311  # a simulation, repeated by its seed
         self.living: dict[str, Machine] = {}
         self.queues: dict[str, deque[tuple[int, int]]] = {name: deque() for name in cluster.task_lists}
-        #: open polls, the longest first; of machines that drain or ended they are skipped
+        #: open polls, the oldest first; polls of machines that drain or have ended are skipped
         self._polls: dict[str, deque[str]] = {name: deque() for name in cluster.task_lists}
         self.counts = Counts()
         self.provider = _Provider(self, cluster.cluster, time)
@@ -113,7 +113,7 @@ class Machines:
             )
 
     def _poll(self, name: str) -> None:
-        """It has booted: its workers poll."""
+        """The machine has booted, and its workers begin to poll."""
         machine = self.living.get(name)
         if machine is None or machine.state is not drain.DrainState.WORKING:
             return
@@ -124,7 +124,7 @@ class Machines:
             self._hand_out(task_list)
 
     def queue(self, place: int, task: int) -> None:
-        """The service has a task: it waits for an open poll."""
+        """Queue a task until a poll is open."""
         name = self._deciders.runs[place].tasks[task].task_list
         self.queues[name].append((place, task))
         self._hand_out(name)
@@ -149,7 +149,7 @@ class Machines:
     def _finish(self, name: str, place: int, task: int, began: float) -> None:
         machine = self.living.get(name)
         if machine is None or machine.running.get((place, task)) != began:
-            return  # it was taken away meanwhile
+            return  # the task has lost its machine meanwhile
         del machine.running[place, task]
         now, each = self._time.now, self._deciders.runs[place].tasks[task]
         counted = machine.finished.setdefault((each.task_list, each.activity), [0, 0.0, 0.0])
@@ -168,7 +168,7 @@ class Machines:
             self._settle(name)
 
     def marked(self, name: str) -> None:
-        """The mark is set; the agent sees it at its next look."""
+        """The mark is set; the agent sees it when it next reads metadata."""
         self._time.at(self._time.now + self._times.metadata, self._seen, name)
 
     def _seen(self, name: str) -> None:
@@ -178,7 +178,7 @@ class Machines:
         self._stop(machine, drain.DrainEvent.MARK)
 
     def _noticed(self, name: str) -> None:
-        """The provider takes the machine away soon."""
+        """The provider gives notice that it will end the machine."""
         machine = self.living.get(name)
         if machine is None:
             return
@@ -192,7 +192,7 @@ class Machines:
             return
         machine.state = following.state
         machine.dirty = True
-        # An open poll of Amazon SWF ends within so long; one of the embedded service is revoked.
+        # An open poll of Amazon SWF ends within this time; the embedded service revokes it at once.
         wait = self._times.poll if self._cluster.provider == "ec2" and not machine.notice else 0.0
         machine.settle = self._time.now + wait
         self._time.at(machine.settle, self._settle, machine.id)
@@ -215,14 +215,14 @@ class Machines:
             fake.FakeProvider.terminate(self.provider, name)
 
     def _deadline(self, name: str) -> None:
-        """What has not finished fails as interrupted, and is scheduled again at once."""
+        """The provider ends the machine: its tasks fail as interrupted, and are scheduled again at once."""
         if (machine := self.living.get(name)) is not None:
             self.counts.interrupted += len(machine.running)
             self._end(machine)
             fake.FakeProvider.terminate(self.provider, name)
 
     def taken(self, name: str) -> None:
-        """The manager ends the machine: what it had times out, and runs again."""
+        """The manager ends the machine: its tasks time out, and run again."""
         if (machine := self.living.get(name)) is not None:
             self.counts.lost += len(machine.running)
             self._end(machine)
@@ -238,7 +238,7 @@ class Machines:
             self.queue(place, task)
 
     def report(self) -> None:
-        """Each agent writes its document on change, and now and then without one."""
+        """Each agent writes its document after a change, and at intervals without a change."""
         now = self._time.now
         for machine in self.living.values():
             age = now - machine.written

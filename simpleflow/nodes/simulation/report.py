@@ -14,7 +14,7 @@ from . import scenarios, work, world
 #: colours that people with any colour vision tell apart (Okabe and Ito 2008)
 _BUSY, _UP, _BOOT, _LEAVING, _QUEUE = "#0072B2", "#56B4E9", "#999999", "#E69F00", "#D55E00"
 _WIDTH, _HEIGHT, _LEFT, _TOP = 1060, 150, 46, 8
-#: points of a picture; of more passes each stands for several
+#: most points of a picture; with more passes a point stands for several
 _POINTS = 700
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884 }
@@ -31,12 +31,12 @@ footer { margin-top: 2rem; opacity: .7 }
 """
 
 _COLUMNS = ("POLICY", "COST", "SLOWDOWN", "MEAN", "MAKESPAN", "PEAK", "HOURS", "IN USE", "WAITED")
-#: shown where there is something to show
+#: a column that is shown only when a task was interrupted
 _MORE = "INTERRUPTED"
 
 
 def columns(results: Sequence[scenarios.Result]) -> list[str]:
-    """Heads of the table: mean time of a run, peak of machines, hours that they lived, slots in use, wait of a task."""
+    """Return the heads of the table: MEAN is a run's time, PEAK and HOURS are of machines, WAITED is of a task."""
     return [*_COLUMNS, _MORE] if _any_interrupted(results) else list(_COLUMNS)
 
 
@@ -48,13 +48,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """What was played, in words for the page."""
 
     what: str
-    #: what is changed in all scenarios but the first
+    #: the changes in all scenarios but the first, in words
     what_if: str
     runs: Sequence[work.Run]
 
 
 def rows(results: Sequence[scenarios.Result], cluster: config.ClusterConfig) -> list[list[str]]:
-    """The table's cells."""
+    """Return the cells of the table."""
     more = _any_interrupted(results)
     return [
         [
@@ -81,7 +81,7 @@ def span(seconds: float) -> str:
 
 
 def remarks(results: Sequence[scenarios.Result], source: Source) -> list[str]:
-    """What a reader of the table must know: what is changed, runs that did not end, how rare passes were."""
+    """Return remarks on the table: the changes, runs that did not end, seconds between passes."""
     said = [f"all rows but the first: {source.what_if}"] if source.what_if else []
     for each in results:
         said += [f"{each.name}: {note}" for note in each.outcome.notes]
@@ -92,7 +92,7 @@ def remarks(results: Sequence[scenarios.Result], source: Source) -> list[str]:
 
 
 def page(results: Sequence[scenarios.Result], cluster: config.ClusterConfig, source: Source) -> str:
-    """The whole page as one file without links to anything."""
+    """Return the page as one HTML document without links."""
     tasks = sum(len(run.tasks) for run in source.runs)
     hours = sum(run.work() for run in source.runs) / 3600
     title = f"What cluster '{cluster.cluster}' would have done"
@@ -124,14 +124,14 @@ def page(results: Sequence[scenarios.Result], cluster: config.ClusterConfig, sou
     for each in results:
         parts += [f"<h2>{escape(each.name)}</h2>", picture(each.outcome.moments, longest, slots)]
     parts.append(
-        "<footer>Slowdown: time from a run's begin to its end over its critical path and one boot, geometric mean. "
-        "Written by `sfnodes simulate`: the manager's own passes in virtual time.</footer></html>"
+        "<footer>Slowdown: time from a run's begin to its end, divided by its critical path and one boot; geometric "
+        "mean. Written by `sfnodes simulate`, which runs the manager's own passes in virtual time.</footer></html>"
     )
     return "\n".join(parts)
 
 
 def picture(moments: Sequence[world.Moment], longest: float, slots: float) -> str:
-    """Machines by what they do, one above the other, and the queue as a line."""
+    """Return an SVG picture: machines by their state as stacked areas, and the queue as a line."""
     points = _thinned(moments)
     most = max((each.booting + each.working + each.leaving for each in points), default=0) or 1
     queue = max((each.queued for each in points), default=0) or 1
@@ -178,7 +178,7 @@ def picture(moments: Sequence[world.Moment], longest: float, slots: float) -> st
 
 
 def _thinned(moments: Sequence[world.Moment]) -> list[world.Moment]:
-    """At most _POINTS of them, each with the most that there was around it."""
+    """Return at most _POINTS moments, each with the maxima of the moments that it stands for."""
     size = -(-len(moments) // _POINTS) or 1
     return [_most(moments[place : place + size]) for place in range(0, len(moments), size)]
 

@@ -1,4 +1,4 @@
-"""What is compared: the cluster file as it is, changed as a person asks ("what if"), under each policy."""
+"""The scenarios to compare: the cluster file as it is, and the file with the user's changes under each policy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ POLICIES: dict[str, dict[str, str]] = {
     "idle": {"policy": "idle"},
     "end-of-run": {"policy": "end-of-run"},
 }
-#: what a machine is billed by with --hourly
+#: seconds of a billing period with --hourly
 HOURLY = 3600
 
 
 class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """What is changed in every profile and task list of a cluster file; None leaves it as it is."""
+    """Changes to every profile and task list of a cluster file. None: no change."""
 
     max: int | None = None
     min: int | None = None
@@ -39,7 +39,7 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """'max 50, hourly, spot at 35 %'; '' for nothing."""
+        """The changes in words, such as 'max 50, hourly, spot at 35% of the price'; '' for none."""
         said = [f"{name} {value:g}" for name in ("max", "min", "slots", "price", "boot")
                 if (value := getattr(self, name)) is not None]  # fmt: skip
         said += ["hourly"] if self.hourly else []
@@ -61,12 +61,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     outcome: world.Outcome
     #: geometric mean, over the runs, of the time from begin to end over (critical path + boot)
     slowdown: float
-    #: seconds, of the runs
+    #: mean seconds from a run's begin to its end
     mean_flow: float
 
 
 def scenarios(cluster: config.ClusterConfig, what_if: WhatIf, policies: Iterable[str]) -> tuple[Scenario, ...]:
-    """The file as it is, then the changed one under each policy. Raises UsageError for a name that is none."""
+    """Return the file as it is, then the changed file under each policy. Raises UsageError for an unknown policy."""
     base = [Scenario(name="as it is", cluster=_playable(cluster))]
     changed = _changed(_playable(cluster), what_if)
     for name in policies:
@@ -78,7 +78,7 @@ def scenarios(cluster: config.ClusterConfig, what_if: WhatIf, policies: Iterable
 
 
 def _playable(cluster: config.ClusterConfig) -> config.ClusterConfig:
-    """The same with a manager that is always there: a simulation has no client that wakes one."""
+    """Return the cluster with at least one decider machine: a simulation has no client that wakes a manager."""
     deciders = cluster.deciders
     return msgspec.structs.replace(cluster, deciders=msgspec.structs.replace(deciders, min=max(deciders.min, 1)))
 
@@ -112,7 +112,7 @@ def _changed(cluster: config.ClusterConfig, what_if: WhatIf) -> config.ClusterCo
         profiles={name: profile(each) for name, each in cluster.profiles.items()},
         task_lists={name: task_list(each) for name, each in cluster.task_lists.items()},
     )
-    # A changed file holds what a written one must.
+    # The changed file must pass the same checks as a written one.
     return config.loads(msgspec.json.encode(changed).decode(), "the changed file")
 
 
@@ -122,7 +122,7 @@ def play(
     options: world.Options,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Result, ...]:
-    """Play each scenario with the same runs."""
+    """Play each scenario with the same runs; ``say`` gets the name of each before it begins."""
     results = []
     for each in found:
         say(each.name)
@@ -149,6 +149,6 @@ def _slowdown(cluster: config.ClusterConfig, runs: Sequence[work.Run], outcome: 
 
 
 def money(amount: int, cluster: config.ClusterConfig) -> str:
-    """'12.34 USD'; with more digits below one."""
+    """Return an amount in millionths as text: '12.34 USD', with four decimals below 1."""
     value = amount / billing.MICRO
     return f"{value:.2f} {cluster.currency}" if value >= 1 else f"{value:.4f} {cluster.currency}"

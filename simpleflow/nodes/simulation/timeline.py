@@ -1,4 +1,4 @@
-"""Virtual time: what happens when, in order."""
+"""Virtual time: planned calls, made in the order of their moments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simpleflow.core import clock as clocks
 
 
 class Timeline:
-    """A clock that is moved from event to event."""
+    """A clock that moves from event to event."""
 
     def __init__(self) -> None:
         self.clock = clocks.VirtualClock()
@@ -25,16 +25,16 @@ class Timeline:
 
     @property
     def following(self) -> float | None:
-        """The moment of the next event; None when nothing is to come."""
+        """The moment of the next event; None without one."""
         return self._events[0][0] if self._events else None
 
     def at(self, moment: float, call: Callable[..., None], *about: Any) -> None:
-        """Have something called at a moment; what is due at the same one comes in the order of these calls."""
+        """Plan a call at a moment. Calls at the same moment are made in the order in which they were planned."""
         self._number += 1
         heapq.heappush(self._events, (moment, self._number, call, about))
 
     def until(self, moment: float) -> None:
-        """Let everything happen up to a moment."""
+        """Make all planned calls up to a moment, and move the clock there."""
         while self._events and self._events[0][0] <= moment:
             at, _, call, about = heapq.heappop(self._events)
             self.clock.advance_to(at)

@@ -13,7 +13,7 @@ from simpleflow.core import errors
 
 from . import work
 
-#: seconds; some traces have tasks of 0
+#: seconds that a task takes at least: some traces have tasks of 0 s
 _SHORTEST = 0.5
 _NUMBER = re.compile(r"[_-]?(ID)?\d+$")
 
@@ -48,14 +48,14 @@ class _File(msgspec.Struct):
 
 
 def is_trace(content: Any) -> bool:
-    """Whether decoded JSON looks like WfFormat rather than a history."""
+    """Return whether decoded JSON looks like WfFormat rather than a history."""
     return isinstance(content, dict) and "workflow" in content
 
 
 def read(path: Path, task_list: str = "") -> work.Run:
     """Read a trace, plain or gzipped; its tasks are put on ``task_list``.
 
-    Raises UsageError for a file that is none, or whose tasks wait for each other.
+    Raises UsageError for a file that is not a trace, or whose tasks wait for each other.
     """
     content = raw(path)
     try:
@@ -72,7 +72,7 @@ def read(path: Path, task_list: str = "") -> work.Run:
 
 
 def raw(path: Path) -> Any:
-    """The JSON of a file, gzipped or not; raises UsageError for what is not JSON."""
+    """Return the decoded JSON of a file, gzipped or not; raises UsageError if it is not JSON."""
     try:
         content = path.read_bytes()
         return msgspec.json.decode(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
@@ -119,6 +119,6 @@ def _tasks(found: _File, task_list: str, path: Path) -> tuple[work.Task, ...]:
 
 
 def _kinds(names: list[str]) -> list[str]:
-    """Activity types: the names without their numbers; where that leaves too many, up to the first '_'."""
+    """Return activity types: the names without their numbers. If these are too many, the part before the first '_'."""
     kinds = [_NUMBER.sub("", name) for name in names]
     return kinds if len(set(kinds)) <= len(names) / 3 else [kind.split("_")[0] for kind in kinds]

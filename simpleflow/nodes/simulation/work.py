@@ -1,4 +1,4 @@
-"""What is simulated: runs, their tasks, and which tasks each one waits for."""
+"""The work of a simulation: runs, their tasks, and the tasks that each task waits for."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     task_list: str
     #: seconds that a machine works on it
     seconds: float
-    #: places, in the run, of the tasks that end before it is scheduled
+    #: indexes, in the run, of the tasks that must end before it is scheduled
     after: tuple[int, ...] = ()
-    #: seconds from the last of these ends, or from the run's begin, to its scheduling, besides the decider's own time
+    #: seconds from the last of these ends (or the run's begin) to its scheduling, without the decider's own time
     delay: float = 0.0
 
 
@@ -26,13 +26,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     run_id: str
     workflow: str
-    #: seconds from the begin of what is simulated
+    #: seconds from the begin of the simulation
     begin: float
-    #: every task stands behind those that it waits for
+    #: sorted: a task comes after all tasks that it waits for
     tasks: tuple[Task, ...]
 
     def critical_path(self) -> float:
-        """Seconds that it takes where a free machine is always there."""
+        """Return the seconds that the run takes when a free machine is always there."""
         ends: list[float] = []
         for task in self.tasks:
             ready = max((ends[place] for place in task.after), default=0.0)
@@ -40,19 +40,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return max(ends, default=0.0)
 
     def work(self) -> float:
-        """Seconds of all its tasks."""
+        """Return the seconds of all its tasks together."""
         return sum(task.seconds for task in self.tasks)
 
 
 def together(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """The runs in order, the first one beginning at 0."""
+    """Return the runs in order of their begin, moved so that the first one begins at 0."""
     found = sorted(runs, key=lambda run: (run.begin, run.run_id))
     first = found[0].begin if found else 0.0
     return tuple(msgspec.structs.replace(run, begin=run.begin - first) for run in found)
 
 
 def copies(runs: Sequence[Run], count: int, over: float, seed: int = 0) -> tuple[Run, ...]:
-    """So many times the same runs, each time at a random moment within ``over`` seconds; the same for the same seed."""
+    """Return ``count`` copies of the runs, each at a random moment within ``over`` seconds; ``seed`` fixes them."""
     rng = random.Random(seed)  # noqa: S311  # a simulation, repeated by its seed
     moments = [0.0, *sorted(rng.uniform(0.0, over) for _ in range(count - 1))]
     return together(

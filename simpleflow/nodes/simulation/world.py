@@ -1,8 +1,8 @@
 """The world of a simulation: machines, deciders and coordinator in virtual time, around the manager's own passes.
 
-What decides and acts is the product: ``reconcile.Reconciler`` with control.json in memory, on ``FakeProvider``, and the
-drain's own table. What is played are the others: machines boot, poll, work, drain and write their documents; deciders
-publish demand; the service hands tasks to open polls.
+The code that decides and acts is the real one: ``reconcile.Reconciler`` with control.json in memory, on
+``FakeProvider``, and the real drain table. The rest is simulated: machines boot, poll, work, drain and write their
+documents; deciders publish demand; the service hands tasks to open polls.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from simpleflow.nodes.policy import cost
 
 from . import deciders, machines, timeline, work
 
-#: passes at one distance: a longer simulation has rarer ones
+#: most passes with one interval: a longer simulation doubles the interval
 MOST_PASSES = 3_000
-#: seconds after the last task for which machines that a policy keeps are looked at
+#: seconds after the last task after which the simulation ends, even if the policy keeps machines
 GRACE = 2 * 3600.0
-#: seconds without a machine after which runs that are open are given up: a day's budget has begun anew by then
+#: seconds without a machine after which open runs are given up; a new day's budget has begun by then
 STUCK = 25 * 3600.0
 
 
@@ -33,7 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     #: notices per machine of the spot market and hour
     interrupted: float = 0.05
-    #: seconds between two passes; None: the cluster's own, or as few as MOST_PASSES allows
+    #: seconds between two passes; None: the cluster's own, or more so that MOST_PASSES suffice
     step: float | None = None
     seed: int = 1
 
@@ -45,19 +45,19 @@ class Moment(NamedTuple):
     booting: int
     working: int
     leaving: int
-    #: tasks that run, and that wait for a machine
+    #: tasks that run, and tasks that wait for a machine
     running: int
     queued: int
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it."""
+    """The result of a simulation."""
 
     #: millionths of the currency
     cost: int
     machines: int
     peak: int
-    #: seconds that machines lived, and that tasks ran, all added up
+    #: seconds that machines lived, and seconds that tasks ran, each added up
     lived: float
     worked: float
     #: seconds that tasks waited for a machine, on average
@@ -66,9 +66,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     flows: dict[str, float]
     #: seconds from the first begin to the last end
     makespan: float
-    #: tasks that a machine was taken away under: they ran again
+    #: tasks that lost their machine by a notice and ran again
     interrupted: int
-    #: tasks that a voluntary scale-down cost (there are none)
+    #: tasks that lost their machine because the manager ended it (a drain loses none)
     lost: int
     passes: int
     step: float
@@ -80,7 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Coordinator:
-    """observe.Coordinator."""
+    """The simulated ``observe.Coordinator``."""
 
     def __init__(self, runs: deciders.Deciders, played: machines.Machines) -> None:
         self._runs = runs
@@ -108,7 +108,7 @@ class _Coordinator:
 
 
 class World:
-    """One simulation. Make it, call ``run`` once."""
+    """One simulation. Call ``run`` once."""
 
     def __init__(self, cluster: config.ClusterConfig, runs: Sequence[work.Run], options: Options) -> None:
         self._cluster = cluster
@@ -128,11 +128,11 @@ class World:
         self._moments: list[Moment] = []
         self._peak = 0
         self._passes = 0
-        #: when something could still happen
+        #: the last moment with a machine or a planned event
         self._moved = self._time.start
 
     def run(self) -> Outcome:
-        """Play until every run has ended and every machine is gone, or kept for longer than GRACE."""
+        """Play until every run has ended and every machine is gone, or is kept for longer than GRACE."""
         step = self._step()
         done: float | None = None
         limit = MOST_PASSES
@@ -147,7 +147,7 @@ class World:
             elif self._time.now > self._moved + STUCK:
                 break
             if self._options.step is None and self._passes >= limit:
-                # It lasts longer than the critical path told.
+                # The simulation lasts longer than the critical path.
                 step, limit = 2 * step, limit + MOST_PASSES
             self._time.until(self._next_pass(step))
         return self._outcome(step)
@@ -159,9 +159,9 @@ class World:
         return max(self._cluster.settings.loop, longest / MOST_PASSES)
 
     def _next_pass(self, step: float) -> float:
-        """The next moment of a pass; later where nothing can happen before the next event."""
+        """Return the moment of the next pass; a later one when nothing can happen before the next event."""
         quiet = not self._machines.living and not any(self._deciders.known) and not self._reconciler.file.known.intents
-        # Where no machine is and none comes, a pass a minute shows when one may.
+        # Without a machine and without events, one pass a minute suffices to see when a launch is allowed.
         waits = not self._machines.living and self._time.following is None
         following = self._time.now + (max(step, 60.0) if waits else step)
         if quiet and not self._reconciler.file.known.rows and self._time.following is not None:

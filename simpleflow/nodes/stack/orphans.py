@@ -1,4 +1,4 @@
-"""Machines of EC2 that bear a cluster's tag and whose cluster has no stack any more."""
+"""Machines of EC2 with the tag of a cluster whose stack is gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ALIVE = ("pending", "running", "stopping", "stopped")
 
 
 def find(account: accounts.Account, only: str | None = None) -> dict[str, tuple[str, ...]]:
-    """Cluster -> its machines, in the account's region, for clusters without a stack of their own.
+    """Return cluster -> its machines in the account's region, for clusters without a stack.
 
     ``only`` looks at one cluster. Raises NodesError when the account does not answer.
     """
@@ -33,7 +33,7 @@ def find(account: accounts.Account, only: str | None = None) -> dict[str, tuple[
 
 
 def end(account: accounts.Account, machines: tuple[str, ...]) -> None:
-    """End them; those that are gone are not an error."""
+    """End machines; a machine that is gone is not an error. Raises NodesError when the account does not answer."""
     for each in machines:
         with clients.mapped(f"ending {each}"):
             try:

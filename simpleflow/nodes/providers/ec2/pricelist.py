@@ -1,4 +1,4 @@
-"""List prices as AWS tells them (the Price List Query API)."""
+"""List prices from AWS (the Price List Query API)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simpleflow.nodes import errors
 
 from . import clients
 
-#: the API answers here, whatever region is asked about
+#: region of the API, for prices of every region
 REGION = "us-east-1"
 _WANTED = {
     "operatingSystem": "Linux",
@@ -22,9 +22,9 @@ _WANTED = {
 
 
 def fetch(made: clients.Clients, region: str) -> dict[str, float]:
-    """Price per hour of every instance type of a region: Linux, shared tenancy, on demand, in USD.
+    """Return the price per hour of every instance type of a region: Linux, shared tenancy, on demand, in USD.
 
-    Raises NodesError when AWS does not answer, refuses (right: pricing:GetProducts), or knows no price.
+    Raises NodesError when AWS does not answer, refuses (right: pricing:GetProducts), or has no price of the region.
     """
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in _WANTED.items()]
     filters.append({"Type": "TERM_MATCH", "Field": "regionCode", "Value": region})
@@ -37,7 +37,7 @@ def fetch(made: clients.Clients, region: str) -> dict[str, float]:
 
 
 def parsed(products: Iterable[Any]) -> dict[str, float]:
-    """Instance type -> USD per hour, of products as the API writes them."""
+    """Return instance type -> USD per hour, from products in the form of the API."""
     found: dict[str, float] = {}
     for each in products:
         name = each.get("product", {}).get("attributes", {}).get("instanceType")
