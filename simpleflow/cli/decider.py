@@ -70,7 +70,7 @@ def start(
     """Run deciders until SIGTERM, which drains; a second one hurries.
 
     WORKFLOWS are dotted names of classes that are loaded at start. Others are loaded when a decision task names them:
-    whoever may start a workflow chooses which class is imported, within --modules.
+    everyone who may start a workflow chooses which class is imported, within --modules.
     """
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
     log.configure(level=log_level)

@@ -43,7 +43,7 @@ from . import metrics as metrics_page
     metavar="SECONDS",
     help="End tasks that run so long after SIGTERM, as a second one does (default: let them finish).",
 )
-@click.option("--rate", metavar="N/s|m|h", help="Begin at most so many tasks in a second, minute or hour: 10/s, 90/m.")
+@click.option("--rate", metavar="N/s|m|h", help="Begin at most N tasks in a second, minute or hour: 10/s, 90/m.")
 @click.option("--reload", is_flag=True, help="Start anew, gracefully, when code that it runs changes on disk.")
 @click.option("--poll-data", metavar="B64", help="Run this answer of PollForActivityTask (base64 of JSON), then end.")
 @click.option("--middleware-pre-execution", "pre", metavar="NAME", multiple=True, help="Call before each activity.")

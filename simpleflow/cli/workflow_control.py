@@ -179,7 +179,7 @@ def signal(
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
 @click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
-@click.option("--timeout", type=click.FloatRange(0), metavar="S", help="Give up after so many seconds (exit code 1).")
+@click.option("--timeout", type=click.FloatRange(0), metavar="S", help="Give up after S seconds (exit code 1).")
 @context.command_options
 @click.pass_obj
 def wait(

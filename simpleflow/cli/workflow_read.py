@@ -103,7 +103,7 @@ def row(shown: Any) -> tuple[Any, ...]:
     type=click.IntRange(0),
     default=30,
     show_default=True,
-    help="Started in the last so many days.",
+    help="Started in this number of days before now.",
 )
 @click.option("--domain", metavar="NAME", help=context.DOMAIN_HELP)
 @context.command_options
@@ -159,7 +159,7 @@ def _times(started_since: int, from_date: str | None, to_date: str | None) -> di
     type=click.IntRange(0),
     default=30,
     show_default=True,
-    help="Started in the last so many days.",
+    help="Started in this number of days before now.",
 )
 @click.option("--from-date", metavar="DATE", help="Started on or after (UTC); replaces --started-since.")
 @click.option("--to-date", metavar="DATE", help="Started on or before (UTC).")
@@ -291,7 +291,7 @@ def _tasks(state: context.State, found: list[events.Base], last: int | None) -> 
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
 @click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
-@click.option("-n", "--nb-tasks", type=click.IntRange(1), help="Only the last so many.")
+@click.option("-n", "--nb-tasks", type=click.IntRange(1), help="Show only this number of the last ones.")
 @context.command_options
 @click.pass_obj
 def tasks(
@@ -307,7 +307,7 @@ def tasks(
 @click.argument("words", nargs=-1, metavar="[DOMAIN] WORKFLOW_ID [RUN_ID]")
 @context.domain_option
 @click.option("--run-id", metavar="ID", help="Default: the open run of that id, else the latest.")
-@click.option("-n", "--nb-tasks", type=click.IntRange(1), help="Only the longest so many.")
+@click.option("-n", "--nb-tasks", type=click.IntRange(1), help="Show only this number of the longest ones.")
 @context.command_options
 @click.pass_obj
 def profile(

@@ -252,7 +252,7 @@ class Client:
             task = msgspec.structs.replace(task, blobs={**task.blobs, **loaded})
 
     def open_activities(self) -> list[activities.OpenTask]:
-        """Return the activity tasks that wait to be completed by somebody (``activity.complete_later``), oldest first.
+        """Return the activity tasks that another program must complete (``activity.complete_later``), oldest first.
 
         Raises UsageError without a place where workers keep the tokens (``SIMPLEFLOW_JUMBO_FIELDS_BUCKET``; the
         embedded service's data folder is one).

@@ -93,7 +93,7 @@ def _diverged(evaluation: run.Run, difference: str) -> tuple[contract.Decided, c
 
 
 def _forget_refused(evaluation: run.Run) -> None:
-    """What was refused before the run ended, and not delivered to it any more, is not sent again with the close."""
+    """Do not send refused tasks again with the close, if their refusals came too late to reach the program."""
     ended = evaluation.position
     for record, event in evaluation.book.arrived:
         if type(event) in records.REFUSALS:
@@ -198,12 +198,12 @@ def context(evaluation: run.Run, **more: Any) -> str | None:
 
 
 def _blanked(evaluation: run.Run) -> str | None:
-    """What a run waited for does not hold any more when it closes."""
+    """Return the execution context of a run that closes: '' clears the last one, None leaves it unset."""
     return "" if evaluation.book.last_context else None
 
 
 def blocked_on(evaluation: run.Run) -> list[str]:
-    """Return ids of what strands wait for."""
+    """Return ids of the tasks that strands wait for."""
     found: dict[str, None] = {}
     for strand in evaluation.strands:
         if strand.wait is None:

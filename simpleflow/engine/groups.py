@@ -105,7 +105,7 @@ class GroupFuture(futures.Future[list[Any]]):
         return ()
 
     def waits(self) -> dict[demand.Kind, int]:
-        """What must end before this group is done: so many tasks of each kind."""
+        """Return how many tasks of each kind must end before this group ends."""
         return demand.of_members(self.futures, self.activities)
 
     def _seen_coming(self, places: range) -> None:

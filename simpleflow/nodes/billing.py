@@ -40,7 +40,7 @@ def billed(terms: Terms, seconds: float) -> float:
 
 
 def cost(terms: Terms, price: int, seconds: float) -> int:
-    """Millionths for a machine of this price per hour (millionths) that ran for so many seconds."""
+    """Return the cost in millionths of a machine that runs for ``seconds``; ``price``: millionths per hour."""
     return math.ceil(price * billed(terms, seconds) / HOUR)
 
 

@@ -14,7 +14,7 @@ from . import signals, tether
 
 logger = logging.getLogger(__name__)
 
-#: so many short lives in a row are told as a crash loop
+#: number of short lives in a row that count as a crash loop
 LOOP = 5
 
 
@@ -202,7 +202,7 @@ class Tethered(Kept[subprocess.Popen[bytes]]):
             self.process.send_signal(number)
 
     def end(self, patience: float) -> None:
-        """Ask by TERM and end by KILL after so many seconds."""
+        """Send TERM, and KILL after this number of seconds."""
         if self.process is None:
             return
         self.ask()

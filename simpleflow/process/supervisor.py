@@ -1,4 +1,4 @@
-"""Keep so many child processes alive: staggered starts, restarts with back-off, drain and hurry."""
+"""Keep a number of child processes alive: staggered starts, restarts with back-off, drain and hurry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command_of(payload: Callable[..., Any] | Sequence[str], arguments: Sequence[
 
 
 class _Place(Kept[Child]):
-    """One child that shall live, and when it may be started for the first time."""
+    """One child process to keep alive, and the time of its first start."""
 
     def __init__(self, kind: str, start: Callable[[], Child], ready: float, final: frozenset[int], words: str) -> None:
         super().__init__(
@@ -49,12 +49,12 @@ class _Place(Kept[Child]):
         self.ready = ready
 
     def ended(self, process: Child) -> None:
-        """What it left behind ends too."""
+        """End the processes that the child process left behind."""
         process.end(wait=0)
 
 
 class Supervisor(NamedMixin):
-    """Run ``nb_children`` processes of one payload and start again what dies.
+    """Run ``nb_children`` processes of one payload, and start again those that die.
 
     ``payload`` is a command, or a function of an importable module that each child calls with ``arguments``
     (JSON values) in a fresh interpreter: nothing is forked. A child that ends with status 0, or with one of

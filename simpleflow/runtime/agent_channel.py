@@ -24,7 +24,7 @@ INTERRUPT = 15.0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker tells the agent."""
+    """A message of the worker to the agent."""
 
     pid: int
     task_list: str
@@ -36,7 +36,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent tells the worker."""
+    """A message of the agent to the worker."""
 
     stop_polling: bool = False
     #: honoured only before polling stopped; sent when a mark was taken back

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MOST = 8
 #: seconds to wait for a busy runner before one more is started: short activities end within them
 SPARING = 0.05
-#: a runner is recycled after so many tasks, or when it holds so many bytes after one
+#: a runner is recycled after this number of tasks, or when it holds this number of bytes after a task
 MAX_TASKS, MAX_BYTES = 10_000, 1 << 30
 #: attempts to start a runner
 STARTS = 3

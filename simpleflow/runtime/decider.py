@@ -33,7 +33,7 @@ PATIENCE = 300.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a decider is told at its start."""
+    """Options of a decider."""
 
     domain: str
     task_list: str

@@ -128,7 +128,7 @@ class Executor:
     def _leave(self, task: values.Task) -> values.Answer:
         try:
             self._left(task)
-        except Exception as error:  # its token may be with somebody already
+        except Exception as error:  # another program may have its token already
             logger.warning(
                 "Activity %s is completed later, and activity.list cannot show it (%s).",
                 task.name,

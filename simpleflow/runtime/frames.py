@@ -136,14 +136,14 @@ class Disconnected(Closed):
 
 
 class Garbled(Closed):
-    """What came is not a frame: somebody else writes into the pair."""
+    """The received bytes are not a frame: another program writes into the pair."""
 
 
 class Death:
-    """How the end of the process at the other side is noticed: end-of-file does not tell, its descendants may hold
-    their copy of the pair open."""
+    """Notices the end of the process at the other side. End-of-file does not show it, because descendants of that
+    process may hold their copy of the pair open."""
 
-    #: seconds between two looks where the system has no descriptor of a process
+    #: seconds between two checks if the system has no descriptors of processes
     LOOK = 0.2
 
     def __init__(self, descriptor: int | None, gone: Callable[[], bool]) -> None:

@@ -21,7 +21,7 @@ AFTER_LIMIT, PAUSES = 0.2, (1.0, 3.0)
 
 
 class Verdict(enum.Enum):
-    """What the service told about a task by a heartbeat."""
+    """The service's answer to a heartbeat of a task."""
 
     GO_ON = "go on"
     #: its limit has passed, and the service does not answer

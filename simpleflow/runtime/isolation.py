@@ -1,4 +1,4 @@
-"""What a task changes in its process does not reach the next task: it is put back, or the runner is started anew.
+"""Changes that a task makes to its process do not reach the next task: they are undone, or the runner is replaced.
 
 Each ``_Facet`` is one thing that a process has. It is read before a runner's first task, again when a task imported
 modules (what an import sets up stays), and after each task.
@@ -25,7 +25,7 @@ from simpleflow import logging_context
 
 from . import left_over
 
-#: a runner in which tasks left so many files open is not used again
+#: a runner in which tasks left this number of files open is not used again
 MOST_OPEN = 512
 _LIMITS = tuple(sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}))
 _ENVIRON = os.environ
@@ -104,7 +104,7 @@ def _set_streams(value: tuple[Any, ...]) -> None:
 
 
 def _descriptors() -> tuple[tuple[int, int], ...]:
-    """What the standard descriptors lead to."""
+    """Return device and inode of each standard descriptor."""
     found = []
     for number in (0, 1, 2):
         try:
@@ -355,7 +355,7 @@ _FACETS: tuple[_Facet, ...] = (
 
 
 class _Found(list[Any]):
-    """What stands for each of ``_REPLACED``; that of a module which is not loaded equals everything."""
+    """The present objects of ``_REPLACED``. The object of a module that is not loaded equals every other."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, list) and all(

@@ -25,7 +25,7 @@ DRAIN_SECONDS = 10.0
 
 
 class _Call:
-    """A function on its way to the engine's thread, and what came of it. Costs a tenth of a concurrent Future."""
+    """A function to be called on the engine's thread, and its result. Costs a tenth of a concurrent Future."""
 
     __slots__ = ("done", "error", "function", "result")
 

@@ -93,9 +93,9 @@ def arrived(transport: base.Transport, domain: str, execution: Any, started_even
 
 
 class PollNames:
-    """The names of one poller's polls: a new one each, the same one again while the last may have brought a task.
+    """The names of one poller's polls. Each poll has a new name, unless the poll before it may have brought a task.
 
-    The embedded service gives that task once more then (docs/reference/formats.md).
+    Then the name is used again, and the embedded service gives that task once more (docs/reference/formats.md).
     """
 
     def __init__(self, prefix: str) -> None:
@@ -105,20 +105,22 @@ class PollNames:
 
     @property
     def name(self) -> str:
-        """Names the present poll, to revoke it."""
+        """The name of the present poll, with which it can be revoked."""
         return f"{self._prefix}#{self._number}"
 
     @property
     def asked(self) -> str:
-        """What the present poll is opened with."""
+        """The text that opens the present poll: its name, marked when the poll repeats one."""
         return self.name + "; again" * bool(self._doubts)
 
     def answered(self) -> None:
-        """The poll ended: the next one is another."""
+        """The poll has an answer: the next poll gets a new name."""
         self._number, self._doubts = self._number + 1, 0
 
     def failed(self, error: Exception) -> None:
-        """The poll has no answer. One that nobody can read would come again and again: the name is given up then."""
+        """The poll has no answer. After ``DOUBTS`` such polls the next one gets a new name: the answer may be
+        unreadable for ever.
+        """
         if isinstance(error, errors.NotSent):
             return
         self._doubts += 1

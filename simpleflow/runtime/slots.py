@@ -36,7 +36,7 @@ Given: TypeAlias = tuple[values.Task, str, float]
 
 
 class Terms(Protocol):
-    """What holds for every slot of a worker; see ``worker.Options``."""
+    """Settings of all slots of a worker; see ``worker.Options``."""
 
     @property
     def domain(self) -> str: ...

@@ -1,4 +1,4 @@
-"""What tasks and their programs write to stdout and stderr becomes lines of the worker's log."""
+"""Makes log lines of the worker from the output of tasks and their programs (stdout and stderr)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 16
 
 
 class TaskOutput:
-    """A pipe that a runner and all that it starts write to. Its lines are logged with the task that runs.
+    """A pipe to which a runner and all processes that it starts write. Its lines are logged with the task that runs.
 
     One thread reads. Nobody reads while no task runs: a process that was left behind then waits, and ends with its
     runner.
@@ -35,11 +35,11 @@ class TaskOutput:
         return self._reader
 
     def of_task(self, task: values.Task) -> None:
-        """What is read from now on is this task's."""
+        """Log all lines from now on with this task."""
         self._where = task.where
 
     def read(self) -> int:
-        """Log the lines that have come; return how many bytes came: none when there is nothing, or nobody writes."""
+        """Log the lines that have come; return the number of bytes that came (0 if there were none)."""
         try:
             part = os.read(self._reader, _CHUNK)
         except OSError:  # nothing there
@@ -53,7 +53,7 @@ class TaskOutput:
         return len(part)
 
     def finish(self) -> None:
-        """Log what is left of a task that is over."""
+        """Log the rest of the output of a task that has ended."""
         read = 0
         while read < LAST_WORDS and (part := self.read()):
             read += part

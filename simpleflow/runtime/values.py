@@ -13,7 +13,7 @@ INTERRUPTED = "simpleflow.node.interrupted"
 
 
 class Context(dict[str, Any]):
-    """What an activity and its middleware see of the task: a dictionary, as with 0.36."""
+    """Description of a task for an activity and its middleware: a dictionary, as with 0.36."""
 
     @property
     def last_heartbeat(self) -> Any:
@@ -131,7 +131,7 @@ class Canceled(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Later(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The activity left its task open: whoever has the token answers it. Nothing is sent."""
+    """The activity left its task open: a program with the token answers it. The worker sends nothing."""
 
 
 Answer: TypeAlias = Completed | Failed | Canceled | Later

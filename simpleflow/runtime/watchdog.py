@@ -24,7 +24,7 @@ _DEBUGGERS = frozenset({"bdb", "pdb", "ipdb", "pudb", "code"})
 
 
 def under_debugger(thread: int | None = None) -> bool:
-    """Return whether somebody steps through this process: then nothing hangs, somebody thinks.
+    """Return whether a debugger steps through this process, which then does not hang.
 
     ``thread``: the one that may stand at a breakpoint now.
     """

@@ -25,7 +25,7 @@ _MOST_TYPES = 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a worker is told at its start."""
+    """Options of a worker."""
 
     domain: str
     task_list: str
@@ -38,7 +38,7 @@ class Options:
     one_task: bool = False
     #: drain as soon as code that runs here changed on disk
     reload: bool = False
-    #: recycle a runner after so many tasks, or when it holds so many MiB after one
+    #: recycle a runner after this number of tasks, or when it holds this number of MiB after a task
     max_tasks: int = 10_000
     max_mib: int = 1024
     #: end a task whose processes hold more MiB together; None: no limit
@@ -292,7 +292,7 @@ class Worker(NamedMixin):
             self._stop.wait(0.05)
 
     def work(self, answer: object) -> None:
-        """Work one answer of PollForActivityTask that somebody else got, then return."""
+        """Run the task of one answer of PollForActivityTask that another process got, then return."""
         slot = self._slots[0]
         self._no_polls.set()
         slot.give(answer, float("-inf"))

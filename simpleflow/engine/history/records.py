@@ -219,7 +219,7 @@ class Register:
             named[key] = [other, record]  # type: ignore[list-item]  # not a list here
 
     def unscheduled(self, identifier: str, name: str) -> Record:
-        """Book what was refused and is not known yet: nothing says which submission it was but its turn."""
+        """Add a record of a refused task that is not known yet. Only its order says which submission it belongs to."""
         record = self.by_id[identifier] = Record(identifier, name, None)
         record.finder = self.finder
         self.refused.setdefault(name, deque()).append(record)
@@ -227,7 +227,7 @@ class Register:
         return record
 
     def scheduled_late(self, record: Record, attributes: Any) -> None:
-        """It was refused before; now its control says what it is."""
+        """Note that a task that was refused before is scheduled: its control now identifies it."""
         record.attributes = attributes
         if attributes.control is not None and attributes.control.startswith(identity.CONTROL_PREFIX):
             record.control = attributes.control

@@ -82,7 +82,7 @@ class Timers:
         return queue.popleft() if queue else None
 
     def give_back(self, record: Record) -> None:
-        """It belongs to a later timer of this id: the one that claimed it was never emitted."""
+        """Leave the record to a later timer of this id: the timer that claimed it was never started."""
         record.call = None
         self.queues.setdefault(record.id, deque()).appendleft(record)
 

@@ -94,7 +94,7 @@ def cells(demand: Demand, members: Sequence[Any]) -> list[list[int] | None]:
 
 
 def of_members(submitted: Sequence[futures.Future[Any]], members: Sequence[Any]) -> dict[Kind, int]:
-    """What must end before a group is done, of whose members the first ones are submitted."""
+    """Return how many tasks of each kind must end before a group ends; ``submitted`` are its first members."""
     found = waited_for(submitted)
     for entry in members[len(submitted) :]:
         kind = kind_of_member(entry)
@@ -103,7 +103,7 @@ def of_members(submitted: Sequence[futures.Future[Any]], members: Sequence[Any])
 
 
 def waited_for(dependencies: Iterable[futures.Future[Any]]) -> dict[Kind, int]:
-    """What must end before these futures are done: so many tasks of each kind."""
+    """Return the number of tasks of each kind that must end before these futures are settled."""
     found: dict[Kind, int] = {}
     for future in dependencies:
         if future._kind == futures.OPEN:

@@ -30,7 +30,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     - max_attempts: attempts in all, the first included;
     - initial: seconds, or a timedelta, before the second attempt;
-    - backoff: each delay is so many times the one before;
+    - backoff: the factor by which each delay is longer than the one before;
     - maximum: seconds, or a timedelta, of the longest delay;
     - retry_on, give_up_on: names of exceptions (``ValueError``, ``package.Error``) or classes; empty: all, none.
 
@@ -42,7 +42,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int = 3
     #: seconds before the second attempt
     initial: numbers.Duration = 0
-    #: each delay is so many times the one before
+    #: factor by which each delay is longer than the one before
     backoff: float = 2.0
     #: seconds of the longest delay
     maximum: numbers.Duration = 3600

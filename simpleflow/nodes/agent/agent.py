@@ -47,7 +47,7 @@ class _Worker:
         return drain.WorkerView(alive=self.child.alive(), acknowledged=status is not None and status.acknowledged)
 
     def list_status(self) -> documents.ListStatus:
-        """What it does now; one that is dead, or polls another list, does nothing here."""
+        """Return what the worker does now. A dead worker, or one that polls another list, does nothing here."""
         status = self.channel.status
         if status is None or not self.child.alive():
             return documents.ListStatus(task_list=self.task_list, slots=self.slots)
@@ -62,7 +62,7 @@ class _Worker:
         )
 
     def fault(self) -> str:
-        """What is wrong with it, in words; '' when nothing is."""
+        """Return the worker's fault in words; '' without one."""
         if self.child.refusal:
             return self.child.refusal
         status, name = self.channel.status, self.child.name
@@ -303,7 +303,7 @@ def worker_command(setup: documents.NodeSetup, task_list: str, slots: int) -> li
 
 
 def worker_environment(node: str, socket_path: Path) -> dict[str, str]:
-    """What a worker learns from its agent: the status channel, and the node that its identity begins with."""
+    """Return the environment of a worker: the status channel, and the node that its identity names."""
     return {
         "SIMPLEFLOW_STATUS_SOCKET": str(socket_path),
         "SIMPLEFLOW_NODE_ID": node,

@@ -283,17 +283,17 @@ class Cluster:
         return {name: _tail(path, lines) for name, path in found.items()}
 
     def why(self, subject: str) -> tuple[documents.Decision, ...]:
-        """What was decided about a machine, a task list or a profile, oldest first; raises UsageError for none such."""
+        """Return decisions on a machine, task list or profile, oldest first. Raises UsageError for unknown names."""
         store = stores.open_store(self.paths.store)
         found = published.read(store, self.config.cluster)
         return decisions.about(self.config if found is None else found.config, store, subject)
 
     def newest(self) -> tuple[documents.Decision, ...]:
-        """What was decided last, oldest first."""
+        """Return the newest decisions, the oldest of them first."""
         return decisions.read(stores.open_store(self.paths.store), self.config.cluster)
 
     def _listed(self, node: str) -> str:
-        """What the provider would say of a machine: local ones are looked at, others are taken for running."""
+        """Return the state of a machine for the provider 'process'; with other providers always 'running'."""
         if self.config.provider != "process":
             return "running"
         folder = self.paths.folder / "nodes" / node

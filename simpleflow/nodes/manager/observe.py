@@ -206,7 +206,7 @@ class Observer:
     def undecided(self, patience: float) -> dict[str, str]:
         """Say of runs why nobody decides them, by run id: a decider cannot, or nobody polls their decision task list.
 
-        ``patience``: seconds for which a decider that is no business of this cluster may take them.
+        ``patience``: seconds for which a decider outside of this cluster may take them.
         """
         monotonic, own = self._clock.monotonic(), self._cluster.decision_task_list
         found = {

@@ -20,7 +20,7 @@ from .snapshot import Demand, Snapshot
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """Launch so many machines of a profile."""
+    """Launch a number of machines of a profile."""
 
     profile: str
     units: int
@@ -261,14 +261,14 @@ def _may_come_back(snapshot: Snapshot, node: model.Node) -> bool:
 
 
 def _outdated(snapshot: Snapshot, node: model.Node) -> str:
-    """What `up` changed since a machine was made; '' for one that is as it is to be."""
+    """Return what `up` has changed since a machine was launched, in words; '' if nothing."""
     wanted = snapshot.versions.get(node.profile, "")
     made = "" if node.document is None else node.document.version
     return _difference(made, wanted) if wanted and made and made != wanted else ""
 
 
 def _current(build: _Builder, profile: str, counted: list[model.Node]) -> list[model.Node]:
-    """Drain what was made before the newest `up` changed its profile or the code; return the others."""
+    """Drain machines that are older than the newest change of their profile or code; return the others."""
     kept = []
     for node in counted:
         if changed := _outdated(build.snapshot, node):
@@ -279,7 +279,7 @@ def _current(build: _Builder, profile: str, counted: list[model.Node]) -> list[m
 
 
 def _sound(build: _Builder, profile: str, counted: list[model.Node]) -> list[model.Node]:
-    """Drain the sick, which are not capacity; return the others."""
+    """Drain sick machines, which do not count as capacity; return the others."""
     paused = build.snapshot.paused.get(profile, "")
     kept = []
     for node in counted:
@@ -292,7 +292,7 @@ def _sound(build: _Builder, profile: str, counted: list[model.Node]) -> list[mod
 
 
 def _difference(made: str, wanted: str) -> str:
-    """What two versions (setups.version_of) differ in."""
+    """Return in words the difference of two versions (setups.version_of)."""
     settings, code = (old != new for old, new in zip(made.split("-", 1), wanted.split("-", 1), strict=True))
     return " and ".join([*(["its settings"] if settings else []), *(["the code"] if code else [])])
 

@@ -11,7 +11,7 @@ from simpleflow.nodes import billing, config
 
 
 class Purse(msgspec.Struct, frozen=True, kw_only=True):
-    """What one cap allows still."""
+    """The rest of one cap."""
 
     window: billing.Window
     #: millionths

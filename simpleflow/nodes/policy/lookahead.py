@@ -40,16 +40,16 @@ _Kind = tuple[int, str, str]
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
-    """What is best for one profile."""
+    """The best decision for one profile."""
 
     launch: int = 0
-    #: machines that stand idle and are not used soon
+    #: number of idle machines that are not used soon
     idle: int = 0
     why: str = ""
 
 
 class _Group:
-    """Tasks of one run, task list and type that wait for the same."""
+    """Tasks of one run, task list and type that wait for the same tasks."""
 
     __slots__ = ("after", "count", "kind")
 
@@ -61,7 +61,7 @@ class _Group:
 
 
 class _Future:
-    """What comes of one number of machines."""
+    """The predicted course of events with one number of machines."""
 
     __slots__ = ("complete", "first", "last", "times", "waiting")
 
@@ -157,7 +157,7 @@ class Lookahead:
                     self._foresee(place, each)
 
     def _queue(self, kind: int, each: documents.TaskCount, loose: dict[str, int]) -> None:
-        """What is scheduled and does not run is queued; a machine that names no type runs any."""
+        """Add scheduled tasks that do not run to the queue. A machine that names no type may run any of them."""
         running = min(self._running.get(kind, 0), each.count)
         if not each.activity:
             running = min(max(loose.get(each.task_list, 0), 0), each.count)
@@ -246,7 +246,7 @@ class Lookahead:
         return self._price(profile) * billing.billed(terms, seconds) / billing.HOUR
 
     def _money(self, future: _Future, profile: str) -> float:
-        """What the machines cost from now on to their last use."""
+        """Return the cost of the machines from now until their last use."""
         total, now = 0.0, self._snapshot.now
         for place, last in enumerate(future.last):
             if place >= len(self._nodes):

@@ -21,7 +21,7 @@ from .up import BOOTS_KEY, base_name, store_url
 
 
 class StackStatus(report.Work, frozen=True, kw_only=True):
-    """What stands; and, below, what the documents show of it, as on other providers."""
+    """State of a cluster's stacks, and the state of its work from the documents, as with other providers."""
 
     #: stack -> its status, '' when there is none
     stacks: dict[str, str]
@@ -40,7 +40,7 @@ class StackStatus(report.Work, frozen=True, kw_only=True):
 def _own(
     account: accounts.Account, cluster: str, names: tuple[str, ...]
 ) -> tuple[dict[str, formation.Stack | None], tuple[str, ...]]:
-    """The cluster's stacks by name, and what is said of those that are somebody else's."""
+    """Return the cluster's stacks by name, and notes on stacks of these names that another cluster owns."""
     found: dict[str, formation.Stack | None] = {}
     notes = []
     for name in names:
@@ -62,7 +62,7 @@ def _alarm(account: accounts.Account, name: str) -> str:
 def _group_notes(
     cluster: config.ClusterConfig, account: accounts.Account, info: stackinfo.StackInfo, size: ec2.Size
 ) -> tuple[str, ...]:
-    """What is wrong with the deciders: launches that were refused, boots that failed, a group that was stopped."""
+    """Return problems of the deciders: launches that were refused, boots that failed, a group that was stopped."""
     notes = []
     try:
         refused = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).refusals()

@@ -141,7 +141,7 @@ def _below(prefix: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
 def _published(
     cluster: config.ClusterConfig, account: accounts.Account, base: formation.Stack | None
 ) -> published.Published | None:
-    """What the cluster works by until now; None where there is nothing yet."""
+    """Return what `up` published last; None if there is nothing yet."""
     bucket = bucket_of(cluster, dict(base.outputs) if base is not None else {})
     if not bucket or not account.bucket(bucket).exists():
         return None

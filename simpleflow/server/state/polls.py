@@ -56,13 +56,13 @@ class Waiter:
         self.most = most
         self.quick = quick
         self.answer: dict[str, Any] | None = None
-        #: the tasks that it was given beside its answer
+        #: tasks that the waiter was given in addition to its answer
         self.further: list[dict[str, Any]] = []
-        #: tells whether the client left before it was withdrawn
+        #: returns whether the client left before the waiter was withdrawn
         self.gone: Callable[[], bool] = _never
 
     def empty(self) -> dict[str, Any]:
-        """What it is answered that got no task."""
+        """Return the answer to a poll that gets no task."""
         if self.claim is not None:
             return {}
         if self.place[0] == "states":
@@ -77,7 +77,7 @@ class Polls:
         #: in the order of arrival; a waiter in the middle may leave
         self._waiting: dict[tuple[str, str], collections.OrderedDict[Waiter, None]] = {}
         self._named: dict[str, Waiter] = {}
-        #: those that do not wait
+        #: waiters that do not wait for a task
         self._brief: dict[Waiter, None] = {}
         self.open = 0
 
@@ -90,7 +90,7 @@ class Polls:
         self.open += 1
 
     def remove(self, waiter: Waiter) -> bool:
-        """Let a waiter go; False when it was gone."""
+        """Remove a waiter; return False when it was removed before."""
         line = self._waiting.get(waiter.place)
         if line is None or waiter not in line:
             return False
@@ -104,14 +104,14 @@ class Polls:
         return True
 
     def brief(self) -> list[Waiter]:
-        """Those that do not wait, and have no task yet."""
+        """Return the waiters that do not wait for a task and have none yet."""
         return list(self._brief)
 
     def named(self, poll_id: str) -> Waiter | None:
         return self._named.get(poll_id)
 
     def first(self, place: tuple[str, str]) -> Waiter | None:
-        """Who has waited longest on a task list, and is still there."""
+        """Return the waiter that has waited longest on a task list and whose client is still there, or None."""
         while line := self._waiting.get(place):
             waiter = next(iter(line))
             if not waiter.gone():

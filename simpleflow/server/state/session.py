@@ -249,7 +249,7 @@ class Session(changes.Changes[execution.Execution]):
         return None if key is None else self.by_key(key)
 
     def kept_since(self, domain: str) -> float:
-        """What closed at this moment or before is not kept any more, whether it is deleted yet or not."""
+        """Return the end of the retention: executions that closed then or earlier count as deleted."""
         retention = self.domains[domain].retention
         return self.now - (0 if retention == states.NONE else int(retention) * 86_400)
 

@@ -221,7 +221,7 @@ def node_processes(folder: str, node_id: str | None = None) -> list[psutil.Proce
 
 
 def end_processes(processes: list[psutil.Process], patience: float) -> None:
-    """Send TERM, and KILL after so many seconds. psutil checks that a pid is still the same process."""
+    """Send TERM, and KILL after this number of seconds. psutil checks that a pid is still the same process."""
     for process in processes:
         _signal(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(processes, timeout=patience)
