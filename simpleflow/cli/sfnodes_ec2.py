@@ -176,7 +176,7 @@ def logs(loaded: config.LoadedCluster, node: str | None, lines: int) -> dict[str
         group = stackinfo.read(account.clients, cluster.cluster).group
         known += [each.instance for each in ec2.Ec2DeciderGroup(cluster.cluster, account.clients, group).read().members]
     except errors.NotThere:
-        pass  # There is no stack, or not yet: only workers can have logs.
+        pass  # The stack does not exist: only workers can have logs.
     if node is not None and node not in known:
         raise core_errors.UsageError(
             f"cluster '{cluster.cluster}' has no machine '{node}'; known: {', '.join(known) or 'none'}"
@@ -191,7 +191,7 @@ def why(loaded: config.LoadedCluster, subject: str) -> tuple[documents.Decision,
 
 
 def store_url(loaded: config.LoadedCluster) -> str:
-    """Return the URL of the cluster's documents; raises ProviderRefused where there is no stack."""
+    """Return the URL of the cluster's documents; raises ProviderRefused if the stack does not exist."""
     info = stackinfo.read(_account(loaded.config).clients, loaded.config.cluster)
     return stack_up.store_url(loaded.config, info.bucket)
 

@@ -131,7 +131,10 @@ def nodes(found: clusters.Status | works.Work) -> list[list[str]]:
 
 
 def fitted(rows: list[list[str]], width: int) -> tuple[list[str], list[list[str]], list[str]]:
-    """Columns and rows for a terminal of this width, and, where there is no room for it, the last column as lines."""
+    """Return columns, rows and lines for a terminal of ``width`` characters.
+
+    A narrow terminal has no room for the last column: its values are the lines then.
+    """
     if width >= _WIDE:
         return NODES, rows, []
     return NODES[:-1], [row[:-1] for row in rows], [f"{row[0]}: {row[-1]}" for row in rows if row[-1]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from typing import Any
+
+import msgspec
 
 from simpleflow.core import errors, limits
 from simpleflow.data import jumbo, left_tasks
@@ -34,21 +35,9 @@ class TaskNotOpen(errors.SimpleflowError):
     """The task of a token was answered, timed out, or belongs to a closed execution."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OpenTask:
+class OpenTask(left_tasks.LeftTask, frozen=True, kw_only=True):
     """One activity task that waits for its completion."""
 
-    #: names the task to the service
-    token: str
-    workflow_id: str
-    run_id: str
-    activity_id: str
-    #: name of the activity type
-    name: str
-    version: str
-    task_list: str
-    #: epoch seconds of the moment from which it waits
-    since: float
     #: whether the workflow has asked for its cancellation
     cancel_requested: bool
 
@@ -76,19 +65,7 @@ def waiting(connection: connect.Connection, store: jumbo.Store) -> list[OpenTask
             if left.started_event_id in ended:
                 left_tasks.drop(blobs, connection.domain, left.token)
                 continue
-            found.append(
-                OpenTask(
-                    token=left.token,
-                    workflow_id=workflow_id,
-                    run_id=run_id,
-                    activity_id=left.activity_id,
-                    name=left.name,
-                    version=left.version,
-                    task_list=left.task_list,
-                    since=left.since,
-                    cancel_requested=left.started_event_id in cancelled,
-                )
-            )
+            found.append(OpenTask(**msgspec.structs.asdict(left), cancel_requested=left.started_event_id in cancelled))
     return sorted(found, key=lambda task: (task.since, task.token))
 
 

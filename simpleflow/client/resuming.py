@@ -53,7 +53,7 @@ def resume(
     _check(connection, run, from_)
     if not store.offloads:
         raise errors.UsageError(
-            f"{run.workflow_id} cannot be resumed: its results are copied, and there is no place for them. Set "
+            f"{run.workflow_id} cannot be resumed: its results are copied, and no store for them is configured. Set "
             "SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket (or file:///FOLDER), here and where deciders and workers run"
         )
     earlier = Earlier(connection, store, run)

@@ -103,8 +103,8 @@ def task_token() -> str:
     found = current()
     if found is None or not found.token:
         raise errors.Misuse(
-            "there is no task here that could be answered later: call it in an activity that was submitted as a task "
-            "(not with submit_local, not outside of a worker)"
+            "no activity task runs here that could be answered later: call it in an activity that was submitted as "
+            "a task (not with submit_local, not outside of a worker)"
         )
     return found.token
 

@@ -11,27 +11,18 @@ from collections.abc import Iterator
 
 import msgspec
 
+from simpleflow.core import interceptors
 from simpleflow.data.blobs import base
 
 #: folder of the blob store
 FOLDER = "left-tasks"
 
 
-class LeftTask(msgspec.Struct, frozen=True, kw_only=True):
+class LeftTask(interceptors.TaskReceived, frozen=True, kw_only=True):
     """One task that its activity left open."""
 
     #: names the task to the service
     token: str
-    domain: str
-    workflow_id: str
-    run_id: str
-    activity_id: str
-    #: name and version of the activity type
-    name: str
-    version: str
-    task_list: str
-    #: id of its ActivityTaskStarted event
-    started_event_id: int
     #: epoch seconds of the moment when it was left open, by the worker's clock
     since: float
 

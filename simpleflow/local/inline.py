@@ -59,7 +59,7 @@ class Stuck(errors.SimpleflowError):
 class Service(Protocol):
     """A service that somebody else opened and will close, whose time is told by the clock given to ``Inline``.
 
-    Its polls return at once, empty when there is no task.
+    Each poll returns at once. If no task waits, the answer is empty.
     """
 
     @property

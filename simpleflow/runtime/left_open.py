@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from simpleflow.core import errors
 from simpleflow.data import left_tasks
 
@@ -18,20 +20,9 @@ def keep(store: stores.Store, task: values.Task) -> None:
     blobs = store.blobs
     if blobs is None:
         raise errors.SimpleflowError(
-            "there is no place for its token: set SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket, or file:///FOLDER"
+            "no store for its token is configured: set SIMPLEFLOW_JUMBO_FIELDS_BUCKET to a bucket, or file:///FOLDER"
         )
     left_tasks.keep(
         blobs,
-        left_tasks.LeftTask(
-            token=task.token,
-            domain=task.domain,
-            workflow_id=task.workflow_id,
-            run_id=task.run_id,
-            activity_id=task.activity_id,
-            name=task.name,
-            version=task.version,
-            task_list=task.task_list,
-            started_event_id=task.started_event_id,
-            since=time.time(),
-        ),
+        left_tasks.LeftTask(token=task.token, since=time.time(), **msgspec.structs.asdict(task.received())),
     )

@@ -53,7 +53,7 @@ class Paces:
         #: (name, version) -> tasks so far, mean seconds
         self._means: dict[tuple[str, str], tuple[int, float]] = {}
         self._quick: dict[tuple[str, str], None] = {}
-        #: the types whose tasks are quick, those that became so last
+        #: the types whose tasks are quick; at most ``_NAMED``, the latest ones
         self.quick: tuple[tuple[str, str], ...] = ()
 
     def note(self, name: str, version: str, seconds: float) -> None:

@@ -212,7 +212,7 @@ class Runner:
             raise forked.Interrupted
 
     def _take(self, frame: frames.Frame | None) -> inlet.Given | None:
-        """See to a frame, on whichever thread reads; return what the main thread is to work."""
+        """Handle a frame, on the thread that read it; return the frame if the main thread must work it."""
         match frame:
             case frames.Run(code=code):
                 self._importer.keep(code)

@@ -420,7 +420,10 @@ class Slot:
         return patience
 
     def _relieve(self) -> None:
-        """Let nobody wait for the running task: send the answers to those before it, hand back those behind it."""
+        """Keep other tasks from waiting for the running one.
+
+        Sends the held answers, and lends or hands back the tasks behind it.
+        """
         passed = self._worker.time.monotonic() - self._begun
         if self._waiting and passed >= SHARE_SECONDS:
             self._worker.spare.lend(self, self._waiting)

@@ -284,7 +284,7 @@ def test_c31_a_replay_needs_no_network_and_no_credentials(backend: Backend, monk
 
 
 def test_c32_timeouts_are_optional(backend: Backend) -> None:
-    """None is no key, in the decision and at the registration: SWF says then that it knows no default."""
+    """None leaves the key out of decisions and registrations: SWF answers that the default is unknown."""
     place = backend.environment(asked.Unlimited)
     run = place.start(asked.Unlimited)
     assert place.wait(run) == "TaskFailed"

@@ -132,7 +132,8 @@ class _Conflict(Exception):
 
 
 class _NotPacked(errors.NodesError):
-    """What came here from no index cannot be packed: one may have a stranger's package of the same name."""
+    """A distribution that was not installed from an index cannot be packed. The indexes are not asked for it: they may
+    have a stranger's package of the same name."""
 
 
 class _Set:
@@ -200,9 +201,9 @@ def gather(
 ) -> list[Path]:
     """Return ``roots`` and the wheels of everything that they and ``wanted`` need on a target, new ones in ``folder``.
 
-    What the target cannot install is refused. What is installed here, and meets the constraints, is taken where the
-    target is of this kind; what is not comes from the indexes that pip knows here. ``options`` are those of
-    requirements.Read. Raises NodesError with pip's last lines.
+    A wheel that the target cannot install is refused. If the target has this machine's Python and architecture, the
+    distributions that are installed here are packed, as far as they meet the constraints. All others come from the
+    indexes that pip knows here. ``options`` are those of requirements.Read. Raises NodesError with pip's last lines.
     """
     asked = [found for each in wanted if _counts(found := reqs.Requirement(each), target, "")]
     first = ""

@@ -87,7 +87,7 @@ def code_directory(loaded: config.LoadedCluster, directory: str) -> str:
 def located(cluster: config.ClusterConfig) -> config.ClusterConfig:
     """Return the cluster with the URL of its documents: on ec2 the bucket of the stack, unless the file names another.
 
-    Raises ProviderRefused where there is no stack yet.
+    Raises ProviderRefused if the stack does not exist yet.
     """
     if cluster.provider != "ec2" or cluster.store:
         return cluster

@@ -53,7 +53,7 @@ class Coordinator(Protocol):
 
 
 class Observer:
-    """Reads documents and the coordinator. What it remembers only saves reads."""
+    """Reads documents and the coordinator. It remembers earlier answers only to read less often."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class Observer:
         self._next_runs = monotonic + max(5 * self._times.loop, self._times.document_max)
 
     def undecided(self, patience: float) -> dict[str, str]:
-        """Say of runs why nobody decides them, by run id: a decider cannot, or nobody polls their decision task list.
+        """Return run id -> why the run is not decided: a decider cannot, or no decider polls its decision task list.
 
         ``patience``: seconds for which a decider outside of this cluster may take them.
         """

@@ -241,7 +241,7 @@ def _look(held: files.Held) -> bool:
 def foreign_log(place: Path, header: bytes) -> str:
     """Say that the log beside a database does not belong to it; '' when it does, or none is there.
 
-    Whoever opens such a database, if only to read it, sees what nobody has written.
+    A program that opens such a database, even only to read it, sees values that were never written to it.
     """
     log = wal.read(Path(f"{place}-wal"))
     return _foreign(log, place) if log is not None and not _belongs(log, place, header) else ""

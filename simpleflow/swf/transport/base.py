@@ -23,7 +23,7 @@ class Following(NamedTuple):
 
 
 class Exchanged(NamedTuple):
-    """What came of several answers to activity tasks."""
+    """The response to a call that carries several answers to activity tasks."""
 
     #: of each answer, in order: None when it was taken
     refusals: tuple[errors.SwfError | None, ...]

@@ -62,9 +62,9 @@ def test_outside_of_a_task_heartbeats_do_nothing() -> None:
     activity.heartbeat(3)
     assert activity.last_heartbeat() is None
     assert not activity.cancel_requested()
-    with pytest.raises(errors.Misuse, match="no task here"):
+    with pytest.raises(errors.Misuse, match="no activity task runs here"):
         activity.task_token()
-    with pytest.raises(errors.Misuse, match="no task here"):
+    with pytest.raises(errors.Misuse, match="no activity task runs here"):
         activity.complete_later()
 
 
@@ -107,7 +107,7 @@ def test_the_cancellation_of_an_open_task_is_answered(place: Environment, client
 
 
 def test_a_local_activity_cannot_be_left_open(place: Environment) -> None:
-    with pytest.raises(Failed, match="no task here"):
+    with pytest.raises(Failed, match="no activity task runs here"):
         place.run(flows.ApprovedLocally, "a")
 
 

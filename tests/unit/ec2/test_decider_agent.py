@@ -67,7 +67,7 @@ def test_machines_go_one_after_the_other(tmp_path: Path) -> None:
     assert first.outdated()
     assert not second.outdated()
     new = Machine(tmp_path, "new", "code-2")
-    assert not new.agent._outdated(), "just booted: that is no work yet"
+    assert not new.agent._outdated(), "it has just booted and has not worked yet"
     assert not second.outdated()
     assert not new.outdated()
     assert second.outdated(), "the newcomer has worked for a minute"
