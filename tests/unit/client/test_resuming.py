@@ -40,6 +40,17 @@ def uninterrupted(spec: Any) -> Any:
         return environment.wait(begun(environment, spec))
 
 
+def tried(examples: int) -> profile:
+    """Try this number of random programs. The quick run always tries the same ones."""
+    return profile(
+        max_examples=examples,
+        deadline=None,
+        derandomize=examples < 100,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+
+
 def completed(environment: Environment, run: Any) -> Counter[str]:
     """How often each activity had completed in a run."""
     scheduled, found = {}, Counter[str]()
@@ -56,13 +67,7 @@ def completed(environment: Environment, run: Any) -> Counter[str]:
 def test_a_resumed_run_gives_the_result_of_the_uninterrupted_one_and_nothing_completed_runs_twice(
     examples: int,
 ) -> None:
-    @profile(
-        max_examples=examples,
-        deadline=None,
-        derandomize=examples < 100,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-    )
+    @tried(examples)
     @given(programs.programs, st.lists(st.integers(0, 15), min_size=1, max_size=3))
     def holds(spec: Any, moments: list[int]) -> None:
         expected = uninterrupted(spec)
@@ -86,13 +91,7 @@ def test_a_resumed_run_gives_the_result_of_the_uninterrupted_one_and_nothing_com
 
 @pytest.mark.parametrize("examples", [10, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_a_run_that_failed_gives_the_result_that_it_would_have_given(examples: int) -> None:
-    @profile(
-        max_examples=examples,
-        deadline=None,
-        derandomize=examples < 100,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-    )
+    @tried(examples)
     @given(programs.programs, st.lists(st.integers(0, 8), min_size=1, max_size=2))
     def holds(spec: Any, places: list[int]) -> None:
         expected = uninterrupted(spec)
