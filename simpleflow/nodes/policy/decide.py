@@ -54,6 +54,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     #: marks to take back: the agent has not seen them
     unmarks: tuple[Item, ...] = ()
     terminates: tuple[Item, ...] = ()
+    #: machines that still boot and are not wanted any more: to end before they begin to work, where that is safe
+    cancels: tuple[Item, ...] = ()
     #: subset of ``terminates``: machines that never worked, for the breaker
     boot_failures: tuple[str, ...] = ()
     extensions: tuple[Extension, ...] = ()
@@ -72,6 +74,7 @@ class _Builder:
         self.drains: list[Item] = []
         self.unmarks: list[Item] = []
         self.terminates: list[Item] = []
+        self.cancels: list[Item] = []
         self.boot_failures: list[str] = []
         self.extensions: list[Extension] = []
         self.notes: list[str] = []
