@@ -1,10 +1,9 @@
-"""``--metrics [HOST:]PORT`` of deciders and workers."""
+"""``--metrics [HOST:]PORT`` of deciders, workers and ``standalone``."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import click
 
 from simpleflow import settings
 from simpleflow.core import errors, interceptors
+from simpleflow.process import scratch
 from simpleflow.utils import mounting
 
 from . import context
@@ -53,9 +53,9 @@ def of_children(asked: str | None) -> Iterator[dict[str, str] | None]:
         return
     host, port = _place(asked)
     named = context.listed(settings.SIMPLEFLOW_INTERCEPTORS or "")
-    with tempfile.TemporaryDirectory(prefix="simpleflow-metrics-") as folder:
+    with contextlib.closing(scratch.Scratch()) as folder:
         # prometheus_client reads the variable when it is imported.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.path)
         try:
             prometheus = _prometheus()
             page = prometheus.Page(host, port)

@@ -20,6 +20,7 @@ from simpleflow.runtime import stores
 from simpleflow.utils import mounting
 
 from . import context, outcomes, output, workflow_start
+from . import metrics as metrics_page
 
 
 @click.command("standalone")
@@ -47,6 +48,7 @@ from . import context, outcomes, output, workflow_start
     metavar="REGEX",
     help="With --repair: activities and child executions whose id or type matches run again.",
 )
+@metrics_page.option
 @context.command_options
 @click.pass_obj
 def standalone(
@@ -60,6 +62,7 @@ def standalone(
     display_status: bool | None,
     repair: str | None,
     again: str | None,
+    metrics: str | None,
     pre: tuple[str, ...],
     post: tuple[str, ...],
     **given: Any,
@@ -87,28 +90,33 @@ def standalone(
     }
     runtime.check_worker(runtime.WorkerSpec(task_list="checked", **worker))
     connection = state.connect(domain)
-    task_list = f"standalone-{uuid.uuid4().hex}"
-    if start is not None:
-        execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
-    else:
-        stopped = outcomes.find(connection, context.target((repair or "").split(), domain_first=False, domain=domain))
-        store = stores.open_store(stores.location(connection.endpoint_url))
-        named = mounting.mounted()
-        execution = resuming.resume(
-            connection, store, stopped, again=again, task_list=task_list, mounted=named, calls=named
-        )
-    shown = _terminal() if display_status is None else display_status
-    with runtime.Group(context.place(state, connection)) as group:
-        pausing.install()
-        tell_status(group.status_text)
-        try:
-            output.say(f"{execution.workflow_id} {execution.run_id}", err=True)
-            group.decider(task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders)
-            group.worker(task_list=task_list, **worker)
-            closed = executions.wait(connection, execution, progress=_progress if shown else None, check=group.check)
-        except BaseException:
-            outcomes.end(connection, execution, reason="standalone was interrupted")
-            raise
+    with metrics_page.of_children(metrics) as env:
+        task_list = f"standalone-{uuid.uuid4().hex}"
+        if start is not None:
+            execution = workflow_start.begin(connection, {**start, "taskList": {"name": task_list}})
+        else:
+            target = context.target((repair or "").split(), domain_first=False, domain=domain)
+            stopped = outcomes.find(connection, target)
+            store = stores.open_store(stores.location(connection.endpoint_url))
+            named = mounting.mounted()
+            execution = resuming.resume(
+                connection, store, stopped, again=again, task_list=task_list, mounted=named, calls=named
+            )
+        shown = _terminal() if display_status is None else display_status
+        with runtime.Group(context.place(state, connection), env=env) as group:
+            pausing.install()
+            tell_status(group.status_text)
+            try:
+                output.say(f"{execution.workflow_id} {execution.run_id}", err=True)
+                group.decider(
+                    task_list=task_list, override_list=task_list, workflows=(workflow,), processes=nb_deciders
+                )
+                group.worker(task_list=task_list, **worker)
+                progress = _progress if shown else None
+                closed = executions.wait(connection, execution, progress=progress, check=group.check)
+            except BaseException:
+                outcomes.end(connection, execution, reason="standalone was interrupted")
+                raise
     return outcomes.report(connection, closed)
 
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics of deciders and workers: ``worker.start --metrics PORT``, ``decider.start --metrics PORT``.
+"""Prometheus metrics: ``--metrics PORT`` of ``worker.start``, ``decider.start`` and ``standalone``.
 
 Your own program may name ``Metrics`` in SIMPLEFLOW_INTERCEPTORS and serve the default registry itself. Needs the extra
  ``simpleflow[prometheus]``.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import prometheus_client as client
@@ -76,6 +77,27 @@ class Metrics(interceptors.Interceptor):
         self._task_seconds.labels(task.name, task.task_list).observe(outcome.seconds)
 
 
+class _Processes(multiprocess.MultiProcessCollector):  # type: ignore[misc]  # the package has no types
+    """What the processes that share a folder wrote; a dead one runs no tasks, whatever it wrote last."""
+
+    def collect(self) -> Any:
+        for path in Path(self._path).glob("gauge_live*_*.db"):
+            pid = path.stem.rpartition("_")[2]
+            if pid.isdigit() and _dead(int(pid)):
+                path.unlink(missing_ok=True)
+        return super().collect()
+
+
+def _dead(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's, by now
+        pass
+    return False
+
+
 class Page:
     """Serves metrics at http://HOST:PORT/metrics, in threads of its own: those of this process, or of all processes
     that share the folder of PROMETHEUS_MULTIPROC_DIR."""
@@ -85,7 +107,7 @@ class Page:
         registry = client.REGISTRY
         if os.environ.get(FOLDER_VARIABLE):
             registry = client.CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)
+            _Processes(registry)
         try:
             self._server, self._thread = client.start_http_server(port, addr=host, registry=registry)
         except OSError as error:

@@ -264,3 +264,21 @@ class Approved(Base):
     def run(self) -> Any:
         first, second = self.submit(approve, "first"), self.submit(approve.options(raises_on_failure=False), "second")
         return [first.result, type(second.exception).__name__]
+
+
+@activity.with_attributes(
+    version="1", task_list="work", raises_on_failure=True, retry=20, heartbeat_timeout=3, start_to_close_timeout=300
+)
+def wait_for(path: str) -> str:
+    while not os.path.exists(path):
+        time.sleep(0.05)
+    return path
+
+
+class Gated(Base):
+    """Its activity ends when a file appears."""
+
+    name = "gated"
+
+    def run(self, path: str) -> str:
+        return str(self.submit(wait_for, path).result)

@@ -1,10 +1,12 @@
-"""What ``--metrics`` of deciders and workers serves."""
+"""What ``--metrics`` of deciders, workers and ``standalone`` serves."""
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.request
 
+import psutil
 import pytest
 from place_rig import Place, eventually
 
@@ -34,3 +36,20 @@ def test_deciders_and_workers_serve_their_metrics(place: Place) -> None:
     eventually(lambda: done in page(place, "worker.start"))
     refused = place.run("worker.start", "--metrics", "x:y")
     assert (refused.returncode, "write for example 9464" in refused.stderr) == (64, True)
+
+
+def test_standalone_serves_the_metrics_of_its_processes(place: Place) -> None:
+    """A worker that is killed runs no tasks, and what it counted stays."""
+    gate = place.folder / "gate"
+    running = place.spawn(
+        "standalone", "integration_flows.Gated", "-i", json.dumps([str(gate)]), "-W", "2", "--metrics", "0"
+    )
+    one = re.compile(r'^simpleflow_tasks_running{task_list="standalone-[0-9a-f]{32}"} 1.0$', re.MULTILINE)
+    eventually(lambda: one.search(page(place, "standalone")))
+    for each in psutil.Process(running.pid).children():
+        if "ActivityPoller" in " ".join(each.cmdline()):
+            each.kill()
+    eventually(lambda: not one.search(page(place, "standalone")))
+    eventually(lambda: one.search(page(place, "standalone")))  # in the next worker
+    gate.touch()
+    assert running.wait(300) == 0
