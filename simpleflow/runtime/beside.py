@@ -122,6 +122,7 @@ class Beside:
 
     def _give(self, runner: pool.Runner) -> None:
         """Take a runner back, or end it when no other task may use it."""
+        runner.rest()
         usable = runner.alive and runner.tasks < MAX_TASKS and runner.memory < MAX_BYTES
         with self._changed:
             self._busy.discard(runner)
@@ -145,14 +146,7 @@ class Beside:
                 left = 3600.0 if deadline is None else max(0.0, deadline - time.monotonic())
                 frame = runner.receive(left)
                 match frame:
-                    case frames.Done(answer=answer, left=left_over):
-                        if left_over:
-                            logger.warning(
-                                "%s leaves behind what cannot be put back (%s): its runner ends with it.",
-                                task.name,
-                                ", ".join(left_over),
-                                extra={"action": "left_over"},
-                            )
+                    case frames.Done(answer=answer):
                         return answer
                     case frames.Started():
                         if frame.cleanup:

@@ -104,18 +104,24 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner: the answer to its task, how much memory the runner holds now (bytes), and what the task left
-    behind that cannot be put back: the runner is not used again."""
+    """From a runner: the answer to its task. What the task changed is put back after it, while the answer travels."""
 
     number: int
     answer: values.Completed | values.Failed | values.Canceled | values.Later
-    memory: int = 0
-    left: tuple[str, ...] = ()
     #: seconds that the task took of its own
     seconds: float = 0.0
 
 
-Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done
+class Rested(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """From a runner, after ``Done``: how much memory it holds now (bytes), and what its task left behind that cannot be
+    put back: then the runner is not used again. Without such things it can take the next task."""
+
+    number: int
+    memory: int = 0
+    left: tuple[str, ...] = ()
+
+
+Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done | Rested
 
 _LENGTH = struct.Struct("!I")
 #: bytes of the longest frame: what is longer was not written by this protocol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -14,6 +15,8 @@ from simpleflow.process import Child, describe_exit, descriptors, tree
 
 from . import code_versions, frames, task_output, values
 
+logger = logging.getLogger(__name__)
+
 
 class RunnerDied(Exception):
     """The runner ended while it had a task; the message says how."""
@@ -22,8 +25,8 @@ class RunnerDied(Exception):
 class Runner:
     """One task runner. Not thread safe but for ``end``, ``cancel`` and ``busy``."""
 
-    #: seconds that a fresh interpreter may take to be ready
-    START_LIMIT = 60.0
+    #: seconds that a fresh interpreter may take to be ready, and one that answered a task to put back what it changed
+    START_LIMIT, REST_LIMIT = 60.0, 5.0
 
     def __init__(
         self,
@@ -65,6 +68,9 @@ class Runner:
         self.memory = 0
         #: what its last task left behind that cannot be put back
         self.left: tuple[str, ...] = ()
+        #: the task that it answered and still puts back the changes of
+        self._resting: values.Task | None = None
+        self._task: values.Task | None = None
         self._setup = setup
         self._versions = versions or code_versions.Versions()
         #: how many of the modules of ``versions`` it was told
@@ -84,8 +90,9 @@ class Runner:
             raise RunnerDied(self._how(error)) from None
 
     def start(self, task: values.Task) -> None:
-        """Hand the runner a task; raises RunnerDied."""
+        """Hand the runner a task; raises RunnerDied. After a task ``rest`` comes first."""
         self._number += 1
+        self._task = task
         self._output.of_task(task)
         try:
             self._pipe.send(frames.Run(number=self._number, task=task, code=self._news()))
@@ -106,9 +113,31 @@ class Runner:
         if isinstance(frame, frames.Done):
             self._output.finish()
             self.tasks += 1
-            self.memory = frame.memory
-            self.left = frame.left
+            self._resting = self._task
         return frame
+
+    def rest(self) -> None:
+        """Wait until what the last task changed is put back. A runner that cannot do that is not ``alive`` then."""
+        task, self._resting = self._resting, None
+        if task is None or self._ended:
+            return
+        try:
+            frame = self.receive(self.REST_LIMIT)
+        except RunnerDied as error:
+            logger.info("After task %s: %s", task.id, error)
+            self.end(wait=0)
+            return
+        if isinstance(frame, frames.Rested):
+            self.memory, self.left = frame.memory, frame.left
+        else:
+            self.left = (f"something that takes more than {self.REST_LIMIT:g} s to end",)
+        if self.left:
+            logger.warning(
+                "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task gets a new one.",
+                task.name,
+                ", ".join(self.left),
+                extra={**task.where, "action": "left_over"},
+            )
 
     def _next(self, deadline: float) -> frames.Frame | None:
         """Return the next frame, None at the deadline; a runner that asks which version of a module to run is told."""

@@ -108,14 +108,14 @@ class Runner:
             begun = paces.Spent.now()
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
             seconds = begun.seconds(paces.Spent.now())
+            forked.flush()
+            self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds))
             left = tuple(self._left())
-            done = frames.Done(number=given.number, answer=answer, memory=self._memory, left=left, seconds=seconds)
-            self._pipe.send(done)
+            self._pipe.send(frames.Rested(number=given.number, memory=self._memory, left=left))
 
     def _left(self) -> list[str]:
         """Return what the task leaves behind. An error here does not change the answer of the task, which is over."""
         try:
-            forked.flush()
             left = self._isolation.end()
             now = time.monotonic()
             if now - self._looked >= MEMORY_SECONDS:

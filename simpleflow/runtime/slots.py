@@ -103,6 +103,8 @@ class Slot:
         #: when the memory of the task was looked at
         self._weighed = float("-inf")
         self._closing = False
+        #: activities whose last task left behind what cannot be put back: the next one may do so, too
+        self._untidy: set[str] = set()
         #: what activities declare, as runners told; a fresh runner may have a newer version of the code
         self._declared: dict[str, frames.Started] = {}
         #: what the status channel shows of the task; None while idle
@@ -186,6 +188,8 @@ class Slot:
                 try:
                     self._work(*given)
                 finally:
+                    if given[0].name in self._untidy:  # The next task is to have a runner that takes it.
+                        self._tidy(given[0].name)
                     self._send()
         except Exception:
             logger.exception("The slot's task was not answered; it will time out.")
@@ -193,6 +197,18 @@ class Slot:
         if not self._waiting:
             self.shown = None
         self._worker.changed.set()
+        self._tidy(given[0].name)
+
+    def _tidy(self, name: str) -> None:
+        """Wait until the runner has put back what a task of this activity changed."""
+        runner = self._runner
+        if runner is None:
+            return
+        runner.rest()
+        if runner.left:
+            self._untidy.add(name)
+        else:
+            self._untidy.discard(name)
 
     def _send(self) -> None:
         """Send the answers, unless the tasks that wait are about to be answered, too."""
@@ -353,16 +369,8 @@ class Slot:
             while True:
                 frame = runner.receive(self._turn(LOOK_SECONDS if released else self._patience(beat, cancelled_at)))
                 match frame:
-                    case frames.Done(answer=answer, left=left):
+                    case frames.Done(answer=answer):
                         self._worker.paces.note(task.name, task.version, frame.seconds)
-                        if left:
-                            logger.warning(
-                                "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task "
-                                "gets a new one.",
-                                task.name,
-                                ", ".join(left),
-                                extra={"action": "left_over"},
-                            )
                         return None if released else answer
                     case frames.Started():
                         self._declared[frame.name] = frame
