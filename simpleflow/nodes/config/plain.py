@@ -28,12 +28,25 @@ _MOST_VALUES = 50_000
 _MOST_SHOWN = 80
 #: digits of a number
 _MOST_DIGITS = 15
+#: problems that are shown
+_MOST_PROBLEMS = 50
 
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 #: a number with a point or an exponent, as YAML and JSON write it
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
+#: what the parser says -> what to write; {0}: its own words
+_PLAINER = (
+    ("'\\t'", "a tab; indent with blanks"),
+    ("another document", "a second document begins here; keep one, without '---' in between"),
+    ("undefined alias", "{0}: write the value itself, or put a text that begins with '*' in quotes"),
+    ("mapping values", "a ':' that cannot stand here: indent the line as its neighbours, or put the text in quotes"),
+    ("cannot start any token", "{0}: put a text that begins with it in quotes"),
+    ("<block end>", "this line does not fit those above it: indent all keys of a mapping by the same number of blanks"),
+    ("unknown escape", "{0}: in double quotes write two backslashes for one, or use single quotes"),
+    ("expected the node content", "a value is missing, or begins with a sign of YAML's own: put a text in quotes"),
+)  # fmt: skip
 _MERGE, _TAG = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:"
 
 
@@ -45,6 +58,8 @@ class Problems:
         self._found: list[tuple[int, str]] = []
         #: line of each key, and of each value where there is no key
         self.lines: dict[Where, int] = {}
+        #: unquoted words as the file has them: messages show 3.10, not 3.1
+        self.words: dict[Where, str] = {}
         #: paths of values that are wrong in themselves: whatever else is said of them would mislead
         self.told: set[Where] = set()
 
@@ -59,10 +74,18 @@ class Problems:
         """Note a problem with a line."""
         self._found.append((line, text))
 
+    @property
+    def many(self) -> bool:
+        """Whether there are more than are shown: another one need not be looked for."""
+        return len(self._found) > _MOST_PROBLEMS
+
     def raise_any(self) -> None:
-        """Raise ClusterFileError with all problems, if there are any."""
+        """Raise ClusterFileError with the problems, if there are any."""
         if self._found:
-            found = dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self._found))
+            found = list(dict.fromkeys(f"{self.source}:{line}: {text}" for line, text in sorted(self._found)))
+            if len(found) > _MOST_PROBLEMS:
+                last = sorted(self._found)[-1][0]
+                found[_MOST_PROBLEMS:] = [f"{self.source}:{last}: there are more problems; mend those above first"]
             raise errors.ClusterFileError(tuple(found))
 
 
@@ -80,11 +103,18 @@ def read(text: str, problems: Problems) -> Any:
         problems.at(line, message)
         problems.raise_any()
         raise AssertionError("unreachable: a problem was added") from error
-    if root is None:
+    value = None if root is None else _Reader(problems).value(root, (), ())
+    if value is None and not problems.told:
         problems.at(1, "the file is empty; `sfnodes init` writes one to start from")
+    elif isinstance(value, str):
+        problems.add(
+            (), f"{word(repr(value))} is not a line 'key: value'; begin with 'cluster: NAME', a blank after ':'"
+        )
+    elif not isinstance(value, dict):
+        problems.add((), "the file is not made of lines 'key: value'; begin with 'cluster: NAME'")
+    if not isinstance(value, dict):
         problems.raise_any()
-        return None
-    return _Reader(problems).value(root, (), ())
+    return value
 
 
 def _line(mark: Any) -> int:
@@ -111,12 +141,17 @@ def _of_yaml(error: yaml.YAMLError, text: str) -> tuple[int, str]:
         line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
         return line, f"not YAML: the character '{letter}' is not allowed; remove it"
     detail = str(getattr(error, "problem", None) or error)
-    if "'\\t'" in detail:
-        detail = "a tab; indent with blanks"
-    elif "another document" in detail:
-        detail = "a second document begins here; keep one, without '---' in between"
-    elif "undefined alias" in detail:
-        detail = f"{detail}: write the value itself, or put a text that begins with '*' in quotes"
+    begun = getattr(error, "context_mark", None)
+    context = str(getattr(error, "context", None) or "")
+    if "quoted scalar" in context and "end of stream" in detail:
+        return _line(begun), "not YAML: the quote that begins here is not closed"
+    if "simple key" in context and "expected ':'" in detail:
+        return _line(begun), "not YAML: this line is not 'key: value'; write a ':' and a blank after its key"
+    if "flow " in context and begun is not None and "expected ',' or" in detail:
+        opened = "{" if "mapping" in context else "["
+        detail = f"the '{opened}' of line {_line(begun)} is not closed before this place, or a ',' is missing"
+    else:
+        detail = next((plainer.format(detail) for sign, plainer in _PLAINER if sign in detail), detail)
     return _line(mark), f"not YAML: {texts.visible(detail)}"
 
 
@@ -196,6 +231,7 @@ def _scalar(node: yaml.ScalarNode, where: Where, problems: Problems) -> Any:
     raw = str(node.value)
     if node.style is not None:
         return raw
+    problems.words[where] = raw
     if raw in _NOTHING:
         return None
     if raw in _TRUE or raw in _FALSE:

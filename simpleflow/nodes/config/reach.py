@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,6 +17,8 @@ _STORE = (
     "write store: s3://BUCKET[/PREFIX] (of any service that speaks S3: set AWS_ENDPOINT_URL_S3 here and in the "
     "environment of profiles and deciders)"
 )
+#: a name or an IPv4 address of a machine
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _OTHER = {name: f"machines of {name} are other machines" for name in ("ssh", "ec2")}
 
 
@@ -37,6 +40,9 @@ def _ssh(config: shapes.ClusterConfig) -> Iterator[Problem]:
     for name, profile in config.profiles.items():
         if not profile.hosts:
             yield (("profiles", name), f"profile '{name}' has no hosts: add hosts: [ADDRESS, ...]")
+        for place, host in enumerate(profile.hosts):
+            if problem := _host_problem(host, profile.hosts[:place]):
+                yield ("profiles", name, "hosts", str(place)), f"profile '{name}': host '{host}' {problem}"
     if _loopback(_host(config.endpoint)) and not all(_loopback(host) for host in hosts):
         yield (
             ("endpoint",),
@@ -47,6 +53,25 @@ def _ssh(config: shapes.ClusterConfig) -> Iterator[Problem]:
         )
     if config.store.startswith("file:"):
         yield ("store",), f"store '{config.store}' is a folder of this machine, and {_OTHER['ssh']}; {_STORE}"
+
+
+def _host_problem(host: str, before: tuple[str, ...]) -> str:
+    """Say why ssh cannot take an address; '' when it can."""
+    if host in before:
+        return "stands twice: a machine is one node; keep one"
+    user, at, address = host.rpartition("@")
+    if at:
+        return f"names a user; write hosts: [{address}] and ssh: {{user: {user}}}"
+    name, colon, port = host.rpartition(":")
+    if colon and ":" not in name and port.isdigit():
+        return f"names a port; write hosts: [{name}] and ssh: {{port: {port}}}"
+    if _NAME.fullmatch(host):
+        return ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "is not an address; write a machine's name or IP address alone"
+    return ""
 
 
 def missing(config: shapes.ClusterConfig) -> Iterator[str]:
@@ -63,6 +88,8 @@ def _form(url: str, key: str, schemes: tuple[str, ...]) -> Problem | None:
     """Say what is wrong with the form of a URL; '' for nothing."""
     if not url:
         return None
+    if any(letter.isspace() for letter in url):
+        return (key,), f"{key} '{url}' holds a blank; remove it"
     parts = _split(url)
     shown = " or ".join({"unix": "unix:///PATH", "file": "file:///FOLDER", "s3": "s3://BUCKET[/PREFIX]"}.get(
         each, f"{each}://HOST[:PORT]") for each in schemes)  # fmt: skip

@@ -32,6 +32,11 @@ def check(config: shapes.ClusterConfig) -> Iterator[Problem]:
     yield from _numbers(config)
     yield from _money(config)
     yield from _code(config)
+    yield from _workflows(config.deciders)
+    yield from _network(config.network)
+    for key in config.tags:
+        if key.startswith(("simpleflow:", "aws:")):
+            yield (("tags", key), f"tag '{key}': the prefixes 'simpleflow:' and 'aws:' are reserved; choose another")
     if config.provider == "ec2":
         yield from _ec2(config)
     yield from reach.check(config)
@@ -174,6 +179,16 @@ def _code(config: shapes.ClusterConfig) -> Iterator[Problem]:
             yield (("code", "wheels"), f"code.wheels: '{name}' does not end with .whl; write paths of wheels")
 
 
+def _workflows(deciders: shapes.Deciders) -> Iterator[Problem]:
+    for place, name in enumerate(deciders.workflows):
+        parts = name.split(".")
+        if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+            yield (
+                ("deciders", "workflows", str(place)),
+                f"deciders.workflows: '{name}' is not a dotted name; write package.module.Class",
+            )
+
+
 def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
     if not config.region:
         yield (("provider",), "provider ec2 needs a region; add region: eu-west-1")
@@ -190,7 +205,6 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
         )
     if config.store and not config.store.startswith("s3://"):
         yield (("store",), f"store '{config.store}': machines of ec2 reach s3://BUCKET[/PREFIX] only; or leave it out")
-    yield from _network(config.network)
     for name, machine in (*config.profiles.items(), ("", config.deciders)):
         here = ("profiles", name) if name else ("deciders",)
         for below, problem in _machine(config, machine, f"profile '{name}'" if name else "deciders"):
@@ -206,9 +220,6 @@ def _ec2(config: shapes.ClusterConfig) -> Iterator[Problem]:
                 f"(cluster, profile, attempt, role, drain mark); keep at most {_MOST_TAGS}"
             ),
         )
-    for key in config.tags:
-        if key.startswith(("simpleflow:", "aws:")):
-            yield (("tags", key), f"tag '{key}': the prefixes 'simpleflow:' and 'aws:' are reserved; choose another")
     yield from _tags(config.tags)
     yield from _bucket(config.store)
 
@@ -259,6 +270,8 @@ def _network(network: shapes.Network) -> Iterator[Problem]:
                 "is cut into sixteen; write one such as 10.77.0.0/16"
             ),
         )
+    elif str(block) != network.cidr:
+        yield here, f"network.cidr: '{network.cidr}' is not how EC2 writes a block; write {block}"
     elif not block.is_private:
         yield here, f"network.cidr: '{network.cidr}' is a public block; write a private one such as 10.77.0.0/16"
 

@@ -79,7 +79,7 @@ def test_every_problem_comes_at_once() -> None:
     assert len(problems(GOOD.replace("slots: 2", "slots: x").replace("price: 0.4", "price: -1"))) == 2
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "the file is empty"), ("- 1\n", "is not a mapping")])
+@pytest.mark.parametrize(("text", "said"), [("", "the file is empty"), ("- 1\n", "is not made of lines")])
 def test_files_that_hold_no_cluster(text: str, said: str) -> None:
     assert any(said in each for each in problems(text))
 

@@ -53,7 +53,8 @@ def test_a_broken_file_leads_to_its_cluster_and_its_problem_is_said(file: Path) 
     file.write_text(TEXT.replace("max: 4", "max: many"))
     done = run("status", "c.yaml", "--json")
     assert json.loads(done.stdout)["cluster"] == "demo"
-    assert "c.yaml:5: task_lists.light.max: 'many' is not a whole number; cluster 'demo' is found" in done.stderr
+    assert "c.yaml:5: task_lists.light.max: 'many' is not a whole number; write digits, such as 1; " in done.stderr
+    assert "cluster 'demo' is found by what `up` kept of its file" in done.stderr
     assert run("up", "c.yaml").exit_code == 64
 
 
