@@ -1,17 +1,22 @@
-"""Threads, processes and event loops that still run when their task is over."""
+"""Threads, processes, event loops, locks and listening sockets that are still there when their task is over."""
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
+import socket
 import sys
 import threading
+import time
 from typing import Any
 
 import psutil
 
 #: seconds that a thread which is about to end may take
 ENDING = 0.05
+#: a runner in which tasks left this number of files open is not used again
+MOST_OPEN = 512
 
 
 class LeftOver:
@@ -19,6 +24,7 @@ class LeftOver:
 
     def __init__(self) -> None:
         self._threads = set(threading.enumerate())
+        self._count = _thread._count()
         self._children = (
             {process.pid for process in psutil.Process().children(recursive=True)} if _children() else set()
         )
@@ -31,9 +37,20 @@ class LeftOver:
                 thread.join(ENDING)
                 if thread.is_alive():
                     names.append(f"thread {thread.name}")
+        if not names and self._more_threads():
+            names.append("a thread without a name")
         if _children():
             names += self._processes()
         return names
+
+    def _more_threads(self) -> bool:
+        """Whether there are more threads than before, those that ``threading`` does not know included."""
+        if _thread._count() <= self._count:
+            return False
+        deadline = time.monotonic() + ENDING
+        while _thread._count() > self._count and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return _thread._count() > self._count
 
     def _processes(self) -> list[str]:
         names = []
@@ -57,6 +74,56 @@ def _children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+class Files:
+    """Open files, as far as they reach others: locks, and sockets that listen.
+
+    The system gives the lowest number that is free: when that has not risen, the last task left nothing open.
+    """
+
+    def __init__(self) -> None:
+        self._free = _lowest_free() or 0
+
+    def found(self) -> list[str]:
+        """Return the names of what the last task left open and others wait for, or have no room beside."""
+        before, free = self._free, _lowest_free()
+        if free is None or free >= MOST_OPEN:
+            return ["open files"]
+        self._free = free
+        names = []
+        for number in range(before, free):
+            if _locks(number):
+                names.append(f"descriptor {number}, which locks a file")
+            elif _listens(number):
+                names.append(f"descriptor {number}, a socket that listens")
+        return names
+
+
+def _lowest_free() -> int | None:
+    """Return the number that the next open file gets; None: there is none."""
+    try:
+        number = os.open("/", os.O_PATH | os.O_CLOEXEC if hasattr(os, "O_PATH") else os.O_RDONLY)
+    except OSError:
+        return None
+    os.close(number)
+    return number
+
+
+def _locks(number: int) -> bool:
+    try:
+        with open(f"/proc/self/fdinfo/{number}") as about:
+            return "\nlock:" in about.read()
+    except OSError:  # closed, or another system
+        return False
+
+
+def _listens(number: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(number)) as copy:
+            return bool(copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:  # no socket
+        return False
 
 
 def _resource_tracker() -> int | None:

@@ -16,3 +16,9 @@ def loads() -> list[object]:
     ]
     decimal.getcontext().prec = 4
     return found
+
+
+def logs() -> int:
+    import lazy_library
+
+    return len(lazy_library.logger.handlers)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import builtins
 import contextlib
 import contextvars
+import datetime
 import decimal
+import faulthandler
+import fcntl
 import gc
+import gettext
 import io
+import json.tool
 import locale
 import logging
 import logging.config
@@ -23,7 +29,9 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 import urllib.request
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -221,6 +229,23 @@ def changes_the_interpreter() -> None:
     urllib.request.install_opener(urllib.request.build_opener())
     socket.getaddrinfo = time.sleep = time.time = print  # type: ignore[assignment]
     builtins.LEFT = builtins.sorted = "x"  # type: ignore[attr-defined,assignment]
+    gettext.install("left")
+    faulthandler.enable()
+    faulthandler.dump_traceback_later(3600, exit=True)
+    tracemalloc.start()
+    os.set_blocking(1, False)
+    sys.modules["json.tool"] = sys.modules.pop("gettext")
+    sys.pycache_prefix = "/left"
+    sys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_NOW)
+    sys.set_asyncgen_hooks(firstiter=print)  # type: ignore[arg-type]
+    decimal.DefaultContext.rounding = decimal.ROUND_UP
+    signal.signal(signal.SIGRTMIN + 3, signal.SIG_IGN)
+    for name in ("left", "left.known"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).setLevel("DEBUG")
+        logging.getLogger(name).propagate = False
+    logging.captureWarnings(True)
+    datetime.datetime = uuid.uuid4 = None  # type: ignore[assignment,misc]
 
 
 class Policy(asyncio.DefaultEventLoopPolicy):
@@ -236,6 +261,7 @@ class OwnRecord(logging.LogRecord):
 
 
 def shows_the_interpreter() -> list[Any]:
+    known = json.tool.__name__
     own = logging.getLogger("simpleflow")
     return [
         os.getpid(),
@@ -264,6 +290,21 @@ def shows_the_interpreter() -> list[Any]:
         ssl._create_default_https_context is ssl._create_unverified_context,
         urllib.request._opener is None,  # type: ignore[attr-defined]  # what install_opener sets
         print in (socket.getaddrinfo, time.sleep, time.time),  # type: ignore[comparison-overlap]
+        hasattr(builtins, "_"),
+        faulthandler.is_enabled(),
+        len(os.listdir("/proc/self/task")),
+        tracemalloc.is_tracing(),
+        os.get_blocking(1),
+        "gettext" in sys.modules,
+        known == sys.modules["json.tool"].__name__,
+        sys.pycache_prefix,
+        sys.getdlopenflags(),
+        sys.get_asyncgen_hooks().firstiter is None,
+        decimal.Context().rounding,
+        str(signal.getsignal(signal.SIGRTMIN + 3)),
+        [(each.level, each.propagate, len(each.handlers)) for each in map(logging.getLogger, ("left", "left.known"))],
+        logging._warnings_showwarning is None,  # type: ignore[attr-defined]  # what captureWarnings sets
+        datetime.datetime is None or uuid.uuid4 is None,  # type: ignore[comparison-overlap]
     ]
 
 
@@ -323,6 +364,17 @@ def leaves(what: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     elif what == "many files":
         opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(600))
+    elif what == "bare thread":
+        running = threading.Event()
+        _thread.start_new_thread(lambda: running.set() or time.sleep(60), ())
+        running.wait(60)
+    elif what in ("flock", "lockf"):
+        opened.append(os.open("locked", os.O_CREAT | os.O_RDWR))
+        getattr(fcntl, what)(opened[-1], fcntl.LOCK_EX)
+    elif what == "listening socket":
+        listening.append(socket.create_server(("127.0.0.1", 0)))
+    elif what == "one file":
+        opened.append(os.open(os.devnull, os.O_RDONLY))
     elif what == "user":
         os.setgroups([*os.getgroups(), 54321])
     return os.getpid()
@@ -338,6 +390,7 @@ class DeafStream:
 
 
 opened: list[int] = []
+listening: list[socket.socket] = []
 
 
 def leaves_unreadable(what: str) -> int:

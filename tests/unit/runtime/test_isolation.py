@@ -58,10 +58,19 @@ def test_seeds_do_not_reach_the_next_task(swf: FakeSwf, start: Start) -> None:
     assert drawn[0] != drawn[1]
 
 
-@pytest.mark.parametrize("what", ["thread", "process", "detached process", "loop", "descriptor", "user", "many files"])
+LEFT = ("thread", "bare thread", "process", "detached process", "loop", "descriptor", "user", "many files")
+
+
+@pytest.mark.parametrize("what", [*LEFT, "flock", "lockf", "listening socket"])
 def test_a_runner_goes_with_what_cannot_be_put_back(
-    swf: FakeSwf, start: Start, what: str, caplog: pytest.LogCaptureFixture
+    swf: FakeSwf,
+    start: Start,
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if what == "user" and os.getuid():
         pytest.skip("only root may change its groups")
     start()
@@ -78,6 +87,16 @@ def test_what_cannot_be_examined_takes_no_answer_away(swf: FakeSwf, start: Start
     pid = run(swf, "leaves_unreadable", what)
     eventually(lambda: what == "stream" or not alive(pid))
     run(swf, "own_pid")
+
+
+def test_files_that_a_task_keeps_open_cost_no_runner(swf: FakeSwf, start: Start) -> None:
+    start()
+    assert len({run(swf, "leaves", "one file") for _ in range(3)}) == 1
+
+
+def test_a_logger_that_a_module_of_a_task_sets_up_stays(swf: FakeSwf, start: Start) -> None:
+    start()
+    assert run(swf, "lazy_activities.logs") == run(swf, "lazy_activities.logs") == 1
 
 
 def test_children_that_have_ended_cost_no_runner(swf: FakeSwf, start: Start) -> None:
