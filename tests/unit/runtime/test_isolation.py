@@ -36,10 +36,10 @@ def test_the_next_task_of_the_same_process_sees_nothing(
 
 def test_the_next_task_finds_the_interpreter_as_it_was(swf: FakeSwf, start: Start) -> None:
     start()
-    before = run(swf, "shows_the_interpreter")
+    before = run(swf, "interpreter_activities.shows_the_interpreter")
     for _ in range(2):
-        run(swf, "changes_the_interpreter")
-        assert run(swf, "shows_the_interpreter") == before
+        run(swf, "interpreter_activities.changes_the_interpreter")
+        assert run(swf, "interpreter_activities.shows_the_interpreter") == before
 
 
 def test_a_module_that_a_task_loads_costs_no_runner(swf: FakeSwf, start: Start) -> None:

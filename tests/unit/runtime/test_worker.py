@@ -313,7 +313,7 @@ def test_a_runner_that_dies_while_it_is_idle_costs_no_task(swf: FakeSwf, start: 
     swf.tasks.put(task("own_pid"))
     pid = json.loads(answer(swf)[1]["result"])
     os.kill(pid, signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    eventually(lambda: not alive(pid))
     swf.tasks.put(task("own_pid", token="t2"))
     action, request = answer(swf)
     assert action == "RespondActivityTaskCompleted"
