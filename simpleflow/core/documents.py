@@ -58,6 +58,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     decision_list: str = ""
     #: why its decider does not decide it; '' when it does
     trouble: str = ""
+    #: run id of the run that started it, where its history was read; '': none, or a decider of the cluster has it
+    parent: str = ""
 
 
 class DemandDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +211,16 @@ class Failures(msgspec.Struct, frozen=True, kw_only=True):
     stopped: bool = False
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Why runs wait for something that no pass of the manager brings."""
+
+    reason: str
+    #: runs with scheduled tasks on one of these lists wait for it
+    task_lists: tuple[str, ...] = ()
+    #: and the runs with these run ids
+    runs: tuple[str, ...] = ()
+
+
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """``control.json``: replaced only with If-Match, by the manager that holds the lease or takes it."""
 
@@ -222,6 +234,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failures, ...] = ()
     #: what the manager's newest pass could not do, in words; tried again at each pass
     troubles: tuple[str, ...] = ()
+    #: for the deciders, which log it for their runs
+    waits: tuple[Wait, ...] = ()
     #: launches that were ever begun. Evidence about launches is ordered by this count, never by anybody's clock
     launched: int = 0
     #: (profile, newest launch that is proved sound): failures of older ones say nothing any more

@@ -74,7 +74,7 @@ class SwfCoordinator:
         execution = {"workflowId": run.workflow_id, "runId": run.run_id}
         request = {"domain": self._domain, "execution": execution}
         tasks: dict[int, tuple[str, str]] = {}
-        decided, decisions = 0, ""
+        decided, decisions, parent = 0, "", ""
         for page in self._pages("GetWorkflowExecutionHistory", request):
             for event in page.events:
                 kind = type(event).__name__
@@ -86,6 +86,8 @@ class SwfCoordinator:
                     decided = event.id
                 elif kind == "WorkflowExecutionStarted":
                     decisions = event.attributes.task_list.name
+                    above = event.attributes.parent_workflow_execution
+                    parent = "" if above is None else above.run_id
         counts: dict[tuple[str, str], int] = {}
         for each in tasks.values():
             counts[each] = counts.get(each, 0) + 1
@@ -96,6 +98,7 @@ class SwfCoordinator:
             started_event_id=decided,
             changed=time.time(),
             decision_list=decisions,
+            parent=parent,
             tasks=tuple(
                 documents.TaskCount(task_list=task_list, activity=activity, state="scheduled", count=count)
                 for (task_list, activity), count in sorted(counts.items())

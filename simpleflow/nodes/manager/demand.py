@@ -15,6 +15,8 @@ from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config
 from simpleflow.nodes.policy import snapshot as snapshots
 
+from . import waits
+
 logger = logging.getLogger(__name__)
 
 #: characters of a run's trouble in its row
@@ -33,6 +35,7 @@ class DemandPublisher:
         self._decider = decider
         self._times = times
         self._clock = clock
+        self._teller = waits.Teller(store, times.document_max, clock.monotonic)
         self._condition = threading.Condition()
         self._rows: dict[str, documents.RunRow] = {}
         #: number of changes so far; the number that is stored; the number that a caller waits for
@@ -145,6 +148,7 @@ class DemandPublisher:
                 else:
                     self._condition.wait(min(self._times.document_min, 1.0))
                 self._condition.notify_all()
+            self._teller.look({row.run_id: row for row in document.runs})
 
     def _forget_closed(self) -> None:
         """Remove old rows of closed runs. They outlive rows of other deciders, and every manager has seen them."""

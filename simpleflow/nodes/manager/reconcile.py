@@ -7,6 +7,7 @@ goes on from control.json, the provider's list and the documents.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import re
 import secrets
@@ -23,12 +24,14 @@ from simpleflow.nodes import billing, config, control, errors, tags
 from simpleflow.nodes.policy import decide, guards
 from simpleflow.nodes.providers import base as providers
 
-from . import decisions, observe
+from . import decisions, observe, waits
 
 logger = logging.getLogger(__name__)
 
 #: troubles that stay until the next launch of their profile
 _LAUNCH = "launch of "
+#: troubles with runs that nobody decides
+_RUN = "run "
 _MOST_TROUBLES = 20
 #: errors after which the next pass tries again: refusals, and no free file, disk, memory or thread (RuntimeError)
 LATER = (core_errors.SimpleflowError, OSError, MemoryError, RuntimeError)
@@ -102,7 +105,7 @@ class Reconciler:
     def _tell_of_undecided(self) -> None:
         """Name the runs that wait for a decider which is not there: they are open, and nothing happens."""
         for run_id, said in self.observer.undecided(self.times.stale / 2).items():
-            about = f"run {run_id}"
+            about = f"{_RUN}{run_id}"
             if self._told.get(about) != said:
                 logger.warning("%s", said, extra={"action": "undecided"})
             self._troubles[about] = said
@@ -124,7 +127,12 @@ class Reconciler:
         self._told = dict(self._troubles)
         told = {**self._troubles, **self.outside}
         shown = tuple(told[key] for key in sorted(told))[:_MOST_TROUBLES]
-        self.file.replace(msgspec.structs.replace(self.file.known, troubles=shown))
+        known = self.file.known
+        refused = {key.removeprefix(_LAUNCH): text for key, text in told.items() if key.startswith(_LAUNCH)}
+        undecided = {key.removeprefix(_RUN): text for key, text in told.items() if key.startswith(_RUN)}
+        found = waits.found(self.cluster, self.plan, refused, undecided, self.observer.rows)
+        kept = waits.kept(known.waits, itertools.islice(found, _MOST_TROUBLES))
+        self.file.replace(msgspec.structs.replace(known, troubles=shown, waits=kept))
 
     def look(self) -> decide.Plan:
         """Observe and decide, without acting: `sfnodes plan`."""
