@@ -34,6 +34,8 @@ from . import health, remembered, supervisor
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
+#: seconds in which what depends on a supervisor ends after it, at most
+_SETTLING = 5.0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,6 +256,12 @@ class Cluster:
                 return False
             time.sleep(0.05)
         self._forget_process()
+        settled = time.monotonic() + _SETTLING
+        # What depends on the supervisor ends when that is gone, some moments later under load.
+        while process_module.node_processes(str(self.paths.folder)) and time.monotonic() < settled:
+            if limit is not None and time.monotonic() > limit:
+                return False
+            time.sleep(0.05)
         return True
 
     def purge(self) -> None:

@@ -158,6 +158,6 @@ def test_down_leaves_no_process(rig: Rig) -> None:
     assert seen
     done = rig.sfnodes("down", str(rig.file))
     assert done.returncode == 0, done.stderr
-    assert not [each for each in seen if not dead(each)]
     assert not rig.cluster.processes()
+    rig.until("each has ended", lambda: all(dead(each) for each in seen))
     assert all(node.ended for node in rig.cluster.status().nodes)
