@@ -17,7 +17,7 @@ from . import context, output
 
 SECTIONS = ("versions", "settings", "environment")
 #: packages whose versions matter in a report
-PACKAGES = ("boto3", "botocore", "click", "greenlet", "httptools", "msgspec", "psutil", "urllib3", "uvicorn", "uvloop")
+PACKAGES = ("boto3", "botocore", "click", "greenlet", "httptools", "msgspec", "psutil", "urllib3", "uvloop")
 #: prefixes of environment variables that this package reads
 PREFIXES = ("SIMPLEFLOW_", "SWF_", "AWS_", "ACTIVITY_", "WORKFLOW_", "_SWF_CONTEXT_")
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|KEY|CREDENTIAL", re.IGNORECASE)

@@ -122,7 +122,7 @@ def test_c07_an_installed_command_runs_and_its_metadata_name_each_python(install
 def test_importing_has_no_side_effects_and_no_cloud_sdk(tmp_path: Path) -> None:
     program = (
         "import logging, sys; import simpleflow; "
-        "heavy = {'boto3', 'botocore', 'uvicorn', 'click', 'troposphere', 'rich'}; "
+        "heavy = {'boto3', 'botocore', 'uvloop', 'click', 'troposphere', 'rich'}; "
         "print(sorted({m.split('.')[0] for m in sys.modules} & heavy), logging.getLogger().handlers)"
     )
     assert run(Path(sys.executable), "-c", program, cwd=tmp_path).strip() == "[] []"

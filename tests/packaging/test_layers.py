@@ -58,7 +58,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
         "cli/",
     ),
     "boto3": ("data/blobs/", "nodes/providers/ec2/", "ami/", "testing/"),
-    "uvicorn": ("server/",),
+    "uvicorn": (),
     "uvloop": ("server/",),
     "httptools": ("server/", "swf/transport/"),
     "urllib3": ("swf/transport/", "nodes/", "data/", "testing/", "client/", "ui/"),

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hmac
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+import httptools
 import msgspec
 
-from simpleflow.core import limits
 from simpleflow.server.requests import auth, errors, faults, model
 from simpleflow.server.state import polls
 
-from . import deciders, following
+from . import connection, deciders, following
 
 logger = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _TARGET = b"SimpleWorkflowService."
 #: what may stand before it: the developer guide's own requests, and boto 2, write the long form
@@ -32,8 +27,6 @@ _LONG_FORM = b"com.amazonaws.swf.service.model."
 _EXTENSION = b"SimpleflowEmbedded."
 _SEVERAL = _EXTENSION + b"RespondActivityTasks"
 _POLLS: Final = frozenset({"PollForActivityTask", "PollForDecisionTask"})
-#: a body that is too long is read and dropped up to this many bytes, so that the client reads why it was refused
-_DROPPED: Final = 8 * limits.REQUEST_BYTES
 #: characters of a poll's name
 _POLL_ID: Final = 256
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
@@ -43,29 +36,37 @@ _EMPTY_POLL: Final = {
     "PollForDecisionTask": {"taskToken": "", "startedEventId": 0, "previousStartedEventId": 0},
 }
 
-
-class _Crossed(Exception):
-    """Another request of the connection waits behind a long poll: neither is carried out."""
+#: gets what a call came to
+Give = Callable[[dict[str, Any] | errors.Fault], None]
+#: gets what each of several answers to activity tasks came to, and the next tasks
+GiveSeveral = Callable[[tuple[list[errors.Fault | None], list[dict[str, Any]]] | errors.Fault], None]
 
 
 class Calls(Protocol):
-    """What the application needs of ``host.Host``."""
+    """What the application needs of ``host.Host``. Functions that are given are called once, at once or later."""
 
-    async def call(
+    def call(
         self,
         action: str,
         request: Mapping[str, Any],
+        give: Give,
         *,
         poll_id: str | None = None,
         again: bool = False,
         then: polls.Then | None = None,
-    ) -> Any:
-        """Carry out a call; returns after the commit that it depends on. Cancelled: the client is gone."""
+    ) -> polls.Waiter | None:
+        """Carry out a call; its outcome comes after the commit that it depends on. Raises Fault: nothing was done.
 
-    async def answer(
-        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None
-    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
-        """Carry out several answers to activity tasks; return what each came to, and the next tasks."""
+        Returns the Waiter of a poll that is open.
+        """
+
+    def answer(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None, give: GiveSeveral
+    ) -> polls.Waiter | None:
+        """Carry out several answers to activity tasks. Raises Fault: none was carried out."""
+
+    def abandon(self, waiter: polls.Waiter) -> None:
+        """Withdraw a poll whose client is gone."""
 
     def revoke(self, poll_id: str) -> bool:
         """End an open poll at once; False when there is none of that name, or a task is on its way to it."""
@@ -75,7 +76,7 @@ class Calls(Protocol):
 
 
 class App:
-    """A raw ASGI application for ``connection.Connection``.
+    """Answers the requests of ``connection.Connection``.
 
     ``keys`` are the credentials that sign requests on TCP. ``token`` is what they must carry instead. Without both
     anybody on this machine may call. Without keys the Host header must name a loopback address. Requests on the unix
@@ -98,11 +99,12 @@ class App:
         self._status = status
         self._silent = frozenset(name for name, each in model.load().operations.items() if each.output is None)
         #: names of the polls that are open, and their connections
-        self._open: dict[str, Any] = {}
+        self._open: dict[str, connection.Connection] = {}
         self._deciders = deciders.Deciders(host.leave)
         self._stopping = False
-        self._number = 0
+        #: names of polls that have none
         self._series = os.urandom(10).hex()
+        self._unnamed = 0
         self._seen = time.monotonic()
 
     def quiet(self) -> float:
@@ -113,51 +115,24 @@ class App:
     def open_polls(self) -> int:
         return len(self._open)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Answer the open polls, empty or with what came meanwhile; later ones are answered empty at once."""
         self._stopping = self._deciders.stopped = True
         for poll_id in list(self._open):
             self._host.revoke(poll_id)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = scope["simpleflow.connection"]
+    def handle(self, exchange: connection.Exchange) -> None:
+        """Carry out a request."""
         self._seen = time.monotonic()
         try:
-            answer = await self._answer(scope, receive, connection)
-            status, close = 200, False
-        except errors.Fault as fault:
-            answer, status, close = fault.body(), fault.status, fault.status in (413, 503)
-        except (faults.ResponseLost, _Crossed):
-            await connection.lose()
-            return
-        except asyncio.CancelledError:
-            if connection.gone:
-                return
-            answer, status, close = errors.unavailable("The service is ending: call again").body(), 503, True
-        except Exception:
-            logger.exception("A call failed inside the service; it was not carried out.", extra={"action": "call"})
-            answer, status, close = errors.internal("The service failed; its log says how").body(), 500, False
-        self._number += 1
-        number = f"{self._number & 0xFFFFFFFFFFFF:012x}"
-        series = self._series
-        headers = [
-            (b"x-amzn-requestid", f"{series[:8]}-{series[8:12]}-4{series[12:15]}-8{series[15:18]}-{number}".encode()),
-            (b"content-type", b"application/x-amz-json-1.0"),
-            (b"content-length", b"%d" % len(answer)),
-        ]
-        if close:
-            headers.append((b"connection", b"close"))
-        connection.cork()
-        try:
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": answer})
-        except asyncio.CancelledError:
-            connection.drop()  # the service ends while this client does not read its answer
+            self._carry_out(exchange)
+        except Exception as error:
+            self._fail(exchange, error)
 
-    async def _answer(self, scope: Scope, receive: Receive, connection: Any) -> bytes:
+    def _carry_out(self, exchange: connection.Exchange) -> None:
         target = b""
         poll_id = host = token = wanted = claim = None
-        for name, value in scope["headers"]:
+        for name, value in exchange.headers:
             if name == b"x-amz-target":
                 target = value.removeprefix(_LONG_FORM)
             elif name == b"x-simpleflow-poll":
@@ -170,118 +145,163 @@ class App:
                 token = value
             elif name == b"host":
                 host = value if host is None else b"several"
-        body = await self._body(scope, receive)
-        connection.complete()
-        if scope["server"] is not None and scope["server"][1] is not None:
-            self._authenticate(scope, host, token, body)
-        if scope["method"] != "POST" or scope["path"] != "/":
+        url = exchange.url
+        path, query = (url, b"") if url == b"/" else _parts(url)
+        if exchange.connection.tcp:
+            if self._keys is not None:
+                method = exchange.method.decode("latin-1")
+                self._keys.verify(method, path, query, exchange.headers, bytes(exchange.body))
+            else:
+                self._authenticate(host, token)
+        if exchange.method != b"POST" or path != b"/":
             raise errors.protocol("UnknownOperationException", "Calls are POST / with the header X-Amz-Target")
-        if target == _SEVERAL:
-            return await self._several(body, connection)
-        if target.startswith(_EXTENSION):
-            return await self._extension(target[len(_EXTENSION) :], _decode(body))
-        if not target.startswith(_TARGET):
+        if target.startswith(_TARGET):
+            action = target[len(_TARGET) :].decode("latin-1")
+            self._call(exchange, action, poll_id, wanted, claim)
+        elif target == _SEVERAL:
+            self._several(exchange)
+        elif target.startswith(_EXTENSION):
+            self._extension(exchange, target[len(_EXTENSION) :], _decode(exchange.body))
+        else:
             raise errors.protocol(
                 "UnknownOperationException", "The header X-Amz-Target must be SimpleWorkflowService.ACTION"
             )
-        action = target[len(_TARGET) :].decode("latin-1")
-        request = _decode(body)
+
+    def _call(
+        self,
+        exchange: connection.Exchange,
+        action: str,
+        poll_id: bytes | None,
+        wanted: bytes | None,
+        claim: bytes | None,
+    ) -> None:
+        request = _decode(exchange.body)
         if self._faults is not None:
             self._faults.before(action)
         if action in _POLLS:
-            answer = await self._poll(action, request, poll_id, connection)
-        elif wanted is not None and action in following.ANSWERS and not self._stopping:
-            answer = await self._exchange(action, request, following.then(wanted, claim), connection)
-        else:
-            if action == "RespondDecisionTaskCompleted":
-                self._deciders.answered(request.get("taskToken"))
-            answer = await self._host.call(action, request)
-        if self._faults is not None:
-            self._faults.after(action)
-        return msgspec.json.encode(answer) if answer or action not in self._silent else b""
+            self._poll(exchange, action, request, poll_id)
+            return
+        then = None
+        if wanted is not None and action in following.ANSWERS and not self._stopping:
+            then = following.then(wanted, claim)
+        elif action == "RespondDecisionTaskCompleted":
+            self._deciders.answered(request.get("taskToken"))
+        waiter = self._host.call(action, request, functools.partial(self._give, exchange, action), then=then)
+        if waiter is not None:  # a client that goes away meanwhile is given no task
+            exchange.abandon = functools.partial(self._host.abandon, waiter)
 
-    async def _exchange(self, action: str, request: dict[str, Any], then: polls.Then, connection: Any) -> Any:
-        """Take an answer and give the next task; a client that went away meanwhile is given none."""
-        connection.waiting = asyncio.current_task()
+    def _give(self, exchange: connection.Exchange, action: str, outcome: dict[str, Any] | errors.Fault) -> None:
+        """Answer a call."""
+        if isinstance(outcome, errors.Fault):
+            exchange.refuse(outcome)
+            return
         try:
-            return await self._host.call(action, request, then=then)
-        finally:
-            connection.waiting = None
-
-    async def _several(self, body: bytes, connection: Any) -> bytes:
-        """Take several answers and give the next tasks; a client that went away meanwhile is given none."""
-        answers, then = following.several(body)
-        if self._faults is not None:
-            for action in {each for each, _ in answers}:
-                self._faults.before(action)
-        connection.waiting = asyncio.current_task()
-        try:
-            outcomes, tasks = await self._host.answer(answers, None if self._stopping else then)
-        finally:
-            connection.waiting = None
-        if self._faults is not None:
-            for action in {each for each, _ in answers}:
+            if self._faults is not None:
                 self._faults.after(action)
-        return following.answered(outcomes, tasks)
+            exchange.answer(msgspec.json.encode(outcome) if outcome or action not in self._silent else b"")
+        except Exception as error:
+            self._fail(exchange, error)
 
-    async def _poll(self, action: str, request: dict[str, Any], given: bytes | None, connection: Any) -> Any:
-        """Hold a poll; a client that goes away cancels it."""
-        again = False
+    def _several(self, exchange: connection.Exchange) -> None:
+        """Take several answers and give the next tasks; a client that goes away meanwhile is given none."""
+        answers, then = following.several(bytes(exchange.body))
+        actions = {action for action, _ in answers}
+        if self._faults is not None:
+            for action in actions:
+                self._faults.before(action)
+        give = functools.partial(self._give_several, exchange, actions)
+        waiter = self._host.answer(answers, None if self._stopping else then, give)
+        if waiter is not None:
+            exchange.abandon = functools.partial(self._host.abandon, waiter)
+
+    def _give_several(
+        self,
+        exchange: connection.Exchange,
+        actions: Iterable[str],
+        outcome: tuple[list[errors.Fault | None], list[dict[str, Any]]] | errors.Fault,
+    ) -> None:
+        if isinstance(outcome, errors.Fault):
+            exchange.refuse(outcome)
+            return
+        try:
+            if self._faults is not None:
+                for action in actions:
+                    self._faults.after(action)
+            exchange.answer(following.answered(*outcome))
+        except Exception as error:
+            self._fail(exchange, error)
+
+    def _poll(self, exchange: connection.Exchange, action: str, request: dict[str, Any], given: bytes | None) -> None:
+        """Hold a poll; a client that goes away withdraws it."""
+        again, here = False, exchange.connection
         if given is None:
-            name = f"poll-{self._series}-{self._number}-{id(connection)}"
+            self._unnamed += 1
+            name = f"poll-{self._series}-{self._unnamed}"
         else:
             name, again = following.name_of(given)
             if not 0 < len(name) <= _POLL_ID:
                 raise errors.validation(f"X-Simpleflow-Poll must have 1 to {_POLL_ID} characters")
             if name in self._open:  # its client has given that poll up, and its connection is not closed yet
                 self._host.revoke(name)
-        if self._stopping and "nextPageToken" not in request:
-            return _EMPTY_POLL[action]
         if "nextPageToken" not in request:
-            if connection.pipeline:
-                raise _Crossed
-            connection.withdraw = functools.partial(self._host.revoke, name)
-        decider = self._deciders.polls(name, request, connection) if action == "PollForDecisionTask" else None
-        self._open[name] = connection
-        connection.waiting = asyncio.current_task()
+            if self._stopping:
+                self._give(exchange, action, _EMPTY_POLL[action])
+                return
+            if here.behind:  # another request waits behind the poll: neither is carried out
+                here.drop()
+                return
+            here.withdraw = functools.partial(self._host.revoke, name)
+        decider = self._deciders.polls(name, request, here) if action == "PollForDecisionTask" else None
+        self._open[name] = here
+        give = functools.partial(self._give_task, exchange, action, name, decider)
         try:
-            answer = await self._host.call(action, request, poll_id=name, again=again)
-            if decider is not None and answer["taskToken"]:
-                self._deciders.got(decider, answer["taskToken"], gone=connection.gone)
-            return answer
-        finally:
-            connection.waiting = connection.withdraw = None
-            if self._open.get(name) is connection:
-                del self._open[name]
-            self._seen = time.monotonic()
+            waiter = self._host.call(action, request, give, poll_id=name, again=again)
+        except BaseException:
+            self._closed(name, here)
+            raise
+        if waiter is not None:
+            exchange.abandon = functools.partial(self._abandon, name, here, waiter)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """Read the request's body; raises Fault when it is too long."""
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            parts, size = [body], len(body)
-            while message.get("more_body"):
-                message = await receive()
-                part = message.get("body", b"")
-                size += len(part)
-                if size <= limits.REQUEST_BYTES:
-                    parts.append(part)
-                elif size > _DROPPED:
-                    break
-            if size > limits.REQUEST_BYTES:
-                raise _too_long()
-            body = b"".join(parts)
-        if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
-        if len(body) > limits.REQUEST_BYTES:
-            raise _too_long()
-        return body
+    def _give_task(
+        self,
+        exchange: connection.Exchange,
+        action: str,
+        name: str,
+        decider: str | None,
+        outcome: dict[str, Any] | errors.Fault,
+    ) -> None:
+        here = exchange.connection
+        self._closed(name, here)
+        if decider is not None and not isinstance(outcome, errors.Fault) and outcome["taskToken"]:
+            self._deciders.got(decider, outcome["taskToken"], gone=here.gone)
+        self._give(exchange, action, outcome)
 
-    def _authenticate(self, scope: Scope, host: bytes | None, token: bytes | None, body: bytes) -> None:
-        if self._keys is not None:
-            self._keys.verify(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
-            return
+    def _abandon(self, name: str, here: connection.Connection, waiter: polls.Waiter) -> None:
+        self._host.abandon(waiter)
+        self._closed(name, here)
+
+    def _closed(self, name: str, here: connection.Connection) -> None:
+        """Take note that a poll is over."""
+        here.withdraw = None
+        if self._open.get(name) is here:
+            del self._open[name]
+        self._seen = time.monotonic()
+
+    def _fail(self, exchange: connection.Exchange, error: Exception) -> None:
+        """Say that a call was refused, or that it failed."""
+        if isinstance(error, errors.Fault):
+            exchange.refuse(error)
+        elif isinstance(error, faults.ResponseLost):
+            exchange.connection.drop()
+        else:
+            logger.error(
+                "A call failed inside the service; it was not carried out.",
+                exc_info=error,
+                extra={"action": "call"},
+            )
+            exchange.refuse(errors.internal("The service failed; its log says how"))
+
+    def _authenticate(self, host: bytes | None, token: bytes | None) -> None:
         name = (host or b"").decode("latin-1").lower()
         if name not in _LOOPBACK and _without_port(name) not in _LOOPBACK:
             raise errors.protocol(
@@ -296,7 +316,7 @@ class App:
                 "other SWF clients it has to be started with --credentials FILE",
             )
 
-    async def _extension(self, name: bytes, request: dict[str, Any]) -> bytes:
+    def _extension(self, exchange: connection.Exchange, name: bytes, request: dict[str, Any]) -> None:
         if name == b"RevokePoll":
             poll_id = request.get("pollId")
             if not isinstance(poll_id, str) or not 0 < len(poll_id) <= _POLL_ID:
@@ -304,12 +324,22 @@ class App:
             revoked = self._host.revoke(poll_id)
             if revoked:
                 self._deciders.revoked(poll_id)
-            return msgspec.json.encode({"revoked": revoked})
-        if name == b"Status":
-            return msgspec.json.encode(self._status())
-        raise errors.protocol(
-            "UnknownOperationException", "SimpleflowEmbedded knows RevokePoll, RespondActivityTasks and Status"
-        )
+            exchange.answer(msgspec.json.encode({"revoked": revoked}))
+        elif name == b"Status":
+            exchange.answer(msgspec.json.encode(self._status()))
+        else:
+            raise errors.protocol(
+                "UnknownOperationException", "SimpleflowEmbedded knows RevokePoll, RespondActivityTasks and Status"
+            )
+
+
+def _parts(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a URL. Raises Fault when it is none."""
+    try:
+        found = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError as error:
+        raise errors.protocol("SerializationException", "Invalid HTTP request received.") from error
+    return found.path or b"", found.query or b""
 
 
 def _without_port(name: str) -> str:
@@ -317,11 +347,7 @@ def _without_port(name: str) -> str:
     return head if colon and port.isdigit() else name
 
 
-def _too_long() -> errors.Fault:
-    return errors.protocol("RequestEntityTooLargeException", f"A request may have at most {limits.REQUEST_BYTES} bytes")
-
-
-def _decode(body: bytes) -> dict[str, Any]:
+def _decode(body: bytes | bytearray) -> dict[str, Any]:
     if not body:
         return {}
     try:

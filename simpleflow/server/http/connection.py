@@ -1,8 +1,10 @@
-"""One client's connection: uvicorn's httptools protocol, with limits on what a slow or broken client may hold.
+"""One client's connection: HTTP/1.1 by httptools' parser, with limits on what a slow or broken client may hold.
 
-What is added: limits on the bytes of a request and of its head, a time within which a request must be complete, a time
-after which a client that reads nothing is dropped, and the cancellation of a long poll whose client has gone. A client
-that sends many requests at once is not read from before some of them are answered.
+Requests are carried out one after another, in the order in which they came; those that a client sends ahead wait here.
+A whole request is handed to ``Shared.handle``, whose answer comes by ``Exchange.answer``, at once or later. There are
+limits on the bytes of a request and of its head, a time within which a request must be complete, and a time after which
+a client that reads nothing is dropped. A client that sends many requests at once is not read from before some of them
+are answered. One that goes away while its request is carried out is told to ``Exchange.abandon``.
 
 A request that arrives while a long poll is open on its connection closes the connection: the poll is withdrawn, the
 request is not carried out. Such requests come from processes that were forked after their client had connected: each
@@ -14,10 +16,14 @@ records that two processes have mixed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+import collections
+import email.utils
+import http
+import os
+from collections.abc import Callable
+from typing import Final, cast
 
-from uvicorn.protocols.http import httptools_impl
+import httptools
 
 from simpleflow.core import limits
 from simpleflow.server.requests import errors
@@ -26,230 +32,410 @@ from simpleflow.server.requests import errors
 HEAD_BYTES: Final = 32_768
 #: bytes of a whole request, with the lines between its chunks; a body that is too long is refused long before
 MESSAGE_BYTES: Final = 16 * limits.REQUEST_BYTES
+#: a body that is too long is read and dropped up to this many bytes, so that the client reads why it was refused
+DROPPED_BYTES: Final = 8 * limits.REQUEST_BYTES
 #: requests that may wait behind the one that is carried out; with more, nothing is read from the client
 BEHIND: Final = 100
+#: bytes that a request which is still coming in may have while it waits
+WAITING_BYTES: Final = 65_536
 #: seconds from a request's first byte to its last
 REQUEST_SECONDS: Final = 30.0
 #: seconds in which a client must read something of its answer
 STUCK_SECONDS: Final = 60.0
+#: seconds that an idle connection is kept
+IDLE_SECONDS: Final = 120.0
 
-
-class Corked:
-    """A transport that sends the head of an answer together with its body: one system call, one packet."""
-
-    __slots__ = ("_held", "_transport", "hold")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._held = b""
-        #: whether the next write waits for the one after it
-        self.hold = False
-
-    def write(self, data: bytes) -> None:
-        if self.hold:
-            self.hold = False
-            self._held += data
-        elif self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held + data)
-        else:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send what still waits: an answer without a body."""
-        self.hold = False
-        if self._held:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+_STATUS: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}".encode() for each in http.HTTPStatus}
+_ENDING: Final = "The service is ending: call again"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class _Refused(Exception):
     """Ends the parsing of a request; the client gets the reason."""
 
 
-class Connection(httptools_impl.HttpToolsProtocol):
+class Shared:
+    """What the connections of one server have in common."""
+
+    def __init__(self, handle: Callable[[Exchange], None]) -> None:
+        #: carries out a whole request
+        self.handle = handle
+        self.connections: set[Connection] = set()
+        #: the service ends: each answer is the last one of its connection
+        self.ending = False
+        self._number = 0
+        series = os.urandom(10).hex()
+        self._series = f"{series[:8]}-{series[8:12]}-4{series[12:15]}-8{series[15:18]}-".encode()
+        self.renew()
+
+    def renew(self) -> None:
+        """Take the date that answers carry."""
+        date = email.utils.formatdate(usegmt=True).encode()
+        self._date = b"\r\ndate: %b\r\nx-amzn-requestid: %b" % (date, self._series)
+        self._good = _STATUS[200] + self._date
+
+    def head(self, status: int, length: int, *, last: bool) -> bytes:
+        """The head of an answer with a body of so many bytes; ``last``: the connection is closed then."""
+        self._number += 1
+        return b"%b%012x\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: %d\r\n%b\r\n" % (
+            self._good if status == 200 else _STATUS[status] + self._date,
+            self._number & 0xFFFFFFFFFFFF,
+            length,
+            b"connection: close\r\n" if last else b"",
+        )
+
+    def look(self, now: float) -> None:
+        """Look at each connection, about once a second; ``now`` is the loop's time."""
+        self.renew()
+        for connection in list(self.connections):
+            connection.look(now)
+
+    def end(self) -> None:
+        """Close each connection as soon as what came on it is answered."""
+        self.ending = True
+        for connection in list(self.connections):
+            connection.end()
+
+    def give_up(self) -> None:
+        """Close each connection that is left."""
+        for connection in list(self.connections):
+            connection.give_up()
+
+
+class Exchange:
+    """A request, and the answer that it waits for."""
+
+    __slots__ = ("abandon", "body", "complete", "connection", "expects", "headers", "last", "method", "refusal", "size",
+                 "url")  # fmt: skip
+
+    def __init__(self, connection: Connection, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        self.connection = connection
+        self.method = method
+        self.url = url
+        #: names in lower case
+        self.headers = headers
+        self.body: bytes | bytearray = b""
+        #: bytes of the body that came, also of one that is too long to be kept
+        self.size = 0
+        self.complete = False
+        #: the connection is closed after its answer
+        self.last = False
+        #: its client waits for 100 Continue before it sends the body
+        self.expects = False
+        #: why it is not carried out, and the status of that answer
+        self.refusal: tuple[errors.Fault, int] | None = None
+        #: called when nobody waits for the answer any more
+        self.abandon: Callable[[], object] | None = None
+
+    def answer(self, body: bytes) -> None:
+        self.connection.answer(self, body)
+
+    def refuse(self, fault: errors.Fault) -> None:
+        self.connection.answer(self, fault.body(), fault.status, last=fault.status in (413, 503))
+
+
+class Connection(asyncio.Protocol):
     """A connection that knows how long it has waited for its client."""
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        #: the task of the poll that is open here; cancelled when the client goes away
-        self.waiting: asyncio.Task[Any] | None = None
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
+        self._shared = shared
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        # Bytes behind a request with "connection: close" are not an error: they are not read.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connection_made
+        #: whether it came over TCP
+        self.tcp = False
         #: withdraws the long poll that is open here; False when a task is on its way to it
         self.withdraw: Callable[[], bool] | None = None
-        #: a request came while a long poll was open here: no request is carried out any more
-        self._crossed = False
         #: called when the client has gone, one for each decider that polls here
         self.when_lost: dict[str, Callable[[], object]] = {}
         #: whether the client has gone
         self.gone = False
-        #: bytes of the request that comes in, how many it may have, and how it is refused
+        #: what comes is not read any more; nothing is sent any more; no request is taken behind the last one
+        self._deaf = self._mute = self._final = False
+        #: the request that is carried out, or comes in; those behind it; the one that comes in
+        self._current: Exchange | None = None
+        self.behind: collections.deque[Exchange] = collections.deque()
+        self._incoming: Exchange | None = None
+        self._advancing = False
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._expects = False
+        #: bytes of the request that comes in, and how many it may have
         self._size = 0
         self._most = HEAD_BYTES
         self._why: tuple[int, str] | None = None
-        #: the request that is carried out; others may wait behind it
-        self._worked: httptools_impl.RequestResponseCycle | None = None
-        #: when the request that is still incomplete began; None between requests and while one is carried out
+        #: a request is expected or has begun, and is not complete; since when
+        self._open = True
         self._since: float | None = None
+        #: since when nothing was asked
+        self._idle: float | None = None
         #: bytes that the client has not read, and since when it has read none of them
         self._unread = 0
         self._unread_since = 0.0
+        self._reading = self._writable = True
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
-        self._since = self.loop.time()
-        self._corked = Corked(transport)
-        super().connection_made(cast(asyncio.Transport, self._corked))
+    # -- what the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._since = self._loop.time()
+        self.tcp = isinstance(transport.get_extra_info("sockname"), tuple)
+        self._shared.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone = True
-        if self._worked is not None and not self._worked.response_complete:
-            self._worked.disconnected = True
-        super().connection_lost(exc)
-        if self.waiting is not None:
-            self.waiting.cancel()
+        self.gone = self._deaf = self._mute = True
+        self._shared.connections.discard(self)
+        current, self._current = self._current, None
+        self.behind.clear()
+        if current is not None and current.abandon is not None:
+            current.abandon()
         for function in self.when_lost.values():
-            self.loop.call_soon(function)  # after its poll is withdrawn
+            function()
+        self._parser = None
 
     def data_received(self, data: bytes) -> None:
-        if self._crossed:
+        if self._deaf:
             return
-        if self._since is None:
-            self._since = self.loop.time()
+        self._idle = None
         self._size += len(data)
-        super().data_received(data)
-        if self._size > self._most and not self.transport.is_closing():
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self._deaf:
+                self._refuse(*(self._why or (400, "Invalid HTTP request received.")))
+        except httptools.HttpParserUpgrade:
+            pass  # it was refused at the end of its head
+        if self._size > self._most and not self._deaf:
             self._refuse(*self._too_long())
+        if not self._open:
+            self._since = None
+        elif self._since is None:
+            self._since = self._loop.time()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._advance()
+
+    # -- what the parser calls
 
     def on_message_begin(self) -> None:
         self._look_for_open_poll()
-        super().on_message_begin()
-        self.scope["simpleflow.connection"] = self  # type: ignore[typeddict-unknown-key]  # our own application's
+        if self._deaf or self._final:
+            self._deaf = True
+            raise _Refused
+        self._open = True
+        self._url, self._headers, self._expects = b"", [], False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._look_for_open_poll()  # the request may have begun before the poll was opened
         if self._size > HEAD_BYTES and self._head_size() > HEAD_BYTES:
             self._why = self._too_long()
             raise _Refused
-        if self.parser.should_upgrade():
+        parser = self._parser
+        if parser.should_upgrade():
             # the parser takes the body for the first bytes of the other protocol
             self._why = 400, "This is plain HTTP/1.1: send requests without the header Upgrade"
             raise _Refused
         self._most = MESSAGE_BYTES
-        before = self.cycle
-        super().on_headers_complete()
-        if before is None or before.response_complete:
-            self._worked = self.cycle
-        elif len(self.pipeline) <= BEHIND:
-            self.flow.resume_reading()  # a client that goes away while its poll is open has to be noticed
+        incoming = self._incoming = Exchange(self, parser.get_method(), self._url, self._headers)
+        incoming.last = parser.get_http_version() == "1.0" or not parser.should_keep_alive()
+        incoming.expects = self._expects
+        if self._current is None and not self.behind and self._writable:
+            self._begin(incoming)
+        else:
+            self.behind.append(incoming)
+            self._hold_back()
+
+    def on_body(self, part: bytes) -> None:
+        incoming = self._incoming
+        if incoming is None:
+            return
+        size = incoming.size = incoming.size + len(part)
+        if size <= limits.REQUEST_BYTES:
+            if not incoming.body:
+                incoming.body = part
+            else:
+                if type(incoming.body) is bytes:
+                    incoming.body = bytearray(incoming.body)
+                incoming.body += part
+        elif size > DROPPED_BYTES:
+            self._why = self._too_long()
+            raise _Refused
+        if incoming is not self._current and size > WAITING_BYTES:
+            self._pause()
+
+    def on_message_complete(self) -> None:
+        self._size, self._most, self._open = 0, HEAD_BYTES, False
+        incoming, self._incoming = self._incoming, None
+        if incoming is None:
+            return
+        incoming.complete = True
+        self._final = incoming.last
+        if incoming.size > limits.REQUEST_BYTES:
+            fault = errors.protocol("RequestEntityTooLargeException", self._too_long()[1])
+            incoming.refusal = fault, fault.status
+        if incoming is self._current:
+            self._carry_out(incoming)
 
     def _look_for_open_poll(self) -> None:
         if self.withdraw is None:
             return
-        self._crossed = True
+        self._deaf = self._mute = True
         if self.withdraw():
             self.drop()
-        elif self._worked is not None:
-            self._worked.keep_alive = False  # the task that is on its way is sent first
+        else:
+            self._mute = False
+            if self._current is not None:
+                self._current.last = True  # the task that is on its way is sent first
         raise _Refused
 
     def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _too_long(self) -> tuple[int, str]:
         if self._most == HEAD_BYTES:
             return 431, f"The head of a request may have at most {HEAD_BYTES} bytes"
         return 413, f"A request may have at most {limits.REQUEST_BYTES} bytes"
 
-    def on_message_complete(self) -> None:
-        self._size, self._most = 0, HEAD_BYTES
-        super().on_message_complete()
+    # -- one request after another
 
-    def on_response_complete(self) -> None:
-        self._corked.flush()
-        if self.pipeline:
-            self._worked = self.pipeline[-1][0]
-        super().on_response_complete()
-        self._hold_back()
-
-    def send_400_response(self, msg: str) -> None:
-        if self._crossed:
+    def _begin(self, exchange: Exchange) -> None:
+        self._current = exchange
+        if exchange.complete:
             return
-        self._refuse(*(self._why or (400, msg)))
+        if self._shared.ending:
+            exchange.refuse(errors.unavailable(_ENDING))
+        elif exchange.expects:
+            self._transport.write(_CONTINUE)
 
-    def cork(self) -> None:
-        """Have the head that is sent next wait for its body."""
-        self._corked.hold = True
+    def _carry_out(self, exchange: Exchange) -> None:
+        if exchange.refusal is None:
+            self._shared.handle(exchange)
+        else:
+            fault, status = exchange.refusal
+            self.answer(exchange, fault.body(), status, last=True)
 
-    def complete(self) -> None:
-        """Say that the whole request was received: its client is not waited for any more."""
-        self._since = None
+    def answer(self, exchange: Exchange, body: bytes, status: int = 200, *, last: bool = False) -> None:
+        """Send an answer; one that nobody waits for is dropped."""
+        if self._mute or exchange is not self._current:
+            return
+        last = last or exchange.last or (self._shared.ending and not self.behind)
+        head = self._shared.head(status, len(body), last=last)
+        self._current = exchange.abandon = None
+        self._transport.write(head if exchange.method == b"HEAD" else head + body)
+        if last:
+            self._deaf = self._mute = True
+            self._transport.close()
+        elif self.behind:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Carry out what waits, as long as answers come at once and are read."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self.behind and self._current is None and self._writable and not self._mute:
+                exchange = self.behind.popleft()
+                self._begin(exchange)
+                if exchange.complete:
+                    self._carry_out(exchange)
+        finally:
+            self._advancing = False
         self._hold_back()
 
     def _hold_back(self) -> None:
-        """Read nothing more while many requests wait behind the one that is carried out."""
-        if len(self.pipeline) > BEHIND:
-            self.flow.pause_reading()
+        """Read nothing more while many requests wait behind the one that is carried out.
 
-    async def lose(self) -> None:
-        """Close without an answer, as a broken network would."""
-        self.waiting = asyncio.current_task()
-        self.transport.abort()
-        try:
-            await asyncio.sleep(REQUEST_SECONDS)
-        except asyncio.CancelledError:
+        Otherwise go on reading: a client that goes away while its poll is open has to be noticed.
+        """
+        if self._mute:
             return
+        if len(self.behind) > BEHIND:
+            self._pause()
+        elif not self._reading and (not self.behind or self.behind[-1].size <= WAITING_BYTES):
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._transport.pause_reading()
+
+    # -- the end of a connection
 
     def drop(self) -> None:
-        """Close at once, whatever the client has not read yet."""
-        if self._worked is not None:
-            self._worked.disconnected = True
-        self.transport.abort()
+        """Close at once, without an answer, whatever the client has not read yet."""
+        self._deaf = self._mute = True
+        self._transport.abort()
 
     def end(self) -> None:
-        """Answer a request that has not arrived completely: the service ends and does not wait for the rest."""
-        cycle = self.cycle
-        if cycle is not None and cycle is self._worked and cycle.more_body and not cycle.response_started:
-            self._answer(errors.unavailable("The service is ending: call again"))
+        """Close when the requests that came are answered. The service ends: it waits for no other one."""
+        self._deaf = True
+        current = self._current
+        if current is None:
+            self._mute = True
+            self._transport.close()
+        elif not current.complete:
+            current.refuse(errors.unavailable(_ENDING))
+
+    def give_up(self) -> None:
+        """Wait no longer for the end of what is carried out, nor for the client to read."""
+        current = self._current
+        if current is not None:
+            if current.abandon is not None:
+                current.abandon()
+            current.refuse(errors.unavailable(_ENDING))
+        if self._transport.get_write_buffer_size():
+            self.drop()
 
     def look(self, now: float) -> None:
         """Drop the client when it has been too slow; called about once a second."""
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            self._since = None  # a request is carried out; what its client sends meanwhile may wait
-        elif self._since is not None and now - self._since > REQUEST_SECONDS:
-            self._refuse(408, f"A request must be complete within {REQUEST_SECONDS:.0f} s")
-            return
-        unread = self.transport.get_write_buffer_size()
+        current = self._current
+        if self._open:
+            if self._since is None or (current is not None and current.complete):
+                self._since = now  # what its client sends while a request is carried out may wait
+            elif now - self._since > REQUEST_SECONDS and not self._deaf:
+                self._refuse(408, f"A request must be complete within {REQUEST_SECONDS:.0f} s")
+                return
+        elif current is None and not self._deaf:
+            if self._idle is None:
+                self._idle = now
+            elif now - self._idle > IDLE_SECONDS:
+                self._deaf = self._mute = True
+                self._transport.close()
+                return
+        unread = self._transport.get_write_buffer_size()
         if not unread or unread != self._unread:
             self._unread, self._unread_since = unread, now
         elif now - self._unread_since > STUCK_SECONDS:
-            self.transport.abort()
+            self.drop()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer a request that is not complete, and close."""
-        self._answer(errors.protocol("SerializationException", message), status)
-
-    def _answer(self, fault: errors.Fault, status: int | None = None) -> None:
-        body = fault.body()
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            line = httptools_impl.STATUS_LINE[status or fault.status]
-            head = line + b"content-type: application/x-amz-json-1.0\r\n"
-            self.transport.write(head + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
-        self.transport.close()
-
-
-def look_at(connections: Iterable[Any], now: float) -> None:
-    """Look at each of a server's connections."""
-    for connection in list(connections):
-        connection.look(now)
-
-
-def end(connections: Iterable[Any]) -> None:
-    """Tell each of a server's connections that it ends."""
-    for connection in list(connections):
-        connection.end()
+        """Answer what comes in when its turn comes, and close: nothing more is read."""
+        self._deaf, self._open = True, False
+        refused, self._incoming = self._incoming, None
+        if refused is None:
+            refused = Exchange(self, b"", b"", [])
+            if self._current is None and not self.behind and self._writable:
+                self._current = refused
+            else:
+                self.behind.append(refused)
+        refused.complete = True
+        refused.refusal = errors.protocol("SerializationException", message), status
+        if refused is self._current:
+            self._carry_out(refused)

@@ -1,4 +1,4 @@
-"""The sockets that the service listens on, and uvicorn, which ends only after open polls are answered.
+"""The sockets that the service listens on, and the end, which waits until open polls are answered.
 
 A unix socket of mode 0600 for this user; a TCP port when one is asked for. Sockets are bound before anything else
 happens, so that a port in use leaves nothing half done.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import socket
 import stat
@@ -16,16 +17,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
-
 from simpleflow.core import errors as core_errors
 
 from . import app, connection
 
-#: seconds that an idle connection of a client is kept
-_KEEP_ALIVE: Final = 120
+#: connections that may wait until they are accepted
+_BACKLOG: Final = 2048
+#: seconds between two looks at the connections
+_TICK: Final = 1.0
 #: seconds that calls get to be answered at the end
-_GRACE: Final = 10
+_GRACE: Final = 10.0
+#: seconds between two looks whether that is over, and that the last connections get to close
+_PAUSE: Final = 0.02
+_LAST: Final = 1.0
 #: bytes of the longest path of a unix socket
 _PATH: Final = 107
 
@@ -86,53 +90,50 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     return made
 
 
-class Server(uvicorn.Server):
-    """uvicorn over sockets that are bound already; ``should_exit`` ends it, signals do not."""
+class Server:
+    """Serves on sockets that are bound already, until ``end`` is called or ``look``, about once a second, says so."""
 
-    def __init__(self, app: app.App, *, look: Callable[[], bool]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="uvloop",
-                http=connection.Connection,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="error",  # malformed requests are answered, not logged
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=_GRACE,
-            )
-        )
-        self._app = app
+    def __init__(self, served: app.App, *, look: Callable[[], bool]) -> None:
+        self.shared = connection.Shared(served.handle)
+        #: seconds that calls get to be answered at the end
+        self.grace = _GRACE
+        self._app = served
         self._look = look
+        self._ending = asyncio.Event()
+        self._hurry = False
+        self._servers: list[asyncio.Server] = []
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the caller."""
-        yield
+    def end(self) -> None:
+        """Stop; a second time: without waiting for what is carried out. Called on the loop."""
+        self._hurry = self._ending.is_set()
+        self._ending.set()
 
-    async def on_tick(self, counter: int) -> bool:
-        """Look at the connections, and whether it is time to end, about once a second."""
-        if counter % 10 == 0:
-            connection.look_at(self.server_state.connections, asyncio.get_running_loop().time())
-            if self._look():
-                self.should_exit = True
-        return await super().on_tick(counter)
+    async def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Begin to answer on these sockets."""
+        loop = asyncio.get_running_loop()
+        make = functools.partial(connection.Connection, self.shared, loop)
+        self._servers = [await loop.create_server(make, sock=each, backlog=_BACKLOG) for each in sockets]
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, answer the open polls, and wait for the calls that run."""
-        for server in self.servers:
+    async def serve(self) -> None:
+        """Serve until the end; then stop listening, answer the open polls, and wait for the calls that run."""
+        loop = asyncio.get_running_loop()
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _TICK)
+            self.shared.look(loop.time())
+            if not self._ending.is_set() and self._look():
+                self._ending.set()
+        for server in self._servers:
             server.close()
-        await self._app.stop()
-        connection.end(self.server_state.connections)
-        await super().shutdown(sockets)
-
-    async def run_on(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve until ``should_exit``."""
-        await self.serve(sockets=list(sockets))
+        self._app.stop()
+        self.shared.end()
+        limit = loop.time() + self.grace
+        while self.shared.connections and not self._hurry and loop.time() < limit:
+            await asyncio.sleep(_PAUSE)
+        self.shared.give_up()
+        limit = loop.time() + _LAST
+        while self.shared.connections and loop.time() < limit:
+            await asyncio.sleep(_PAUSE)
 
 
 def peers(sockets: Sequence[socket.socket]) -> Iterator[tuple[str, Any]]:

@@ -63,7 +63,7 @@ def start(
         for line in _spawn(where, [*options.words(), *flags]):
             say(line)
         return 0
-    from . import serve  # Imported here: only the process that serves needs uvicorn and the service.
+    from . import serve  # Imported here: only the process that serves needs uvloop and the service.
 
     os.umask(0o077)  # Inputs and results of workflows are readable by their owner only.
     with _report() as tell:

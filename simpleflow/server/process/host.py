@@ -18,8 +18,12 @@ from simpleflow.server.store import base, files, sqlite, upkeep
 
 from . import blobs, clockwork, disk
 
-#: a future and its result
-_Held = tuple["asyncio.Future[dict[str, Any]]", dict[str, Any] | errors.Fault]
+#: gets what a call came to
+Give = Callable[[dict[str, Any] | errors.Fault], None]
+#: gets what each of several answers to activity tasks came to, and the next tasks
+GiveSeveral = Callable[[tuple[list[errors.Fault | None], list[dict[str, Any]]] | errors.Fault], None]
+#: who waits for an outcome, and the outcome
+_Held = tuple[Give, dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
 #: seconds until a write that the store refused is tried again
 _RETRY: Final = 1.0
@@ -82,7 +86,10 @@ class Host:
         #: the reason why only reading calls are carried out; None while all are
         self._read_only: errors.Fault | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._polls: dict[polls.Waiter, asyncio.Future[dict[str, Any]]] = {}
+        #: who waits for the outcome of each poll that is open, and until when (loop time); the oldest first
+        self._polls: dict[polls.Waiter, tuple[Give, float]] = {}
+        #: ends the polls whose time is over
+        self._expiry: asyncio.TimerHandle | None = None
         self._pending = False
         self._next: asyncio.Handle | None = None
         #: numbers of calls: all so far, those before the pending commit, those at the loop's last turn
@@ -124,14 +131,12 @@ class Host:
         self._stopped = True
         if self._clockwork is not None:
             self._clockwork.stop()
-        for timer in (self._retry, self._watch):
+        for timer in (self._retry, self._watch, self._expiry):
             if timer is not None:
                 timer.cancel()
-        for waiter, future in list(self._polls.items()):
-            self.service.withdraw(waiter)
-            if not future.done():
-                future.set_result(waiter.empty())
-        self._polls.clear()
+        for waiter in list(self._polls):
+            if not waiter.claim:  # an answer that wants the next task waits for the commit
+                self._end(waiter)
         self._commit()
         while self._disk is not None and self._disk.busy:
             await asyncio.sleep(0.001)
@@ -191,20 +196,22 @@ class Host:
 
     # -- calls
 
-    async def call(
+    def call(
         self,
         action: str,
         request: Mapping[str, Any],
+        give: Give,
         *,
         poll_id: str | None = None,
         again: bool = False,
         then: polls.Then | None = None,
-    ) -> dict[str, Any]:
-        """Carry out one action and return its answer once everything that it depends on is durable.
+    ) -> polls.Waiter | None:
+        """Carry out one action; ``give`` gets its answer, or its Fault, once everything it depends on is durable.
 
-        Raises ``errors.Fault``. Cancelling the awaiting task says that the client is gone: its poll is withdrawn.
+        That may be before this returns. Returns the Waiter of a poll that is open. Raises ``errors.Fault`` when the
+        service can carry out nothing.
         """
-        loop = self._begin(reads=action.startswith(_READS))
+        loop = self._begin(action)
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
             outcome = self.service.call(action, request, poll_id=poll_id, again=again, then=then, hold=True)
@@ -212,89 +219,100 @@ class Host:
             outcome = fault
         except base.Lost as lost:
             raise self._lost(lost) from lost
-        if type(outcome) is polls.Waiter:
-            return await self._poll(loop, outcome)
-        assert not isinstance(outcome, polls.Waiter)
-        return await self._after_commit(loop, outcome)
+        if isinstance(outcome, polls.Waiter):
+            return self._wait(loop, outcome, give)
+        self._after_commit(loop, give, outcome)
+        return None
 
-    async def answer(
-        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None
-    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
-        """Carry out several answers to activity tasks, in one commit; return what each came to, and the next tasks.
+    def answer(
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None, give: GiveSeveral
+    ) -> polls.Waiter | None:
+        """Carry out several answers to activity tasks, in one commit; ``give`` gets what each came to, and next tasks.
 
-        Raises ``errors.Fault`` when none was carried out. Cancelling the awaiting task says that the client is gone.
+        Raises ``errors.Fault`` when none was carried out.
         """
-        loop = self._begin(reads=False)
+        loop = self._begin("RespondActivityTasks")
         try:
             outcomes, given = self.service.answer(answers, then)
         except base.Lost as lost:
             raise self._lost(lost) from lost
-        if isinstance(given, polls.Waiter):
-            first = await self._poll(loop, given)
-            return outcomes, [first, *given.further] if first else []
-        await self._after_commit(loop, {})
-        return outcomes, given
 
-    def _begin(self, *, reads: bool) -> asyncio.AbstractEventLoop:
+        def together(first: dict[str, Any] | errors.Fault) -> None:
+            if isinstance(first, errors.Fault):
+                give(first)
+            elif isinstance(given, polls.Waiter):
+                give((outcomes, [first, *given.further] if first else []))
+            else:
+                give((outcomes, given))
+
+        if isinstance(given, polls.Waiter):
+            return self._wait(loop, given, together)
+        self._after_commit(loop, together, {})
+        return None
+
+    def _begin(self, action: str) -> asyncio.AbstractEventLoop:
         """Note that a call comes; raises ``errors.Fault`` when it cannot be carried out."""
         loop = self._loop
         if loop is None or self._stopped:
             raise errors.unavailable("the service is ending")
         if self._broken is not None:
             raise self._broken
-        if self._read_only is not None and not reads:
+        if self._read_only is not None and not action.startswith(_READS):
             raise self._read_only
         self.last_call = loop.time()
         self._calls += 1
         return loop
 
-    async def _after_commit(
-        self, loop: asyncio.AbstractEventLoop, outcome: dict[str, Any] | errors.Fault
-    ) -> dict[str, Any]:
-        """Return or raise an outcome once everything that it depends on is durable."""
-        future: asyncio.Future[dict[str, Any]] = loop.create_future()
+    def _after_commit(
+        self, loop: asyncio.AbstractEventLoop, give: Give, outcome: dict[str, Any] | errors.Fault
+    ) -> None:
+        """Give an outcome once everything that it depends on is durable."""
         if self.service.store.dirty:
-            self._group.append((future, outcome))
+            self._group.append((give, outcome))
             self._soon(loop)
         elif self._committed or self.service.store.unflushed:
-            self._committed.append((future, outcome))
+            self._committed.append((give, outcome))
         elif self._disk is not None and self._disk.busy:
-            self._flushing.append((future, outcome))
-        elif isinstance(outcome, errors.Fault):
-            raise outcome
+            self._flushing.append((give, outcome))
         else:
-            return outcome
-        return await future
+            give(outcome)
 
-    async def _poll(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter) -> dict[str, Any]:
-        future: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._polls[waiter] = future
-        # A cancelled task runs later. A commit before that must know that the client is gone.
-        waiter.gone = future.done
+    def _wait(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter, give: Give) -> polls.Waiter:
+        until = loop.time() + self._poll_seconds
+        self._polls[waiter] = give, until
+        if self._expiry is None and not waiter.claim:
+            self._expiry = loop.call_at(until, self._expire, loop)
         self._soon(loop)
-        timer = None if waiter.claim else loop.call_later(self._poll_seconds, self._expire, waiter)
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if self._polls.pop(waiter, None) is not None:
-                self.service.withdraw(waiter)
+        return waiter
 
-    def _expire(self, waiter: polls.Waiter) -> None:
-        future = self._polls.get(waiter)
-        if future is not None and not future.done() and self.service.withdraw(waiter):
-            future.set_result(waiter.empty())
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the polls whose time is over."""
+        self._expiry, now = None, loop.time()
+        for waiter, (_, until) in list(self._polls.items()):
+            if waiter.claim:
+                continue
+            if until > now:
+                self._expiry = loop.call_at(until, self._expire, loop)
+                return
+            self._end(waiter)
+
+    def _end(self, waiter: polls.Waiter) -> bool:
+        """End an open poll without a task; False when one is on its way to it."""
+        if not self.service.withdraw(waiter):
+            return False
+        give, _ = self._polls.pop(waiter)
+        give(waiter.empty())
+        return True
+
+    def abandon(self, waiter: polls.Waiter) -> None:
+        """Withdraw a poll whose client is gone."""
+        if self.service.withdraw(waiter):
+            del self._polls[waiter]
 
     def revoke(self, poll_id: str) -> bool:
         """End an open long poll at once, without a task; False when it is not open any more."""
         waiter = self.service.session.polls.named(poll_id)
-        if waiter is None or not self.service.revoke(poll_id):
-            return False
-        future = self._polls.get(waiter)
-        if future is not None and not future.done():
-            future.set_result(waiter.empty())
-        return True
+        return waiter is not None and self._end(waiter)
 
     def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
         """Give the sticky lists (DOMAIN/LIST) and the unanswered tasks of a decider that is gone to the others."""
@@ -354,7 +372,7 @@ class Host:
             if not isinstance(error, base.Lost | OSError):
                 _LOG.exception("A commit failed: %s", fault)
             return
-        group += [(self._polls[waiter], waiter.answer) for waiter in woken if waiter.answer is not None]
+        group += [(self._polls.pop(waiter)[0], waiter.answer) for waiter in woken if waiter.answer is not None]
         self._committed += group
         if not self.service.store.unflushed:
             self._release(self._take())
@@ -421,10 +439,12 @@ class Host:
         if self._clockwork is not None:
             self._clockwork.stop()
         group, self._group = self._group, []
-        waiting = [*(future for future, _ in (*done, *self._take(), *group)), *self._polls.values()]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(fault)
+        waiting = [*done, *self._take(), *group, *self._polls.values()]
+        for waiter in self._polls:
+            self.service.withdraw(waiter)
+        self._polls.clear()
+        for give, _ in waiting:
+            give(fault)
 
     def _release(self, held: list[_Held]) -> None:
         """Give the answers."""
@@ -435,15 +455,8 @@ class Host:
                 self.after_commit()
             except errors.Fault as lost:
                 fault = lost
-        for future, outcome in held:
-            if future.done():
-                continue
-            if fault is not None:
-                future.set_exception(fault)
-            elif isinstance(outcome, errors.Fault):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        for give, outcome in held:
+            give(outcome if fault is None else fault)
 
     def _lost(self, error: Exception, woken: list[polls.Waiter] | None = None) -> errors.Fault:
         """Undo the group of calls and refuse each of them; return the fault."""
@@ -458,12 +471,12 @@ class Host:
         self.service.undo()
         fault = errors.unavailable(f"nothing could be stored: {error}")
         group, self._group = self._group, []
-        futures = [future for future, _ in group]
-        answered = [*(woken or ()), *self.service.session.polls.brief()]
-        futures += [self._polls[waiter] for waiter in answered if waiter in self._polls]
-        for future in futures:
-            if not future.done():
-                future.set_exception(fault)
+        answered = [waiter for waiter in (*(woken or ()), *self.service.session.polls.brief()) if waiter in self._polls]
+        group += [(self._polls.pop(waiter)[0], fault) for waiter in answered]
+        for waiter in answered:
+            self.service.withdraw(waiter)
+        for give, _ in group:
+            give(fault)
         if self._polls and not self._stopped and self._retry is None and self._loop is not None:
             # other polls may wait for the tasks that this group had taken
             self._retry = self._loop.call_later(_RETRY, self._commit)

@@ -167,21 +167,14 @@ class Running:
     async def _run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._server.end)
         await self._host.start()
         try:
-            serving = loop.create_task(self._server.run_on(self.sockets))
-            while not self._server.started and not serving.done():
-                await asyncio.sleep(0.005)
-            if self._server.started:
-                ready()
-            await serving
+            await self._server.listen(self.sockets)
+            ready()
+            await self._server.serve()
         finally:
             await self._host.stop()
-
-    def _stop(self) -> None:
-        self._server.force_exit = self._server.should_exit
-        self._server.should_exit = True
 
     def _look(self) -> bool:
         """Return whether a server that a command started ends now: it was idle. It then holds the lock of starts."""

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 #: the store's table behind each kind of poll
 TABLES: Final = {"PollForDecisionTask": "states", "PollForActivityTask": "items"}
-
-
-def _never() -> bool:
-    return False
 
 
 class Then(NamedTuple):
@@ -34,7 +30,7 @@ class Waiter:
     ``answer`` is set when it is woken: a task, or nothing. Whoever holds it may answer only after the commit.
     """
 
-    __slots__ = ("answer", "claim", "further", "gone", "most", "place", "poll_id", "quick", "request")
+    __slots__ = ("answer", "claim", "further", "most", "place", "poll_id", "quick", "request")
 
     def __init__(
         self,
@@ -58,8 +54,6 @@ class Waiter:
         self.answer: dict[str, Any] | None = None
         #: tasks that the waiter was given in addition to its answer
         self.further: list[dict[str, Any]] = []
-        #: returns whether the client left before the waiter was withdrawn
-        self.gone: Callable[[], bool] = _never
 
     def empty(self) -> dict[str, Any]:
         """Return the answer to a poll that gets no task."""
@@ -111,13 +105,9 @@ class Polls:
         return self._named.get(poll_id)
 
     def first(self, place: tuple[str, str]) -> Waiter | None:
-        """Return the waiter that has waited longest on a task list and whose client is still there, or None."""
-        while line := self._waiting.get(place):
-            waiter = next(iter(line))
-            if not waiter.gone():
-                return waiter
-            self.remove(waiter)
-        return None
+        """Return the waiter that has waited longest on a task list, or None."""
+        line = self._waiting.get(place)
+        return next(iter(line)) if line else None
 
     def count(self, place: tuple[str, str]) -> int:
         return len(self._waiting.get(place, ()))

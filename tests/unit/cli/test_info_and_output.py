@@ -146,7 +146,7 @@ def test_help_imports_no_backend() -> None:
     code = (
         "import sys\nfrom simpleflow.cli import main\n"
         "try: main.main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted(m for m in sys.modules if m.split('.')[0] in ('boto3', 'botocore', 'uvicorn', 'rich')))"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in ('boto3', 'botocore', 'uvloop', 'rich')))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.stdout.splitlines()[-1] == "[]"

@@ -11,12 +11,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import awaited_host
 import pytest
 from service_world import DOMAIN, World, decision
 
 from simpleflow.core import clock as clocks
 from simpleflow.server import service
-from simpleflow.server.process import host
 from simpleflow.server.requests import errors
 from simpleflow.server.store import sqlite, upkeep
 
@@ -37,7 +37,7 @@ class Stress:
         self.outcomes: collections.Counter[str] = collections.Counter()
         store = sqlite.open_file(path)
         World(store)
-        self.hosted = host.Host(
+        self.hosted = awaited_host.Host(
             service.Service(store, clocks.RealClock()),
             before_commit=self._before_commit,
             before_flush=self._before_flush if seed % 2 else None,

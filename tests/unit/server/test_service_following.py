@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import awaited_host
 import pytest
 from service_world import DOMAIN, World
 from test_service_host import play, turns
 
-from simpleflow.server.process import host
 from simpleflow.server.requests import errors
 from simpleflow.server.state import polls
 from simpleflow.server.store import sqlite
@@ -92,7 +92,7 @@ def test_who_repeats_an_exchange_gets_its_task_again_also_from_a_new_server(tmp_
         world.store.close()
 
 
-def story_task(hosted: host.Host) -> Any:
+def story_task(hosted: awaited_host.Host) -> Any:
     async def take() -> Any:
         await hosted.call(
             "StartWorkflowExecution",
@@ -106,7 +106,7 @@ def story_task(hosted: host.Host) -> Any:
     return take()
 
 
-def answering(hosted: host.Host, task: Any, *, again: bool = False) -> asyncio.Task[Any]:
+def answering(hosted: awaited_host.Host, task: Any, *, again: bool = False) -> asyncio.Task[Any]:
     request = {"taskToken": task["taskToken"]}
     return asyncio.ensure_future(
         hosted.call("RespondActivityTaskCompleted", request, then=polls.Then(POLL, "c", again))
@@ -120,7 +120,7 @@ def test_a_commit_that_fails_takes_back_the_answer_and_the_next_task() -> None:
         if broken[0]:
             raise OSError(28, "No space left on device")
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         task = await story_task(hosted)
         broken[0] = True
         with pytest.raises(errors.Fault, match="nothing could be stored"):
@@ -140,7 +140,7 @@ def test_a_lost_acknowledgement_loses_no_task() -> None:
             lost.pop()
             raise errors.unavailable("the answer was lost")
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         task = await story_task(hosted)
         lost.append(True)
         with pytest.raises(errors.Fault, match="lost"):
@@ -151,7 +151,7 @@ def test_a_lost_acknowledgement_loses_no_task() -> None:
 
 
 def test_a_client_that_left_before_the_commit_is_given_no_task() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         task = await story_task(hosted)
         gone = answering(hosted, task)
         await asyncio.sleep(0)  # carried out, not committed
@@ -270,7 +270,7 @@ def test_the_host_gives_several_answers_and_tasks_after_their_commit() -> None:
         if broken[0]:
             raise OSError(28, "No space left on device")
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         task = await story_task(hosted)
         answers = [("RespondActivityTaskCompleted", {"taskToken": task["taskToken"]})]
         broken[0] = True

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import awaited_host
 import pytest
 from service_world import DOMAIN, World
 
 from simpleflow.core import clock as clocks
 from simpleflow.server import service
-from simpleflow.server.process import host
 from simpleflow.server.requests import errors
 from simpleflow.server.store import memory, sqlite
 
-Story = Callable[[host.Host], Awaitable[None]]
+Story = Callable[[awaited_host.Host], Awaitable[None]]
 
 
 def play(story: Story, *, store: Any = None, **options: Any) -> None:
@@ -28,7 +28,7 @@ def play(story: Story, *, store: Any = None, **options: Any) -> None:
     async def run() -> None:
         opened = store or memory.open_memory()
         World(opened)
-        hosted = host.Host(service.Service(opened, clocks.RealClock()), **options)
+        hosted = awaited_host.Host(service.Service(opened, clocks.RealClock()), **options)
         await hosted.start()
         try:
             await story(hosted)
@@ -38,13 +38,13 @@ def play(story: Story, *, store: Any = None, **options: Any) -> None:
     asyncio.run(run())
 
 
-async def start(hosted: host.Host, workflow_id: str = "one", **more: Any) -> str:
+async def start(hosted: awaited_host.Host, workflow_id: str = "one", **more: Any) -> str:
     request = {"domain": DOMAIN, "workflowId": workflow_id, "workflowType": {"name": "w", "version": "1"}, **more}
     run_id: str = (await hosted.call("StartWorkflowExecution", request))["runId"]
     return run_id
 
 
-def poll(hosted: host.Host, **more: Any) -> asyncio.Task[dict[str, Any]]:
+def poll(hosted: awaited_host.Host, **more: Any) -> asyncio.Task[dict[str, Any]]:
     request = {"domain": DOMAIN, "taskList": {"name": "d"}}
     return asyncio.ensure_future(hosted.call("PollForDecisionTask", request, **more))
 
@@ -57,7 +57,7 @@ async def turns(count: int = 3) -> None:
 def test_concurrent_calls_share_a_commit(tmp_path: Path) -> None:
     commits: list[int] = []
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         await asyncio.gather(*(start(hosted, str(n)) for n in range(20)))
         assert len(commits) == 1
         await start(hosted, "later")
@@ -69,7 +69,7 @@ def test_concurrent_calls_share_a_commit(tmp_path: Path) -> None:
 def test_a_read_waits_for_the_commit_of_what_it_shows() -> None:
     order: list[str] = []
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         async def read() -> None:
             request = {"domain": DOMAIN, "startTimeFilter": {"oldestDate": 0}}
             found = await hosted.call("CountOpenWorkflowExecutions", request)
@@ -84,7 +84,7 @@ def test_a_read_waits_for_the_commit_of_what_it_shows() -> None:
 def test_a_refusal_that_depends_on_the_group_waits_too() -> None:
     order: list[str] = []
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         first, second = await asyncio.gather(start(hosted), start(hosted), return_exceptions=True)
         assert isinstance(first, str)
         assert isinstance(second, errors.Fault)
@@ -100,7 +100,7 @@ def test_a_failed_commit_answers_nobody_and_keeps_nothing() -> None:
         if broken[0]:
             raise OSError(28, "No space left on device")
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         task = poll(hosted)
         await turns()
         answers = await asyncio.gather(start(hosted), start(hosted, "two"), return_exceptions=True)
@@ -122,7 +122,7 @@ def test_a_lost_answer_is_kept() -> None:
         if lost.pop() if lost else False:
             raise errors.unavailable("the answer was lost")
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         with pytest.raises(errors.Fault):
             await start(hosted)
         with pytest.raises(errors.Fault, match="AlreadyStarted"):
@@ -132,7 +132,7 @@ def test_a_lost_answer_is_kept() -> None:
 
 
 def test_a_poll_is_woken_held_and_revoked() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         first, second = poll(hosted), poll(hosted, poll_id="p")
         await turns()
         assert hosted.open_polls == 2
@@ -149,7 +149,7 @@ def test_a_poll_is_woken_held_and_revoked() -> None:
 
 
 def test_a_poller_that_left_before_the_commit_gets_no_task() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         waiting = poll(hosted)
         await turns()
         begun = asyncio.ensure_future(start(hosted))
@@ -167,7 +167,7 @@ def test_a_poller_that_left_before_the_commit_gets_no_task() -> None:
 
 
 def test_a_poll_does_not_wait_for_others_who_keep_calling() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         await asyncio.gather(start(hosted, "one"), start(hosted, "two"))  # answered together: others are waited for
         task = poll(hosted)
         for _ in range(200):
@@ -191,7 +191,7 @@ def test_deadlines_that_cannot_be_stored_are_tried_again_in_a_while() -> None:
         if full[0]:
             raise OSError(28, "No space left on device")
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         run_id = await start(hosted, taskStartToCloseTimeout="0")
         full[0] = True
         await asyncio.gather(poll(hosted), return_exceptions=True)
@@ -216,7 +216,7 @@ def test_deadlines_that_cannot_be_stored_are_tried_again_in_a_while() -> None:
 
 
 def test_deadlines_fire_by_themselves() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         await start(hosted)
         task = await poll(hosted)
         timer = {"timerId": "t", "startToFireTimeout": "0"}
@@ -229,7 +229,7 @@ def test_deadlines_fire_by_themselves() -> None:
 
 
 def test_a_stop_ends_polls_and_refuses_calls() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         waiting = poll(hosted)
         await turns()
         assert not hosted.busy
@@ -242,7 +242,7 @@ def test_a_stop_ends_polls_and_refuses_calls() -> None:
 
 
 def test_a_thousand_open_polls_are_cheap() -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         tasks = [poll(hosted) for _ in range(1000)]
         await turns()
         begun = time.process_time()
@@ -263,7 +263,7 @@ def test_after_an_unclean_stop_the_database_is_checked_beside_the_work(tmp_path:
     store.release()
 
     async def story() -> None:
-        hosted = host.Host(service.Service(sqlite.open_file(tmp_path / "swf.db"), clocks.RealClock()))
+        hosted = awaited_host.Host(service.Service(sqlite.open_file(tmp_path / "swf.db"), clocks.RealClock()))
         await hosted.start()
         await start(hosted)
         for _ in range(200):
@@ -299,7 +299,7 @@ def test_no_answer_leaves_before_the_disk_has_it_and_the_loop_goes_on(
     store = sqlite.open_file(tmp_path / "swf.db")
     disk = SlowDisk(store, monkeypatch)
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         disk.flushes = 0
         disk.gate.clear()
         first = [asyncio.ensure_future(start(hosted, str(n))) for n in range(3)]
@@ -327,7 +327,7 @@ def test_after_a_disk_that_failed_nothing_is_answered(tmp_path: Path, monkeypatc
 
     disk = SlowDisk(store, monkeypatch)
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         disk.error = OSError(5, "Input/output error")
         answers = await asyncio.gather(start(hosted), start(hosted, "two"), return_exceptions=True)
         assert [getattr(answer, "status", None) for answer in answers] == [503, 503]
@@ -346,7 +346,7 @@ def test_after_a_disk_that_failed_nothing_is_written(tmp_path: Path, monkeypatch
     store = sqlite.open_file(tmp_path / "swf.db")
     disk = SlowDisk(store, monkeypatch)
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         disk.gate.clear()
         due = asyncio.ensure_future(start(hosted, "due", executionStartToCloseTimeout="1"))
         await asyncio.sleep(0.2)
@@ -382,7 +382,7 @@ def test_a_slow_disk_is_not_waited_for_on_the_loop(tmp_path: Path, kept: str) ->
         threads.append(threading.get_ident())
         time.sleep(slow[0])
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         slow[0] = 0.1
         threads.clear()
         for n in range(18):  # now and then a disk that is slow is tried on the loop; not one as slow as this

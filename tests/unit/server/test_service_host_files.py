@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import awaited_host
 import pytest
 from service_world import DOMAIN, World
 from test_service_host import poll, start, turns
@@ -18,12 +19,14 @@ from simpleflow.server.process import host
 from simpleflow.server.requests import errors
 from simpleflow.server.store import sqlite
 
-Story = Callable[[host.Host], Awaitable[None]]
+Story = Callable[[awaited_host.Host], Awaitable[None]]
 
 
 def play(path: Path, story: Story, *, accept_damage: bool = False) -> None:
     async def run() -> None:
-        hosted = host.Host(service.Service(sqlite.open_file(path), clocks.RealClock()), accept_damage=accept_damage)
+        hosted = awaited_host.Host(
+            service.Service(sqlite.open_file(path), clocks.RealClock()), accept_damage=accept_damage
+        )
         await hosted.start()
         try:
             await story(hosted)
@@ -53,7 +56,7 @@ def damaged(path: Path) -> Path:
     return path
 
 
-async def checked(hosted: host.Host) -> None:
+async def checked(hosted: awaited_host.Host) -> None:
     for _ in range(1000):
         if hosted.problems is not None:
             return
@@ -62,7 +65,7 @@ async def checked(hosted: host.Host) -> None:
 
 
 def test_after_an_orderly_stop_it_is_checked_as_well(tmp_path: Path) -> None:
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         await checked(hosted)
         assert hosted.problems == []
 
@@ -72,7 +75,7 @@ def test_after_an_orderly_stop_it_is_checked_as_well(tmp_path: Path) -> None:
 def test_a_damaged_database_is_only_read_until_a_person_decides(tmp_path: Path) -> None:
     path = damaged(tmp_path / "swf.db")
 
-    async def read_only(hosted: host.Host) -> None:
+    async def read_only(hosted: awaited_host.Host) -> None:
         with pytest.raises(errors.Fault, match="is damaged") as refused:
             await start(hosted, "new")
         assert refused.value.status == 503
@@ -83,7 +86,7 @@ def test_a_damaged_database_is_only_read_until_a_person_decides(tmp_path: Path) 
         count = {"domain": DOMAIN, "startTimeFilter": {"oldestDate": 0}}
         assert (await hosted.call("CountOpenWorkflowExecutions", count))["count"] == 200
 
-    async def first(hosted: host.Host) -> None:
+    async def first(hosted: awaited_host.Host) -> None:
         waiting = asyncio.ensure_future(
             hosted.call("PollForActivityTask", {"domain": DOMAIN, "taskList": {"name": "none"}})
         )
@@ -92,7 +95,7 @@ def test_a_damaged_database_is_only_read_until_a_person_decides(tmp_path: Path) 
             await waiting
         await read_only(hosted)
 
-    async def accepted(hosted: host.Host) -> None:
+    async def accepted(hosted: awaited_host.Host) -> None:
         await start(hosted, "new")
         await checked(hosted)
         assert hosted.problems
@@ -112,7 +115,7 @@ def test_a_service_whose_files_are_gone_refuses(
     path = tmp_path / "data" / "swf.db"
     World(sqlite.open_file(path)).store.close()
 
-    async def story(hosted: host.Host) -> None:
+    async def story(hosted: awaited_host.Host) -> None:
         waiting = poll(hosted)
         await turns()
         if how == "deleted":

@@ -21,7 +21,7 @@ class Host:
     """Answers what a test told it; polls wait until they are revoked or given something."""
 
     def __init__(self) -> None:
-        self.polls: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self.polls: dict[str, app.Give] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -30,13 +30,17 @@ class Host:
         self.cancelled: list[str] = []
         self.opened = threading.Event()
         self.withdrawn = threading.Event()
+        #: actions whose answers a test gives later, and who waits for them
+        self.hold: set[str] = set()
+        self.held: list[app.Give] = []
         #: whether the next page of a decision task is answered
         self.pages = False
 
-    async def call(
+    def call(
         self,
         action: str,
         request: Mapping[str, Any],
+        give: app.Give,
         *,
         poll_id: str | None = None,
         again: bool = False,
@@ -45,40 +49,40 @@ class Host:
         request = validation.check(action, request)
         self.calls.append((action, request))
         if again:
-            return {"taskToken": f"that of {poll_id}"}
+            give({"taskToken": f"that of {poll_id}"})
+            return None
         if poll_id is not None and not (self.pages and "nextPageToken" in request):
-            waiter = asyncio.get_running_loop().create_future()
-            self.polls[poll_id] = waiter
+            self.polls[poll_id] = give
             self.opened.set()
-            try:
-                return await waiter
-            except asyncio.CancelledError:
-                self.cancelled.append(poll_id)
-                self.withdrawn.set()
-                raise
-            finally:
-                if self.polls.get(poll_id) is waiter:
-                    del self.polls[poll_id]
+            return poll_id
+        if action in self.hold:
+            self.held.append(give)
+            self.opened.set()
+            return None
         answer = self.answers.get(action, {})
-        if isinstance(answer, Exception):
+        if isinstance(answer, Exception) and not isinstance(answer, errors.Fault):
             raise answer
-        return answer
+        give(answer)
+        return None
 
-    async def answer(
-        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: Any
-    ) -> tuple[list[errors.Fault | None], list[dict[str, Any]]]:
+    def answer(self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: Any, give: app.GiveSeveral) -> Any:
         self.calls += answers
         refusals = [errors.unknown_resource("gone") if each["taskToken"] == "gone" else None for _, each in answers]
-        return refusals, [] if then is None else [{"taskToken": then.claim}] * then.most
+        give((refusals, [] if then is None else [{"taskToken": then.claim}] * then.most))
+
+    def abandon(self, waiter: Any) -> None:
+        if self.polls.pop(waiter, None) is not None:
+            self.cancelled.append(waiter)
+            self.withdrawn.set()
 
     def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
         return
 
     def revoke(self, poll_id: str) -> bool:
-        waiter = self.polls.get(poll_id)
-        if waiter is None or waiter.done():
+        give = self.polls.pop(poll_id, None)
+        if give is None:
             return False
-        waiter.set_result({"taskToken": "", "startedEventId": 0})
+        give({"taskToken": "", "startedEventId": 0})
         return True
 
 
@@ -99,18 +103,17 @@ class Served:
 
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()
-        serving = asyncio.ensure_future(self.server.run_on(self.sockets))
-        while not self.server.started:
-            await asyncio.sleep(0.005)
+        await self.server.listen(self.sockets)
         self.ready.set()
-        await serving
+        await self.server.serve()
 
     @property
     def connections(self) -> int:
-        return len(self.server.server_state.connections)
+        return len(self.server.shared.connections)
 
     def stop(self) -> None:
-        self.server.should_exit = True
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.server.end)
         self._thread.join(10)
         assert not self._thread.is_alive(), "the server did not end"
 

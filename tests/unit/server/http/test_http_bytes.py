@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 from typing import Any
@@ -278,7 +277,7 @@ def test_the_end_answers_open_polls_empty(serve: skin_rig.Serve) -> None:
 
 def test_a_poll_that_comes_while_it_ends_is_empty_at_once(serve: skin_rig.Serve) -> None:
     served = serve()
-    asyncio.run(served.app.stop())
+    served.loop.call_soon_threadsafe(served.app.stop)
     assert served.post(POLL, BODY) == (200, {"taskToken": "", "startedEventId": 0})
 
 
@@ -328,7 +327,7 @@ def test_several_answers_come_in_one_call_and_bring_tasks(served: skin_rig.Serve
 
 def test_a_service_that_ends_takes_several_answers_and_gives_no_task(serve: skin_rig.Serve) -> None:
     served = serve()
-    asyncio.run(served.app.stop())
+    served.loop.call_soon_threadsafe(served.app.stop)
     assert served.post(SEVERAL, _answers("t1", claim="c")) == (200, {"answers": [{}], "tasks": []})
 
 
