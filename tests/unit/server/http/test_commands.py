@@ -168,8 +168,7 @@ def test_one_is_needed_while_another_ends(home: home_rig.Home) -> None:
     endpoint = commands.ensure()
     assert endpoint == home.places.endpoint
     status = commands.status()
-    assert status is not None
-    if status["pid"] == first.pid:  # it answered before it heard of its end
+    if status is None or status["pid"] == first.pid:  # it answered before it heard of its end
         first.wait(10)
         commands.ensure()
     assert first.wait(10) == 0
