@@ -19,7 +19,7 @@ from simpleflow.nodes import config, control, errors, paths, published, stores
 from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.cluster import remembered
-from simpleflow.nodes.manager import assemble, coordinator, decisions, manager, reconcile
+from simpleflow.nodes.manager import assemble, coordinator, decisions, manager, reconcile, report
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
@@ -140,6 +140,18 @@ def status(loaded: config.LoadedCluster, *, since: float | None) -> stack_status
     """Stacks, deciders, alarms, workers, tasks, money."""
     cluster = loaded.config
     return stack_status.status(cluster, _account(cluster), _provider(cluster), stores.open_store, since=since)
+
+
+def decider_machines(loaded: config.LoadedCluster, since: float) -> tuple[tuple[report.NodeStatus, ...], str]:
+    """Return the machines of deciders that lived at or after ``since``, and what a person should know of them."""
+    cluster = loaded.config
+    try:
+        found = stack_status.decider_machines(cluster, _account(cluster), since, time.time())
+    except errors.NodesError as error:
+        return (), f"the machines of deciders are not counted: {error}"
+    if found and cluster.price_of(cluster.deciders) is None:
+        return found, "the deciders have no price, so they count as free: add deciders: {billing: {price: ...}}"
+    return found, ""
 
 
 def heading(found: stack_status.StackStatus) -> list[str]:

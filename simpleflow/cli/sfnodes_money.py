@@ -20,6 +20,7 @@ from . import sfnodes_show as show
 from .sfnodes_common import CLUSTER, JSON, Command, find
 
 _HOUR = 3600.0
+_UNREAD = "the runs' histories cannot be read, so work is not told apart"
 
 
 @click.command(cls=Command)
@@ -36,53 +37,74 @@ def cost(cluster: str, hours: float, as_json: bool) -> None:
     """Show what the machines cost, by workflow and activity, and what boots and waiting cost.
 
     The tasks that run on a machine at a moment share its cost equally. Machines count that live now or
-    ended in that time. The runs' histories say which task ran where. Machines of deciders (ec2) are not included.
+    ended in that time. The runs' histories say which task ran where. Open runs share the cost of deciders' machines
+    (ec2) equally.
     """
     target = find(cluster)
     since = time.time() - hours * _HOUR
-    nodes, currency = _nodes(target, since)
-    found = tuple(nodes)
-    note = ""
+    found, deciders, currency, note = _nodes(target, since)
     ran: list[spending.Ran] = []
-    if found:
+    opened: list[spending.Open] = []
+    if found or deciders:
         try:
-            ran = list(_ran(target.config, min(each.launched for each in found)))
+            for run in sfnodes_records.runs(target.config, min(each.launched for each in (*found, *deciders))):
+                ran += _ran(run)
+                opened.append(_open(run))
         except core_errors.SimpleflowError as error:
-            note = f"the runs' histories cannot be read, so work is not told apart: {error}"
-    spent = spending.attribute(found, ran, time.time())
+            note = "; ".join(filter(None, (note, f"{_UNREAD}: {error}")))
+    spent = spending.attribute(found, ran, time.time(), deciders, opened)
     if as_json:
         value = {"cluster": target.config.cluster, "currency": currency, "hours": hours, "nodes": len(found),
-                 "note": note, "spending": spent, "workflows": spending.by_workflow(spent)}  # fmt: skip
+                 "deciders": len(deciders), "note": note, "spending": spent,
+                 "workflows": spending.by_workflow(spent)}  # fmt: skip
         click.echo(show.as_json_text(value))
         return
     if note:
         output.say(note, err=True)
     _table(spent, currency)
     amount = show.money(round(spent.total), currency)
-    output.say(f"{len(found)} machines in {hours:g} h, {amount}; {spent.useful:.0%} of it for tasks")
+    counted, useful = _count(len(found), "machine"), "tasks"
+    if deciders:
+        counted, useful = f"{counted} and {_count(len(deciders), 'decider')}", "tasks and decisions"
+    output.say(f"{counted} in {hours:g} h, {amount}; {spent.useful:.0%} of it for {useful}")
 
 
-def _nodes(target: clusters.Cluster, since: float) -> tuple[tuple[report.NodeStatus, ...], str]:
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _nodes(
+    target: clusters.Cluster, since: float
+) -> tuple[tuple[report.NodeStatus, ...], tuple[report.NodeStatus, ...], str, str]:
+    """Return machines of workers, machines of deciders, the currency, and what a person should know of them."""
     if target.config.provider == "ec2":
         from . import sfnodes_ec2
 
         of_stack = sfnodes_ec2.status(target.loaded, since=since)
-        return of_stack.nodes, of_stack.currency
+        deciders, note = sfnodes_ec2.decider_machines(target.loaded, since)
+        return of_stack.nodes, deciders, of_stack.currency, note
     shown = target.status(since=since)
-    return shown.nodes, shown.currency
+    return shown.nodes, (), shown.currency, ""
 
 
-def _ran(cluster: config.ClusterConfig, since: float) -> Iterator[spending.Ran]:
-    for run in sfnodes_records.runs(cluster, since):
-        for task in tasklog.tasks(run.events):
-            if task.kind == "activity" and task.started is not None:
-                yield spending.Ran(
-                    node=sfnodes_records.node_of(task.worker),
-                    workflow=run.workflow,
-                    activity=task.name,
-                    started=task.started,
-                    ended=task.closed,
-                )
+def _ran(run: sfnodes_records.Recorded) -> Iterator[spending.Ran]:
+    for task in tasklog.tasks(run.events):
+        if task.kind == "activity" and task.started is not None:
+            yield spending.Ran(
+                node=sfnodes_records.node_of(task.worker),
+                workflow=run.workflow,
+                activity=task.name,
+                started=task.started,
+                ended=task.closed,
+            )
+
+
+def _open(run: sfnodes_records.Recorded) -> spending.Open:
+    return spending.Open(
+        workflow=run.workflow,
+        started=run.events[0].timestamp,
+        closed=run.events[-1].timestamp if run.closed else None,
+    )
 
 
 def _table(spent: spending.Spending, currency: str) -> None:
@@ -97,6 +119,7 @@ def _table(spent: spending.Spending, currency: str) -> None:
         ("tasks without a history", spent.unknown),
         ("boots", spent.boot),
         ("waiting for work", spent.idle),
+        ("deciders without an open run", spent.deciders),
         ("paid after their end", spent.unused),
     ):
         if amount:

@@ -23,6 +23,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     workflow: str
     workflow_id: str
     run_id: str
+    closed: bool
     events: tuple[events.Base, ...]
 
 
@@ -41,6 +42,7 @@ def runs(cluster: config.ClusterConfig, since: float) -> Iterator[Recorded]:
                     workflow=info.workflow_type.name,
                     workflow_id=run.workflow_id,
                     run_id=run.run_id,
+                    closed=info.execution_status == "CLOSED",
                     events=tuple(executions.history(connection, run)),
                 )
 

@@ -29,7 +29,6 @@ PUBLIC_IMAGES = {
     "x86_64": "/aws/service/debian/release/12/latest/amd64",
     "arm64": "/aws/service/debian/release/12/latest/arm64",
 }
-DECIDER_TYPES = {"x86_64": "t3.small", "arm64": "t4g.small"}
 
 
 class Stacks(Protocol):
@@ -195,7 +194,7 @@ class Builder:
             deciders=self._machine(
                 setups.DECIDERS,
                 cluster.deciders,
-                cluster.deciders.types or (DECIDER_TYPES[cluster.deciders.arch],),
+                cluster.deciders.launched_types,
                 files,
             ),
             deciders_min=cluster.deciders.min,

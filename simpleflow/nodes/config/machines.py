@@ -12,6 +12,10 @@ _BIOS_ONLY = frozenset(
 )  # fmt: skip
 
 
+#: of deciders that name no type
+DECIDER_TYPES = {"x86_64": "t3.small", "arm64": "t4g.small"}
+
+
 def is_type(name: str) -> bool:
     """Return whether a name has the form of an instance type: 'c7i.large', 'u-6tb1.metal'."""
     return bool(_TYPE.fullmatch(name)) or bool(re.fullmatch(r"(u-|u[0-9]|mac)[a-z0-9-]*\.[a-z0-9-]+", name))

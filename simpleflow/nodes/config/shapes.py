@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from simpleflow.nodes import prices
 
+from . import machines
 from . import times as times_module
 
 Name = Annotated[
@@ -94,6 +95,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     #: variable name -> SSM parameter or Secrets Manager ARN, resolved on the machine (ec2)
     secrets: dict[EnvName, Text] = {}
 
+    @property
+    def launched_types(self) -> tuple[str, ...]:
+        """The instance types of its machines (ec2)."""
+        return self.types
+
 
 class Profile(Machine, frozen=True, kw_only=True):
     """A kind of worker machine."""
@@ -134,6 +140,10 @@ class Deciders(Machine, frozen=True, kw_only=True):
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
     #: leave also while executions only wait for timers or signals (ec2; needs the wake-up alarm)
     sleep: bool = False
+
+    @property
+    def launched_types(self) -> tuple[str, ...]:
+        return self.types or (machines.DECIDER_TYPES[self.arch],)
 
 
 class Budget(Strict, frozen=True, kw_only=True):
@@ -257,7 +267,7 @@ class ClusterConfig(Strict, frozen=True, kw_only=True):
         """Price per hour of a machine: the file's, else on ec2 the list's for the dearest of its types."""
         if machine.billing.price is not None or self.provider != "ec2" or self.currency != prices.known().currency:
             return machine.billing.price
-        return prices.dearest(machine.types, self.region)
+        return prices.dearest(machine.launched_types, self.region)
 
     @property
     def speed_factor(self) -> float:

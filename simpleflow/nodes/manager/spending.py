@@ -8,6 +8,9 @@ import msgspec
 
 from .report import NodeStatus
 
+#: stands for an activity where the money went to deciders
+DECISIONS = "(decisions)"
+
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
     """One activity task that a machine worked on, from the run's history. Times are epoch seconds."""
@@ -21,12 +24,13 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """The cost of one activity of one workflow."""
+    """The cost of one activity of one workflow, or of its decisions (DECISIONS)."""
 
     workflow: str
     activity: str
+    #: number of tasks; of decisions, of runs (one that several machines of deciders saw counts for each)
     tasks: int
-    #: seconds that its tasks ran, added up
+    #: seconds that its tasks ran, or its runs were open, added up
     seconds: float
     #: millionths of the currency
     cost: float
@@ -44,20 +48,37 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     boot: float = 0.0
     #: after the first poll, without a task
     idle: float = 0.0
+    #: machines of deciders (ec2) while no run was open
+    deciders: float = 0.0
     #: paid time after the machine's end: the rest of the billing period or of the minimum
     unused: float = 0.0
 
     @property
     def useful(self) -> float:
-        """The share of the bill that tasks took, from 0 to 1."""
+        """The share of the bill that tasks and open runs took, from 0 to 1."""
         return (sum(each.cost for each in self.work) + self.unknown) / self.total if self.total else 0.0
 
 
-def attribute(nodes: Iterable[NodeStatus], tasks: Iterable[Ran], now: float) -> Spending:
+class Open(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, from its start to its close. Times are epoch seconds."""
+
+    workflow: str
+    started: float
+    #: None while it is open
+    closed: float | None
+
+
+def attribute(
+    nodes: Iterable[NodeStatus],
+    tasks: Iterable[Ran],
+    now: float,
+    deciders: Iterable[NodeStatus] = (),
+    runs: Sequence[Open] = (),
+) -> Spending:
     """Divide each machine's bill by time: the tasks that run at a moment share its cost equally.
 
     A moment without a task counts as boot before the first poll, and as idle later. Time that is billed beyond the
-    machine's end counts as unused.
+    machine's end counts as unused. The cost of a decider's machine is shared by the runs that are open at a moment.
     """
     by_node: dict[str, list[Ran]] = {}
     for task in tasks:
@@ -68,6 +89,17 @@ def attribute(nodes: Iterable[NodeStatus], tasks: Iterable[Ran], now: float) -> 
     for node in nodes:
         total += node.cost
         _share_out(node, by_node.get(node.node, []), now, work, rest)
+    without = dict.fromkeys(rest, 0.0)
+    for node in deciders:
+        total += node.cost
+        end = node.launched + node.age
+        decided = [
+            Ran(node=node.node, workflow=each.workflow, activity=DECISIONS, started=each.started, ended=each.closed)
+            for each in runs
+            if each.started < end and (each.closed or now) > node.launched
+        ]
+        _share_out(node, decided, now, work, without)
+    rest["unused"] += without.pop("unused")
     shares = [
         Share(workflow=workflow, activity=activity, tasks=int(count), seconds=seconds, cost=cost)
         for (workflow, activity), (count, seconds, cost) in work.items()
@@ -75,6 +107,7 @@ def attribute(nodes: Iterable[NodeStatus], tasks: Iterable[Ran], now: float) -> 
     return Spending(
         total=total,
         work=tuple(sorted(shares, key=lambda each: (-each.cost, each.workflow, each.activity))),
+        deciders=sum(without.values()),
         **rest,
     )
 

@@ -32,8 +32,13 @@ def describe(cluster: config.ClusterConfig, profile: str) -> str:
     """Return a profile's billing terms in words."""
     terms = guards.terms_of(cluster, profile)
     known = terms.price if profile not in cluster.profiles else cluster.price_of(cluster.profiles[profile])
-    price = "no price" if known is None else f"{known:g} {cluster.currency}/h"
-    return f"per {terms.period} s, at least {terms.minimum} s, {price}"
+    return words(terms, known, cluster.currency)
+
+
+def words(terms: config.Billing, price: float | None, currency: str) -> str:
+    """Return billing terms in words; ``price``: per hour, None if it is unknown."""
+    shown = "no price" if price is None else f"{price:g} {currency}/h"
+    return f"per {terms.period} s, at least {terms.minimum} s, {shown}"
 
 
 def of_cluster(

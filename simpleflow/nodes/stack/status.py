@@ -8,10 +8,11 @@ import msgspec
 
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import config, errors, published
+from simpleflow.nodes import billing, config, errors, published, setups
 from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.manager import report
+from simpleflow.nodes.policy import cost
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
@@ -93,6 +94,44 @@ class _Boots(msgspec.Struct, frozen=True):
 
     boots: int = 0
     reason: str = ""
+
+
+def decider_machines(
+    cluster: config.ClusterConfig, account: accounts.Account, since: float, now: float
+) -> tuple[report.NodeStatus, ...]:
+    """Return the decider machines that lived at or after ``since``, each with its bill. No stack: none."""
+    try:
+        info = stackinfo.read(account.clients, cluster.cluster)
+        lives = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).lives(since)
+    except errors.NotThere:
+        return ()
+    terms, price = cluster.deciders.billing, cluster.price_of(cluster.deciders)
+    return tuple(_decider(each, terms, price, cluster.currency, now) for each in lives)
+
+
+def _decider(
+    life: ec2.Life, terms: config.Billing, price: float | None, currency: str, now: float
+) -> report.NodeStatus:
+    age = max((now if life.ended is None else life.ended) - life.began, 0.0)
+    billed = billing.billed(terms, age)
+    return report.NodeStatus(
+        node=life.instance,
+        profile=setups.DECIDERS,
+        state="working" if life.ended is None else "gone",
+        launched=life.began,
+        age=age,
+        first_poll=None,
+        busy=(),
+        drained=None,
+        ended=life.ended,
+        running=(),
+        reason="",
+        health="ok",
+        billed=billed,
+        cost=billing.cost(terms, billing.micros(price or 0.0), age),
+        terms=cost.words(terms, price, currency),
+        paid_until=None if life.ended is not None else life.began + billed,
+    )
 
 
 def status(

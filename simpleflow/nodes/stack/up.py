@@ -49,7 +49,7 @@ def machines_of(cluster: config.ClusterConfig) -> dict[str, tuple[config.Machine
         for name, each in sorted(cluster.profiles.items())
     }
     own = cluster.deciders
-    types = own.types or (bundle.DECIDER_TYPES[own.arch],)
+    types = own.launched_types
     found["deciders"] = (own, types, bundle.image_of(cluster, own))
     return found
 

@@ -14,11 +14,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from simpleflow.cli import sfnodes, sfnodes_connect
+from simpleflow.cli import sfnodes, sfnodes_connect, sfnodes_money, sfnodes_records
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.infra import roles
-from simpleflow.nodes import config
+from simpleflow.nodes import config, errors
 from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, ec2
 from simpleflow.nodes.providers.ec2 import keeper, stackinfo
@@ -208,3 +208,39 @@ def test_the_manager_of_a_decider_machine_asks_swf_for_nothing_beyond_its_role(
     manager._keep_deciders()
     assert manager._reconciler.leading
     assert {"ListOpenWorkflowExecutions", "CountPendingActivityTasks", "CountPendingDecisionTasks"} == set(swf.called)
+
+
+def test_the_cost_of_deciders_goes_to_the_runs_that_were_open(
+    cloud: emulated.Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = ec2.Ec2DeciderGroup("demo", CloudClients(cloud))
+    group.ensure_one()
+    run = sfnodes_records.Recorded(
+        workflow="films", workflow_id="w", run_id="r", closed=False, events=(SimpleNamespace(timestamp=0.0),)
+    )
+    monkeypatch.setattr(sfnodes_records, "runs", lambda config, since: [run])
+    monkeypatch.setattr(sfnodes_money.tasklog, "tasks", lambda events: [])
+    now = time.time() + 1800
+    monkeypatch.setattr(time, "time", lambda: now)
+    found = json.loads(sfn("cost", "--json", "--hours", "0.4").stdout)
+    assert (found["deciders"], found["note"]) == (1, "")
+    price = json.loads(sfn("prices", "cluster.yaml", "--json").stdout)["prices"][-1]
+    assert (price["what"], price["price"] > 0) == ("deciders", True), "the type that they have without one in the file"
+    [share] = found["spending"]["work"]
+    assert (share["workflow"], share["activity"], share["tasks"]) == ("films", "(decisions)", 1)
+    assert share["cost"] == pytest.approx(price["price"] * 1_000_000 / 2, rel=0.05)
+    text = sfn("cost", "--hours", "0.4").stdout
+    assert " and 1 decider in 0.4 h, " in text
+    assert "% of it for tasks and decisions" in text
+
+
+def test_deciders_that_cannot_be_read_are_a_note_beside_the_bill_of_workers(
+    cloud: emulated.Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(group: ec2.Ec2DeciderGroup, since: float) -> None:
+        raise errors.ProviderRefused("reading the activities: not allowed (AccessDenied)")
+
+    monkeypatch.setattr(ec2.Ec2DeciderGroup, "lives", refused)
+    done = sfn("cost")
+    assert done.exit_code == 0
+    assert "the machines of deciders are not counted: reading the activities: not allowed" in done.stderr

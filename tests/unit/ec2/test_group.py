@@ -169,3 +169,26 @@ def test_a_group_that_was_raised_meanwhile_keeps_it() -> None:
     steps, _ = _leave(group, _Look(empty=[True, True], idle=[True, True]), file)
     assert steps[-1] == "stays"
     assert file.read().lease is not None
+
+
+def test_the_lives_of_deciders_are_read_from_the_groups_activities(
+    group: ec2.Ec2DeciderGroup, cloud: emulated.Cloud
+) -> None:
+    made, since = [], cloud.clock.now()
+    for _ in range(51):  # more activities than a page has
+        before = cloud.clock.now()
+        group.ensure_one()
+        [member] = group.read().members
+        made.append((member.instance, before))
+        group.sleep()
+        group.unprotect(member.instance)
+    group.ensure_one()
+    [living] = group.read().members
+    lives = group.lives(since)
+    assert [each.instance for each in lives] == [*(name for name, _ in made), living.instance]
+    assert len(cloud.record.named("autoscaling:DescribeScalingActivities")) > 1
+    assert [each.ended is None for each in lives] == [False] * 51 + [True]
+    for life, (_, before) in zip(lives, made, strict=False):
+        assert life.ended is not None
+        assert before - 0.001 <= life.began <= life.ended
+    assert [each.instance for each in group.lives(cloud.clock.now() + 1)] == [living.instance]

@@ -86,7 +86,7 @@ def test_the_bill_is_attributed_to_workflow_and_activity(ran: float) -> None:
     assert found["workflows"] == {"films": share["cost"]}
     text = run("cost").stdout
     assert "films\tcut\t1\t40 s\t0.0400 USD\t40%\n" in text
-    assert "1 machines in 24 h, 0.1000 USD; 40% of it for tasks\n" in text
+    assert "1 machine in 24 h, 0.1000 USD; 40% of it for tasks\n" in text
 
 
 def test_without_a_coordinator_the_bill_is_whole_and_says_what_it_lacks(
@@ -99,7 +99,7 @@ def test_without_a_coordinator_the_bill_is_whole_and_says_what_it_lacks(
     done = run("cost")
     assert done.exit_code == 0
     assert done.stderr == "the runs' histories cannot be read, so work is not told apart: nobody answers\n"
-    assert "1 machines in 24 h, 0.1000 USD; 0% of it for tasks\n" in done.stdout
+    assert "1 machine in 24 h, 0.1000 USD; 0% of it for tasks\n" in done.stdout
 
 
 def test_runs_of_the_domain_are_what_is_simulated_without_files(ran: float) -> None:

@@ -49,6 +49,33 @@ def test_a_machine_that_never_polled_only_booted_and_one_that_runs_is_counted_to
     assert spent.work[0].cost == 500.0
 
 
+def test_open_runs_share_what_deciders_cost_and_the_rest_is_told_apart() -> None:
+    decider = machine("i-0d", age=100.0, billed=120.0, first_poll=None)
+    runs = [
+        spending.Open(workflow="films", started=900.0, closed=1020.0),
+        spending.Open(workflow="films", started=1010.0, closed=1040.0),
+        spending.Open(workflow="news", started=1010.0, closed=1020.0),
+        spending.Open(workflow="news", started=1500.0, closed=None),  # after its end
+        spending.Open(workflow="news", started=100.0, closed=1000.0),  # before its begin
+    ]
+    spent = spending.attribute([], [], 2000.0, [decider], runs)
+    shares = {(each.workflow, each.activity): (each.tasks, each.cost) for each in spent.work}
+    assert shares == {
+        ("films", spending.DECISIONS): (2, pytest.approx(100 + 2 * 100 / 3 + 200)),
+        ("news", spending.DECISIONS): (1, pytest.approx(100 / 3)),
+    }
+    assert (spent.deciders, spent.unused, spent.boot, spent.idle) == (pytest.approx(600), pytest.approx(200), 0, 0)
+    assert spent.total == 1200
+
+
+def test_a_run_that_is_open_still_takes_the_decider_to_now() -> None:
+    decider = machine("i-0d", ended=None, first_poll=None)
+    runs = [spending.Open(workflow="films", started=1050.0, closed=None)]
+    spent = spending.attribute([machine()], [], 1100.0, [decider], runs)
+    assert [(each.activity, each.cost) for each in spent.work] == [(spending.DECISIONS, 500.0)]
+    assert (spent.deciders, spent.boot, spent.idle) == (500.0, 100.0, 900.0)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_everything_adds_up(seed: int) -> None:
     rng = random.Random(seed)
@@ -58,7 +85,9 @@ def test_everything_adds_up(seed: int) -> None:
         first = rng.uniform(900, 1300)
         end = rng.choice([None, first + rng.uniform(0, 200)])
         tasks.append(ran(first, end, rng.choice("ab"), rng.choice("xyz"), f"n-{rng.randrange(5)}"))
-    spent = spending.attribute(nodes, tasks, 1250.0)
-    parts = sum(each.cost for each in spent.work) + spent.unknown + spent.boot + spent.idle + spent.unused
-    assert parts == pytest.approx(spent.total)
-    assert spent.total == sum(each.cost for each in nodes)
+    deciders = [machine(f"i-{n}", age=rng.uniform(1, 200), billed=300, first_poll=None) for n in range(2)]
+    runs = [spending.Open(workflow=each.workflow, started=each.started, closed=each.ended) for each in tasks[::3]]
+    spent = spending.attribute(nodes, tasks, 1250.0, deciders, runs)
+    rest = spent.unknown + spent.boot + spent.idle + spent.deciders + spent.unused
+    assert sum(each.cost for each in spent.work) + rest == pytest.approx(spent.total)
+    assert spent.total == sum(each.cost for each in (*nodes, *deciders))

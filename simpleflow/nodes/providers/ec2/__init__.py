@@ -6,10 +6,10 @@ from simpleflow.core import clock as clocks
 from simpleflow.nodes.providers import base
 
 from .clients import BotoClients, Clients
-from .group import Ec2DeciderGroup, Size
+from .group import Ec2DeciderGroup, Life, Size
 from .provider import Ec2Provider
 
-__all__ = ["BotoClients", "Clients", "Ec2DeciderGroup", "Ec2Provider", "Size", "create"]
+__all__ = ["BotoClients", "Clients", "Ec2DeciderGroup", "Ec2Provider", "Life", "Size", "create"]
 
 
 def create(context: base.ProviderContext) -> Ec2Provider:

@@ -6,6 +6,7 @@ Client and alarm only raise it from 0 to 1; the manager alone sets 1 to max; onl
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from . import clients, stackinfo
 
 #: newest activities of the group that are looked at
 _ACTIVITIES = 20
+#: how Auto Scaling describes the begin and the end of a machine
+_LIFE = re.compile(r"(Launching|Terminating) (?:a new )?EC2 instance: (i-[0-9a-f]+).*", re.DOTALL)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,15 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...] = ()
     #: the boot guard suspended it
     launches: bool = True
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """When one decider machine lived, by the activities of its group. Epoch seconds."""
+
+    instance: str
+    began: float
+    #: None while it lives
+    ended: float | None = None
 
 
 class Ec2DeciderGroup:
@@ -94,6 +106,28 @@ class Ec2DeciderGroup:
             if each["StatusCode"] in ("Failed", "Cancelled"):
                 found.append(str(each.get("StatusMessage") or each.get("Cause") or each["StatusCode"]))
         return tuple(dict.fromkeys(found))
+
+    def lives(self, since: float) -> tuple[Life, ...]:
+        """Return the machines that lived at or after ``since``, oldest first. Auto Scaling remembers six weeks."""
+        found: dict[str, Life] = {}
+        page: dict[str, Any] = {}
+        ends: dict[str, float] = {}
+        while True:
+            answer = self._call("describe_scaling_activities", "reading the activities", **page)
+            for each in answer["Activities"]:  # the newest first: a machine's end comes before its begin
+                named = _LIFE.fullmatch(str(each.get("Description", "")))
+                if named is None or each["StatusCode"] in ("Failed", "Cancelled"):
+                    continue
+                moment, instance = each["StartTime"].timestamp(), named[2]
+                if named[1] == "Terminating":
+                    ends[instance] = moment
+                else:
+                    found[instance] = Life(instance=instance, began=moment, ended=ends.get(instance))
+            if not answer.get("NextToken"):
+                break
+            page = {"NextToken": answer["NextToken"]}
+        lived = (each for each in found.values() if each.ended is None or each.ended >= since)
+        return tuple(sorted(lived, key=lambda each: (each.began, each.instance)))
 
     def ensure_one(self) -> None:
         """Raise the group from 0 to 1; any other size is left alone.

@@ -445,7 +445,9 @@ class AutoScaling:
         """What groups did, newest first."""
         name = request.params.get("AutoScalingGroupName")
         found = [a for g in self._groups.values() if name in (None, g.name) for a in g.activities]
-        return {"Activities": found[: request.params.get("MaxRecords", 100)]}
+        begin, most = int(request.params.get("NextToken") or 0), request.params.get("MaxRecords", 100)
+        more = {"NextToken": str(begin + most)} if begin + most < len(found) else {}
+        return {"Activities": found[begin : begin + most], **more}
 
 
 _METRICS = frozenset(
