@@ -14,6 +14,8 @@ import msgspec
 
 from . import interrupts, limits
 
+#: characters of an exception's text that are looked at: more than any field takes
+_MOST = 1 << 20
 #: what is cut out of the middle of a text that is too long
 _CUT = "\n… {} characters left out …\n"
 #: DEL and C1, marks of direction, separators, surrogates; JSON escapes the rest itself
@@ -31,8 +33,10 @@ def safe(value: object, limit: int | None = None) -> str:
     What UTF-8 cannot hold is written with backslashes.
     """
     text = _own(value)
-    text = encodable(text)
-    return text if limit is None else cut(text, limit)
+    if limit is None:
+        return encodable(text)
+    # Cut first: backslashes make a text up to ten times as long.
+    return cut(encodable(cut(text, max(limit, _MOST))), limit)
 
 
 def encodable(text: str) -> str:
@@ -93,7 +97,7 @@ def shown(value: object, most: int = 60) -> str:
         if interrupts.passes(raised):
             raise
         text = f"<{class_name(value)}>"
-    text = _ADDRESS.sub("", encodable(text))
+    text = _ADDRESS.sub("", encodable(text if len(text) <= _MOST else text[:_MOST]))
     return text if len(text) <= most else text[:most] + "…"
 
 
@@ -127,8 +131,11 @@ def of_error(error: BaseException) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Return the message of an exception without addresses of objects: a re-run would have others."""
-    return _ADDRESS.sub("", safe(error))
+    """Return the message of an exception without addresses of objects: a re-run would have others.
+
+    The middle of a message of more than a million characters is left out.
+    """
+    return _ADDRESS.sub("", encodable(cut(_own(error), _MOST)))
 
 
 def _own(value: object) -> str:
@@ -198,7 +205,20 @@ def _traceback(error: BaseException, last: int | None) -> str:
 
 
 def _whole_traceback(error: BaseException, limit: int | None) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=limit))
+    made = traceback.TracebackException(type(error), error, error.__traceback__, limit=limit, compact=True)
+    return _frames(error, limit) if _is_long(made) else "".join(made.format())
+
+
+def _is_long(made: traceback.TracebackException) -> bool:
+    """Return whether an exception of the chain has more text than any field takes: it would be split into lines."""
+    left: list[traceback.TracebackException | None] = [made]
+    while left:
+        each = left.pop()
+        if each is not None:
+            if sum(map(len, each.format_exception_only())) > _MOST:
+                return True
+            left += (each.__cause__, each.__context__, *(each.exceptions or ()))
+    return False
 
 
 def _frames(error: BaseException, limit: int | None) -> str:

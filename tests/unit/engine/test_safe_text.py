@@ -415,3 +415,33 @@ class Oddly(Workflow):
 def test_an_activity_s_exception_reaches_the_workflow(kind: str) -> None:
     with environment.Environment() as made:
         assert text.class_name(MADE[kind]()) in made.run(Oddly, kind)
+
+
+@pytest.mark.parametrize("unit", ["\ud800", "\n", " at 0x7f00"])
+@pytest.mark.parametrize("where", ["text", "cause", "note", "member"])
+def test_the_work_for_an_endless_text_is_bounded(unit: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+
+    class Counting:
+        @staticmethod
+        def sub(_: str, content: str) -> str:
+            looked_at.append(len(content))
+            return content
+
+    long = ValueError(unit * (2 << 20))
+    error: BaseException = long
+    if where == "cause":
+        error = RuntimeError("short")
+        error.__cause__ = long
+    elif where == "note":
+        error = RuntimeError("short")
+        error.add_note(unit * (2 << 20))
+    elif where == "member":
+        error = ExceptionGroup("several", [long])
+    monkeypatch.setattr(text, "_ADDRESS", Counting)
+    details = json.loads(text.details(error))
+    assert max(looked_at) < (1 << 20) * len(text.encodable(unit[0])) + 100_000  # a surrogate is written with six
+    assert details["traceback"].startswith("Traceback")
+    assert "characters left out" in details["message"] or where in ("cause", "note", "member")
+    assert len(text.safe(long, REASON)) <= REASON
+    assert text.shown(long).endswith("…")
