@@ -43,7 +43,9 @@ _TIMEOUTS = {
 }
 #: the header that Amazon SWF and the embedded service put on each answer, and a middle box on none
 _IDENTIFIED = b"\r\nx-amzn-requestid:"
-#: answers without it that are refused before they are believed, where no answer of the service is known yet
+#: answers that a middle box can give by chance, such as ``{}``
+_SAYS_LITTLE = (shapes.Nothing, shapes.ActivityTaskStatus)
+#: such answers without a request id that are refused before they are believed, where no answer of the service is known yet
 _DOUBTS = 2
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"
@@ -104,7 +106,7 @@ class Http:
     ) -> None:
         """``extended``: the other side may be the embedded service, with its extensions of the protocol.
 
-        ``identified``: each answer of the service carries a request id, so an acknowledgement without one is none;
+        ``identified``: each answer of the service carries a request id, so one without it is not from the service;
         None: that is learnt from the first answer that only the service can give. ``shown``: the endpoint, for errors.
         """
         self._wire = wire
@@ -146,7 +148,7 @@ class Http:
                 "quick": following.quick,
             }
         try:
-            body, _ = self._post(SEVERAL_TARGET, "RespondActivityTasks", msgspec.json.encode(asked), {})
+            body, head = self._post(SEVERAL_TARGET, "RespondActivityTasks", msgspec.json.encode(asked), {})
         except errors.UnknownOperationException:  # another service took its place
             self._gives = False
             return None
@@ -158,6 +160,7 @@ class Http:
             ) from error
         if len(found.answers) != len(answers) or not all(task.task_token for task in found.tasks):
             raise errors.TransportError(f"RespondActivityTasks: the answer is none of this call{self._at}")
+        self._believe("RespondActivityTasks", head, telling=True)
         refusals = [
             errors.from_answer(action, 400, each.kind, each.message or "", where=self._at) if each.kind else None
             for (action, _), each in zip(answers, found.answers, strict=True)
@@ -179,24 +182,26 @@ class Http:
             raise
         except Exception as error:  # whatever a parser says of bytes that are not an answer
             raise errors.TransportError(f"{action}: the answer is none of this action ({error}){self._at}") from error
-        silent = isinstance(decoded, shapes.Nothing)
-        if not self._identified:
-            self._identify(_IDENTIFIED in head, silent=silent)
-        elif silent and _IDENTIFIED not in head:
-            raise errors.TransportError(
-                f"{action}: an empty answer came, and not from the service: it has no request id{self._at}"
-            )
+        self._believe(action, head, telling=not isinstance(decoded, _SAYS_LITTLE))
         return decoded
 
-    def _identify(self, found: bool, *, silent: bool) -> None:
-        """Learn whether answers carry a request id; raises TransportError while an empty one is in doubt."""
-        if found or not silent:
+    def _believe(self, action: str, head: bytes, *, telling: bool) -> None:
+        """Raise TransportError for an answer that is not from the service, and learn whether its answers carry an id.
+
+        ``telling``: only the service can give such an answer.
+        """
+        found = _IDENTIFIED in head
+        if self._identified and not found:
+            raise errors.TransportError(
+                f"{action}: an answer came, and not from the service: it has no request id{self._at}"
+            )
+        if found or telling:
             self._identified = found
         elif self._identified is None:
             self._doubts += 1
             if self._doubts < _DOUBTS:
                 raise errors.TransportError(
-                    f"an empty answer without a request id came, from the service or a proxy{self._at}"
+                    f"{action}: an answer without a request id came, from the service or a proxy{self._at}"
                 )
 
     def revoke(self, poll_id: str) -> bool:

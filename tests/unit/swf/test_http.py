@@ -359,6 +359,39 @@ def test_an_acknowledgement_that_is_not_empty_needs_a_request_id_too(body: bytes
         http.Http(wire, identified=True).call("SignalWorkflowExecution", {"domain": "d"})
 
 
+def test_a_cancel_request_without_a_request_id_is_not_from_the_service() -> None:
+    beat = ("RecordActivityTaskHeartbeat", {"taskToken": "t"})
+    wire = Recorder(200, b'{"cancelRequested":true}')
+    assert http.Http(wire, identified=True).call(*beat).cancel_requested
+    wire.head = b"\r\nserver: proxy\r\n"
+    with pytest.raises(errors.TransportError, match="no request id"):
+        http.Http(wire, identified=True).call(*beat)
+    unknown = http.Http(wire)
+    with pytest.raises(errors.TransportError, match="from the service or a proxy"):
+        unknown.call(*beat)
+    wire.head = b"\r\nx-amzn-requestid: 1\r\n"
+    unknown.call(*beat)  # the odd answer taught it nothing
+    wire.head = b"\r\nserver: proxy\r\n"
+    with pytest.raises(errors.TransportError, match="no request id"):
+        unknown.call(*beat)
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("StartWorkflowExecution", b'{"runId":"r"}'),
+        ("PollForActivityTask", b'{"startedEventId":0}'),
+        ("CountPendingActivityTasks", b'{"count":0,"truncated":false}'),
+    ],
+)
+def test_no_answer_is_believed_without_a_request_id_where_others_have_one(action: str, body: bytes) -> None:
+    wire = Recorder(200, body)
+    http.Http(wire, identified=True).call(action, {"domain": "d"})
+    wire.head = b"\r\nserver: proxy\r\n"
+    with pytest.raises(errors.TransportError, match="no request id"):
+        http.Http(wire, identified=True).call(action, {"domain": "d"})
+
+
 @pytest.mark.parametrize("code", ["UnknownResourceFault", "SerializationException", "LimitExceededFault"])
 def test_a_fault_that_others_write_is_no_verdict(code: str) -> None:
     wire = Recorder()

@@ -118,3 +118,10 @@ def test_several_answers_are_not_acknowledged_by_something_else(body: bytes) -> 
     wire.answer = 200, body
     with pytest.raises(errors.TransportError, match="RespondActivityTasks"):
         transport.exchange_several(ANSWERS, None)
+
+
+def test_several_answers_that_a_middle_box_acknowledges_are_not_acknowledged() -> None:
+    wire, transport = known()
+    wire.answer, wire.head = (200, b'{"answers":[{},{}],"tasks":[]}'), b"\r\nserver: proxy\r\n"
+    with pytest.raises(errors.TransportError, match="request id"):
+        transport.exchange_several(ANSWERS, FOLLOWING)
