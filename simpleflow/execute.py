@@ -40,12 +40,15 @@ _GRACE = 3.0
 _LEFT_OVER = 0.3
 #: characters of a program's stderr that its failure keeps: the last ones
 _KEPT = 8192
+#: kinds of parameters that take positional arguments, and of those that take options alone
+_PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_OPTIONS = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
 
 __all__ = ["ProgramFailed", "format_arguments", "format_arguments_json", "get_name", "program", "python"]
 
 
 class RequiredArgument:
-    """Default of a parameter that must be given (0.36's name; a parameter without a default is the same)."""
+    """Default of a parameter of ``program`` that must be given by its name: ``def ls(hide=RequiredArgument)``."""
 
 
 class ProgramFailed(ExecutionError, subprocess.CalledProcessError):
@@ -87,8 +90,8 @@ def program(
 ) -> Callable[[Callable[..., Any]], Callable[..., str]]:
     """Make a function run a program: ``path``, or the program of the function's name. Its body is not run.
 
-    Arguments are checked against the function's signature (TypeError), then become the command line, as they are:
-    there is no shell. The output goes to the log line by line, and is the result. Raises ProgramFailed, with what
+    Arguments are checked against the function's signature (TypeError, in 0.36's words), then become the command line,
+    as they are: there is no shell. The output goes to the log line by line, and is the result. Raises ProgramFailed, with what
     the program wrote to stderr, when it does not end well.
     """
 
@@ -98,12 +101,33 @@ def program(
 
         @functools.wraps(func)
         def execute(*args: Any, **kwargs: Any) -> str:
-            signature.bind(*args, **kwargs)
+            _check(signature, args, kwargs)
             return _run([command, *argument_format(*args, **kwargs)])
 
         return execute
 
     return wrap
+
+
+def _check(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError for arguments that the signature does not take; programs compare its texts with 0.36's."""
+    parameters = list(signature.parameters.values())
+    absent = [each.name for each in parameters if each.default is RequiredArgument and each.name not in kwargs]
+    if absent:
+        raise TypeError(f'argument{"s" * (len(absent) > 1)} "{", ".join(absent)}" not found')
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        kinds = {each.kind for each in parameters}
+        placed = [each for each in parameters if each.kind in _PLACED]
+        optional = any(each.default is not each.empty for each in placed)
+        counted = len(args) > len(placed) or not (optional or kwargs)
+        if inspect.Parameter.VAR_POSITIONAL not in kinds and counted and len(args) != len(placed):
+            words = f"command takes {len(placed)} arguments: {len(args)} passed"
+            raise TypeError(words if placed else "command does not take varargs") from None
+        if set(kwargs) - {each.name for each in placed} and not optional and not kinds & _OPTIONS:
+            raise TypeError("command does not take keyword arguments") from None
+        raise
 
 
 def _run(command: list[str]) -> str:

@@ -54,10 +54,46 @@ def test_the_signature_is_checked_before_the_program_is_run() -> None:
     @execute.program(path="no-such-program")
     def two(a: int, b: int) -> None: ...
 
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="^command takes 2 arguments: 3 passed$"):
         two(1, 2, 3)
+    with pytest.raises(TypeError, match="^command takes 2 arguments: 1 passed$"):
+        two(1)
+    with pytest.raises(TypeError, match="missing a required argument: 'a'"):
+        two(b=1)
+    with pytest.raises(ExecutionError, match="no-such-program cannot be started"):
+        two(b=1, a=2)
     with pytest.raises(ExecutionError, match="no-such-program cannot be started"):
         two(1, 2)
+
+
+def test_arguments_that_a_program_does_not_take_are_refused_in_the_words_of_0_36() -> None:
+    program = execute.program(path="no-such-program")
+
+    @program
+    def listed(*args: str) -> None: ...
+
+    @program
+    def named(**kwargs: str) -> None: ...
+
+    @program
+    def required(hide: object = execute.RequiredArgument, *args: str) -> None: ...
+
+    @program
+    def marked(*args: str, quality: int) -> None: ...
+
+    for call, text in (
+        (lambda: listed(hide="x"), "command does not take keyword arguments"),
+        (lambda: named("x"), "command does not take varargs"),
+        (lambda: required("x"), 'argument "hide" not found'),
+        (lambda: marked("x"), "missing a required argument: 'quality'"),
+        (lambda: marked("x", qualitty=1), "missing a required argument: 'quality'"),
+    ):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert caught.value.args == (text,)
+    for call in (lambda: listed("x"), lambda: named(a="x"), lambda: required(hide="x"), lambda: marked(quality=1)):
+        with pytest.raises(ExecutionError, match="no-such-program cannot be started"):
+            call()
 
 
 def test_a_program_that_fails_says_why() -> None:
