@@ -24,7 +24,7 @@ from simpleflow.data import jumbo
 
 logger = logging.getLogger(__name__)
 
-#: pointer -> text, for this process; the values used last, within ``REMEMBERED``
+#: pointer -> text, for this process; the values used last, within ``REMEMBERED``. A runner forgets them after each task
 JUMBO_FIELDS_MEMORY_CACHE: dict[str, str] = {}
 #: values that this process remembers, and their characters
 REMEMBERED = (1_000, 16 << 20)
@@ -128,6 +128,12 @@ def _remember(pointer: str, text: str) -> None:
         held = sum(map(len, kept.values()))
         while kept and (len(kept) > values or held > characters):
             held -= len(kept.pop(next(iter(kept))))
+
+
+def forget() -> None:
+    """Forget the values that this process remembers."""
+    with _remembering:
+        JUMBO_FIELDS_MEMORY_CACHE.clear()
 
 
 def _keep_on_disk(pointer: str, text: str) -> None:

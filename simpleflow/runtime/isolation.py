@@ -49,6 +49,8 @@ class Isolation:
         self._loggers.put_back(imported=len(sys.modules) != self._count)
         self._modules.put_back()
         logging_context.mend()
+        if "simpleflow.format" in sys.modules:  # loaded by tasks that call SWF themselves
+            sys.modules["simpleflow.format"].forget()
         random.seed(int.from_bytes(os.urandom(16), "little"))
         if python_facets.attribute("asyncio", "events") is not None:
             stuck += left_over.loops()

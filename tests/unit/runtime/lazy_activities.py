@@ -22,3 +22,12 @@ def logs() -> int:
     import lazy_library
 
     return len(lazy_library.logger.handlers)
+
+
+def remembers() -> list[object]:
+    """A large value that the task sent, and what its process remembered of earlier ones."""
+    from simpleflow import format
+
+    before = len(format.JUMBO_FIELDS_MEMORY_CACHE)
+    format.encode("x" * 1000, 999)
+    return [os.getpid(), before, len(format.JUMBO_FIELDS_MEMORY_CACHE)]

@@ -99,6 +99,16 @@ def test_a_logger_that_a_module_of_a_task_sets_up_stays(swf: FakeSwf, start: Sta
     assert run(swf, "lazy_activities.logs") == run(swf, "lazy_activities.logs") == 1
 
 
+def test_large_values_of_a_task_are_forgotten(
+    swf: FakeSwf, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMPLEFLOW_JUMBO_FIELDS_BUCKET", f"file://{tmp_path}")
+    start()
+    first = run(swf, "lazy_activities.remembers")
+    assert run(swf, "lazy_activities.remembers") == first
+    assert first[1:] == [0, 1]
+
+
 def test_children_that_have_ended_cost_no_runner(swf: FakeSwf, start: Start) -> None:
     start()
     pids = {run(swf, "leaves_a_zombie") for _ in range(3)} | {run(swf, "own_pid")}
