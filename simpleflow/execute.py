@@ -91,8 +91,8 @@ def program(
     """Make a function run a program: ``path``, or the program of the function's name. Its body is not run.
 
     Arguments are checked against the function's signature (TypeError, in 0.36's words), then become the command line,
-    as they are: there is no shell. The output goes to the log line by line, and is the result. Raises ProgramFailed, with what
-    the program wrote to stderr, when it does not end well.
+    as they are: there is no shell. The output goes to the log line by line, and is the result. Raises ProgramFailed,
+    with what the program wrote to stderr, when it does not end well.
     """
 
     def wrap(func: Callable[..., Any]) -> Callable[..., str]:

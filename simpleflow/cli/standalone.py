@@ -40,7 +40,8 @@ from . import metrics as metrics_page
 @click.option(
     "--repair",
     metavar='"ID [RUN]"',
-    help="Resume this stopped execution instead of starting one; see workflow.resume.",
+    help="Resume this stopped execution instead of starting one, with its input, tags and timeouts where no others are "
+    "given; see workflow.resume.",
 )
 @click.option(
     "--force-activities",
@@ -79,9 +80,13 @@ def standalone(
     cls = runtime.check_workflows([workflow])[0]
     if again is not None and repair is None:
         raise errors.UsageError("--force-activities needs --repair: it says what runs again of a stopped execution")
-    if repair is not None and any(given.values()):
-        raise errors.UsageError("--repair takes everything from the stopped execution: leave out options of a start")
-    start = None if repair is not None else workflow_start.request(cls, workflow, **given)
+    start, changes = None, resuming.Changes()
+    if repair is None:
+        start = workflow_start.request(cls, workflow, **given)
+    elif given.pop("workflow_id") is not None:
+        raise errors.UsageError("--repair keeps the workflow id of the stopped execution: leave out --workflow-id")
+    else:
+        changes = workflow_start.given(**given)
     worker: dict[str, Any] = {
         "slots": nb_workers or os.cpu_count() or 1,
         "heartbeat": heartbeat,
@@ -100,7 +105,14 @@ def standalone(
             store = stores.open_store(stores.location(connection.endpoint_url))
             named = mounting.mounted()
             execution = resuming.resume(
-                connection, store, stopped, again=again, task_list=task_list, mounted=named, calls=named
+                connection,
+                store,
+                stopped,
+                again=again,
+                task_list=task_list,
+                changes=changes,
+                mounted=named,
+                calls=named,
             )
         shown = _terminal() if display_status is None else display_status
         with runtime.Group(context.place(state, connection), env=env) as group:

@@ -10,7 +10,7 @@ from simpleflow.client import resuming
 from simpleflow.runtime import stores
 from simpleflow.utils import mounting
 
-from . import context, outcomes, output
+from . import context, outcomes, output, workflow_start
 
 
 @click.command("workflow.resume")
@@ -31,21 +31,24 @@ from . import context, outcomes, output
     help="Activities and child executions whose id or type matches run again.",
 )
 @click.option("--task-list", metavar="NAME", help="The task list of its decisions (default: that of the stopped run).")
+@workflow_start.given_options
 @context.command_options
 @click.pass_obj
 def resume(
     state: context.State,
+    /,
     words: tuple[str, ...],
     domain: str | None,
     run_id: str | None,
     from_: str | None,
     again: str | None,
     task_list: str | None,
+    **given: Any,
 ) -> None:
     """Start a new run of a failed, timed out, terminated or canceled execution, and print its ids.
 
-    It has the old input. Completed results are taken over; tasks that failed or were open run again. Any decider and
-    worker of its task lists can run it.
+    It has the old input, tags and timeouts where no others are given. Completed results are taken over; tasks that
+    failed or were open run again. Any decider and worker of its task lists can run it.
     """
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id)
     connection = state.connect(domain)
@@ -53,7 +56,8 @@ def resume(
     store = stores.open_store(stores.location(connection.endpoint_url))
     named = mounting.mounted()
     chosen: dict[str, Any] = {"from_": place(from_), "again": again, "task_list": task_list}
-    fresh = resuming.resume(connection, store, stopped, **chosen, mounted=named, calls=named)
+    changes = workflow_start.given(**given)
+    fresh = resuming.resume(connection, store, stopped, **chosen, changes=changes, mounted=named, calls=named)
     output.say(f"{fresh.workflow_id} {fresh.run_id}")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from simpleflow.client import executions, inputs, starting
+from simpleflow.client import executions, inputs, resuming, starting
 from simpleflow.core import errors, interceptors
 from simpleflow.runtime import program_log, stores
 from simpleflow.runtime import standalone as runtime
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def start_options(function: F) -> F:
-    """Add the options that say what is started."""
+def _with(function: F, options: Sequence[Callable[[F], F]]) -> F:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def given_options(function: F) -> F:
+    """Add the options that say with what an execution is started; ``given`` reads them."""
     options = [
-        click.option("--workflow-id", metavar="ID", help="Default: the workflow's own, else its name and a number."),
         click.option("--execution-timeout", type=click.IntRange(1), metavar="S", help="Seconds for the whole run."),
         click.option(
             "--decision-tasks-timeout", type=click.IntRange(1), metavar="S", help="Seconds for each decision."
@@ -41,6 +46,15 @@ def start_options(function: F) -> F:
             help='Arguments: a list, one value, or {"args": [...], "kwargs": {...}}.',
         ),
         click.option("--input-file", type=click.Path(dir_okay=False), help="Read the input from a file; - is stdin."),
+    ]
+    return _with(function, options)
+
+
+def start_options(function: F) -> F:
+    """Add the options that say what is started."""
+    options = [
+        click.option("--workflow-id", metavar="ID", help="Default: the workflow's own, else its name and a number."),
+        given_options,
         click.option(
             "--middleware-pre-execution",
             "pre",
@@ -56,9 +70,7 @@ def start_options(function: F) -> F:
             help="Call after each activity: package.module.function.",
         ),
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return _with(function, options)
 
 
 @click.command("workflow.start")
@@ -126,33 +138,43 @@ def _local(asked: dict[str, Any], pre: tuple[str, ...], post: tuple[str, ...], *
         return outcomes.report(place.connection, executions.wait(place.connection, run), load=place.store.load)
 
 
-def request(
-    cls: Any,
-    path: str,
+def request(cls: Any, path: str, *, workflow_id: str | None, **options: Any) -> dict[str, Any]:
+    """Return the StartWorkflowExecution request, without its domain. Raises UsageError for what is wrong with it."""
+    found = given(**options)
+    return starting.request(
+        cls,
+        path,
+        found["input"] or inputs.read(None, source="--input"),
+        source=_source(options["input_file"]),
+        workflow_id=workflow_id,
+        execution_timeout=found["execution_timeout"],
+        decision_tasks_timeout=found["decision_tasks_timeout"],
+        tags=found["tags"],
+    )
+
+
+def given(
     *,
-    workflow_id: str | None,
     execution_timeout: int | None,
     decision_tasks_timeout: int | None,
     tags: str | None,
     input_: str | None,
     input_file: str | None,
-) -> dict[str, Any]:
-    """Return the StartWorkflowExecution request, without its domain. Raises UsageError for what is wrong with it."""
+) -> resuming.Changes:
+    """Return what the options of ``given_options`` say. Raises UsageError for what is wrong with them."""
     if input_ is not None and input_file is not None:
         raise errors.UsageError("--input and --input-file exclude each other: give one")
-    text, source = input_, "--input"
-    if input_file is not None:
-        text, source = _read(input_file), f"--input-file {input_file}"
-    return starting.request(
-        cls,
-        path,
-        inputs.read(text, source=source),
-        source=source,
-        workflow_id=workflow_id,
-        execution_timeout=execution_timeout,
-        decision_tasks_timeout=decision_tasks_timeout,
-        tags=None if tags is None else [tag.strip() for tag in tags.split(",") if tag.strip()],
-    )
+    text = input_ if input_file is None else _read(input_file)
+    return {
+        "input": None if text is None else inputs.read(text, source=_source(input_file)),
+        "tags": None if tags is None else [tag.strip() for tag in tags.split(",") if tag.strip()],
+        "execution_timeout": execution_timeout,
+        "decision_tasks_timeout": decision_tasks_timeout,
+    }
+
+
+def _source(input_file: str | None) -> str:
+    return "--input" if input_file is None else f"--input-file {input_file}"
 
 
 def _read(path: str) -> str:

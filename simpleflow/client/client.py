@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import msgspec
 
@@ -139,6 +139,7 @@ class Client:
         *,
         again: str | None = None,
         task_list: str | None = None,
+        **changes: Unpack[resuming.Changes],
     ) -> executions.Run:
         """Start a new run of a failed, timed out, terminated or canceled one, which does only what is left to do.
 
@@ -152,12 +153,17 @@ class Client:
                 workflow or timer: it runs again, and so does what was scheduled after it had ended.
             again: a regular expression; activities and child workflows whose id or type it matches run again.
             task_list: of its decisions; default: that of the stopped run.
+            changes: input (``{"args": [...], "kwargs": {...}}``), tags, and execution_timeout and
+                decision_tasks_timeout (seconds, or timedelta), where they are to be others than those of the stopped
+                run. Results are found by the arguments of their tasks.
 
         Raises UsageError for a run that is open, or completed when ``from_`` is not given, and without a place for the
         results (SIMPLEFLOW_JUMBO_FIELDS_BUCKET); SimpleflowError when another run of that id is open.
         """
         meant = run if isinstance(run, executions.Run) else self.find(run, run_id)
-        return resuming.resume(self._connection, self._store, meant, from_=from_, again=again, task_list=task_list)
+        return resuming.resume(
+            self._connection, self._store, meant, from_=from_, again=again, task_list=task_list, changes=changes
+        )
 
     def find(self, workflow_id: str, run_id: str | None = None) -> executions.Run:
         """Return the run of that workflow id: the open one, else the latest. Raises SimpleflowError for none."""

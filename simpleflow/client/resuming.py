@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import msgspec
 
-from simpleflow.core import errors, interceptors, limits, manifests
+from simpleflow.core import errors, interceptors, limits, manifests, numbers
 from simpleflow.data import jumbo
 
 from . import connect, executions, kept, starting
+
+
+class Changes(TypedDict, total=False):
+    """What a resumed run has otherwise than the stopped one; None is as absent."""
+
+    #: ``args`` and ``kwargs``
+    input: Mapping[str, Any] | None
+    #: at most five
+    tags: Sequence[str] | None
+    #: seconds, or timedelta, of the whole run, and of one decision
+    execution_timeout: numbers.Duration | None
+    decision_tasks_timeout: numbers.Duration | None
 
 
 class Earlier:
@@ -41,14 +53,16 @@ def resume(
     from_: int | str | None = None,
     again: str | None = None,
     task_list: str | None = None,
+    changes: Changes | None = None,
     mounted: Sequence[interceptors.ClientInterceptor] = (),
     calls: Sequence[interceptors.CallInterceptor] = (),
 ) -> executions.Run:
     """Start a new run under the workflow id of a stopped one; completed tasks are not run again. Return the new run.
 
     ``from_`` and ``again`` are described at ``kept.Kept``. ``task_list`` is the task list of decisions, by default that
-    of the stopped run. ``mounted`` and ``calls`` go to ``starting.begin``. Raises UsageError when the run cannot be
-    resumed, or when no place for the copied results is configured; SimpleflowError when a run of that id is open.
+    of the stopped run. What ``changes`` leaves out is as in the stopped run. ``mounted`` and ``calls`` go to
+    ``starting.begin``. Raises UsageError when the run cannot be resumed, or when no place for the copied results is
+    configured; SimpleflowError when a run of that id is open.
     """
     _check(connection, run, from_)
     if not store.offloads:
@@ -73,20 +87,33 @@ def resume(
     previous["manifest"] = manifest
     if from_ is not None:
         previous["from"] = from_
-    started = earlier.started
+    started, changed = earlier.started, changes or {}
+    given, new_input = earlier.given, changed.get("input")
+    if new_input is not None:
+        parts = {key: msgspec.Raw(starting.encoded(new_input[key]).encode()) for key in ("args", "kwargs")}
+        given = {**given, **parts}
+    tags = changed.get("tags")
+    if tags is None:
+        tags = [tag for tag in started.tag_list or () if tag]
     asked = {
         "workflowId": run.workflow_id,
         "workflowType": {"name": started.workflow_type.name, "version": started.workflow_type.version},
         "taskList": {"name": task_list or started.task_list.name},
-        "input": _input(earlier.given, previous),
-        "tagList": [tag for tag in started.tag_list or () if tag] or None,
+        "input": _input(given, previous),
+        "tagList": starting.checked_tags(tags) or None,
         "taskPriority": started.task_priority,
-        "executionStartToCloseTimeout": started.execution_start_to_close_timeout,
-        "taskStartToCloseTimeout": started.task_start_to_close_timeout,
+        "executionStartToCloseTimeout": numbers.timeout(
+            "execution_timeout",
+            changed.get("execution_timeout") or started.execution_start_to_close_timeout,
+            unlimited=False,
+        ),
+        "taskStartToCloseTimeout": numbers.timeout(
+            "decision_tasks_timeout", changed.get("decision_tasks_timeout") or started.task_start_to_close_timeout
+        ),
         "childPolicy": started.child_policy,
     }
-    given = {key: value for key, value in asked.items() if value is not None}
-    run_id = starting.begin(connection.transport, run.domain, given, store=store, mounted=mounted, calls=calls)
+    whole = {key: value for key, value in asked.items() if value is not None}
+    run_id = starting.begin(connection.transport, run.domain, whole, store=store, mounted=mounted, calls=calls)
     return executions.Run(domain=run.domain, workflow_id=run.workflow_id, run_id=run_id)
 
 

@@ -54,10 +54,6 @@ def request(
     """
     args, kwargs = envelope["args"], envelope["kwargs"]
     whole = {**envelope, "__extra": {**envelope.get("__extra", {}), "class": path}}
-    try:
-        encoded = _converter.encode(whole)
-    except TypeError as error:
-        raise errors.UsageError(f"{source} cannot be serialised: {error}") from error
     asked: dict[str, Any] = {
         "workflowId": workflow_id
         or _got(cls, "get_workflow_id", args, kwargs)
@@ -69,7 +65,7 @@ def request(
             or getattr(cls, "task_list", None)
             or settings.WORKFLOW_DEFAULT_TASK_LIST
         },
-        "input": encoded,
+        "input": encoded(whole, source=source),
         "executionStartToCloseTimeout": numbers.timeout(
             "execution_timeout",
             execution_timeout or getattr(cls, "execution_timeout", None) or settings.WORKFLOW_DEFAULT_EXECUTION_TIME,
@@ -87,14 +83,27 @@ def request(
     if chosen is None:
         chosen = _got(cls, "get_tag_list", args, kwargs) or getattr(cls, "tag_list", None)
     if isinstance(chosen, list | tuple) and chosen:  # else none, or INHERIT_TAG_LIST: there is no parent here
-        if len(chosen) > limits.TAGS:
-            raise errors.UsageError(f"{len(chosen)} tags given, SWF takes {limits.TAGS}: {', '.join(map(str, chosen))}")
-        asked["tagList"] = [text.safe(tag) for tag in chosen]
+        asked["tagList"] = checked_tags(chosen)
     declared = getattr(cls, "task_priority", None)  # a property speaks of the tasks of one run
     priority = None if isinstance(declared, property) else numbers.priority("task_priority", declared)
     if priority is not None:
         asked["taskPriority"] = priority
     return asked
+
+
+def encoded(value: Any, *, source: str = "input") -> str:
+    """Return arguments as JSON text. Raises UsageError for what cannot be serialised."""
+    try:
+        return _converter.encode(value)
+    except TypeError as error:
+        raise errors.UsageError(f"{source} cannot be serialised: {error}") from error
+
+
+def checked_tags(given: Sequence[Any]) -> list[str]:
+    """Return tags as they are sent. Raises UsageError for more than SWF takes."""
+    if len(given) > limits.TAGS:
+        raise errors.UsageError(f"{len(given)} tags given, SWF takes {limits.TAGS}: {', '.join(map(str, given))}")
+    return [text.safe(tag) for tag in given]
 
 
 def _got(cls: Any, getter: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

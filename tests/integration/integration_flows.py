@@ -282,3 +282,22 @@ class Gated(Base):
 
     def run(self, path: str) -> str:
         return str(self.submit(wait_for, path).result)
+
+
+@activity.with_attributes(version="1", task_list="work", raises_on_failure=True)
+def load(part: int, folder: str) -> int:
+    """Leave a line for each time that it ran; part 1 fails until it is repaired."""
+    with open(os.path.join(folder, "loaded"), "a") as loaded:
+        loaded.write(f"{part} ")
+    if part == 1 and not os.path.exists(os.path.join(folder, "repaired")):
+        raise ValueError("the disk of part 1 is full")
+    return part * 10
+
+
+class Night(Base):
+    """Loads parts, one after another."""
+
+    name = "night"
+
+    def run(self, parts: int, folder: str) -> int:
+        return sum(self.submit(load, part, folder).result for part in range(parts))

@@ -45,7 +45,7 @@ _TIMEOUTS = {
 _IDENTIFIED = b"\r\nx-amzn-requestid:"
 #: answers that a middle box can give by chance, such as ``{}``
 _SAYS_LITTLE = (shapes.Nothing, shapes.ActivityTaskStatus)
-#: such answers without a request id that are refused before they are believed, where no answer of the service is known yet
+#: such answers without a request id that are refused before they are believed, where the service is not known yet
 _DOUBTS = 2
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import datetime
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,44 @@ def test_the_client_and_the_command_resume(
         fresh_id, run_id = capsys.readouterr().out.split()
         assert environment.wait(Run(workflow_id=fresh_id, run_id=run_id)) == [[], [["task0"], ["task1"]]]
     assert programs.world.ran[4:] == ["task0", "task1"]
+
+
+def test_a_resumed_run_has_the_input_tags_and_timeouts_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = f"file://{tmp_path}"
+    monkeypatch.setattr(settings, "SIMPLEFLOW_JUMBO_FIELDS_BUCKET", where, raising=False)
+    with Environment(workflows=[programs.Program], jumbo=where, replay=False) as environment:
+        monkeypatch.setattr(context.State, "connect", lambda self, domain=None: environment.connection)
+        client = Client(environment.connection)
+        programs.world.broken.add("task1")
+        run = environment.start(programs.Program, [["task", 1, 0], ["task", 1, 1]])
+        with pytest.raises(Failed):
+            environment.wait(run)
+        before = environment.history(run)[0].attributes
+        client.resume(
+            run.workflow_id, tags=["a", "b"], execution_timeout=77, decision_tasks_timeout=datetime.timedelta(seconds=7)
+        )
+        fresh = client.find(run.workflow_id)
+        asked = environment.history(Run(workflow_id=fresh.workflow_id, run_id=fresh.run_id))[0].attributes
+        assert (asked.tag_list, asked.execution_start_to_close_timeout) == (["a", "b"], "77")
+        assert (asked.task_start_to_close_timeout, asked.child_policy) == ("7", before.child_policy)
+        with pytest.raises(Failed):
+            environment.wait(Run(workflow_id=fresh.workflow_id, run_id=fresh.run_id))
+        command = ["workflow.resume", run.workflow_id]
+        for wrong in (["--tags", "1,2,3,4,5,6"], ["--input", "["], ["--input", "1", "--input-file", "x"]):
+            assert entry.status(main.cli, "simpleflow", [*command, *wrong]) == 64
+        capsys.readouterr()
+        programs.world.broken.clear()
+        shorter = [["task", 1, 0]]
+        command += ["--input", json.dumps([shorter]), "--tags", "c", "--execution-timeout", "88"]
+        assert entry.status(main.cli, "simpleflow", command) == 0
+        workflow_id, run_id = capsys.readouterr().out.split()
+        last = Run(workflow_id=workflow_id, run_id=run_id)
+        assert environment.wait(last) == [[], [["task0"]]]
+        asked = environment.history(last)[0].attributes
+        assert (asked.tag_list, asked.execution_start_to_close_timeout) == (["c"], "88")
+    assert programs.world.ran == ["task0", "task1", "task1"]
 
 
 def test_a_list_of_standalone_is_not_waited_for() -> None:

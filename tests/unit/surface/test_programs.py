@@ -54,9 +54,9 @@ def test_the_signature_is_checked_before_the_program_is_run() -> None:
     @execute.program(path="no-such-program")
     def two(a: int, b: int) -> None: ...
 
-    with pytest.raises(TypeError, match="^command takes 2 arguments: 3 passed$"):
+    with pytest.raises(TypeError, match=r"^command takes 2 arguments: 3 passed$"):
         two(1, 2, 3)
-    with pytest.raises(TypeError, match="^command takes 2 arguments: 1 passed$"):
+    with pytest.raises(TypeError, match=r"^command takes 2 arguments: 1 passed$"):
         two(1)
     with pytest.raises(TypeError, match="missing a required argument: 'a'"):
         two(b=1)
