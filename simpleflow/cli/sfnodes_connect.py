@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simpleflow.client import connect
@@ -74,6 +74,12 @@ class Silence:
     def exchange_several(
         self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: transports.Following | None
     ) -> transports.Exchanged | None:
+        """Raise Silent."""
+        raise Silent(self._reason)
+
+    def answer_and_poll(
+        self, action: str, request: Mapping[str, Any], poll: transports.Poll
+    ) -> Callable[[], Any] | None:
         """Raise Silent."""
         raise Silent(self._reason)
 

@@ -30,19 +30,10 @@ from simpleflow.server import inprocess as local_service
 from simpleflow.swf import errors as swf_errors
 from simpleflow.swf.transport import base
 
-from . import latency
+from . import latency, watching
 
 #: seconds between two heartbeats of an inline activity that takes time
 HEARTBEAT = 1.0
-#: decisions that close an execution
-CLOSING = frozenset(
-    {
-        "CompleteWorkflowExecution",
-        "FailWorkflowExecution",
-        "CancelWorkflowExecution",
-        "ContinueAsNewWorkflowExecution",
-    }
-)
 DOMAIN = "default"
 #: seconds for which activities of a local run may hold up a decision
 PATIENCE = 0.05
@@ -105,7 +96,7 @@ class Inline:
         self._other_service = opened is not None
         self._decision_lists: set[str] = set()
         self._activity_lists: set[str] = set()
-        transport = _Watching(self._service.connection.transport, self._decision_lists, self._activity_lists)
+        transport = watching.Watching(self._service.connection.transport, self._decision_lists, self._activity_lists)
         self.connection = dataclasses.replace(self._service.connection, transport=transport)
         # In one process, memory is where values over a limit may go: they travel as they do elsewhere.
         blobs = memory.MemoryStore()
@@ -452,48 +443,3 @@ class _Reports:
         except swf_errors.UnknownResourceFault:
             return  # it timed out meanwhile
         self.cancel_requested = status.cancel_requested
-
-
-class _Watching:
-    """A transport that learns which task lists there are from the requests that pass through it."""
-
-    def __init__(self, transport: base.Transport, decision_lists: set[str], activity_lists: set[str]) -> None:
-        self._transport = transport
-        self._decision_lists = decision_lists
-        self._activity_lists = activity_lists
-        #: something was asked that may close an execution
-        self.closing = False
-
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        answer = self._transport.call(action, request, poll_id=poll_id)
-        if action == "StartWorkflowExecution":
-            self._learn(self._decision_lists, request)
-        elif action == "TerminateWorkflowExecution":
-            self.closing = True
-        for decision in request.get("decisions", ()):
-            self.closing |= decision["decisionType"] in CLOSING
-            for name, value in decision.items():
-                if name == "scheduleActivityTaskDecisionAttributes":
-                    self._learn(self._activity_lists, value)
-                elif name.endswith("DecisionAttributes"):
-                    self._learn(self._decision_lists, value)
-        return answer
-
-    @staticmethod
-    def _learn(lists: set[str], fields: Mapping[str, Any]) -> None:
-        if "taskList" in fields:
-            lists.add(fields["taskList"]["name"])
-
-    def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
-        return self._transport.exchange(action, request, following)
-
-    def exchange_several(
-        self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
-    ) -> base.Exchanged | None:
-        return self._transport.exchange_several(answers, following)
-
-    def revoke(self, poll_id: str) -> bool:
-        return self._transport.revoke(poll_id)
-
-    def close(self) -> None:
-        self._transport.close()

@@ -13,7 +13,7 @@ from simpleflow.process import Stop
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import failures, retrying, values
+from . import failures, pollers, retrying, values
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,11 @@ class Answering:
         else:
             self._look_at(held, exchanged.refusals, doubtful=self._doubtful)
 
-    def send(self, following: base.Following | None) -> Sequence[Any]:
-        """Send the held answers until they are acknowledged; return the next tasks that the response brought."""
+    def send(self, following: base.Following | None, poller: pollers.Poller | None = None) -> Sequence[Any]:
+        """Send the held answers until they are acknowledged; return the next tasks that the response brought.
+
+        ``poller`` opens its next poll with a lone answer.
+        """
         held, self._held = self._held, []
         if len(held) > 1 or (held and following is not None and following.most > 1):
             brought = self._several(held, following)
@@ -92,7 +95,8 @@ class Answering:
                 return brought
         found: list[Any] = []
         for each in held:
-            found += self._respond(each, following if each is held[-1] else None)
+            last = each is held[-1]
+            found += self._respond(each, following if last else None, poller if last else None)
         return found
 
     @staticmethod
@@ -131,17 +135,24 @@ class Answering:
             if refusal is not None:
                 self._respond(each, None, doubtful=doubtful)
 
-    def _respond(self, each: _Held, following: base.Following | None, *, doubtful: bool | None = None) -> Sequence[Any]:
+    def _respond(
+        self,
+        each: _Held,
+        following: base.Following | None,
+        poller: pollers.Poller | None = None,
+        *,
+        doubtful: bool | None = None,
+    ) -> Sequence[Any]:
         """Send one answer until it is acknowledged; return the next task that the response brought."""
         doubtful = self._doubtful if doubtful is None else doubtful
         action, request = values.to_request(each.answer, each.token)
         try:
-            return self._insist(each.task, action, request, following, doubtful)
+            return self._insist(each.task, action, request, following, poller, doubtful)
         except errors.SwfError as error:
             # The service refuses this answer itself (say, a field over its limit): a failure closes the task instead.
             logger.error("%s of %s was refused: %s", action, each.task.id, error)
             failed = failures.of_words("AnswerRefused", str(error)[: limits.REASON])
-            return self._insist(each.task, *values.to_request(failed, each.token), following, doubtful)
+            return self._insist(each.task, *values.to_request(failed, each.token), following, poller, doubtful)
 
     def _insist(
         self,
@@ -149,6 +160,7 @@ class Answering:
         action: str,
         request: dict[str, Any],
         following: base.Following | None,
+        poller: pollers.Poller | None,
         doubtful: bool,
     ) -> Sequence[Any]:
         transport = self._worker.transport
@@ -158,6 +170,8 @@ class Answering:
             brought[:] = [transport.exchange(action, request, wanted._replace(again=doubtful))]
 
         send: Callable[[bool], None] | None = None if following is None else functools.partial(exchange, following)
+        if poller is not None:
+            send = lambda doubtful: poller.answer(action, request)  # noqa: E731 - a name for one call
         retrying.insist(
             transport,
             action,

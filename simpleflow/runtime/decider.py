@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,12 +16,14 @@ from simpleflow.core import clock, decisions, interceptors, limits, retries, tex
 from simpleflow.swf import errors, registration, repeating
 from simpleflow.swf.transport import base
 
-from . import execute, forked, needs, outgoing, retrying, stores
+from . import execute, forked, needs, outgoing, pollers, retrying, stores
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 #: runs a function on the thread that owns the engine, and returns what it returns
 OnEngine = Callable[[Callable[[], Any]], Any]
+#: sends the response to a decision task: its action and request
+Send = Callable[[str, dict[str, Any]], object]
 #: returns the task with what the engine asked for
 Resolve = Callable[[engines.DecisionTask, engines.Needs], engines.DecisionTask]
 
@@ -118,8 +120,23 @@ class Decider:
         """Give executions back to the shared list with each answer from now on. Thread safe."""
         self._draining = True
 
-    def poll(self, task_list: str, poll_id: str | None = None) -> Any | None:
+    def poller(self, task_list: str, prefix: str, names: set[str]) -> pollers.Poller:
+        """Return what polls one list; see ``pollers.Poller``."""
+        return pollers.Poller(self._transport, "PollForDecisionTask", self._request(task_list), prefix, names=names)
+
+    def poll(self, task_list: str) -> Any | None:
         """Poll one list; return the answer with all of its events, or None when it brought no task. Raises SwfError."""
+        request = self._request(task_list)
+        return self._whole(self._transport.call("PollForDecisionTask", request), request)
+
+    def poll_with(self, poller: pollers.Poller) -> Any | None:
+        """As ``poll``, by a poller."""
+        return poller.poll(lambda answer: self._whole(answer, poller.request))
+
+    def _whole(self, answer: Any, request: Mapping[str, Any]) -> Any | None:
+        return self._resolver.whole(answer, request) if answer.task_token else None
+
+    def _request(self, task_list: str) -> dict[str, Any]:
         request: dict[str, Any] = {
             "domain": self.options.domain,
             "taskList": {"name": task_list},
@@ -127,8 +144,7 @@ class Decider:
         }
         if self.options.alone or task_list == self.options.sticky_list:
             request["startAtPreviousStartedEvent"] = True
-        answer = self._transport.call("PollForDecisionTask", request, poll_id=poll_id)
-        return self._resolver.whole(answer, request) if answer.task_token else None
+        return request
 
     def handle(
         self,
@@ -138,12 +154,14 @@ class Decider:
         later: OnEngine = _inline,
         at_end: OnEngine = _inline,
         aside: OnEngine = _inline,
+        send: Send | None = None,
     ) -> bool:
         """Decide one task and respond; return whether the response was acknowledged.
 
         ``later`` and ``at_end`` may run their function after they returned, but before anything that ``on_engine`` is
         given afterwards; ``at_end``, which gets a closed run's, without waiting for that. ``aside`` runs, on this
-        thread, what brings the engine what it asks for: it may take long.
+        thread, what brings the engine what it asks for: it may take long. ``send`` sends the response instead of the
+        plain call.
 
         Raises what an interceptor, the engine or the service raises: the task is then left unanswered.
         """
@@ -179,7 +197,7 @@ class Decider:
             logger.error("%s %s fails: %s", execution.workflow_id, execution.run_id, error)
             sent, refused = outgoing.ending(error), True
         try:
-            acknowledged = self._respond(answer, decided, sent, shared=declined)
+            acknowledged = self._respond(answer, decided, sent, shared=declined, send=send)
         except (errors.ValidationException, errors.RequestTooLarge, errors.SerializationException) as error:
             # A name that SWF does not take, say: the same answer would be refused again and again, until the history
             # is full of decisions that timed out.
@@ -279,7 +297,13 @@ class Decider:
         return bool(answer.execution_info.execution_status == "CLOSED")
 
     def _respond(
-        self, answer: Any, decided: engines.Decided, sent: Sequence[decisions.Decision], *, shared: bool = False
+        self,
+        answer: Any,
+        decided: engines.Decided,
+        sent: Sequence[decisions.Decision],
+        *,
+        shared: bool = False,
+        send: Send | None = None,
     ) -> bool:
         """``shared``: give the execution back to the list that every decider polls."""
         self._types.ensure(decided.types)
@@ -297,13 +321,15 @@ class Decider:
             else:
                 request["taskList"] = {"name": self.options.sticky_list}
                 request["taskListScheduleToStartTimeout"] = STICKY_TIMEOUT
+        action = "RespondDecisionTaskCompleted"
         return retrying.insist(
             self._transport,
-            "RespondDecisionTaskCompleted",
+            action,
             request,
             wait=retries.sleep,
             patience=PATIENCE,
             arrived=lambda: retrying.arrived(
                 self._transport, self.options.domain, answer.workflow_execution, answer.started_event_id
             ),
+            send=None if send is None else lambda doubtful: send(action, request),
         )

@@ -16,7 +16,7 @@ from simpleflow.process import LOOK, NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import decider, forked, retrying, watchdog
+from . import decider, forked, pollers, watchdog
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -122,6 +122,10 @@ class InFlight:
             left.append(answer)
             return False
 
+    def waits(self, run_id: str) -> bool:
+        """Return whether a task was left for the run's lane."""
+        return bool(self._runs.get(run_id))
+
     def left(self) -> list[Any]:
         """Return the tasks that wait for the lanes that are busy with their runs."""
         with self._lock:
@@ -148,10 +152,13 @@ class Lane:
     #: seconds that it may wait for what the engine asks for before another takes its place at the list
     PATIENCE = 0.25
 
-    def __init__(self, task_list: str) -> None:
+    def __init__(self, task_list: str, poller: pollers.Poller) -> None:
         self.task_list = task_list
+        self.poller = poller
         self.replaced = False
         self._since: float | None = None
+        #: held while it begins or ends to wait for the engine, and while another takes its place
+        self.lock = threading.Lock()
 
     def aside(self, function: Callable[[], T]) -> T:
         """Run what may take long on the lane's own thread."""
@@ -159,7 +166,8 @@ class Lane:
         try:
             return function()
         finally:
-            self._since = None
+            with self.lock:
+                self._since = None
 
     @property
     def stuck(self) -> bool:
@@ -252,7 +260,8 @@ class DeciderProcess(NamedMixin):
         self._engine.wake()
 
     def _new_lane(self, task_list: str) -> tuple[threading.Thread, Lane]:
-        lane = Lane(task_list)
+        prefix = f"{self._name}/{uuid.uuid4().hex}-decider"
+        lane = Lane(task_list, self._step.poller(task_list, prefix, self._open))
         return threading.Thread(target=self._serve, args=(lane,), name=f"lane of {task_list}", daemon=True), lane
 
     def _served(self) -> bool:
@@ -262,34 +271,30 @@ class DeciderProcess(NamedMixin):
     def _replace_stuck(self) -> None:
         """Have each list polled by as many lanes as it is due, whatever local activities and blobs take."""
         for lane in list(self._threads.values()):
-            if not lane.stuck:
-                continue
-            thread, fresh = self._new_lane(lane.task_list)
-            try:
-                thread.start()
-            except RuntimeError as error:  # No thread could be started.
-                logger.debug("A lane that waits is not replaced: %s", error)
-                return
-            lane.replaced = True
+            with lane.lock:
+                if not lane.stuck:
+                    continue
+                thread, fresh = self._new_lane(lane.task_list)
+                if lane.poller.open:
+                    fresh.poller, lane.poller = lane.poller, fresh.poller
+                try:
+                    thread.start()
+                except RuntimeError as error:  # No thread could be started.
+                    logger.debug("A lane that waits is not replaced: %s", error)
+                    fresh.poller, lane.poller = lane.poller, fresh.poller
+                    return
+                lane.replaced = True
             self._threads = {old: of for old, of in self._threads.items() if old.is_alive()} | {thread: fresh}
 
     def _serve(self, lane: Lane) -> None:
-        task_list = lane.task_list
-        names = retrying.PollNames(f"{self._name}/{uuid.uuid4().hex}-decider")
-        pace = retrying.PollPace(task_list)
-        while not (self._stop.draining or lane.replaced):
-            poll_id = names.name
-            self._open.add(poll_id)
+        while lane.poller.open or not (self._stop.draining or lane.replaced):
+            pace = lane.poller.pace
             pace.opened()
             try:
-                answer = self._step.poll(task_list, names.asked)
-                names.answered()
+                answer = self._step.poll_with(lane.poller)
             except Exception as error:  # an event type of a later SWF, say: the lane goes on with other executions
-                names.failed(error)
                 self._rest(pace.failed(error))
                 continue
-            finally:
-                self._open.discard(poll_id)
             self._rest(pace.answered(empty=answer is None))
             if answer is not None:
                 self._answer(answer, lane)
@@ -311,6 +316,16 @@ class DeciderProcess(NamedMixin):
 
     def _decide(self, answer: Any, lane: Lane) -> None:
         execution = answer.workflow_execution
+
+        def send(action: str, request: dict[str, Any]) -> None:
+            """Send a response, and the lane's next poll with it."""
+            poller = lane.poller
+            busy = poller.open or lane.replaced or self._stop.draining or self._in_flight.waits(execution.run_id)
+            if busy or not poller.joins:
+                self._transport.call(action, request)
+            else:
+                poller.answer(action, request)
+
         try:
             with logging_context.within(
                 workflow_id=execution.workflow_id, run_id=execution.run_id, event_id=answer.started_event_id
@@ -321,6 +336,7 @@ class DeciderProcess(NamedMixin):
                     later=lambda function: self._engine.put_off(self._watched(answer, function)),
                     at_end=lambda function: self._engine.post(self._watched(answer, function)),
                     aside=lane.aside,
+                    send=send,
                 )
         except Exception:
             logger.exception(

@@ -109,6 +109,11 @@ class PollNames:
         return f"{self._prefix}#{self._number}"
 
     @property
+    def doubtful(self) -> bool:
+        """Whether the poll before may have brought a task that did not arrive."""
+        return bool(self._doubts)
+
+    @property
     def asked(self) -> str:
         """The text that opens the present poll: its name, marked when the poll repeats one."""
         return self.name + "; again" * bool(self._doubts)

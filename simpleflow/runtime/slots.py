@@ -6,17 +6,15 @@ import collections
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from simpleflow import logging_context
-from simpleflow.core import attempt, clock, documents, interceptors, retries
-from simpleflow.process import Stop
-from simpleflow.swf.transport import base
+from simpleflow.core import attempt, documents, interceptors, retries
 
-from . import answering, code_versions, failures, frames, heartbeat, paces, pool, spare, values
+from . import answering, employer, failures, frames, heartbeat, pool, values
 
 logger = logging.getLogger(__name__)
 
@@ -31,72 +29,20 @@ LOOK_SECONDS = 60.0
 SHARE_SECONDS, TURN_SECONDS = 0.05, 0.5
 
 
-#: a task, its token, and when the request that brought it was opened
-Given: TypeAlias = tuple[values.Task, str, float]
-
-
-class Terms(Protocol):
-    """Settings of all slots of a worker; see ``worker.Options``."""
-
-    @property
-    def domain(self) -> str: ...
-    @property
-    def task_list(self) -> str: ...
-    @property
-    def setup(self) -> frames.Setup: ...
-    @property
-    def heartbeat(self) -> float: ...
-    @property
-    def max_tasks(self) -> int: ...
-    @property
-    def max_mib(self) -> int: ...
-    @property
-    def task_mib(self) -> int | None: ...
-
-
-class Employer(Protocol):
-    """The members of the worker that its slots use. Each is thread safe."""
-
-    #: set by a slot when what it shows changes
-    changed: threading.Event
-
-    @property
-    def transport(self) -> base.Transport: ...
-    @property
-    def options(self) -> Terms: ...
-    @property
-    def mounted(self) -> Sequence[interceptors.SlotInterceptor]: ...
-    @property
-    def time(self) -> clock.Clock: ...
-    @property
-    def stop(self) -> Stop: ...
-
-    @property
-    def versions(self) -> code_versions.Versions: ...
-    @property
-    def paces(self) -> paces.Paces: ...
-    @property
-    def spare(self) -> spare.Spare[Slot, Given]: ...
-    @property
-    def following(self) -> base.Following | None:
-        """How the next tasks are asked for with an answer; None while no task is wanted."""
-
-    def take(self, slot: Slot) -> Given | None:
-        """Return the next task, once it is this slot's turn to poll; None when no poll is opened any more."""
-
-
 class Slot:
     """Runs one task at a time, on a thread of its own. ``give``, ``interrupt`` and ``shown`` are thread safe."""
 
-    def __init__(self, worker: Employer, number: int) -> None:
+    def __init__(self, worker: employer.Employer, number: int) -> None:
         self._worker = worker
-        self._box: queue.SimpleQueue[Given | None] = queue.SimpleQueue()
+        self._box: queue.SimpleQueue[employer.Given | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
         self._runner: pool.Runner | None = None
         self._interrupted = False
         #: tasks that came together with the one that runs, and answers that are not sent yet
-        self._waiting: collections.deque[Given] = collections.deque()
+        self._waiting: collections.deque[employer.Given] = collections.deque()
         self._answers = answering.Answering(worker)
+        #: whether a poll went with its last answer
+        self._joined = False
         #: when the running task began, and whether those that wait behind it are lent to other slots
         self._begun = 0.0
         self._lent = False
@@ -119,13 +65,13 @@ class Slot:
         """Take a task: the answer of a poll, and when that was opened (``time.monotonic()``)."""
         self._box.put(self.show(answer, opened))
 
-    def show(self, answer: Any, opened: float) -> Given:
+    def show(self, answer: Any, opened: float) -> employer.Given:
         """Show from now on the task that a poll brought, and return it."""
         given = self._given(answer, opened)
         self._show(given[0])
         return given
 
-    def _given(self, answer: Any, opened: float) -> Given:
+    def _given(self, answer: Any, opened: float) -> employer.Given:
         task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
         return task, answer.task_token, opened
 
@@ -167,11 +113,22 @@ class Slot:
                 break
             worked = True
             self._waiting.append(given)
-            while self._waiting or self._helps():
+            while self._waiting or self._collects() or self._helps():
                 self._worked(self._waiting.popleft())
         if self._runner is not None:
             self._runner.dismiss()
             self._runner = None
+
+    def _collects(self) -> bool:
+        """Take the task that comes behind the last answer."""
+        if not self._joined:
+            return False
+        self._joined = False
+        given = self._worker.collect(self)
+        if given is None:
+            return False
+        self._waiting.append(given)
+        return True
 
     def _helps(self) -> bool:
         """Take over a task that waits behind a long one, of this slot or another."""
@@ -181,7 +138,7 @@ class Slot:
         self._waiting.append(given)
         return True
 
-    def _worked(self, given: Given) -> None:
+    def _worked(self, given: employer.Given) -> None:
         """Work one task; those that come with the acknowledgement of its answer wait then."""
         try:
             with logging_context.within(**given[0].where):
@@ -219,9 +176,15 @@ class Slot:
         usable = self._runner is not None and self._usable(self._runner)
         if self._waiting and wait > 0 and usable:
             return
-        wanted = self._worker.following if usable and not self._waiting and not self._worker.spare else None
+        wants = usable and not self._waiting and not self._worker.spare
+        poller = self._worker.joined() if wants else None
+        self._joined = poller is not None
+        wanted = self._worker.following if wants and poller is None else None
         opened = self._worker.time.monotonic()
-        self._waiting += [self._given(answer, opened) for answer in self._answers.send(wanted)]
+        brought = self._answers.send(wanted, poller)
+        if wanted is not None:
+            self._worker.alone = not brought
+        self._waiting += [self._given(answer, opened) for answer in brought]
 
     def _rest(self, seconds: float) -> None:
         try:

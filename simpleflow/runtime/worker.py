@@ -15,10 +15,12 @@ from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import code_versions, frames, paces, rates, retrying, slots, spare
+from . import code_versions, employer, frames, paces, pollers, rates, slots, spare
 
 logger = logging.getLogger(__name__)
 
+#: a task that comes within so many seconds after the answer before it had waited: tasks come with answers from then on
+NEAR = 0.0005
 #: activity types of which the status channel tells how many tasks were completed
 _MOST_TYPES = 32
 
@@ -78,26 +80,34 @@ class Worker(NamedMixin):
         self._stop = stop or Stop()
         self._time = time or clock.SleepClock()
         self._slots = [slots.Slot(self, number) for number in range(options.processes)]
-        self._names = retrying.PollNames(f"{uuid.uuid4().hex}-worker")
-        self._request = {
+        request = {
             "domain": options.domain,
             "taskList": {"name": options.task_list},
             "identity": options.identity,
         }
-        self._poll_json = json.dumps(self._request)
+        self._poll_json = json.dumps(request)
+        #: names of the polls that are open
+        self._open: set[str] = set()
+        #: what polls, and what goes with the answer of a slot that works alone
+        self._poller, self._second = (
+            pollers.Poller(transport, "PollForActivityTask", request, f"{uuid.uuid4().hex}-worker", names=self._open)
+            for _ in range(2)
+        )
         self._versions = code_versions.Versions()
         self._rate = None if options.rate is None else rates.Rate(options.rate, now=self._time.monotonic)
         self._paces = paces.Paces()
-        self._spare: spare.Spare[slots.Slot, slots.Given] = spare.Spare()
+        self._spare: spare.Spare[employer.Taker, employer.Given] = spare.Spare()
         #: it drained because code changed on disk
         self.outdated = False
-        self._polling = False
         self._no_polls = threading.Event()
         #: held by the slot that polls: what the poll brings needs no other thread to be woken
         self._turn = threading.Lock()
-        self._pace = retrying.PollPace(options.task_list)
-        #: a poll is open, or may be opened, or brought a task that does not show yet
-        self._taking = False
+        #: held by the slot whose answer carries a poll
+        self._beside = threading.Lock()
+        #: the last answer that asked for the next task got none: its poll costs less when it goes with the answer
+        self.alone = False
+        #: a poll is open, or may be opened, or brought a task that does not show yet: by turns, and with an answer
+        self._taking = self._carried = False
         self._taken = threading.Event()
         #: called on every change of what ``status`` says
         self.changed = threading.Event()
@@ -129,7 +139,7 @@ class Worker(NamedMixin):
         return self._paces
 
     @property
-    def spare(self) -> spare.Spare[slots.Slot, slots.Given]:
+    def spare(self) -> spare.Spare[employer.Taker, employer.Given]:
         return self._spare
 
     @property
@@ -138,12 +148,43 @@ class Worker(NamedMixin):
 
     @property
     def following(self) -> base.Following | None:
-        if self._options.one_task or self._rate is not None or self._no_polls.is_set() or self._stop.draining:
+        if not self._wants:
             return None
         quick = self._paces.quick
         return base.Following(self._poll_json, uuid.uuid4().hex, most=paces.MOST if quick else 1, quick=quick)
 
-    def take(self, slot: slots.Slot) -> slots.Given | None:
+    @property
+    def _wants(self) -> bool:
+        """Whether an answer may bring the next task."""
+        held = self._options.one_task or self._rate is not None
+        return not (held or self._no_polls.is_set() or self._stop.draining)
+
+    def joined(self) -> pollers.Poller | None:
+        """Return the poller that a slot may send its answer with; ``collect`` comes then. None while there is none."""
+        if not (self.alone and self._wants and self._second.joins and self._beside.acquire(blocking=False)):
+            return None
+        self._carried = True
+        return self._second
+
+    def collect(self, slot: employer.Taker) -> employer.Given | None:
+        """Wait for the poll that went with a slot's answer; return its task, None without one."""
+        poller, given = self._second, None
+        try:
+            answer, acknowledged = None, poller.since
+            while answer is None and (poller.open or (poller.doubtful and not self._no_polls.is_set())):
+                opened = self._time.monotonic()
+                answer = self._poll(poller)
+            if answer is not None:
+                self.alone = real_time.monotonic() - acknowledged > NEAR
+                given = slot.show(answer, opened)
+        finally:
+            self._carried = False
+            self._beside.release()
+            self._taken.set()
+        self._look_for_end()
+        return given
+
+    def take(self, slot: employer.Taker) -> employer.Given | None:
         """Return the next task of the list once it is this slot's turn; None when no poll is opened any more."""
         with self._turn:
             if self._no_polls.is_set():
@@ -156,7 +197,7 @@ class Worker(NamedMixin):
                         self._no_polls.wait(rest)
                         continue
                     opened = self._time.monotonic()
-                    answer = self._poll()
+                    answer = self._poll(self._poller)
                 if answer is not None and self._rate is not None:
                     self._rate.take()
                 given = None if answer is None else slot.show(answer, opened)
@@ -165,22 +206,25 @@ class Worker(NamedMixin):
             finally:
                 self._taking = False
                 self._taken.set()
+        self._look_for_end()
+        return given
+
+    def _look_for_end(self) -> None:
         self.changed.set()
         if self._no_polls.is_set():
             self._stop.wake()
-        return given
 
     # -- what the agent needs
 
     @property
     def acknowledged(self) -> bool:
         """True once no poll is open, none will be opened, and no task runs. Thread safe."""
-        return self._no_polls.is_set() and not self._taking and not self.running
+        return self._no_polls.is_set() and not (self._taking or self._carried) and not self.running
 
     @property
     def polling(self) -> bool:
         """True while a poll is open. Thread safe."""
-        return self._polling
+        return bool(self._open)
 
     @property
     def running(self) -> tuple[documents.RunningTask, ...]:
@@ -220,13 +264,15 @@ class Worker(NamedMixin):
 
     def _revoke(self) -> None:
         # The request may reach the service before the poll does, or its answer be lost: repeat it.
-        while self._taking:
+        while self._taking or self._carried:
             self._taken.clear()
-            try:
-                self._transport.revoke(self._names.name)
-            except errors.SwfError as error:
-                logger.debug("Revoking the open poll failed: %s", error)
-            if self._taking:
+            for taken, poller in ((self._taking, self._poller), (self._carried, self._second)):
+                try:
+                    if taken:
+                        self._transport.revoke(poller.name)
+                except errors.SwfError as error:
+                    logger.debug("Revoking the open poll failed: %s", error)
+            if self._taking or self._carried:
                 self._taken.wait(0.2)
         self.changed.set()
 
@@ -239,7 +285,7 @@ class Worker(NamedMixin):
         """Say in one line what this worker does. Thread safe."""
         now = self._time.now()
         tasks = [f"{shown.id} for {max(0.0, now - shown.started):.0f} s" for shown in self.running]
-        what = "draining" if self._stop.draining else "polling" if self._polling else "not polling"
+        what = "draining" if self._stop.draining else "polling" if self.polling else "not polling"
         return f"worker of {self.task_list}, {what}, {len(tasks)} of {len(self._slots)} slots busy" + "".join(
             f"; {task}" for task in tasks
         )
@@ -255,7 +301,7 @@ class Worker(NamedMixin):
                 real_time.sleep(self._options.stagger)
             self._insist_on(slot.start)
         try:
-            while not self._stop.draining and (linger or self._taking or not self._no_polls.is_set()):
+            while not self._stop.draining and (linger or self._taking or self._carried or not self._no_polls.is_set()):
                 self._stop.wait(None if linger and not self._options.reload else 1.0)
                 if self._options.reload and (files := self._versions.changed()):
                     logger.warning("%s changed: the worker drains and starts anew.", ", ".join(files))
@@ -282,7 +328,7 @@ class Worker(NamedMixin):
     def _finish(self) -> None:
         self.stop_polling()
         hurried, limit, begun = False, self._options.drain, real_time.monotonic()
-        while self._taking or any(slot.shown is not None for slot in self._slots):
+        while self._taking or self._carried or any(slot.shown is not None for slot in self._slots):
             if limit is not None and not self._stop.hurried and real_time.monotonic() - begun > limit:
                 logger.warning("Tasks run %g s after the drain began: they are ended (--drain-timeout).", limit)
                 self._stop.request(Stop.HURRY)
@@ -302,21 +348,16 @@ class Worker(NamedMixin):
                 slot.interrupt()
         slot.close()
 
-    def _poll(self) -> object | None:
-        pace = self._pace
-        self._polling = True
+    def _poll(self, poller: pollers.Poller) -> object | None:
+        pace = poller.pace
         self.state = "polling"
         self.changed.set()
         pace.opened()
         try:
-            answer = self._transport.call("PollForActivityTask", self._request, poll_id=self._names.asked)
-            self._names.answered()
+            answer = poller.poll()
         except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
-            self._names.failed(error)
             self._no_polls.wait(pace.failed(error))
             return None
-        finally:
-            self._polling = False
         rest = pace.answered(empty=not answer.task_token)
         if rest:
             self._no_polls.wait(rest)

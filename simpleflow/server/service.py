@@ -110,14 +110,16 @@ class Service:
         *,
         poll_id: str | None = None,
         again: bool = False,
+        first: bool = False,
         then: polls.Then | None = None,
         hold: bool = False,
     ) -> dict[str, Any] | polls.Waiter:
         """Carry out one action with SWF's own names; return its answer, or the Waiter of a poll without a task.
 
         Events in answers are ``msgspec.Raw``: each one event's JSON. ``poll_id`` names a long poll for ``revoke``;
-        ``again``: one of that name may have brought a task, which this one brings then. ``then``, of an answer to an
-        activity task: the acknowledgement is the next task where one waits and nobody has waited longer for it.
+        ``again``: one of that name may have brought a task, which this one brings then. ``first``: it is served before
+        polls that wait longer. ``then``, of an answer to an activity task: the acknowledgement is the next task
+        where one waits and nobody has waited longer for it.
         """
         request = validation.check(action, request)
         session = self.session
@@ -127,7 +129,7 @@ class Service:
         answer: dict[str, Any] | polls.Waiter
         try:
             if action in polls.TABLES:
-                answer = self._poll(action, request, poll_id, again=again)
+                answer = self._poll(action, request, poll_id, again=again, first=first)
             else:
                 answer = _ACTIONS[action](session, request) if then is None else self._respond(action, request, then)
             session.finish()
@@ -218,7 +220,7 @@ class Service:
         return waiter
 
     def _poll(
-        self, action: str, request: Mapping[str, Any], poll_id: str | None, *, again: bool
+        self, action: str, request: Mapping[str, Any], poll_id: str | None, *, again: bool, first: bool
     ) -> dict[str, Any] | polls.Waiter:
         session = self.session
         session.domain(request["domain"])
@@ -241,7 +243,7 @@ class Service:
             raise errors.modelled("LimitExceededFault", f"{limit} pollers wait on {place[1]}, which is the limit")
         session.abandoned.pop(place, None)
         waiter = polls.Waiter(place, request, poll_id)
-        session.polls.add(waiter)
+        session.polls.add(waiter, first=first)
         session.ready[place] = None
         return waiter
 

@@ -30,7 +30,9 @@ class Counting:
         self.brought: dict[str, list[int]] = {"shared": [], "sticky": []}
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        answer = self._transport.call(action, request, poll_id=poll_id)
+        return self._seen(action, request, self._transport.call(action, request, poll_id=poll_id))
+
+    def _seen(self, action: str, request: Mapping[str, Any], answer: Any) -> Any:
         self.calls[action] += 1
         if action == "PollForDecisionTask" and answer.task_token:
             self.brought["sticky" if "sticky" in request["taskList"]["name"] else "shared"].append(len(answer.events))
@@ -43,6 +45,11 @@ class Counting:
         self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
     ) -> base.Exchanged | None:
         return self._transport.exchange_several(answers, following)
+
+    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Any:
+        receive = self._transport.answer_and_poll(action, request, poll)
+        self.calls[action] += 1
+        return None if receive is None else lambda: self._seen(poll.action, poll.request, receive())
 
     def revoke(self, poll_id: str) -> bool:
         return self._transport.revoke(poll_id)

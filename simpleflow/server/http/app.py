@@ -53,6 +53,7 @@ class Calls(Protocol):
         *,
         poll_id: str | None = None,
         again: bool = False,
+        first: bool = False,
         then: polls.Then | None = None,
     ) -> polls.Waiter | None:
         """Carry out a call; its outcome comes after the commit that it depends on. Raises Fault: nothing was done.
@@ -233,12 +234,12 @@ class App:
 
     def _poll(self, exchange: connection.Exchange, action: str, request: dict[str, Any], given: bytes | None) -> None:
         """Hold a poll; a client that goes away withdraws it."""
-        again, here = False, exchange.connection
+        again, first, here = False, False, exchange.connection
         if given is None:
             self._unnamed += 1
             name = f"poll-{self._series}-{self._unnamed}"
         else:
-            name, again = following.name_of(given)
+            name, again, first = following.poll_of(given)
             if not 0 < len(name) <= _POLL_ID:
                 raise errors.validation(f"X-Simpleflow-Poll must have 1 to {_POLL_ID} characters")
             if name in self._open:  # its client has given that poll up, and its connection is not closed yet
@@ -255,7 +256,7 @@ class App:
         self._open[name] = here
         give = functools.partial(self._give_task, exchange, action, name, decider)
         try:
-            waiter = self._host.call(action, request, give, poll_id=name, again=again)
+            waiter = self._host.call(action, request, give, poll_id=name, again=again, first=first)
         except BaseException:
             self._closed(name, here)
             raise

@@ -15,6 +15,8 @@ from simpleflow.server.state import polls
 _CLAIM: Final = 128
 #: what follows the name when an earlier attempt may have arrived
 _AGAIN: Final = "; again"
+#: what follows the name of a poll that came with an answer: it gets the next task before those that wait longer
+_FIRST: Final = "; first"
 #: answers of one request, and tasks that it may bring
 _MOST: Final = 64
 #: the actions whose acknowledgement may be the next task
@@ -33,6 +35,12 @@ def name_of(given: bytes) -> tuple[str, bool]:
     """Return a name, and whether it is given once more because the first answer did not come."""
     name = given.decode("latin-1")
     return name.removesuffix(_AGAIN), name.endswith(_AGAIN)
+
+
+def poll_of(given: bytes) -> tuple[str, bool, bool]:
+    """Return a poll's name, whether it is given once more, and whether the poll is served first."""
+    first = given.endswith(_FIRST.encode())
+    return *name_of(given[: -len(_FIRST)] if first else given), first
 
 
 class _Answer(msgspec.Struct, frozen=True, gc=False):

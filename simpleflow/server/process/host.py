@@ -204,6 +204,7 @@ class Host:
         *,
         poll_id: str | None = None,
         again: bool = False,
+        first: bool = False,
         then: polls.Then | None = None,
     ) -> polls.Waiter | None:
         """Carry out one action; ``give`` gets its answer, or its Fault, once everything it depends on is durable.
@@ -214,7 +215,9 @@ class Host:
         loop = self._begin(action)
         outcome: dict[str, Any] | polls.Waiter | errors.Fault
         try:
-            outcome = self.service.call(action, request, poll_id=poll_id, again=again, then=then, hold=True)
+            outcome = self.service.call(
+                action, request, poll_id=poll_id, again=again, first=first, then=then, hold=True
+            )
         except errors.Fault as fault:
             outcome = fault
         except base.Lost as lost:

@@ -1,4 +1,4 @@
-"""Open long polls: who waits on which task list, in the order in which they came."""
+"""Open long polls: who waits on which task list, in the order in which they are served."""
 
 from __future__ import annotations
 
@@ -68,15 +68,19 @@ class Polls:
     """The waiters of one service."""
 
     def __init__(self) -> None:
-        #: in the order of arrival; a waiter in the middle may leave
+        #: in the order of service; a waiter in the middle may leave
         self._waiting: dict[tuple[str, str], collections.OrderedDict[Waiter, None]] = {}
         self._named: dict[str, Waiter] = {}
         #: waiters that do not wait for a task
         self._brief: dict[Waiter, None] = {}
         self.open = 0
 
-    def add(self, waiter: Waiter) -> None:
-        self._waiting.setdefault(waiter.place, collections.OrderedDict())[waiter] = None
+    def add(self, waiter: Waiter, *, first: bool = False) -> None:
+        """Let a waiter wait; ``first``: before those that came earlier."""
+        line = self._waiting.setdefault(waiter.place, collections.OrderedDict())
+        line[waiter] = None
+        if first:
+            line.move_to_end(waiter, last=False)
         if waiter.poll_id is not None:
             self._named[waiter.poll_id] = waiter
         if waiter.claim is not None:
@@ -105,7 +109,7 @@ class Polls:
         return self._named.get(poll_id)
 
     def first(self, place: tuple[str, str]) -> Waiter | None:
-        """Return the waiter that has waited longest on a task list, or None."""
+        """Return the waiter that is served next on a task list, or None."""
         line = self._waiting.get(place)
         return next(iter(line)) if line else None
 

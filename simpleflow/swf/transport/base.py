@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from simpleflow.swf import errors
@@ -31,6 +31,15 @@ class Exchanged(NamedTuple):
     tasks: tuple[Any, ...]
 
 
+class Poll(NamedTuple):
+    """A long poll that is sent together with an answer."""
+
+    action: str
+    request: Mapping[str, Any]
+    #: names it, as with ``Transport.call``
+    poll_id: str
+
+
 class Transport(Protocol):
     """Calls one action of Amazon SWF. Thread safe; nothing is retried below it.
 
@@ -54,6 +63,14 @@ class Transport(Protocol):
         """Give several answers to activity tasks (action and request) in one call, and take the next tasks.
 
         None, and nothing was sent: the service does not do that, or is not known to; each is answered by itself then.
+        """
+
+    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: Poll) -> Callable[[], Any] | None:
+        """Answer a task (as ``call``), and open the next long poll with the same message.
+
+        The returned function waits for the poll's answer and returns or raises what ``call`` would; it is called once.
+        It is given when the answer is acknowledged, which the poll does not delay. None: no poll was opened. What is
+        raised says nothing about the poll, which may have brought a task.
         """
 
     def revoke(self, poll_id: str) -> bool:

@@ -49,6 +49,7 @@ _SAYS_LITTLE = (shapes.Nothing, shapes.ActivityTaskStatus)
 _DOUBTS = 2
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"
+_PREFIX = "SimpleWorkflowService."
 _CONTENT_TYPE = "application/x-amz-json-1.0"
 #: returns the headers that sign a request, from its own headers and its body
 Sign = Callable[[dict[str, str], bytes], dict[str, str]]
@@ -72,6 +73,13 @@ class Wire(Protocol):
         """Return status, body and head of the answer: its lines of headers in lower case, each after CR LF."""
 
     def close(self) -> None: ...
+
+
+class Pipeline(Protocol):
+    """Carries two HTTP requests together. Thread safe."""
+
+    def post_both(self, first: sockets.Request, second: sockets.Request) -> tuple[sockets.Answered, sockets.Behind]:
+        """Return the answer to the first request, and what waits for that to the second one."""
 
 
 class _Refusal(msgspec.Struct):
@@ -101,10 +109,12 @@ class Http:
         *,
         sign: Sign | None = None,
         extended: bool = True,
+        pipeline: Pipeline | None = None,
         identified: bool | None = None,
         shown: str = "",
     ) -> None:
-        """``extended``: the other side may be the embedded service, with its extensions of the protocol.
+        """``extended``: the other side may be the embedded service, with its extensions of the protocol. ``pipeline``:
+        it is, and this carries two requests together.
 
         ``identified``: each answer of the service carries a request id, so one without it is not from the service;
         None: that is learnt from the first answer that only the service can give. ``shown``: the endpoint, for errors.
@@ -112,6 +122,7 @@ class Http:
         self._wire = wire
         self._sign = sign
         self._extended = extended
+        self._pipeline = pipeline
         self._identified = identified
         #: whether the other side gave tasks with answers: then it is the embedded service
         self._gives = False
@@ -132,6 +143,27 @@ class Http:
             return None
         self._gives = True
         return found
+
+    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
+        if self._pipeline is None:
+            self.call(action, request)
+            return None
+        first = self._request(_PREFIX + action, action, msgspec.json.encode(request), {})
+        polling = self._request(
+            _PREFIX + poll.action, poll.action, msgspec.json.encode(poll.request), {POLL_HEADER: poll.poll_id}
+        )
+        answered, behind = self._pipeline.post_both(first, polling)
+        try:
+            self._read(action, functools.partial(shapes.decode, action), *self._checked(action, *answered))
+        except BaseException:
+            behind.drop()  # the service withdraws the poll
+            raise
+
+        def wait() -> Any:
+            answer, head = self._checked(poll.action, *behind.receive())
+            return self._read(poll.action, functools.partial(shapes.decode, poll.action), answer, head)
+
+        return wait
 
     def exchange_several(
         self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
@@ -175,7 +207,12 @@ class Http:
         decode: Callable[[bytes | bytearray], Any],
     ) -> Any:
         body = msgspec.json.encode(request)
-        answer, head = self._post("SimpleWorkflowService." + action, action, body, extensions)
+        return self._read(action, decode, *self._post(_PREFIX + action, action, body, extensions))
+
+    def _read(
+        self, action: str, decode: Callable[[bytes | bytearray], Any], answer: bytes | bytearray, head: bytes
+    ) -> Any:
+        """Return what an answer of the service says."""
         try:
             decoded = decode(answer)
         except core_errors.SimpleflowError:
@@ -223,12 +260,20 @@ class Http:
     def _post(
         self, target: str, action: str, body: bytes, extensions: dict[str, str]
     ) -> tuple[bytes | bytearray, bytes]:
+        return self._checked(action, *self._wire.post(*self._request(target, action, body, extensions)))
+
+    def _request(self, target: str, action: str, body: bytes, extensions: dict[str, str]) -> sockets.Request:
         headers = {"X-Amz-Target": target, "Content-Type": _CONTENT_TYPE}
         if self._sign is not None:
             headers = self._sign(headers, body)
         if extensions and self._extended:
             headers.update(extensions)  # after signing: what is signed stays what boto3 signs
-        status, answer, head = self._wire.post(headers, body, _TIMEOUTS.get(action, TIMEOUT))
+        return sockets.Request(headers, body, _TIMEOUTS.get(action, TIMEOUT))
+
+    def _checked(
+        self, action: str, status: int, answer: bytes | bytearray, head: bytes
+    ) -> tuple[bytes | bytearray, bytes]:
+        """Return body and head of an answer; raises the error that it is."""
         if status == 200:
             return answer, head
         try:
@@ -278,7 +323,8 @@ def open_endpoint(url: str) -> base.Transport:
         raise _not_an_endpoint(url) from error
     if parts.scheme == "unix" and parts.path and not parts.netloc:
         path = urllib.parse.unquote(parts.path)
-        return Http(sockets.Sockets(path, host="localhost", path="/", shown=url), shown=url)
+        wire = sockets.Sockets(path, host="localhost", path="/", shown=url)
+        return Http(wire, pipeline=wire, shown=url)
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise _not_an_endpoint(url)
     amazon = _is_amazon(url)

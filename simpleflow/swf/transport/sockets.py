@@ -13,7 +13,8 @@ import struct
 import time
 import weakref
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import httptools
 
@@ -31,6 +32,9 @@ LONGEST = 256 << 20
 _CHUNK = 1 << 16
 #: bytes of the longest head
 _HEAD = 4 * _CHUNK
+#: seconds between two looks at the time while an answer is waited for, and that a request may wait to be taken: to set
+#: the kernel's timeouts for each request costs more
+_LOOK, _SENDING = 5.0, 20.0
 _STATUS = re.compile(rb"http/1\.1 (\d{3})[ \r]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n")
 
@@ -48,6 +52,19 @@ def _options() -> list[tuple[int, int, int]]:
 OPTIONS = _options()
 
 
+class Request(NamedTuple):
+    """One request to post."""
+
+    headers: dict[str, str]
+    body: bytes
+    #: seconds that its answer may take
+    timeout: float
+
+
+#: status, body and head of an answer
+Answered: TypeAlias = tuple[int, bytes | bytearray, bytes]
+
+
 class Sockets:
     """Posts to one address. Thread safe: each exchange has a connection of its own meanwhile."""
 
@@ -60,25 +77,50 @@ class Sockets:
         self._closed = False
         _pools.add(self)
 
-    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> tuple[int, bytes | bytearray, bytes]:
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> Answered:
         """Send one request, return status, body and head. Raises TransportError."""
-        head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._first, head.encode("latin-1"), len(body), body)
+        connection, request = self._take(), self._text(headers, body)
+        status, answer, head, reusable = self._try(connection, lambda: connection.exchange(request, timeout))
+        self._put_back(connection, reusable=reusable)
+        return status, answer, head
+
+    def post_both(self, first: Request, second: Request) -> tuple[Answered, Behind]:
+        """Send two requests together; return the answer to the first one, and what waits for that to the second.
+
+        Raises TransportError.
+        """
         connection = self._take()
+        request = self._text(first.headers, first.body) + self._text(second.headers, second.body)
+        exchange = lambda: connection.exchange(request, first.timeout, behind=True)  # noqa: E731 - a name for one call
+        status, answer, head, _ = self._try(connection, exchange)
+        return (status, answer, head), Behind(self, connection, second.timeout)
+
+    def receive(self, connection: _Connection, timeout: float) -> Answered:
+        """Wait for another answer on a connection. Raises TransportError."""
+        status, answer, head, reusable = self._try(connection, lambda: connection.receive(timeout))
+        self._put_back(connection, reusable=reusable)
+        return status, answer, head
+
+    def _text(self, headers: dict[str, str], body: bytes) -> bytes:
+        head = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._first, head.encode("latin-1"), len(body), body)
+
+    def _try(self, connection: _Connection, exchange: Callable[[], _Received]) -> _Received:
         try:
-            status, answer, answered, reusable = connection.exchange(request, timeout)
+            return exchange()
         except Exception as error:  # also what a parser says of bytes that are not HTTP
             connection.close()
             raise errors.TransportError(f"no answer from {self._shown} ({error or type(error).__name__})") from error
         except BaseException:
             connection.close()  # an interrupted exchange leaves an answer on the way
             raise
+
+    def _put_back(self, connection: _Connection, *, reusable: bool) -> None:
         if reusable and not self._closed and len(self._idle) < IDLE:
             connection.since = time.monotonic()
             self._idle.append(connection)
         else:
             connection.close()
-        return status, answer, answered
 
     def close(self) -> None:
         self._closed = True
@@ -109,6 +151,29 @@ class Sockets:
             ) from error
 
 
+class Behind:
+    """The answer to the second of two requests: either method is called, once."""
+
+    __slots__ = ("_connection", "_pool", "_timeout")
+
+    def __init__(self, pool: Sockets, connection: _Connection, timeout: float) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._timeout = timeout
+
+    def receive(self) -> Answered:
+        """Wait for it; raises TransportError."""
+        return self._pool.receive(self._connection, self._timeout)
+
+    def drop(self) -> None:
+        """Close its connection: the other side sees that nobody waits."""
+        self._connection.close()
+
+
+#: status, body and head of an answer, and whether its connection may be used again
+_Received: TypeAlias = tuple[int, bytes | bytearray, bytes, bool]
+
+
 class _Connection:
     """One socket, for one exchange at a time."""
 
@@ -133,6 +198,8 @@ class _Connection:
         self._poll.register(self._socket, select.POLLIN)
         self._buffer = bytearray(_CHUNK)
         self._deadline = 0.0
+        #: what came behind the last answer
+        self._rest = b""
         #: when it was last put back
         self.since = 0.0
         _connections.add(self)
@@ -141,36 +208,53 @@ class _Connection:
         """Whether the other side has neither closed it nor sent what nobody asked for."""
         return not self._poll.poll(0)
 
-    def exchange(self, request: bytes, timeout: float) -> tuple[int, bytes | bytearray, bytes, bool]:
-        """Return status, body, head, and whether the connection may be used again."""
-        if timeout != self._timeout:
-            limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+    def exchange(self, request: bytes, timeout: float, *, behind: bool = False) -> _Received:
+        """Send a request and receive its answer; ``behind``: the request is two, and this is the first one's."""
+        sending = min(timeout, _SENDING)
+        if sending != self._timeout:
+            for option, limit in ((socket.SO_RCVTIMEO, min(timeout, _LOOK)), (socket.SO_SNDTIMEO, sending)):
+                value = struct.pack("ll", int(limit), int(limit % 1 * 1_000_000))
+                self._socket.setsockopt(socket.SOL_SOCKET, option, value)
+            self._timeout = sending
         try:
             self._socket.sendall(request)
-            return self._answer()
+        except BlockingIOError:
+            raise TimeoutError(f"the request was not taken within {sending:g} s") from None
+        return self.receive(timeout, behind=behind)
+
+    def receive(self, timeout: float, *, behind: bool = False) -> _Received:
+        """Receive an answer; ``behind``: another one comes behind it."""
+        self._deadline = time.monotonic() + timeout
+        try:
+            return self._answer(behind)
         except BlockingIOError:
             raise TimeoutError(f"nothing within {timeout:g} s") from None
 
-    def _answer(self) -> tuple[int, bytes | bytearray, bytes, bool]:
+    def _answer(self, behind: bool) -> _Received:
         """Read an answer of known length straight to its place; leave every other kind to httptools."""
-        got = self._receive(memoryview(self._buffer))
+        rest, self._rest = self._rest, b""
+        got = len(rest)
+        if rest:
+            self._buffer[:got] = rest
+        else:
+            got = self._receive(memoryview(self._buffer))
         end = self._buffer.find(b"\r\n\r\n", 0, got)
         head = bytes(self._buffer[: end + 2]).lower() if end > 0 else b""
         status, found = _STATUS.match(head), _LENGTH.search(head)
         if status is None or found is None or b"\r\ntransfer-encoding:" in head:
+            if behind:
+                raise ConnectionAbortedError("the answer has no length")
             return self._parsed(got)
         length = int(found[1])
         if length > LONGEST:
             raise ConnectionAbortedError(f"an answer of {length} bytes was announced")
         body = bytearray(length)
         view, filled = memoryview(body), got - end - 4
-        if filled > len(body):
-            raise ConnectionAbortedError("more came than the answer's length")
-        view[:filled] = memoryview(self._buffer)[end + 4 : got]
+        if filled > length:
+            if not behind:
+                raise ConnectionAbortedError("more came than the answer's length")
+            self._rest, filled = bytes(memoryview(self._buffer)[end + 4 + length : got]), length
+        view[:filled] = memoryview(self._buffer)[end + 4 : end + 4 + filled]
         while filled < len(body):
             filled += self._receive(view[filled:])
         return int(status[1]), body, head, b"\r\nconnection: close" not in head
@@ -190,7 +274,13 @@ class _Connection:
         return parser.get_status_code(), b"".join(answer.parts), b"".join(answer.head) + b"\r\n", answer.reusable
 
     def _receive(self, place: memoryview) -> int:
-        count = self._socket.recv_into(place)
+        while True:
+            try:
+                count = self._socket.recv_into(place)
+                break
+            except BlockingIOError:
+                if time.monotonic() > self._deadline:
+                    raise
         if not count:
             raise ConnectionResetError("the connection was closed before the answer")
         if time.monotonic() > self._deadline:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simpleflow import Workflow, activity, futures
-from simpleflow.local import inline
+from simpleflow.local import inline, watching
 
 COUNT = 60
 
@@ -42,7 +42,7 @@ class Rerun(Chain):
 def polled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many events each decision brought."""
     found: list[int] = []
-    original = inline._Watching.call
+    original = watching.Watching.call
 
     def call(self: Any, action: str, request: Any, **more: Any) -> Any:
         answer = original(self, action, request, **more)
@@ -50,7 +50,7 @@ def polled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             found.append(len(answer.events))
         return answer
 
-    monkeypatch.setattr(inline._Watching, "call", call)
+    monkeypatch.setattr(watching.Watching, "call", call)
     return found
 
 
@@ -99,13 +99,13 @@ class Mixed(Fan):
 
 def test_quick_tasks_are_answered_together_and_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     together: list[int] = []
-    original = inline._Watching.exchange_several
+    original = watching.Watching.exchange_several
 
     def exchange(self: Any, answers: Any, following: Any) -> Any:
         together.append(len(answers))
         return original(self, answers, following)
 
-    monkeypatch.setattr(inline._Watching, "exchange_several", exchange)
+    monkeypatch.setattr(watching.Watching, "exchange_several", exchange)
     assert run(Mixed, patience=3600.0)[0] == [None if number % 2 else number for number in range(COUNT)]
     assert sum(together) == COUNT + COUNT // 2, "odd ones are tried twice"
     assert max(together) > 1

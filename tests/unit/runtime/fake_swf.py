@@ -40,6 +40,9 @@ class FakeSwf:
         #: whether answers bring the next task, and what they asked for
         self.follows = False
         self.followed: list[base.Following] = []
+        #: whether answers may carry a poll, and those that did
+        self.joins = False
+        self.joined: list[base.Poll] = []
         #: whether several answers may come together, and the tokens of those that did
         self.takes_several = False
         self.together: list[list[str]] = []
@@ -115,6 +118,14 @@ class FakeSwf:
             while len(brought) < following.most and not self.tasks.empty():
                 brought.append(self.tasks.get_nowait())
         return base.Exchanged(tuple(refusals), tuple(brought))
+
+    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
+        """Take the answer, and open the poll where ``joins`` says so."""
+        self.call(action, request)
+        if not self.joins:
+            return None
+        self.joined.append(poll)
+        return lambda: self.call(poll.action, poll.request, poll_id=poll.poll_id)
 
     def revoke(self, poll_id: str) -> bool:
         self.revoked += 1

@@ -8,6 +8,9 @@ import pytest
 from fake_swf import FakeSwf, task
 from worker_fixtures import Start, answer, eventually, start, swf
 
+from simpleflow.runtime import worker as workers
+from simpleflow.swf import errors
+
 __all__ = ["start", "swf"]
 pytestmark = pytest.mark.needs_processes
 
@@ -65,6 +68,71 @@ def test_a_drain_takes_no_further_task_and_shows_each_one_to_its_end(swf: FakeSw
     eventually(lambda: worker.acknowledged)
     assert swf.tasks.qsize() == 1
     assert shown == [["run/activity-own_pid-t0"]] * 2
+
+
+def test_a_slot_that_works_alone_sends_its_poll_with_its_answer(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "NEAR", 0.0)
+    swf.follows = swf.joins = True
+    worker = start()
+    for number in range(6):
+        swf.tasks.put(task("own_pid", token=f"t{number}"))
+        assert answer(swf)[1]["taskToken"] == f"t{number}"
+        eventually(lambda: worker.polling and not worker.running)
+    assert len(swf.followed) == 1  # it brought nothing: from then on polls go with answers
+    assert len(swf.joined) == 5
+    assert len({each.poll_id for each in swf.joined}) == 5
+    assert all(each.poll_id.endswith("; first") for each in swf.joined)
+    worker.stop_polling()
+    eventually(lambda: worker.acknowledged)
+
+
+def test_a_lost_answer_opens_its_poll_once_more(swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "NEAR", 0.0)
+    swf.follows = swf.joins = True
+    worker = start()
+    polls = []
+    carried = swf.answer_and_poll
+
+    def seen(action: str, request: object, poll: object) -> object:
+        polls.append(poll)
+        return carried(action, request, poll)  # type: ignore[arg-type]  # as it came
+
+    swf.answer_and_poll = seen  # type: ignore[method-assign, assignment]  # to see those that fail
+    for number in range(3):
+        swf.failing["RespondActivityTaskCompleted"] = 2 if number == 1 else 0
+        swf.tasks.put(task("own_pid", token=f"t{number}"))
+        assert answer(swf)[1]["taskToken"] == f"t{number}"
+        eventually(lambda: worker.polling and not worker.running)
+    names = [each.poll_id for each in polls]  # type: ignore[attr-defined]  # of base.Poll
+    assert [name.partition(";")[2] for name in names] == [" first", " again; first", " again; first", " first"]
+    assert len({name.partition(";")[0] for name in names}) == 2
+
+
+def test_a_poll_that_is_cut_off_behind_its_answer_is_opened_again_by_its_name(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "NEAR", 0.0)
+    swf.follows = swf.joins = True
+    start()
+    asked: list[str | None] = []
+    call = swf.call
+
+    def seen(action: str, request: object, *, poll_id: str | None = None) -> object:
+        if action == "PollForActivityTask":
+            asked.append(poll_id)
+            if str(poll_id).endswith("first"):
+                raise errors.TransportError("cut")
+        return call(action, request, poll_id=poll_id)  # type: ignore[arg-type]  # as it came
+
+    swf.call = seen  # type: ignore[method-assign, assignment]  # to cut it
+    for number in range(3):
+        swf.tasks.put(task("own_pid", token=f"t{number}"))
+        assert answer(swf)[1]["taskToken"] == f"t{number}"
+    named = [each for each in asked if each is not None]
+    cut = next(index for index, each in enumerate(named) if each.endswith("first"))
+    assert f"{named[cut].partition(';')[0]}; again" in named[cut + 1 :]
 
 
 @pytest.mark.parametrize("options", [{"one_task": True}, {"max_tasks": 1}])

@@ -26,6 +26,8 @@ class Host:
 
     def reset(self) -> None:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        #: names of the polls that are served first
+        self.first: list[str | None] = []
         self.answers: dict[str, Any] = {}
         self.cancelled: list[str] = []
         self.opened = threading.Event()
@@ -44,10 +46,12 @@ class Host:
         *,
         poll_id: str | None = None,
         again: bool = False,
+        first: bool = False,
         then: Any = None,
     ) -> Any:
         request = validation.check(action, request)
         self.calls.append((action, request))
+        self.first += [poll_id] * first
         if again:
             give({"taskToken": f"that of {poll_id}"})
             return None

@@ -284,6 +284,10 @@ def test_a_poll_that_comes_while_it_ends_is_empty_at_once(serve: skin_rig.Serve)
 def test_a_poll_that_is_opened_again_brings_the_task_of_the_first(served: skin_rig.Served) -> None:
     answer = served.post(POLL, BODY, headers="X-Simpleflow-Poll: mine; again\r\n")
     assert answer == (200, {"taskToken": "that of mine"})
+    assert served.host.first == []
+    answer = served.post(POLL, BODY, headers="X-Simpleflow-Poll: mine; again; first\r\n")
+    assert answer == (200, {"taskToken": "that of mine"})
+    assert served.host.first == ["mine"]
 
 
 @pytest.mark.parametrize(
