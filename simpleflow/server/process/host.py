@@ -375,7 +375,8 @@ class Host:
             if not isinstance(error, base.Lost | OSError):
                 _LOG.exception("A commit failed: %s", fault)
             return
-        group += [(self._polls.pop(waiter)[0], waiter.answer) for waiter in woken if waiter.answer is not None]
+        # Tasks go first: somebody is to begin with them, and who waits for an acknowledgement has done its work.
+        self._committed += [(self._polls.pop(each)[0], each.answer) for each in woken if each.answer is not None]
         self._committed += group
         if not self.service.store.unflushed:
             self._release(self._take())
