@@ -18,8 +18,6 @@ from simpleflow.swf import errors, shapes
 from simpleflow.swf.transport import base
 
 OPTIONS = decider.Options(domain="d", task_list="shared", identity="{}", sticky_list="mine")
-#: polls the shared list only
-UNSTUCK = decider.Options(domain="d", task_list="shared", identity="{}")
 SCHEDULE = decisions.ScheduleActivityTask(
     activity_type=attributes.Type(name="a", version="1"),
     activity_id="activity-a-1",
@@ -429,60 +427,6 @@ def test_the_loops_call_the_engine_on_one_thread_and_drain() -> None:
     assert engine.threads == {threading.get_ident()}
     assert len(swf.responses()) == 20
     assert sum(entry[0] == "acknowledged" for entry in engine.log) == 20
-
-
-@pytest.mark.parametrize("lost", [False, True], ids=["answered", "lost"])
-def test_answers_carry_the_next_poll_of_their_lane(lost: bool) -> None:
-    swf, stop = FakeSwf(), Stop()
-    swf.joins = True
-    swf.tasks = [polled("t0", run="run0")]
-
-    class Feeding:
-        """Has a task for the poll that went with each answer but the last."""
-
-        def polling(self) -> None: ...
-        def received(self, task: interceptors.DecisionReceived) -> None:
-            if lost and len(swf.joined) == 1:
-                swf.struck["RespondDecisionTaskCompleted"] = [errors.TransportError("cut")]
-
-        def stopping(self) -> None: ...
-        def answered(self, outcome: interceptors.DecisionAnswered) -> None:
-            if len(swf.joined) < 4:
-                swf.tasks.append(polled(f"t{len(swf.joined)}", run=f"run{len(swf.joined)}"))
-            else:
-                stop.request()
-
-    step = make(swf, FakeEngine(decided()), options=UNSTUCK, mounted=[Feeding()])
-    lanes.DeciderProcess(swf, step, stop=stop, lanes=1).run()
-    assert [each["taskToken"] for each in swf.responses()] == ["t0", "t1", *["t1"] * lost, "t2", "t3"]
-    names = [each.poll_id for each in swf.joined]
-    assert all(name.endswith("; first") for name in names)
-    assert ["; again" in name for name in names] == [False, lost, False, False]
-    assert all(each.request == swf.joined[0].request for each in swf.joined)
-    assert sum(action == "PollForDecisionTask" for action, _ in swf.calls) == 5  # the first one went by itself
-
-
-def test_a_lane_that_decides_what_was_left_to_it_opens_no_second_poll() -> None:
-    swf, stop = FakeSwf(), Stop()
-    swf.joins = True
-    swf.tasks = [polled("t0")]
-    step = make(swf, FakeEngine(decided()), options=UNSTUCK)
-    process = lanes.DeciderProcess(swf, step, stop=stop, lanes=1)
-    handle = step.handle
-
-    def leaving(answer: Any, **more: Any) -> bool:
-        done = handle(answer, **more)
-        if answer.task_token == "t0":  # the next decision of this run came on another lane meanwhile
-            assert not process._in_flight.take("run", polled("t1", numbers=(1, 2, 3, 4, 5)))
-        else:
-            stop.request()
-        return done
-
-    step.handle = leaving  # type: ignore[method-assign]  # to look at it between two decisions
-    process.run()
-    assert [each["taskToken"] for each in swf.responses()] == ["t0", "t1"]
-    assert len(swf.joined) == 1
-    assert sum(action == "PollForDecisionTask" for action, _ in swf.calls) == 2  # the open poll was waited for
 
 
 @pytest.mark.needs_processes
