@@ -82,7 +82,7 @@ def plan(
         for problem in stacks["problems"]:
             output.say(f"problem: {problem}")
     rows = [["launch", f"{each.units} x {each.profile}", each.reason] for each in decided.launches]
-    for name in ("unmarks", "drains", "terminates", "keeps"):
+    for name in ("unmarks", "drains", "cancels", "terminates", "keeps"):
         rows += [[name[:-1], each.instance, each.reason] for each in getattr(decided, name)]
     rows += [["note", "", note] for note in decided.notes]
     if not rows:

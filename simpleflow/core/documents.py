@@ -185,6 +185,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     counted: bool = False
     #: a person asked for its drain (`sfnodes drain`): the mark is not taken back
     asked: bool = False
+    #: the mark was set while it booted: it is ended at once unless its document is there (control.end_cancelled)
+    cancelled: bool = False
+    #: it was ended while its provider prepared it, so that it is not billed
+    never_ran: bool = False
     #: last moment by which the provider may still hide the machine from its lists (end of its attempt's life)
     hidden_until: float = 0.0
 
@@ -270,6 +274,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     cost: int
     draining_since: float | None = None
     reason: str = ""
+    #: that of its row
+    never_ran: bool = False
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,7 +307,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float
     #: note: something that was wanted and not done
-    kind: Literal["launch", "keep", "drain", "unmark", "terminate", "note"]
+    kind: Literal["launch", "keep", "drain", "unmark", "cancel", "terminate", "note"]
     profile: str = ""
     #: that of a launch; a machine's row names it too
     attempt: str = ""

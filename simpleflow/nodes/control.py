@@ -240,9 +240,12 @@ def count(control: Control, instance: str) -> Control:
     return _change(control, instance, counted=True)
 
 
-def undrain(control: Control, instance: str) -> Control:
-    """Take the mark back; its generation is never used again."""
-    return _change(control, instance, drain=None, draining_since=None, reason="")
+def undrain(control: Control, instance: str, generation: int) -> Control:
+    """Take the mark of this generation back, which is never used again; not that of a machine that is being ended."""
+    row = row_of(control, instance)
+    if row is None or row.drain != generation or _intent(control, f"terminate-{instance}") is not None:
+        return control
+    return _change(control, instance, drain=None, draining_since=None, reason="", cancelled=False)
 
 
 def terminate(control: Control, reasons: Mapping[str, str], creator: str, not_after: float) -> Control:
@@ -302,6 +305,8 @@ def close_rows(control: Control, ends: Mapping[str, tuple[billing.Terms, float]]
     amounts: dict[billing.Window, int] = dict.fromkeys(billing.WINDOWS, 0)
     for name, row in closed.items():
         terms, ended = ends[name]
+        if row.never_ran:
+            continue
         for window in billing.WINDOWS:
             amounts[window] += billing.cost_in_window(terms, row.price, row.since, ended, window, now)
     control = add_spent(control, amounts, now)

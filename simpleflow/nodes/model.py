@@ -20,6 +20,8 @@ class NodeState(enum.StrEnum):
     WORKING = "working"
     #: the mark is set; its agent has not seen it
     MARKED = "marked"
+    #: the mark was set while it boots, and its agent has not stored a document: it is ended at once
+    CANCELLED = "cancelled"
     #: its agent stopped polling
     DRAINING = "draining"
     #: all runners idle, nothing polled: about to power off
@@ -34,9 +36,11 @@ class NodeState(enum.StrEnum):
 TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
     NodeState.UNLISTED: frozenset(NodeState),
     NodeState.BOOTING: frozenset(NodeState) - {NodeState.UNLISTED},
-    NodeState.WORKING: frozenset(NodeState) - {NodeState.UNLISTED, NodeState.BOOTING},
+    NodeState.WORKING: frozenset(NodeState) - {NodeState.UNLISTED, NodeState.BOOTING, NodeState.CANCELLED},
     #: the mark may be taken back before the agent saw it
-    NodeState.MARKED: frozenset(NodeState) - {NodeState.UNLISTED},
+    NodeState.MARKED: frozenset(NodeState) - {NodeState.UNLISTED, NodeState.CANCELLED},
+    #: its document shows up: then it drains like every other, or the mark is taken back
+    NodeState.CANCELLED: frozenset(NodeState),
     NodeState.DRAINING: frozenset({NodeState.DRAINING, NodeState.ACKNOWLEDGED, NodeState.ENDING, NodeState.GONE}),
     NodeState.ACKNOWLEDGED: frozenset({NodeState.ACKNOWLEDGED, NodeState.ENDING, NodeState.GONE}),
     NodeState.ENDING: frozenset({NodeState.ENDING, NodeState.GONE}),
@@ -46,7 +50,9 @@ TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
 #: counted for demand: they work, or will
 COUNTED = frozenset({NodeState.UNLISTED, NodeState.BOOTING, NodeState.WORKING})
 #: they finish what they have and take nothing new
-LEAVING = frozenset({NodeState.MARKED, NodeState.DRAINING, NodeState.ACKNOWLEDGED, NodeState.ENDING})
+LEAVING = frozenset(
+    {NodeState.MARKED, NodeState.CANCELLED, NodeState.DRAINING, NodeState.ACKNOWLEDGED, NodeState.ENDING}
+)
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +117,7 @@ def observe(
     if document is not None and document.state == "draining":
         return NodeState.DRAINING
     if row.drain is not None:
-        return NodeState.MARKED
+        return NodeState.CANCELLED if row.cancelled and document is None else NodeState.MARKED
     if listed is None:
         return NodeState.UNLISTED
     if document is None or document.first_polled is None:

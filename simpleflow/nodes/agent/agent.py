@@ -13,7 +13,7 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interpreter
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import config, drain, tags
+from simpleflow.nodes import boot, config, drain, tags
 from simpleflow.nodes import control as controls
 from simpleflow.process import kept, scratch
 
@@ -31,6 +31,8 @@ _SILENT = 20.0
 _GIVEN_UP = 3
 #: seconds that workers get to end after the acknowledgement
 _GRACE = 5.0
+#: seconds between two tries to store the document and read control.json, before the first poll
+_RETRY = 1.0
 
 
 class _Worker:
@@ -98,6 +100,11 @@ class Agent:
         self.node = metadata.instance_id()
         attempt = metadata.tag(tags.ATTEMPT) or ""
         self.state = drain.DrainState.WORKING
+        self.boot = boot.BootState.STARTING
+        #: why no worker is started yet; when (monotonic) it tries again, and gives up
+        self._waits = ""
+        self._next_try = 0.0
+        self._late = clock.monotonic() + self._times.never_polled_max
         self._generation = 0
         #: when the machine is taken away: by this machine's clock for its document and workers, and monotonic
         self._deadline: float | None = None
@@ -107,6 +114,7 @@ class Agent:
         self._next_metadata = 0.0
         self._next_look = 0.0
         self._asked_to_end = False
+        self._attempt = attempt
         self._orphan = orphan.OrphanWatch(self.node, attempt, self._times)
         now = clock.now()
         self._reporter = report.Reporter(
@@ -149,14 +157,19 @@ class Agent:
     def run(self) -> int:
         """Work until drained; return the exit code (0: powered off)."""
         try:
-            self._reporter.write(self._clock.now())
-            while self.state is not drain.DrainState.ENDED:
+            while not self.over:
                 self.turn()
                 self.listen(_TURN)
             self._finish()
         finally:
             self.close()
         return 0
+
+    @property
+    def over(self) -> bool:
+        """Drained; or it gave up before it began, when there is nothing to drain and nobody to be told."""
+        gave_up = self.boot is boot.BootState.REFUSED and self.state is drain.DrainState.WORKING
+        return gave_up or self.state is drain.DrainState.ENDED
 
     def listen(self, seconds: float) -> None:
         """Take in what the workers say, for at most so long."""
@@ -166,7 +179,9 @@ class Agent:
     def turn(self) -> None:
         """One turn: keep the workers, look at what is due, act on it, report."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
-        if self.state is drain.DrainState.WORKING:
+        if self.state is drain.DrainState.WORKING and self.boot is not boot.BootState.ADMITTED:
+            self._begin(now, monotonic)
+        if self.state is drain.DrainState.WORKING and self.boot is boot.BootState.ADMITTED:
             for worker in self._workers:
                 if worker.child.keep():
                     worker.channel.reset()
@@ -175,7 +190,7 @@ class Agent:
         if monotonic >= self._next_metadata:
             self._next_metadata = monotonic + self._times.metadata
             self._read_metadata()
-        if monotonic >= self._next_look:
+        if self.boot is boot.BootState.ADMITTED and monotonic >= self._next_look:
             self._next_look = monotonic + self._times.look
             self._look(monotonic)
         self._observe(now)
@@ -183,15 +198,47 @@ class Agent:
             self._event(drain.DrainEvent.DEADLINE)
         if drain.settled(tuple(worker.view() for worker in self._workers)):
             self._event(drain.DrainEvent.SETTLED)
+        if self.boot is boot.BootState.STARTING:
+            return
         if self.state is not drain.DrainState.DRAINED:
             self._reporter.write_if_due(now)
         elif self._reporter.write(now):
             self._event(drain.DrainEvent.STORED)
 
+    def _begin(self, now: float, monotonic: float) -> None:
+        """Go as far towards the first poll as the store allows (boot.py)."""
+        if monotonic < self._next_try:
+            return
+        self._next_try = monotonic + _RETRY
+        if self.boot is boot.BootState.STARTING:
+            self._waits = "its document cannot be stored: no worker is started"
+            self._observe(now)
+            if self._reporter.write(now):
+                self._boot_event(boot.BootEvent.STORED)
+        if self.boot is boot.BootState.ANNOUNCED:
+            self._waits = "control.json cannot be read: no worker is started"
+            # Not what was read before the document was stored: only a younger one can be without the mark.
+            if (control := self._control()) is not None:
+                self._waits = ""
+                self._next_look = monotonic + self._times.look
+                self._boot_event(boot.seen(control, self.node, self._attempt))
+                self._judge(control, monotonic)
+        if self._waits and monotonic >= self._late:
+            self._reason = f"{self._waits}, for {self._times.never_polled_max:.0f} s: this machine ends itself"
+            logger.error("%s", self._reason, extra={"action": "boot"})
+            self._reporter.change(reason=self._reason)
+            self._boot_event(boot.BootEvent.LATE)
+
+    def _boot_event(self, event: boot.BootEvent) -> None:
+        """Take one step of the boot's table."""
+        following = boot.step(self.boot, event)
+        logger.info("%s on %s: %s", self.boot, event, following, extra={"action": "boot"})
+        self.boot = following
+
     def _observe(self, now: float) -> None:
         lists = tuple(worker.list_status() for worker in self._workers)
         sick = [worker.fault() for worker in self._workers if worker.fault()]
-        health = "; ".join([*([self._health] if self._health else []), *sick]) or "ok"
+        health = "; ".join(each for each in (self._waits, self._health, *sick) if each) or "ok"
         self._reporter.update(lists, now, health=health)
         if self._reporter.document.state == "booting" and self._reporter.document.first_polled is not None:
             self._reporter.change(state="working")
@@ -223,13 +270,19 @@ class Agent:
 
     def _look(self, monotonic: float) -> None:
         """Read control.json: a drain whose mark the provider refuses; an idle machine that nobody owns ends itself."""
+        if (control := self._control()) is not None:
+            self._judge(control, monotonic)
+
+    def _control(self) -> documents.Control | None:
+        """control.json as it is now; None when it cannot be read."""
         try:
             got = self._store.get(documents.CONTROL_KEY)
-            empty = documents.Control(cluster="")
-            control = empty if got is None else controls.decoded(got[0], self._store.url)
+            return documents.Control(cluster="") if got is None else controls.decoded(got[0], self._store.url)
         except core_errors.SimpleflowError as error:
             logger.warning("control.json cannot be read: %s", error, extra={"action": "look"})
-            return
+            return None
+
+    def _judge(self, control: documents.Control, monotonic: float) -> None:
         row = next((each for each in control.rows if each.instance == self.node), None)
         if row is not None and row.drain is not None:
             self._marked(row.drain)

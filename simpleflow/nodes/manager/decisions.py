@@ -67,8 +67,8 @@ def _events(plan: decide.Plan, intents: Iterable[documents.Intent], now: float) 
         yield documents.Decision(
             at=now, kind="launch", profile=intent.profile, attempt=intent.id, units=intent.units, reason=intent.reason
         )
-    kinds: dict[Literal["drain", "unmark", "terminate"], Iterable[decide.Item]]
-    kinds = {"drain": plan.drains, "unmark": plan.unmarks, "terminate": plan.terminates}
+    kinds: dict[Literal["drain", "unmark", "cancel", "terminate"], Iterable[decide.Item]]
+    kinds = {"drain": plan.drains, "unmark": plan.unmarks, "cancel": plan.cancels, "terminate": plan.terminates}
     for kind, items in kinds.items():
         for item in items:
             yield documents.Decision(

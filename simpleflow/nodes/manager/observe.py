@@ -14,6 +14,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import billing, config, model
+from simpleflow.nodes import control as controls
 from simpleflow.nodes.policy import guards
 from simpleflow.nodes.policy import snapshot as snapshots
 from simpleflow.nodes.providers import base as providers
@@ -132,6 +133,15 @@ class Observer:
             found.append(document)
         return found
 
+    def _control(self) -> documents.Control | None:
+        """control.json as it is now, without acting on it; None when it cannot be read."""
+        got = self._get(documents.CONTROL_KEY)
+        try:
+            return None if got is None else controls.decoded(got[0], self._store.url)
+        except core_errors.SimpleflowError as error:
+            self._say(documents.CONTROL_KEY, str(error))
+            return None
+
     def _get(self, key: str) -> tuple[bytes, str] | None:
         try:
             return self._store.get(key)
@@ -153,18 +163,27 @@ class Observer:
         boots = {name: statistics.median(seen.values()) for name, seen in self._boots.items() if seen}
         self.learning.look(self.rows, self.nodes, boots, now)
 
-    def forget_old(self, control: documents.Control) -> None:
-        """Delete old documents: of machines without a row, and of deciders whose runs are all closed."""
-        rows = {row.instance for row in control.rows}
+    def forget_old(self) -> None:
+        """Delete old documents: of machines with neither row nor open launch, and of deciders whose runs are closed."""
         monotonic = self._clock.monotonic()
         # A manager that is younger than that uses the clock of the store, as another document shows it.
         newest = max((modified for _, modified in self._changed.values()), default=0.0)
-        for key, (_, document) in list(self._cache.items()):
-            seen, modified = self._changed[key]
-            if max(monotonic - seen, newest - modified) < self._times.keep_documents:
-                continue
+        old = [
+            (key, document)
+            for key, (_, document) in self._cache.items()
+            if max(monotonic - self._changed[key][0], newest - self._changed[key][1]) >= self._times.keep_documents
+        ]
+        if not old:
+            return
+        # Read anew, after the documents: a machine that has one was launched before, so that its launch is either
+        # open now or closed for good. Whoever cancels it later relies on its document (docs/design/control.md, part 3).
+        control = self._control()
+        if control is None:
+            return
+        rows, attempts = {row.instance for row in control.rows}, {intent.id for intent in control.intents}
+        for key, document in old:
             if isinstance(document, documents.NodeDocument):
-                needed = document.node in rows
+                needed = document.node in rows or document.attempt in attempts
             else:
                 needed = any(row.run_id in self.rows for row in document.runs)
             if not needed:

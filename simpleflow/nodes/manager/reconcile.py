@@ -20,7 +20,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.core import text as texts
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import billing, config, control, errors, tags
+from simpleflow.nodes import billing, cancel, config, control, errors, tags
 from simpleflow.nodes.policy import decide, guards
 from simpleflow.nodes.providers import base as providers
 
@@ -175,7 +175,7 @@ class Reconciler:
         self.observer.read_runs()
         self.observer.read_pending()
         self.observer.learn(self.now())
-        self.observer.forget_old(self.file.known)
+        self.observer.forget_old()
         self._tell_of_undecided()
         yield "observe"
         snapshot = self.observer.snapshot(self.file.known, listing, self.now(), ending=self.ending)
@@ -206,8 +206,7 @@ class Reconciler:
         self.file.replace(document)
         self.resume = False
         for row in closing:
-            terms, ended = ends[row.instance]
-            self.observer.closed(row.instance, billing.cost(terms, row.price, ended - row.since), self.now())
+            self.observer.closed(row.instance, self._bill(row, ends[row.instance][1]), self.now())
         yield "account"
 
     def _over(self, document: documents.Control, listing: providers.Listing) -> dict[str, bool] | None:
@@ -292,9 +291,12 @@ class Reconciler:
             return self.now() - self.observer.sightings.heard(row, self.now())
         return self.now()
 
+    def _bill(self, row: documents.Row, ended: float) -> int:
+        terms = guards.terms_of(self.cluster, row.profile)
+        return 0 if row.never_ran else billing.cost(terms, row.price, ended - row.since)
+
     def _write_ledger(self, row: documents.Row) -> None:
         ended = self._ended(row)
-        terms = guards.terms_of(self.cluster, row.profile)
         entry = documents.LedgerEntry(
             instance=row.instance,
             profile=row.profile,
@@ -302,9 +304,10 @@ class Reconciler:
             price=row.price,
             since=row.since,
             ended=ended,
-            cost=billing.cost(terms, row.price, ended - row.since),
+            cost=self._bill(row, ended),
             draining_since=row.draining_since,
             reason=row.reason,
+            never_ran=row.never_ran,
         )
         self._store.put(f"{documents.LEDGER_PREFIX}{row.instance}.json", msgspec.json.encode(entry))
 
@@ -315,8 +318,11 @@ class Reconciler:
         plan, document, now = self.plan, self.file.known, self.now()
         document = control.extend(document, {each.instance: each.until for each in plan.extensions})
         document = control.drain_all(document, {item.instance: item.reason for item in plan.drains}, now)
+        document = cancel.mark(document, {item.instance: item.reason for item in plan.cancels}, now)
+        marks = {row.instance: row.drain for row in document.rows}
         for item in plan.unmarks:
-            document = control.undrain(document, item.instance)
+            if (generation := marks.get(item.instance)) is not None:
+                document = control.undrain(document, item.instance, generation)
         terminates = list(plan.terminates)
         if self.ending and self.hurry:
             terminates += [
@@ -344,6 +350,7 @@ class Reconciler:
         yield "intents"
         for intent in launches:
             yield from self._launch(intent)
+        yield from self._cancel()
         yield from self._marks(listing)
         yield from self._terminate(listing)
 
@@ -364,6 +371,8 @@ class Reconciler:
                 logger.warning("%s", note, extra={"action": "note"})
         for launch in plan.launches:
             logger.info("launch %d %s: %s", launch.units, launch.profile, launch.reason, extra={"action": "launch"})
+        for item in plan.cancels:
+            logger.info("booting machine %s cancelled: %s", item.instance, item.reason, extra={"action": "cancel"})
         for name, items in (("drain", plan.drains), ("unmark", plan.unmarks), ("terminate", plan.terminates)):
             for item in items:
                 logger.info("%s %s: %s", name, item.instance, item.reason, extra={"action": name})
@@ -415,12 +424,33 @@ class Reconciler:
             self.file.replace(control.answered(self.file.known, intent.id, launched.instances, self.times))
         yield f"recorded {intent.id}"
 
+    def _cancel(self) -> Iterator[str]:
+        """Open the terminations of cancelled machines without a document; a machine with one drains like any other.
+
+        Their marks are stored: this manager read them in control.json, or was told so. What was read of a machine
+        before is of no use here.
+        """
+        absent: dict[str, int] = {}
+        for instance, generation in cancel.waiting(self.file.known).items():
+            # A document that was there is there: nobody deletes one of a machine with a row.
+            if instance in self.observer.nodes:
+                continue
+            with self._alone(instance, f"whether the cancelled machine {instance} has begun cannot be read"):
+                if self._store.get(f"{documents.NODES_PREFIX}{instance}.json") is None:
+                    absent[instance] = generation
+            yield f"looked at {instance}"
+        if absent:
+            not_after = self.now() + self.times.intent
+            self.file.replace(cancel.end(self.file.known, absent, self.file.holder, not_after))
+            yield "cancelled"
+
     def _marks(self, listing: providers.Listing) -> Iterator[str]:
         """Set drain marks that the rows demand and the tags lack; remove marks that no row demands."""
         listed = {each.id: each for each in listing.instances if each.state in {"pending", "running"}}
+        ending = {intent.instance for intent in self.file.known.intents}
         for row in self.file.known.rows:
             instance = listed.get(row.instance)
-            if instance is None:
+            if instance is None or (row.cancelled and row.instance in ending):
                 continue
             marked = tags.drain_generation(instance.tags)
             if row.drain is not None and marked < row.drain:
@@ -435,8 +465,11 @@ class Reconciler:
     def _terminate(self, listing: providers.Listing) -> Iterator[str]:
         """Carry out open terminations: repeating one does no harm, unlike a launch."""
         gone = {each.id for each in listing.instances if each.state == "terminated"}
+        never_ran = []
         for intent in self.file.known.intents:
             if intent.kind == "terminate" and intent.instance not in gone:
                 with self._alone(intent.instance, f"machine {intent.instance} could not be ended"):
-                    self._provider.terminate(intent.instance)
+                    if self._provider.terminate(intent.instance):
+                        never_ran.append(intent.instance)
                 yield f"terminated {intent.instance}"
+        self.file.replace(cancel.never_ran(self.file.known, never_ran))

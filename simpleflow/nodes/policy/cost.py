@@ -48,27 +48,23 @@ def of_cluster(
     now: float,
 ) -> tuple[NodeCost, ...]:
     """Return every machine's bill, oldest first."""
-    found = {
-        row.instance: _cost(cluster, row.instance, row.profile, row.price, row.since, None, now) for row in control.rows
-    }
+    found = {row.instance: _cost(cluster, row, None, now) for row in control.rows}
     for entry in ledger:
-        found[entry.instance] = _cost(
-            cluster, entry.instance, entry.profile, entry.price, entry.since, entry.ended, now
-        )
+        found[entry.instance] = _cost(cluster, entry, entry.ended, now)
     return tuple(sorted(found.values(), key=lambda each: (each.since, each.node)))
 
 
 def _cost(
-    cluster: config.ClusterConfig, node: str, profile: str, price: int, since: float, ended: float | None, now: float
+    cluster: config.ClusterConfig, of: documents.Row | documents.LedgerEntry, ended: float | None, now: float
 ) -> NodeCost:
-    terms = guards.terms_of(cluster, profile)
-    seconds = (now if ended is None else ended) - since
+    terms = guards.terms_of(cluster, of.profile)
+    seconds = (now if ended is None else ended) - of.since
     return NodeCost(
-        node=node,
-        profile=profile,
-        since=since,
+        node=of.instance,
+        profile=of.profile,
+        since=of.since,
         ended=ended,
-        billed=billing.billed(terms, seconds),
-        cost=billing.cost(terms, price, seconds),
-        terms=describe(cluster, profile),
+        billed=0.0 if of.never_ran else billing.billed(terms, seconds),
+        cost=0 if of.never_ran else billing.cost(terms, of.price, seconds),
+        terms="ended before it ran: not billed" if of.never_ran else describe(cluster, of.profile),
     )

@@ -52,6 +52,8 @@ def committed(cluster: config.ClusterConfig, control: documents.Control, window:
     period = billing.period_key(window, now)
     total = sum(each.amount for each in control.spent if each.window == window and each.period == period)
     for row in control.rows:
+        if row.never_ran:
+            continue
         total += billing.cost_in_window(
             terms_of(cluster, row.profile), row.price, row.since, max(row.until, now), window, now
         )

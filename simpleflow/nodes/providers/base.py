@@ -75,8 +75,11 @@ class NodeProvider(Protocol):
     def unmark(self, instance_id: str, generation: int) -> None:
         """Remove that mark; an absent one is not an error."""
 
-    def terminate(self, instance_id: str) -> None:
-        """End a machine; one that is gone is not an error."""
+    def terminate(self, instance_id: str) -> bool | None:
+        """End a machine; one that is gone is not an error.
+
+        Returns True if the provider says that it had not begun to run, and does not bill it.
+        """
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of the machine's boot log ('' when there is none yet)."""

@@ -20,14 +20,24 @@ class FakeProvider:
         cluster: name of the cluster.
         clock: the provider's clock.
         list_lag: seconds before a launch shows in lists.
+        pending: seconds before a machine runs; until then it is not billed.
         memory: seconds after which a terminated machine is not listed any more.
     """
 
-    def __init__(self, cluster: str, clock: clocks.Clock, *, list_lag: float = 0.0, memory: float = 3600.0) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        clock: clocks.Clock,
+        *,
+        list_lag: float = 0.0,
+        memory: float = 3600.0,
+        pending: float = 0.0,
+    ) -> None:
         self._cluster = cluster
         self._clock = clock
         self.list_lag = list_lag
         self.memory = memory
+        self.pending = pending
         self._lock = threading.RLock()
         self._instances: dict[str, base.Instance] = {}
         self._ended: dict[str, float] = {}
@@ -80,7 +90,7 @@ class FakeProvider:
         with self._lock:
             now = self._clock.now()
             shown = tuple(
-                each
+                msgspec.structs.replace(each, state="pending") if self._is_pending(each, now) else each
                 for key, each in sorted(self._instances.items())
                 if now - each.launched >= self.list_lag and now - self._ended.get(key, now) <= self.memory
             )
@@ -104,13 +114,18 @@ class FakeProvider:
         """Remove it; an absent one is not an error."""
         self._tag(instance_id, tags.drain(generation), None)
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str) -> bool:
         """End a machine; one that is gone is not an error."""
         with self._lock:
-            each = self._instances.get(instance_id)
-            if each is not None and each.state != "terminated":
-                self._instances[instance_id] = msgspec.structs.replace(each, state="terminated")
-                self._ended[instance_id] = self._clock.now()
+            each, now = self._instances.get(instance_id), self._clock.now()
+            if each is None or each.state == "terminated":
+                return False
+            self._instances[instance_id] = msgspec.structs.replace(each, state="terminated")
+            self._ended[instance_id] = now
+            return self._is_pending(each, now)
+
+    def _is_pending(self, each: base.Instance, now: float) -> bool:
+        return each.state == "running" and now - each.launched < self.pending
 
     def diagnose(self, instance_id: str) -> str:
         """Return the log that ``write_log`` gave the machine."""

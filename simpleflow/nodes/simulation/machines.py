@@ -9,7 +9,7 @@ import msgspec
 
 from simpleflow.core import documents
 from simpleflow.data.blobs import base as blobs
-from simpleflow.nodes import config, drain
+from simpleflow.nodes import boot, config, control, drain
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers import fake
 
@@ -19,19 +19,22 @@ from . import deciders, timeline
 BOOT = (0.8, 1.2)
 #: seconds from an acknowledgement to the machine's end
 OFF = 1.0
+#: seconds, the last ones of a boot, from the agent's start to the first poll
+STARTING = 1.0
 
 
 class Machine:
     """One machine: its agent, and a worker for each list."""
 
-    __slots__ = ("attempt", "busy_since", "dirty", "finished", "first_polled", "id", "idle_since", "launched", "notice",
-                 "profile", "running", "settle", "slots", "state", "written")  # fmt: skip
+    __slots__ = ("attempt", "boot", "busy_since", "dirty", "finished", "first_polled", "id", "idle_since", "launched",
+                 "notice", "profile", "running", "settle", "slots", "state", "written")  # fmt: skip
 
     def __init__(self, instance: providers.Instance, slots: tuple[tuple[str, int], ...]) -> None:
         self.id, self.attempt, self.profile = instance.id, instance.attempt, instance.profile
         self.launched = instance.launched
         self.slots = slots
         self.state = drain.DrainState.WORKING
+        self.boot = boot.BootState.STARTING
         self.first_polled: float | None = None
         self.idle_since: float | None = None
         #: (run, task) -> when it began
@@ -49,6 +52,8 @@ class Counts:
 
     def __init__(self) -> None:
         self.launches = 0
+        #: machines that the manager ended before they had a document
+        self.cancelled = 0
         #: tasks that lost their machine by a notice, and tasks that lost it by the manager
         self.interrupted = self.lost = 0
         #: tasks that were handed out, and seconds that they had waited before that
@@ -68,9 +73,9 @@ class _Provider(fake.FakeProvider):
         super().mark(instance_id, generation)
         self._machines.marked(instance_id)
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str) -> bool:
         self._machines.taken(instance_id)
-        super().terminate(instance_id)
+        return super().terminate(instance_id)
 
 
 class Machines:
@@ -105,18 +110,34 @@ class Machines:
         machine = Machine(instance, self._cluster.lists_of(instance.profile))
         self.living[machine.id] = machine
         self.counts.launches += 1
-        boot = self._cluster.boot_of(machine.profile) * self._rng.uniform(*BOOT)
-        self._time.at(self._time.now + boot, self._poll, machine.id)
+        polls = self._time.now + self._cluster.boot_of(machine.profile) * self._rng.uniform(*BOOT)
+        self._time.at(max(polls - STARTING, self._time.now), self._begin, machine.id)
+        self._time.at(polls, self._poll, machine.id)
         if self._interrupted_per_hour > 0 and self._cluster.profiles[machine.profile].market == "spot":
             self._time.at(
                 self._time.now + self._rng.expovariate(self._interrupted_per_hour / 3600.0), self._noticed, machine.id
             )
+
+    def _begin(self, name: str) -> None:
+        """The agent begins: it stores its document, then looks for its mark, which may have been set meanwhile."""
+        machine = self.living.get(name)
+        if machine is None:
+            return
+        self._write(machine, [])
+        machine.boot = boot.step(machine.boot, boot.BootEvent.STORED)
+        got = self._store.get(documents.CONTROL_KEY)
+        assert got is not None
+        event = boot.seen(control.decoded(got[0], self._store.url), name, machine.attempt)
+        machine.boot = boot.step(machine.boot, event)
+        if machine.boot is boot.BootState.REFUSED:
+            self._stop(machine, drain.DrainEvent.MARK)
 
     def _poll(self, name: str) -> None:
         """The machine has booted, and its workers begin to poll."""
         machine = self.living.get(name)
         if machine is None or machine.state is not drain.DrainState.WORKING:
             return
+        assert machine.boot is boot.BootState.ADMITTED
         machine.first_polled = machine.idle_since = self._time.now
         machine.dirty = True
         for task_list, slots in machine.slots:
@@ -225,6 +246,7 @@ class Machines:
         """The manager ends the machine: its tasks time out, and run again."""
         if (machine := self.living.get(name)) is not None:
             self.counts.lost += len(machine.running)
+            self.counts.cancelled += machine.boot is boot.BootState.STARTING
             self._end(machine)
 
     def _end(self, machine: Machine) -> None:
@@ -232,8 +254,9 @@ class Machines:
         self.counts.lived += self._time.now - machine.launched
         slots = sum(number for _, number in machine.slots)
         self.counts.capacity += slots * (self._time.now - machine.launched)
-        machine.state, machine.dirty = drain.DrainState.ENDED, True
-        self._write(machine, sorted(machine.running))
+        if machine.boot is not boot.BootState.STARTING:
+            machine.state = drain.DrainState.ENDED
+            self._write(machine, sorted(machine.running))
         for place, task in sorted(machine.running):
             self.queue(place, task)
 
@@ -241,12 +264,16 @@ class Machines:
         """Each agent writes its document after a change, and at intervals without a change."""
         now = self._time.now
         for machine in self.living.values():
+            if machine.boot is boot.BootState.STARTING:
+                continue
             age = now - machine.written
             if age >= (self._times.document_min if machine.dirty else self._times.document_max):
                 self._write(machine, sorted(machine.running))
 
     def _write(self, machine: Machine, running: list[tuple[int, int]]) -> None:
-        state = {"working": "working", "drained": "acknowledged", "ended": "ended"}.get(machine.state, "draining")
+        known = {"drained": "acknowledged", "ended": "ended"}
+        known["working"] = "booting" if machine.first_polled is None else "working"
+        state = known.get(machine.state, "draining")
         by_list: dict[str, list[documents.RunningTask]] = {}
         for place, task in running:
             each, run = self._deciders.runs[place].tasks[task], self._deciders.runs[place].run_id

@@ -87,6 +87,10 @@ def remarks(results: Sequence[scenarios.Result], source: Source) -> list[str]:
         said += [f"{each.name}: {note}" for note in each.outcome.notes]
         if each.outcome.lost:
             said.append(f"{each.name}: {each.outcome.lost} tasks were lost with machines that the manager ended")
+        if each.outcome.cancelled:
+            said.append(
+                f"{each.name}: {each.outcome.cancelled} machines were not wanted any more before they had booted"
+            )
     steps = sorted({each.outcome.step for each in results})
     return [*said, f"a pass of the manager every {', '.join(f'{step:g}' for step in steps)} s of virtual time"]
 

@@ -70,6 +70,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: int
     #: tasks that lost their machine because the manager ended it (a drain loses none)
     lost: int
+    #: machines that were ended while they booted, because they were not wanted any more
+    cancelled: int
     passes: int
     step: float
     #: runs that did not end, and why
@@ -208,6 +210,7 @@ class World:
             makespan=last - self._time.start,
             interrupted=counts.interrupted,
             lost=counts.lost,
+            cancelled=counts.cancelled,
             passes=self._passes,
             step=step,
             notes=self._notes(),

@@ -191,6 +191,21 @@ def test_terminating_repeats_and_terminated_machines_stay_listed(provider: ec2.E
     provider.terminate("i-0123456789abcdef0")
 
 
+def test_an_instance_that_is_ended_while_it_is_pending_is_not_billed_and_nothing_takes_its_place(
+    provider: ec2.Ec2Provider, cloud: emulated.Cloud
+) -> None:
+    first, second = provider.launch(spec(units=2)).instances
+    for each, pending in ((first, True), (second, False)):
+        boots_at = time.time() + 600 if pending else 0.0
+        cloud.instances.get(each.id).boots_at = boots_at
+        assert provider.terminate(each.id) is pending
+        assert not provider.terminate(each.id), "said once: its state before is another one now"
+    listed = provider.list().instances
+    assert {each.id for each in listed} == {first.id, second.id}
+    assert {each.state for each in listed} <= {"stopping", "terminated"}
+    assert len(cloud.record.named("ec2:CreateFleet")) == 1
+
+
 def test_deciders_are_not_listed_as_workers(
     provider: ec2.Ec2Provider, cluster: config.ClusterConfig, made: CloudClients, cloud: emulated.Cloud
 ) -> None:

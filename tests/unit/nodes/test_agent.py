@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
+from simpleflow.core import documents, errors
 from simpleflow.nodes import config, control, drain, setups
 from simpleflow.nodes.agent import Agent, OrphanWatch, metadata_client
 from simpleflow.nodes.providers.process import MetadataServer, node_folder
@@ -51,12 +52,34 @@ while True:
 """
 
 
+class Store(fakes.MemoryStore):
+    """Notes what the agent does, and refuses what a test names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.refused: set[str] = set()
+
+    def _call(self, call: str) -> None:
+        self.calls.append(call)
+        if call in self.refused:
+            raise errors.SimpleflowError(f"{call}: 503")
+
+    def get(self, key: str) -> tuple[bytes, str] | None:
+        self._call(f"get {key}")
+        return super().get(key)
+
+    def put(self, key: str, content: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        self._call(f"put {key}")
+        return super().put(key, content, if_match=if_match, if_absent=if_absent)
+
+
 class Node:
     """An agent in this process, its worker as a child, its metadata and documents."""
 
     def __init__(self, folder: Path, cluster: str = "", directory: str = "") -> None:
         self.folder = folder
-        self.store = fakes.MemoryStore()
+        self.store = Store()
         self.server = MetadataServer(str(folder))
         self.server.start()
         self.files = node_folder.NodeFolder(folder / "nodes" / "n-1")
@@ -77,13 +100,19 @@ class Node:
         )
         times = {**setup.times, "metadata": 0.05, "document_min": 0.05, "look": 0.1, "lease": 0.3, "margin": 4.5}
         self.own()
-        self.agent = Agent(
-            msgspec.structs.replace(setup, times=times),
+        self.store.calls.clear()
+        self.agent = self.start(msgspec.structs.replace(setup, times=times), script)
+
+    def start(self, setup: documents.NodeSetup, script: Path) -> Agent:
+        """An agent of this machine, the first one or another one."""
+        self.again = functools.partial(self.start, setup, script)
+        return Agent(
+            setup,
             metadata_client.Metadata({metadata_client.ENDPOINT_VARIABLE: f"{self.server.url}/n-1/"}),
             self.store,
             dict(os.environ),
             clocks.RealClock(),
-            lambda setup, task_list, slots: [sys.executable, str(script), str(folder), task_list],
+            lambda setup, task_list, slots: [sys.executable, str(script), str(self.folder), task_list],
         )
 
     def own(self, **changes: object) -> None:

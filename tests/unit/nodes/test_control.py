@@ -156,7 +156,7 @@ def test_drain_counts_up_and_unmark_never_reuses_a_generation() -> None:
     document = control.answered(control.open_intent(control.empty("demo"), intent()), "a", [instance("i-1")], TIMES)
     document = control.drain(document, "i-1", "idle", 1.0)
     assert control.drain(document, "i-1", "again", 2.0) == document
-    document = control.drain(control.undrain(document, "i-1"), "i-1", "idle", 3.0)
+    document = control.drain(control.undrain(document, "i-1", 1), "i-1", "idle", 3.0)
     assert (document.rows[0].drain, document.rows[0].generation) == (2, 2)
 
 

@@ -1,8 +1,9 @@
 """A million drains, played fast with the steps of the product: no task is lost to a voluntary scale-down.
 
 One node and what is around it, as plain values: polls that are open at the mark, tasks handed to them late, marks seen
-late and repeated, documents written late, managers that look at what is old. The node's own side goes by ``drain.step``
-and ``drain.settled``, the manager's by ``model.observe`` and ``decide``.
+late and repeated, documents written late, managers that look at what is old; machines that still boot at the mark, and
+are ended if they have no document. The node's own side goes by ``boot.step``, ``drain.step`` and ``drain.settled``, the
+manager's by ``cancel``, ``model.observe`` and ``decide``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import random
 import pytest
 
 from simpleflow.core import documents
-from simpleflow.nodes import config, drain, model
+from simpleflow.nodes import boot, cancel, config, drain, model
 from simpleflow.nodes.policy import decide
 from simpleflow.nodes.policy import snapshot as snapshots
 
@@ -22,6 +23,13 @@ CLUSTER = config.loads(
     "task_lists: {work: {profile: p, slots: 2, max: 9}}\npreset: aws\n"
 )
 SLOTS = 2
+B, BE = boot.BootState, boot.BootEvent
+#: the ledger before and after the mark
+FREE = documents.Control(
+    cluster="demo",
+    rows=(documents.Row(instance="n", profile="p", attempt="a", price=1, since=0.0, until=1e9, order=1),),
+)
+CANCELLED = cancel.mark(FREE, {"n": "not wanted"}, 1000.0)
 
 
 class Drain:
@@ -100,6 +108,66 @@ class Drain:
             self.lost += self.running + self.polls
 
 
+class Cancelled(Drain):
+    """One machine that still boots at the mark: its agent and the manager go their ways to each other's news."""
+
+    def __init__(self, chosen: random.Random) -> None:
+        super().__init__(chosen)
+        self.polls = self.running = 0
+        self.total = self.waiting
+        self.boot = B.STARTING
+        self.stored = False
+        self.ledger = FREE
+        #: control.json as the agent read it; the mark that the manager found without a document
+        self.read: documents.Control | None = None
+        self.absent: dict[str, int] | None = None
+        self.ended = False
+
+    def play(self) -> None:
+        """Until the machine is off."""
+        while not self.powered_off and self.boot in {B.STARTING, B.ANNOUNCED} and self.state is S.WORKING:
+            (self._begin if self._random() < 0.5 else self._cancel)()
+        if not self.powered_off:
+            super().play()
+
+    def _begin(self) -> None:
+        """One effect of the agent before its first poll."""
+        if self.boot is B.STARTING:
+            if self.stored:
+                self.boot = boot.step(self.boot, BE.STORED)
+            self.stored = True
+        elif self.read is None:
+            self.read = self.ledger
+        else:
+            event = boot.seen(self.read, "n", "a")
+            self.boot = boot.step(self.boot, event)
+            if event is BE.MARKED:
+                self._event(E.MARK)
+
+    def _worker(self) -> None:
+        if self.boot is B.ADMITTED:
+            super()._worker()
+
+    def _turn(self) -> None:
+        # The mark is there for the agent's later looks as soon as it is written.
+        self.marked = self.ledger is not FREE
+        super()._turn()
+        if self._random() < 0.5:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        """One effect of the manager."""
+        if self.ledger is FREE:
+            self.ledger = CANCELLED
+        elif self.ledger is CANCELLED and self.absent is None:
+            self.absent = {} if self.stored else cancel.waiting(self.ledger)
+        elif self.ledger is CANCELLED and self.absent:
+            self.ledger = cancel.end(self.ledger, self.absent, "m", 2000.0)
+        elif self.ledger.intents:
+            self.powered_off = self.ended = True
+            self.lost += self.running + self.polls
+
+
 def ended_by_the_manager(drained: Drain, now: float) -> bool:
     """Whether the product's decision would end this machine by force, as it sees it."""
     state, running, written = drained.seen
@@ -134,9 +202,9 @@ def ended_by_the_manager(drained: Drain, now: float) -> bool:
 
 def drains(count: int, *, asked: int) -> int:
     """Play so many; of one in ``asked`` the manager decides as well. Returns how many tasks ran on their nodes."""
-    chosen, worked = random.Random(count), 0
+    chosen, worked, ended = random.Random(count), 0, 0
     for number in range(count):
-        each = Drain(chosen)
+        each = Cancelled(chosen) if number % 4 == 3 else Drain(chosen)
         if number % asked == 0:
             for _ in range(8):
                 each._turn()
@@ -149,6 +217,8 @@ def drains(count: int, *, asked: int) -> int:
         assert not each.lost, number
         assert each.total == each.done + each.waiting, number
         worked += each.done
+        ended += isinstance(each, Cancelled) and each.ended
+    assert ended > count // 50
     return worked
 
 
@@ -173,6 +243,12 @@ def test_a_simpler_drain_loses_tasks(
     mutant: dict[tuple[drain.DrainState, drain.DrainEvent], drain.Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drain, "TABLE", {**drain.TABLE, **mutant})
+    with pytest.raises(AssertionError):
+        drains(1000, asked=10_000)
+
+
+def test_a_machine_that_polls_before_it_reads_control_json_loses_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boot, "TABLE", {**boot.TABLE, (B.STARTING, BE.STORED): B.ADMITTED})
     with pytest.raises(AssertionError):
         drains(1000, asked=10_000)
 

@@ -285,7 +285,7 @@ def test_launches_and_longer_commitments_never_exceed_the_budget(
     assert total <= cap
     assert not plan.terminates, "the budget kills nothing"
     refused = {each.instance for each in plan.drains if "over the budget" in each.reason}
-    due = {each.instance for each in made if each.row.until < NOW + 3 * cluster.settings.loop}
+    due = {each.instance for each in made if each.row.until <= NOW + 3 * cluster.settings.loop}
     assert refused | {each.instance for each in plan.extensions} == due
 
 

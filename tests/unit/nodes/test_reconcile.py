@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simpleflow.core import documents
+from simpleflow.nodes import boot
 from simpleflow.nodes.manager import observe
 from simpleflow.nodes.policy import guards
 from simpleflow.nodes.providers import base
@@ -129,6 +130,8 @@ def test_an_orphan_gets_a_row_at_the_second_look_is_drained_then_ends() -> None:
     world.tick()
     spec = base.LaunchSpec(cluster="demo", profile="small", attempt="stray", units=1, not_after=1e12)
     world.provider.launch(spec)
+    for node in world.living():
+        node.boot = boot.BootState.ADMITTED  # it works already: one that begins so ends itself
     world.tick()
     assert not world.document().rows
     for _ in range(3):

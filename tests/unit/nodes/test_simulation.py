@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from click.testing import CliRunner, Result
 
 from simpleflow.cli import sfnodes
 from simpleflow.core import errors, events
-from simpleflow.nodes import config
+from simpleflow.nodes import config, model
+from simpleflow.nodes.policy import decide
+from simpleflow.nodes.policy import snapshot as snapshots
 from simpleflow.nodes.simulation import histories, report, scenarios, traces, work, world
 
 CLUSTER = """\
@@ -234,3 +237,27 @@ def test_the_command_compares_and_writes_a_page(tmp_path: Path, monkeypatch: pyt
     assert run("simulate", "--history", "t.json").stderr == "t.json is a trace of WfFormat: give it with --trace\n"
     assert "has no task list 'x'" in run(*given, "--task-list", "x").stderr
     assert run(*given, "--html", "nowhere/page.html").exit_code == 64
+
+
+def test_machines_that_are_cancelled_while_they_boot_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the protocol of the product, on simulated machines: some have begun when the mark is written."""
+    real, chosen = decide.decide, random.Random(4)
+
+    def fickle(snapshot: snapshots.Snapshot) -> decide.Plan:
+        plan = real(snapshot)
+        booting = [each for each in snapshot.nodes if each.state is model.NodeState.BOOTING and chosen.random() < 0.05]
+        planned = {each.instance for each in plan.cancels}
+        more = [
+            decide.Item(instance=each.instance, profile=each.profile, reason="not wanted any more")
+            for each in booting
+            if each.instance not in planned
+        ]
+        return msgspec.structs.replace(plan, cancels=(*plan.cancels, *more))
+
+    monkeypatch.setattr(decide, "decide", fickle)
+    runs = work.copies((fan(width=12),), 8, 7200.0)
+    outcome = played(CLUSTER.replace("max: 5", "max: 12"), runs, step=1.0)
+    assert (outcome.lost, outcome.notes) == (0, ())
+    assert outcome.worked == pytest.approx(8 * (12 * 300 + 60))
+    assert outcome.cancelled > 10
+    assert outcome.machines > outcome.cancelled

@@ -5,12 +5,15 @@ Nodes are simulated after agent and worker: open polls, marks seen late, documen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import config, control, drain
+from simpleflow.nodes import boot, config, control, drain
 from simpleflow.nodes.manager import reconcile
+from simpleflow.nodes.policy import decide
 from simpleflow.nodes.providers import base, fake
 
 from . import fakes
@@ -23,16 +26,43 @@ class Provider(fake.FakeProvider):
         super().__init__("demo", world.provider_clock)
         self.world = world
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str) -> bool:
         node = self.world.nodes.get(instance_id)
         if node is not None and node.alive:
             self.world.terminated.append((instance_id, tuple(node.running)))
+            if node.running or node.poll_open:
+                self.world.cut.append(instance_id)
             node.die(self.world)
-        super().terminate(instance_id)
+        return super().terminate(instance_id)
 
     def forget(self, instance_id: str) -> None:
         """Someone deleted it by hand: no list shows it any more."""
         del self._instances[instance_id]
+
+
+class Manager(reconcile.Reconciler):
+    """The real one, whose plans also cancel what the world calls unwanted and still boots."""
+
+    def __init__(self, world: World, file: control.ControlFile, clock: clocks.Clock) -> None:
+        super().__init__(world.cluster, file, world.provider, world.store, world.coordinator, clock)
+        self.world = world
+
+    def _act(self, listing: base.Listing) -> Iterator[str]:
+        booting = {
+            row.instance: row
+            for row in self.file.known.rows
+            if row.instance in self.world.unwanted
+            and row.drain is None
+            and ((node := self.observer.nodes.get(row.instance)) is None or node.first_polled is None)
+        }
+        cancels = [
+            decide.Item(instance=name, profile=row.profile, reason="a test does not want it")
+            for name, row in booting.items()
+        ]
+        planned = {each.instance for each in self.plan.cancels}
+        more = tuple(each for each in cancels if each.instance not in planned)
+        self.plan = msgspec.structs.replace(self.plan, cancels=(*self.plan.cancels, *more))
+        yield from super()._act(listing)
 
 
 class SimNode:
@@ -44,6 +74,9 @@ class SimNode:
         self.profile = instance.profile
         self.alive = True
         self.state = drain.DrainState.WORKING
+        self.boot = boot.BootState.STARTING
+        #: control.json as it was read after the document was stored
+        self.known: documents.Control | None = None
         self.booted = now
         self.first_polled: float | None = None
         self.idle_since: float | None = None
@@ -61,6 +94,8 @@ class SimNode:
         if not self.alive or not self.works:
             return
         now = self.now(world)
+        while self.boot not in {boot.BootState.ADMITTED, boot.BootState.REFUSED}:
+            self.begin(world)
         if self.deadline is not None:
             self.event(world, drain.DrainEvent.NOTICE)
         if world.provider.drain_generation(self.id):
@@ -82,6 +117,21 @@ class SimNode:
         self.report(world)
         if self.state is drain.DrainState.DRAINED:
             self.event(world, drain.DrainEvent.STORED)
+
+    def begin(self, world: World) -> None:
+        """One of the agent's steps before the first poll, each of which may be the last for long."""
+        if self.boot is boot.BootState.STARTING:
+            self.report(world, "booting")
+            self.boot = boot.step(self.boot, boot.BootEvent.STORED)
+        elif self.known is None:
+            self.known = world.document()
+        else:
+            event = boot.seen(self.known, self.id, self.attempt)
+            self.boot = boot.step(self.boot, event)
+            if event is boot.BootEvent.MARKED:
+                self.event(world, drain.DrainEvent.MARK)
+            elif event is boot.BootEvent.UNOWNED:
+                self.event(world, drain.DrainEvent.ORPHANED)
 
     def now(self, world: World) -> float:
         return world.clock.now() + self.ahead
@@ -111,8 +161,9 @@ class SimNode:
         self.running.clear()
         self.poll_open = False
 
-    def report(self, world: World) -> None:
-        state = {"stopping": "draining", "hurrying": "draining", "drained": "acknowledged"}.get(self.state, "working")
+    def report(self, world: World, state: str = "") -> None:
+        known = {"stopping": "draining", "hurrying": "draining", "drained": "acknowledged"}
+        state = state or known.get(self.state, "working")
         document = documents.NodeDocument(
             node=self.id,
             profile=self.profile,
@@ -162,6 +213,10 @@ class World:
         #: what a node still had when it powered itself off; what it had when it was terminated
         self.lost: list[tuple[str, tuple[str, ...]]] = []
         self.terminated: list[tuple[str, tuple[str, ...]]] = []
+        #: machines that the manager ended while they polled or worked
+        self.cut: list[str] = []
+        #: machines that no manager wants, if they still boot
+        self.unwanted: set[str] = set()
         self.boots_work = True
         self.managers: dict[str, reconcile.Reconciler] = {}
         self.manager("m1")
@@ -175,7 +230,7 @@ class World:
         """A fresh manager process of this name, with a clock of its own."""
         clock = clock or self.clock
         file = control.ControlFile(self.store, "demo", name, clock)
-        made = reconcile.Reconciler(self.cluster, file, self.provider, self.store, self.coordinator, clock)
+        made = Manager(self, file, clock)
         self.managers[name] = made
         return made
 

@@ -124,14 +124,20 @@ class Ec2Provider:
         with clients.mapped(f"taking the mark of {instance_id} back"):
             self._clients.get("ec2").delete_tags(Resources=[instance_id], Tags=[{"Key": tags.drain(generation)}])
 
-    def terminate(self, instance_id: str) -> None:
-        """End an instance; one that is gone is not an error."""
+    def terminate(self, instance_id: str) -> bool:
+        """End an instance; one that is gone is not an error.
+
+        An instance is billed from the moment that it runs (EC2 user guide, "Instance lifecycle"). The fleet that
+        launched it is of the type ``instant``, which launches once: nothing comes in its place.
+        """
         with clients.mapped(f"ending {instance_id}"):
             try:
-                self._clients.get("ec2").terminate_instances(InstanceIds=[instance_id])
+                answer = self._clients.get("ec2").terminate_instances(InstanceIds=[instance_id])
             except Exception as error:
                 if clients.code_of(error) != "InvalidInstanceID.NotFound":
                     raise
+                return False
+        return any(each.get("PreviousState", {}).get("Name") == "pending" for each in answer["TerminatingInstances"])
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of the console's output, the newest where the type can show it (Nitro)."""

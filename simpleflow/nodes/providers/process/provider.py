@@ -151,15 +151,16 @@ class ProcessProvider:
         """Remove it; an absent one is not an error."""
         self._folder_of(instance_id).remove_tag(tags.drain(generation))
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str) -> bool:
         """End the node's processes; one that is gone is not an error."""
         path = self._nodes / instance_id
         if not path.exists():
-            return
+            return False
         folder = node_folder.NodeFolder(path)
         folder.set_ending()
         end_processes(node_processes(str(self._folder), instance_id), KILL_AFTER)
         self._begun = [child for child in self._begun if child.poll() is None]
+        return False
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of its log."""

@@ -211,13 +211,13 @@ class SshProvider:
         if not there:
             raise errors.ProviderRefused(f"node '{instance_id}' does not exist; `sfnodes status` lists those that do")
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str) -> bool:
         """End the node's processes; one that is gone is not an error."""
         placed = self._find(instance_id)
-        if placed is None or placed.state == "terminated":
-            return
-        with self._session(placed.profile, placed.host) as (connection, root):
-            self._tasks.terminate(connection, root, instance_id)
+        if placed is not None and placed.state != "terminated":
+            with self._session(placed.profile, placed.host) as (connection, root):
+                self._tasks.terminate(connection, root, instance_id)
+        return False
 
     def diagnose(self, instance_id: str) -> str:
         """The last 50 lines of its log."""
