@@ -8,6 +8,7 @@ import random
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from simpleflow.core import errors, events
 from simpleflow.nodes import config, model
 from simpleflow.nodes.policy import decide
 from simpleflow.nodes.policy import snapshot as snapshots
-from simpleflow.nodes.simulation import histories, report, scenarios, traces, work, world
+from simpleflow.nodes.simulation import histories, pictures, report, scenarios, traces, work, world
 
 CLUSTER = """\
 cluster: demo
@@ -95,13 +96,52 @@ def test_what_if_and_the_policies_of_others_are_compared() -> None:
     assert [each.outcome.peak for each in results][1:] == [2, 2]
     assert results[1].outcome.cost % 1_800_000 == 0, "whole hours"
     page = report.page(results, cluster, report.Source(what="<a test>", what_if=what_if.words, runs=(fan(),)))
-    assert page.count("<svg") == 3
-    assert "&lt;a test&gt;: 1 runs, 9 tasks" in page
+    assert page.count("<svg") == 1 + 3, "cost against time, and each scenario over time"
+    assert "&lt;a test&gt;: 1 run, 9 tasks" in page
     assert not re.search(r"(src|href)=", page)
     with pytest.raises(errors.UsageError, match="known: economy, balanced"):
         scenarios.scenarios(cluster, what_if, ("nobody",))
     with pytest.raises(errors.SimpleflowError, match="min 9 is over its maximum of 5"):
         scenarios.scenarios(cluster, scenarios.WhatIf(min=9), ("fast",))
+
+
+def moment(at: float, booting: int, working: int, queued: int = 0) -> world.Moment:
+    return world.Moment(at, booting, working, 0, working, queued)
+
+
+def test_a_point_that_stands_for_several_moments_shows_no_more_machines_than_there_were() -> None:
+    turns = [moment(float(n), 4, 0, n) if n % 2 else moment(float(n), 0, 4) for n in range(5_000)]
+    thin = pictures.thinned(turns)
+    assert len(thin) <= 500
+    assert {pictures.total(each) for each in thin} == {4}
+    assert thin[0].at == 0.0
+    assert max(each.queued for each in thin) == 4_999
+
+
+def test_pictures_share_a_scale_unless_it_squeezes_some() -> None:
+    assert pictures.shared([100.0, 9.0, 40.0, 8.0, 0.0]) == [100.0, 9.0, 100.0, 9.0, 0.0]
+    assert pictures.shared([]) == []
+
+
+def test_the_page_of_runs_that_did_not_end_praises_nobody_for_it() -> None:
+    capped = config.loads(CLUSTER + "budget: {per_month: 0.4}\n")
+    found = scenarios.scenarios(capped, scenarios.WhatIf(), ("fast",))
+    found = (msgspec.structs.replace(found[1], cluster=config.loads(CLUSTER), name="<fast>"), found[0])
+    results = scenarios.play(found, (fan(seconds=5_000.0),), world.Options(interrupted=0.0))
+    assert results[1].outcome.cost < results[0].outcome.cost
+    page = report.page(results, capped, report.Source(what="t", what_if="", runs=(fan(),)))
+    assert "Cheapest and fastest: &lt;fast&gt;" in page
+    assert "<fast>" not in page
+
+
+def test_a_comparison_without_cost_or_time_is_drawn() -> None:
+    free = config.loads(CLUSTER.replace("price: 3.6", "price: 0"))
+    results = scenarios.play(
+        scenarios.scenarios(free, scenarios.WhatIf(price=0.0), ("idle",)), (fan(),), world.Options(interrupted=0.0)
+    )
+    page = report.page(results, free, report.Source(what="t", what_if="", runs=(fan(),)))
+    assert "nan" not in page
+    assert ElementTree.fromstring(re.search(r"<svg.*?</svg>", page, re.DOTALL)[0]) is not None
 
 
 # --- where runs come from --------------------------------------------------------------------------------------------
