@@ -66,6 +66,8 @@ _HAND_OUT: Final[dict[str, Callable[[sessions.Session, int, polls.Waiter], dict[
 _AT_ONCE: Final = 200
 #: sticky lists without a decider that are remembered; those of others end by their timeout
 _ABANDONED: Final = 10_000
+#: task lists that are known to be empty, at most
+_EMPTY: Final = 10_000
 #: seconds between two looks for executions whose retention is over
 _CLEAN_EVERY: Final = 60.0
 
@@ -257,12 +259,12 @@ class Service:
                 place = next(iter(session.ready))
                 del session.ready[place]
                 waiting = session.polls.count(place)
-                if not waiting:
+                if not waiting or place in session.empty:
                     continue
                 wanted = min(waiting, _AT_ONCE)
-                keys = session.store.heads(*place, wanted)
-                moved, eager = False, list[polls.Waiter]()
-                for key in keys:
+                keys = session.store.heads(*place, wanted + 1)  # one more tells whether any is left
+                moved, given, eager = False, 0, list[polls.Waiter]()
+                for key in keys[:wanted]:
                     waiter = session.polls.first(place)
                     if waiter is None:
                         break
@@ -270,6 +272,7 @@ class Service:
                     moved = moved or answer is not None or bool(session.dirty)
                     if answer is None:
                         continue
+                    given += 1
                     waiter.answer = answer
                     session.polls.remove(waiter)
                     if woken is not None:
@@ -279,7 +282,11 @@ class Service:
                 session.finish()
                 for waiter in eager:
                     self._give_more(place, waiter)
-                if moved and len(keys) == wanted and session.polls.count(place):
+                if given == len(keys) and place not in session.ready:
+                    if len(session.empty) >= _EMPTY:
+                        session.empty.clear()
+                    session.empty.add(place)
+                elif moved and len(keys) > wanted and session.polls.count(place):
                     session.ready[place] = None
             for waiter in session.polls.brief():
                 waiter.answer = waiter.empty()

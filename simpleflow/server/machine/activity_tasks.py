@@ -96,7 +96,7 @@ def schedule(
             schedule_to_start_due=states.after(now, attributes["scheduleToStartTimeout"]),
         ),
     )
-    session.ready["items", place] = None
+    session.offer(("items", place))
     return None
 
 

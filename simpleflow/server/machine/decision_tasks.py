@@ -68,7 +68,7 @@ def _offer(run: execution.Execution, scheduled: int, task_list: str, timeout: st
     state.scheduled, state.scheduled_list, state.scheduled_timeout = scheduled, task_list, timeout
     state.decision_due = states.after(changes.now, timeout)
     state.seq = changes.next_seq()
-    changes.ready["states", f"{run.config.domain}/{task_list}"] = None
+    changes.offer(("states", f"{run.config.domain}/{task_list}"))
     run.touch()
 
 

@@ -18,8 +18,10 @@ class Changes(Generic[Changed]):
         self.dirty: dict[int, Changed] = {}
         #: deliveries to other executions, in order; they are carried out at the end of the call
         self.outbox: collections.deque[Callable[[], None]] = collections.deque()
-        #: task lists on which a task began to wait: (table, list)
+        #: task lists on which a task or a poll began to wait: (table, list)
         self.ready: dict[tuple[str, str], None] = {}
+        #: task lists on which no task waits, as far as it is known
+        self.empty: set[tuple[str, str]] = set()
         #: open items of the executions in memory
         self.items_held = 0
         #: ends an execution whose history has no room for another event; the service sets it
@@ -27,6 +29,11 @@ class Changes(Generic[Changed]):
         #: sticky task lists whose decider is gone: (table, list)
         self.abandoned: dict[tuple[str, str], None] = {}
         self._seq = 0
+
+    def offer(self, place: tuple[str, str]) -> None:
+        """Note that a task waits on a task list."""
+        self.ready[place] = None
+        self.empty.discard(place)
 
     def next_seq(self) -> int:
         """Return a number above all before it: first come, first served, also across restarts."""

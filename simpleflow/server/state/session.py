@@ -110,6 +110,7 @@ class Session(changes.Changes[execution.Execution]):
         self.outbox.clear()
         self.promised.clear()
         self.ready = dict.fromkeys(self.polls.lists())
+        self.empty.clear()
         self._read()
 
     def _write(self, changed: execution.Execution) -> None:
