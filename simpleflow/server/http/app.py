@@ -36,11 +36,6 @@ _EMPTY_POLL: Final = {
     "PollForDecisionTask": {"taskToken": "", "startedEventId": 0, "previousStartedEventId": 0},
 }
 
-#: gets what a call came to
-Give = Callable[[dict[str, Any] | errors.Fault], None]
-#: gets what each of several answers to activity tasks came to, and the next tasks
-GiveSeveral = Callable[[tuple[list[errors.Fault | None], list[dict[str, Any]]] | errors.Fault], None]
-
 
 class Calls(Protocol):
     """What the application needs of ``host.Host``. Functions that are given are called once, at once or later."""
@@ -49,7 +44,7 @@ class Calls(Protocol):
         self,
         action: str,
         request: Mapping[str, Any],
-        give: Give,
+        give: polls.Give,
         *,
         poll_id: str | None = None,
         again: bool = False,
@@ -62,7 +57,7 @@ class Calls(Protocol):
         """
 
     def answer(
-        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None, give: GiveSeveral
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None, give: polls.GiveSeveral
     ) -> polls.Waiter | None:
         """Carry out several answers to activity tasks. Raises Fault: none was carried out."""
 

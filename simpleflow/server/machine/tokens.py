@@ -22,11 +22,20 @@ _FREE = frozenset({"nextPageToken", "maximumPageSize"})
 
 
 def of_task(kind: str, run: execution.Execution, event_id: int) -> str:
-    """Make the token of a started task; kinds: d (by DecisionTaskStarted), a (by ActivityTaskScheduled).
+    """Make the token of a started task; kinds: d (by DecisionTaskStarted), a (by ActivityTaskScheduled)."""
+    return f"{kind}.{run.key:x}.{event_id:x}.{_salt(kind, run)}"
 
-    A part of the run id makes it invalid for other databases, and hard to guess.
+
+def _salt(kind: str, run: execution.Execution) -> str:
+    """What makes a token invalid for other databases, and hard to guess: a part of the run id.
+
+    And that of a decision task for other polls: a decision may leave before the disk has it. After a power cut its
+    event is another one, of another poll.
     """
-    return f"{kind}.{run.key:x}.{event_id:x}.{run.config.run_id[2:14]}"
+    salt = run.config.run_id[2:14]
+    if kind == "d" and run.state.claim is not None:
+        salt += hashlib.blake2b(run.state.claim.encode(), digest_size=6).hexdigest()
+    return salt
 
 
 def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Execution, int]:
@@ -43,7 +52,7 @@ def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Ex
     if len(parts) != 4 or parts[0] not in ("a", "d") or not 0 < key < base.KEYS:
         raise errors.validation("Invalid token")
     found = session.by_key(key) if parts[0] == kind else None
-    if found is None or found.config.run_id[2:14] != salt:
+    if found is None or _salt(kind, found) != salt:
         word = "activity" if kind == "a" else "decision"
         raise errors.unknown_resource(f"Unknown {word} task: its execution is closed, or the token is of another kind")
     return found, event_id

@@ -18,12 +18,8 @@ from simpleflow.server.store import base, files, sqlite, upkeep
 
 from . import blobs, clockwork, disk
 
-#: gets what a call came to
-Give = Callable[[dict[str, Any] | errors.Fault], None]
-#: gets what each of several answers to activity tasks came to, and the next tasks
-GiveSeveral = Callable[[tuple[list[errors.Fault | None], list[dict[str, Any]]] | errors.Fault], None]
 #: who waits for an outcome, and the outcome
-_Held = tuple[Give, dict[str, Any] | errors.Fault]
+_Held = tuple[polls.Give, dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
 #: seconds until a write that the store refused is tried again
 _RETRY: Final = 1.0
@@ -87,7 +83,7 @@ class Host:
         self._read_only: errors.Fault | None = None
         self._watch: asyncio.TimerHandle | None = None
         #: who waits for the outcome of each poll that is open, and until when (loop time); the oldest first
-        self._polls: dict[polls.Waiter, tuple[Give, float]] = {}
+        self._polls: dict[polls.Waiter, tuple[polls.Give, float]] = {}
         #: ends the polls whose time is over
         self._expiry: asyncio.TimerHandle | None = None
         self._pending = False
@@ -157,10 +153,7 @@ class Host:
     def _check(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
         try:
             problems = list(upkeep.quick_check(store.path))
-        except (
-            sqlite3.OperationalError,
-            base.StoreError,
-        ) as error:  # The error tells nothing about the content of the file.
+        except (sqlite3.OperationalError, base.StoreError) as error:  # It tells nothing about the content of the file.
             _LOG.warning("The database %s could not be checked: %s", store.path, error)
             return
         except Exception as error:  # On a thread nobody would see the error.
@@ -200,7 +193,7 @@ class Host:
         self,
         action: str,
         request: Mapping[str, Any],
-        give: Give,
+        give: polls.Give,
         *,
         poll_id: str | None = None,
         again: bool = False,
@@ -228,7 +221,7 @@ class Host:
         return None
 
     def answer(
-        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None, give: GiveSeveral
+        self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: polls.Then | None, give: polls.GiveSeveral
     ) -> polls.Waiter | None:
         """Carry out several answers to activity tasks, in one commit; ``give`` gets what each came to, and next tasks.
 
@@ -267,7 +260,7 @@ class Host:
         return loop
 
     def _after_commit(
-        self, loop: asyncio.AbstractEventLoop, give: Give, outcome: dict[str, Any] | errors.Fault
+        self, loop: asyncio.AbstractEventLoop, give: polls.Give, outcome: dict[str, Any] | errors.Fault
     ) -> None:
         """Give an outcome once everything that it depends on is durable."""
         if self.service.store.dirty:
@@ -280,7 +273,7 @@ class Host:
         else:
             give(outcome)
 
-    def _wait(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter, give: Give) -> polls.Waiter:
+    def _wait(self, loop: asyncio.AbstractEventLoop, waiter: polls.Waiter, give: polls.Give) -> polls.Waiter:
         until = loop.time() + self._poll_seconds
         self._polls[waiter] = give, until
         if self._expiry is None and not waiter.claim:
@@ -376,13 +369,29 @@ class Host:
                 _LOG.exception("A commit failed: %s", fault)
             return
         # Tasks go first: somebody is to begin with them, and who waits for an acknowledgement has done its work.
-        self._committed += [(self._polls.pop(each)[0], each.answer) for each in woken if each.answer is not None]
+        decisions: list[_Held] = []
+        for waiter in woken:
+            if waiter.answer is not None:
+                held = decisions if waiter.place[0] == "states" else self._committed
+                held.append((self._polls.pop(waiter)[0], waiter.answer))
         self._committed += group
+        if decisions:
+            self._hand_out(decisions)
         if not self.service.store.unflushed:
             self._release(self._take())
         elif self._disk is not None and not self._disk.busy:
             self._flush()
         self._arm()
+
+    def _hand_out(self, decisions: list[_Held]) -> None:
+        """Give decisions, which do not wait for the disk: the answer to one that a power cut takes back is refused."""
+        try:
+            if isinstance(self.service.store, sqlite.File):
+                self.service.store.verify()
+        except files.Moved:
+            self._committed += decisions  # the flush says so
+        else:
+            self._release(decisions)
 
     def _arm(self) -> None:
         if self._clockwork is not None and not self._stopped and self._broken is None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
+
+from simpleflow.server.requests import errors
 
 #: the store's table behind each kind of poll
 TABLES: Final = {"PollForDecisionTask": "states", "PollForActivityTask": "items"}
+#: gets what a call came to
+Give = Callable[[dict[str, Any] | errors.Fault], None]
+#: gets what each of several answers to activity tasks came to, and the next tasks
+GiveSeveral = Callable[[tuple[list[errors.Fault | None], list[dict[str, Any]]] | errors.Fault], None]
 
 
 class Then(NamedTuple):

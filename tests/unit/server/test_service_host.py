@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,22 +13,23 @@ from typing import Any
 
 import awaited_host
 import pytest
-from service_world import DOMAIN, World
+from service_world import ACTIVITY, DOMAIN, World, decision
 
 from simpleflow.core import clock as clocks
 from simpleflow.server import service
+from simpleflow.server.process import disk as disks
 from simpleflow.server.requests import errors
 from simpleflow.server.store import memory, sqlite
 
 Story = Callable[[awaited_host.Host], Awaitable[None]]
 
 
-def play(story: Story, *, store: Any = None, **options: Any) -> None:
+def play(story: Story, *, store: Any = None, fresh: bool = True, **options: Any) -> None:
     """Run a story on a host whose store holds what World prepares."""
 
     async def run() -> None:
         opened = store or memory.open_memory()
-        World(opened)
+        World(opened, fresh=fresh)
         hosted = awaited_host.Host(service.Service(opened, clocks.RealClock()), **options)
         await hosted.start()
         try:
@@ -320,6 +322,59 @@ def test_no_answer_leaves_before_the_disk_has_it_and_the_loop_goes_on(
         assert disk.flushes == 2
 
     play(story, store=store)
+
+
+def test_a_decision_leaves_before_the_disk_has_it_and_an_activity_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+    disk = SlowDisk(store, monkeypatch)
+    monkeypatch.setattr(disks.Disk, "quick", lambda self: False)  # the loop goes on meanwhile
+
+    async def story(hosted: awaited_host.Host) -> None:
+        deciding = poll(hosted)
+        disk.gate.clear()
+        starting = asyncio.ensure_future(start(hosted))
+        task = await deciding
+        assert not starting.done()
+        disk.gate.set()
+        await starting
+        request = {"domain": DOMAIN, "taskList": {"name": "a"}}
+        working = asyncio.ensure_future(hosted.call("PollForActivityTask", request))
+        await asyncio.sleep(0.05)
+        disk.gate.clear()
+        scheduled = decision("ScheduleActivityTask", activityId="1", activityType=ACTIVITY, taskList={"name": "a"})
+        answer = {"taskToken": task["taskToken"], "decisions": [scheduled]}
+        answering = asyncio.ensure_future(hosted.call("RespondDecisionTaskCompleted", answer))
+        await asyncio.sleep(0.05)
+        assert not working.done()
+        assert not answering.done()
+        disk.gate.set()
+        assert (await working)["activityId"] == "1"
+        await answering
+
+    play(story, store=store)
+
+
+def test_a_power_cut_takes_a_decision_back_and_its_answer_is_refused(tmp_path: Path) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+    lost: list[dict[str, Any]] = []
+
+    async def before(hosted: awaited_host.Host) -> None:
+        await start(hosted)
+        for suffix in ("", "-wal"):
+            shutil.copy(tmp_path / f"swf.db{suffix}", tmp_path / f"cut.db{suffix}")
+        lost.append(await poll(hosted, poll_id="one"))
+
+    async def after(hosted: awaited_host.Host) -> None:
+        task = await poll(hosted, poll_id="two")
+        assert task["startedEventId"] == lost[0]["startedEventId"]
+        with pytest.raises(errors.Fault, match="UnknownResource"):
+            await hosted.call("RespondDecisionTaskCompleted", {"taskToken": lost[0]["taskToken"]})
+        await hosted.call("RespondDecisionTaskCompleted", {"taskToken": task["taskToken"]})
+
+    play(before, store=store)
+    play(after, store=sqlite.open_file(tmp_path / "cut.db"), fresh=False)
 
 
 def test_after_a_disk_that_failed_nothing_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,14 @@ import uvloop
 
 from simpleflow.server.http import app, listener
 from simpleflow.server.requests import auth, errors, faults, validation
+from simpleflow.server.state import polls
 
 
 class Host:
     """Answers what a test told it; polls wait until they are revoked or given something."""
 
     def __init__(self) -> None:
-        self.polls: dict[str, app.Give] = {}
+        self.polls: dict[str, polls.Give] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -34,7 +35,7 @@ class Host:
         self.withdrawn = threading.Event()
         #: actions whose answers a test gives later, and who waits for them
         self.hold: set[str] = set()
-        self.held: list[app.Give] = []
+        self.held: list[polls.Give] = []
         #: whether the next page of a decision task is answered
         self.pages = False
 
@@ -42,7 +43,7 @@ class Host:
         self,
         action: str,
         request: Mapping[str, Any],
-        give: app.Give,
+        give: polls.Give,
         *,
         poll_id: str | None = None,
         again: bool = False,
@@ -69,7 +70,7 @@ class Host:
         give(answer)
         return None
 
-    def answer(self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: Any, give: app.GiveSeveral) -> Any:
+    def answer(self, answers: Sequence[tuple[str, Mapping[str, Any]]], then: Any, give: polls.GiveSeveral) -> Any:
         self.calls += answers
         refusals = [errors.unknown_resource("gone") if each["taskToken"] == "gone" else None for _, each in answers]
         give((refusals, [] if then is None else [{"taskToken": then.claim}] * then.most))
