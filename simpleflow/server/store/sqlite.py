@@ -39,6 +39,8 @@ _CHECKPOINT_FRAMES: Final = 4000
 _TRY_AGAIN: Final = 1000
 #: where the log's index holds the number of its frames
 _FRAMES: Final = (struct.Struct("=I"), 16)
+#: bytes of the log's head and of a frame's, and by how many bytes the log is made longer
+_LOG_HEAD, _FRAME_HEAD, _ROOM = 32, 24, 1 << 18
 _BEGINS: Final = "begins"
 #: what a log begins with that was cut and then written on
 _HOLE: Final = bytes(4)
@@ -59,6 +61,9 @@ class File(rows.Rows):
         #: descriptors of the write-ahead log and of its index; they are closed after SQLite's own
         self._log = self._index = -1
         self._copy_at = _CHECKPOINT_FRAMES
+        #: frames that the log has room for, and the bytes of each
+        self._room = 0
+        self._frame = _FRAME_HEAD + int(self._execute("PRAGMA page_size").fetchone()[0])
 
     def begin(self, found: int, *, log_exists: bool) -> None:
         """Bring the tables up to date, and mark the file as open before there is a log of it."""
@@ -75,7 +80,7 @@ class File(rows.Rows):
         execute("PRAGMA journal_mode = WAL")
         execute("INSERT OR REPLACE INTO meta VALUES('clean', 0)")
         names = [Path(f"{self.path}{suffix}") for suffix in ("-wal", "-shm")]
-        self._log, self._index = (os.open(name, os.O_RDONLY | os.O_CLOEXEC) for name in names)
+        self._log, self._index = (os.open(name, os.O_RDWR | os.O_CLOEXEC) for name in names)
         for name in names:
             self._held.watch(name)
         os.fsync(self._log)
@@ -88,8 +93,11 @@ class File(rows.Rows):
         if self.dirty:
             super().commit()
             self.unflushed = True
-            if self._frames() >= self._copy_at:
+            frames = self._frames()
+            if frames >= self._copy_at:
                 self._copy()
+            elif self._full and frames >= self._room:
+                self._make_room(frames)
 
     def flush(self) -> None:
         """Wait for the disk. Raises ``files.Moved`` when the files are not where they were: nobody would find them."""
@@ -108,6 +116,17 @@ class File(rows.Rows):
         self.damage = found
         with contextlib.suppress(sqlite3.Error):
             self._execute("INSERT OR REPLACE INTO meta VALUES('damage', ?)", (found,))
+
+    def _make_room(self, frames: int) -> None:
+        """Make the log longer, by zeros behind its end, so that not every flush has to store a new length, too.
+
+        SQLite writes the log on this thread only, and reads no further than to the first frame that is none.
+        """
+        end = os.fstat(self._log).st_size
+        if end < _LOG_HEAD + frames * self._frame + _ROOM // 2:
+            with contextlib.suppress(OSError):  # A full disk is noticed by the next commit.
+                end += os.pwrite(self._log, bytes(_ROOM), end)
+        self._room = max((end - _ROOM // 4) // self._frame, frames + 1)
 
     def _frames(self) -> int:
         form, place = _FRAMES

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import resource
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -329,3 +331,20 @@ def test_an_older_database_is_brought_up_step_by_step(tmp_path: Path, monkeypatc
     world = World(sqlite.open_file(path), fresh=False)
     assert world.status(run) is None
     world.store.close()
+
+
+def test_the_log_grows_ahead_of_what_is_written_and_is_read_to_its_end(tmp_path: Path) -> None:
+    path, names = tmp_path / "swf.db", [f"domain {number:03}" for number in range(250)]
+    with contextlib.closing(sqlite.open_file(path)) as store:
+        lengths = set()
+        for name in names:
+            store.put_domain(name, bytes(3000))
+            store.commit()
+            store.flush()
+            lengths.add((tmp_path / "swf.db-wal").stat().st_size)
+        assert 2 < len(lengths) < 20, "not every commit stores a new length"
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", tmp_path / f"copy.db{suffix}")
+    with contextlib.closing(sqlite.open_file(tmp_path / "copy.db")) as again:
+        assert [name for name, _ in again.domains()] == names
+    assert list(upkeep.quick_check(tmp_path / "copy.db")) == []
