@@ -269,7 +269,8 @@ class Reconciler:
         if node is not None and node.first_polled is not None:
             # It was drained before it had served for long; it never had a fault, so its launch is sound.
             return guards.worked(document, row.profile, image, order=row.order) if node.health == "ok" else document
-        if asked:
+        if asked or (node is not None and node.generation):
+            # Also where the mark that it obeyed was taken back too late.
             return document
         log = self._diagnose(row.instance)
         logger.error(

@@ -338,6 +338,26 @@ def test_the_states_of_a_drain_hold_for_a_machine_that_never_polled() -> None:
     finish(world)
 
 
+def test_a_machine_that_obeyed_a_mark_which_was_taken_back_too_late_is_no_failed_boot() -> None:
+    world, node = booting()
+    node.begin(world)
+    list(acting(world))
+    row = control.row_of(world.document(), node.id)
+    assert row is not None
+    assert row.drain == 1
+    node.begin(world)
+    node.begin(world)
+    world.unwanted.clear()
+    file = world.managers["m1"].file
+    file.replace(control.undrain(file.read(), node.id, 1))
+    node.turn(world)
+    assert not node.alive
+    world.managers["m1"].run_pass()
+    assert [entry.instance for entry in world.ledger()] == [node.id]
+    assert not world.document().failures
+    finish(world)
+
+
 def test_providers_say_whether_a_machine_had_begun_to_run() -> None:
     world = World()
     world.provider.pending = 5.0

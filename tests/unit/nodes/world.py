@@ -75,6 +75,7 @@ class SimNode:
         self.alive = True
         self.state = drain.DrainState.WORKING
         self.boot = boot.BootState.STARTING
+        self.generation = 0
         #: control.json as it was read after the document was stored
         self.known: documents.Control | None = None
         self.booted = now
@@ -98,7 +99,8 @@ class SimNode:
             self.begin(world)
         if self.deadline is not None:
             self.event(world, drain.DrainEvent.NOTICE)
-        if world.provider.drain_generation(self.id):
+        if generation := world.provider.drain_generation(self.id):
+            self.generation = generation
             self.event(world, drain.DrainEvent.MARK)
         if self.fault:
             # What the dead worker had times out at the service, and is scheduled again.
@@ -129,6 +131,8 @@ class SimNode:
             event = boot.seen(self.known, self.id, self.attempt)
             self.boot = boot.step(self.boot, event)
             if event is boot.BootEvent.MARKED:
+                row = control.row_of(self.known, self.id)
+                self.generation = row.generation if row is not None else 0
                 self.event(world, drain.DrainEvent.MARK)
             elif event is boot.BootEvent.UNOWNED:
                 self.event(world, drain.DrainEvent.ORPHANED)
@@ -172,6 +176,7 @@ class SimNode:
             booted=self.booted,
             written=self.now(world),
             health=self.fault or "ok",
+            generation=self.generation,
             first_polled=self.first_polled,
             idle_since=self.idle_since,
             task_lists=(
