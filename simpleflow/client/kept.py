@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,10 +68,23 @@ class Kept:
     everything before this event is kept. With the id of a task, this task and the tasks that were scheduled after its
     end run again. ``again`` is a regular expression: activities and child executions whose id or type matches it run
     again too.
+
+    ``copied``: how many of the events are not of the run itself, but were taken over by it. ``timers``: the open timers
+    that it took over.
     """
 
-    def __init__(self, found: Sequence[Any], from_: int | str | None = None, again: str | None = None) -> None:
+    def __init__(
+        self,
+        found: Sequence[Any],
+        from_: int | str | None = None,
+        again: str | None = None,
+        *,
+        copied: int = 0,
+        timers: Mapping[str, float] | None = None,
+    ) -> None:
         self._found = found
+        self._copied = copied
+        self._taken_timers = timers or {}
         self._tasks: dict[tuple[str, str], Task] = {}
         self._timers: list[Task] = []
         self._sent: list[Task] = []
@@ -89,6 +102,7 @@ class Kept:
         elif from_ is not None:
             self._from_task(from_)
         self._again = _pattern(again)
+        self._open_timers: dict[str, float] = {}
 
     # -- where to begin
 
@@ -168,6 +182,7 @@ class Kept:
         for task in self._sent:
             if task.id not in dropped and task.completed is not None and self._stands(task.attempts[-1]):
                 chosen.update({event.id: event for event in task.attempts[-1]})
+        self._open_timers = self._find_open_timers(dropped)
         for task in self._kept_timers(dropped):
             chosen.update({event.id: event for event in task.attempts[-1]})
         for event in self._others(dropped):
@@ -189,21 +204,40 @@ class Kept:
             return []
         return [event for attempt in attempts for event in attempt]
 
+    def timers(self) -> dict[str, float]:
+        """Return when the timers that were open fire, by their ids, in epoch seconds; after ``events``."""
+        return self._open_timers
+
+    def _find_open_timers(self, dropped: set[str]) -> dict[str, float]:
+        end = min(self._known, self._end)
+        found = dict(self._taken_timers)
+        for task in self._timers:
+            opened, last = task.attempts[-1][0], task.attempts[-1][-1]
+            if self._copied + 1 < opened.id < end:
+                found.pop(task.id, None)
+                # What cancels it may be left out.
+                if last is opened or last.id >= (self._end if task.completed is not None else end):
+                    found[task.id] = opened.timestamp + int(opened.attributes.start_to_fire_timeout)
+        return {name: moment for name, moment in found.items() if not self._is_timer_dropped(name, dropped)}
+
+    def _is_timer_dropped(self, name: str, dropped: set[str]) -> bool:
+        retried = name.removeprefix(_RETRY)
+        of_dropped = name.startswith(_RETRY) and any(
+            retried == each or retried.startswith(f"{each}-") for each in dropped
+        )
+        return name.startswith(_RESERVED) or of_dropped or name in self._dropped
+
     def _kept_timers(self, dropped: set[str]) -> list[Task]:
-        """Return the timers to keep: those that fired, and cancelled ones before a kept timer of the same id."""
+        """Return the timers to keep: those that fired, and cancelled ones before a kept or open timer of that id."""
         by_id: dict[str, list[Task]] = {}
         for task in self._timers:
-            retried = task.id.removeprefix(_RETRY)
-            of_dropped = task.id.startswith(_RETRY) and any(
-                retried == name or retried.startswith(f"{name}-") for name in dropped
-            )
-            if task.id.startswith(_RESERVED) or of_dropped or task.id in self._dropped:
+            if self._is_timer_dropped(task.id, dropped):
                 continue
             if task.ended is not None and self._stands(task.attempts[-1]):
                 by_id.setdefault(task.id, []).append(task)
         kept = []
-        for group in by_id.values():
-            while group and group[-1].completed is None and not self._failures:
+        for name, group in by_id.items():
+            while group and group[-1].completed is None and not self._failures and name not in self._open_timers:
                 group.pop()
             kept += group
         return kept

@@ -37,10 +37,12 @@ class Earlier:
         self.seed = str(previous.get("seed") or run.run_id)
         self.runs: tuple[str, ...] = (run.run_id,)
         copied: Sequence[Any] = ()
+        self.timers: Mapping[str, float] = {}
         if previous.get("manifest"):
             before = manifests.read(store.load(previous["manifest"]))
             copied = manifests.unpaged(store.load(page) for page in before.pages)
             self.runs = (*before.runs, run.run_id)
+            self.timers = before.timers
         self.by = len(copied)
         self.events = manifests.joined(self.own, copied)
 
@@ -82,7 +84,8 @@ def resume(
             f"event {from_} is not one to resume {run.workflow_id} from: name one of 2 to {last}, see workflow.history"
         )
     at = from_ + earlier.by if isinstance(from_, int) else from_
-    manifest = _copy(store, earlier, kept.Kept(earlier.events, at, again).events())
+    chosen = kept.Kept(earlier.events, at, again, copied=earlier.by, timers=earlier.timers)
+    manifest = _copy(store, earlier, chosen)
     previous: dict[str, Any] = {"workflow_id": run.workflow_id, "run_id": run.run_id, "seed": earlier.seed}
     previous["manifest"] = manifest
     if from_ is not None:
@@ -142,13 +145,15 @@ def _check(connection: connect.Connection, run: executions.Run, from_: int | str
         )
 
 
-def _copy(store: jumbo.Store, earlier: Earlier, chosen: Sequence[Any]) -> str:
-    """Store the events, and return the pointer of their manifest."""
-    pages, values = [], dict[str, None]()
-    for text in manifests.pages(chosen):
+def _copy(store: jumbo.Store, earlier: Earlier, chosen: kept.Kept) -> str:
+    """Store the chosen events, and return the pointer of their manifest."""
+    pages, values, events = [], dict[str, None](), chosen.events()
+    for text in manifests.pages(events):
         values |= manifests.values(text)
         pages.append(store.offload(text, field="a page of results", limit=0))
-    manifest = manifests.Manifest(events=len(chosen), runs=earlier.runs, pages=tuple(pages), values=tuple(values))
+    manifest = manifests.Manifest(
+        events=len(events), runs=earlier.runs, pages=tuple(pages), values=tuple(values), timers=chosen.timers()
+    )
     return store.offload(msgspec.json.encode(manifest).decode(), field="the list of results", limit=0)
 
 

@@ -37,6 +37,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     pages: tuple[str, ...]
     #: pointers of the values that the events refer to
     values: tuple[str, ...] = ()
+    #: when the timers that were open fire, by their ids, in epoch seconds
+    timers: dict[str, float] = {}
 
     @property
     def pointers(self) -> tuple[str, ...]:

@@ -42,6 +42,9 @@ class TimerCall(outbox.Sent):
             evaluation.calls.timer_counts[timer_id] = self.ordinal + 1
         evaluation.note(self)
         self.record: records.Record | None = evaluation.book.timers.claim(timer_id)
+        copied = evaluation.given.copied
+        if copied.timers and (self.record is None or not 1 < self.record.open_id <= copied.events + 1):
+            copied.met(timer_id, self.seq)
         if self.record is None:
             self._push()
         else:
@@ -151,7 +154,10 @@ class TimerCall(outbox.Sent):
             return None
         self.record = self.evaluation.book.timers.emitted(self, self.id)
         self.record.watched = self.watched
-        return decisions.StartTimer(timer_id=self.id, start_to_fire_timeout=str(self.delay), control=self.control)
+        evaluation, seconds = self.evaluation, self.delay
+        if evaluation.given.copied.ends:
+            seconds = evaluation.given.copied.seconds(self.seq, seconds, evaluation.book.decisions.timestamps[-1])
+        return decisions.StartTimer(timer_id=self.id, start_to_fire_timeout=str(seconds), control=self.control)
 
     def cancel_decision(self) -> decisions.Decision:
         return decisions.CancelTimer(timer_id=self.id)

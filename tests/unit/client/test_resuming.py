@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from simpleflow import settings
+from simpleflow import Workflow, futures, settings
 from simpleflow.cli import context, entry, main
 from simpleflow.client import Client, starting
 from simpleflow.core import errors
@@ -228,3 +228,77 @@ def test_encrypted_values_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> Non
     assert programs.world.ran == ["task0", "task2", "task2"]
     assert "_previous_workflow_execution" not in said
     assert "simpleflow.resumed" in said
+
+
+class Naps(Workflow):
+    """Naps for 100 s, and then as often as its argument says; the nap of half a minute before them is cut short."""
+
+    name, version, task_list = "naps", "1", "d"
+
+    def run(self, then: int, cut: bool = False) -> Any:
+        begun = self.now()
+        if cut:
+            self.submit(self.start_timer("nap", 30))
+            self.submit(programs.work, "short", 5).result
+            self.submit(self.cancel_timer("nap"))
+        for _ in range(1 + then):
+            self.submit(self.start_timer("nap", 100)).result
+        return round((self.now() - begun).total_seconds())
+
+
+def stopped(environment: Environment, seconds: float, run: Run) -> Run:
+    """The run, stopped after this many seconds and resumed after 20 more."""
+    environment.advance(seconds)
+    environment.terminate(run)
+    environment.advance(20)
+    return environment.resume(run)
+
+
+def test_an_open_timer_fires_when_it_would_have_fired() -> None:
+    with Environment(workflows=[Naps]) as environment:
+        resumed = stopped(environment, 30, environment.start(Naps, 0))
+        assert environment.wait(resumed) == 100
+        environment.verify()
+    with Environment(workflows=[Naps]) as environment:  # one more after it has its whole time
+        assert environment.wait(stopped(environment, 30, environment.start(Naps, 1))) == 200
+    with Environment(workflows=[Naps]) as environment:  # it is late already
+        assert environment.wait(stopped(environment, 95, environment.start(Naps, 1))) == 115 + 100
+
+
+def test_an_open_timer_keeps_its_moment_through_several_runs() -> None:
+    with Environment(workflows=[Naps]) as environment:
+        run = stopped(environment, 10, environment.start(Naps, 0))
+        environment.terminate(run)  # before its first decision
+        run = environment.resume(run)
+        for _ in range(2):
+            run = stopped(environment, 10, run)
+        assert environment.wait(run) == 100
+
+
+def test_the_moment_is_that_of_the_timer_that_was_open() -> None:
+    with Environment(workflows=[Naps]) as environment:
+        assert environment.wait(stopped(environment, 35, environment.start(Naps, 0, cut=True))) == 105
+    with Environment(workflows=[Naps]) as environment:
+        run = environment.start(Naps, 0, cut=True)
+        environment.advance(35)
+        environment.terminate(run)
+        environment.advance(20)
+        # Before the first nap was cancelled: it is open again, and cancelled again.
+        names = [type(event).__name__ for event in environment.history(run)]
+        again = environment.resume(run, from_=names.index("TimerCanceled"))
+        assert environment.wait(again) == 55 + 100
+        assert environment.wait(environment.resume(again, from_="nap")) >= 100
+
+
+def test_a_timeout_counts_on_while_the_run_is_stopped() -> None:
+    class Waits(Workflow):
+        name, version, task_list = "waits", "1", "d"
+
+        def run(self) -> Any:
+            begun = self.now()
+            future = self.submit(self.wait_signal("go", timeout=100))
+            futures.wait([future], return_when=futures.ALL_COMPLETED)
+            return [future.cancelled, round((self.now() - begun).total_seconds())]
+
+    with Environment(workflows=[Waits]) as environment:
+        assert environment.wait(stopped(environment, 30, environment.start(Waits))) == [True, 100]
