@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -16,10 +16,8 @@ from simpleflow.utils import mounting
 
 from . import context
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def option(function: F) -> F:
+def option(function: context.F) -> context.F:
     """Add ``--metrics``."""
     return click.option(
         "--metrics",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -17,10 +17,8 @@ from . import context, outcomes, output, workflow_read
 if TYPE_CHECKING:
     from simpleflow.client import connect
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _filters(function: F) -> F:
+def _filters(function: context.F) -> context.F:
     """Add the options that choose executions by what they are instead of by id."""
     options = [
         click.option("--tag", help="Every open execution with this tag."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +28,25 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def since_option(*short: str) -> Callable[[context.F], context.F]:
+    """Return the option for the days in which executions were started."""
+    return click.option(
+        *short,
+        "--started-since",
+        type=click.IntRange(0),
+        default=30,
+        show_default=True,
+        help="Started in this number of days before now.",
+    )
+
+
+def days_options(function: context.F) -> context.F:
+    """Add the options for the first and the last day on which executions were started."""
+    last = click.option("--to-date", metavar="DATE", help="Started on this day (UTC) or earlier.")(function)
+    words = "Started on this day (UTC) or later; replaces --started-since."
+    return click.option("--from-date", metavar="DATE", help=words)(last)
 
 
 @click.command("workflow.info")
@@ -97,14 +116,7 @@ def row(shown: Any) -> tuple[Any, ...]:
 @click.option(
     "-s", "--status", type=click.Choice(["open", "closed"]), default="open", show_default=True, help="Which executions."
 )
-@click.option(
-    "-d",
-    "--started-since",
-    type=click.IntRange(0),
-    default=30,
-    show_default=True,
-    help="Started in this number of days before now.",
-)
+@since_option("-d")
 @click.option("--domain", metavar="NAME", help=context.DOMAIN_HELP)
 @context.command_options
 @click.pass_obj
@@ -152,17 +164,14 @@ def _times(started_since: int, from_date: str | None, to_date: str | None) -> di
 @click.option("--workflow-id", metavar="ID", help="Has this workflow id.")
 @click.option("--workflow-type-name", metavar="NAME", help="Is of the type of this name.")
 @click.option("--workflow-type-version", metavar="VERSION", help="Is of this version of its type.")
-@click.option("-c", "--close-status", type=click.Choice(CLOSE_STATUSES), help="Implies --status closed.")
 @click.option(
-    "-d",
-    "--started-since",
-    type=click.IntRange(0),
-    default=30,
-    show_default=True,
-    help="Started in this number of days before now.",
+    "-c",
+    "--close-status",
+    type=click.Choice(CLOSE_STATUSES, case_sensitive=False),
+    help="Implies --status closed.",
 )
-@click.option("--from-date", metavar="DATE", help="Started on or after (UTC); replaces --started-since.")
-@click.option("--to-date", metavar="DATE", help="Started on or before (UTC).")
+@since_option("-d")
+@days_options
 @click.option("--domain", metavar="NAME", help=context.DOMAIN_HELP)
 @context.command_options
 @click.pass_obj

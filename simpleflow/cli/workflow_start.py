@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,16 +21,14 @@ from . import context, outcomes, output
 if TYPE_CHECKING:
     from simpleflow.client import connect
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _with(function: F, options: Sequence[Callable[[F], F]]) -> F:
+def _with(function: context.F, options: Sequence[Callable[[context.F], context.F]]) -> context.F:
     for option in reversed(options):
         function = option(function)
     return function
 
 
-def given_options(function: F) -> F:
+def given_options(function: context.F) -> context.F:
     """Add the options that say with what an execution is started; ``given`` reads them."""
     options = [
         click.option("--execution-timeout", type=click.IntRange(1), metavar="S", help="Seconds for the whole run."),
@@ -50,7 +48,7 @@ def given_options(function: F) -> F:
     return _with(function, options)
 
 
-def start_options(function: F) -> F:
+def start_options(function: context.F) -> context.F:
     """Add the options that say what is started."""
     options = [
         click.option("--workflow-id", metavar="ID", help="Default: the workflow's own, else its name and a number."),

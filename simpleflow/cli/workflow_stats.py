@@ -39,15 +39,8 @@ if TYPE_CHECKING:
     type=click.Choice(workflow_read.CLOSE_STATUSES, case_sensitive=False),
     help="Closed with this status.",
 )
-@click.option(
-    "--started-since",
-    type=click.IntRange(0),
-    default=30,
-    show_default=True,
-    help="Started in this number of days before now.",
-)
-@click.option("--from-date", metavar="DATE", help="Started on this day or later.")
-@click.option("--to-date", metavar="DATE", help="Started on this day or earlier.")
+@workflow_read.since_option()
+@workflow_read.days_options
 @click.option(
     "-n",
     "--nb-tasks",

@@ -11,6 +11,17 @@ from simpleflow.server.requests import errors
 from simpleflow.server.state import polls
 
 
+class Disk:
+    """What a host calls before it commits: a disk that is full as long as the test says so."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.full = full
+
+    def __call__(self) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+
+
 class Host(host.Host):
     """Cancelling a call says that its client is gone."""
 

@@ -114,22 +114,18 @@ def answering(hosted: awaited_host.Host, task: Any, *, again: bool = False) -> a
 
 
 def test_a_commit_that_fails_takes_back_the_answer_and_the_next_task() -> None:
-    broken = [False]
-
-    def full() -> None:
-        if broken[0]:
-            raise OSError(28, "No space left on device")
+    disk = awaited_host.Disk()
 
     async def story(hosted: awaited_host.Host) -> None:
         task = await story_task(hosted)
-        broken[0] = True
+        disk.full = True
         with pytest.raises(errors.Fault, match="nothing could be stored"):
             await answering(hosted, task)
-        broken[0] = False
+        disk.full = False
         assert (await answering(hosted, task, again=True))["activityId"] == "2"
         assert hosted.open_polls == 0
 
-    play(story, before_commit=full)
+    play(story, before_commit=disk)
 
 
 def test_a_lost_acknowledgement_loses_no_task() -> None:
@@ -264,19 +260,15 @@ def test_who_repeats_several_answers_gets_all_their_tasks_again_also_from_a_new_
 
 
 def test_the_host_gives_several_answers_and_tasks_after_their_commit() -> None:
-    broken = [False]
-
-    def full() -> None:
-        if broken[0]:
-            raise OSError(28, "No space left on device")
+    disk = awaited_host.Disk()
 
     async def story(hosted: awaited_host.Host) -> None:
         task = await story_task(hosted)
         answers = [("RespondActivityTaskCompleted", {"taskToken": task["taskToken"]})]
-        broken[0] = True
+        disk.full = True
         with pytest.raises(errors.Fault, match="nothing could be stored"):
             await hosted.answer(answers, polls.Then(POLL, "c", most=4, quick=QUICK))
-        broken[0] = False
+        disk.full = False
         outcomes, given = await hosted.answer(answers, polls.Then(POLL, "c", True, 4, QUICK))
         assert (outcomes, [each["activityId"] for each in given]) == ([None], ["2"])
         answers = [("RespondActivityTaskFailed", {"taskToken": given[0]["taskToken"]})]
@@ -284,7 +276,7 @@ def test_the_host_gives_several_answers_and_tasks_after_their_commit() -> None:
         assert ([each and each.code for each in outcomes], given) == ([None, "UnknownResourceFault"], [])
         assert hosted.open_polls == 0
 
-    play(story, before_commit=full)
+    play(story, before_commit=disk)
 
 
 # -- polls

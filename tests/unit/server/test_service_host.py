@@ -96,11 +96,7 @@ def test_a_refusal_that_depends_on_the_group_waits_too() -> None:
 
 
 def test_a_failed_commit_answers_nobody_and_keeps_nothing() -> None:
-    broken = [True]
-
-    def full() -> None:
-        if broken[0]:
-            raise OSError(28, "No space left on device")
+    disk = awaited_host.Disk(full=True)
 
     async def story(hosted: awaited_host.Host) -> None:
         task = poll(hosted)
@@ -109,12 +105,12 @@ def test_a_failed_commit_answers_nobody_and_keeps_nothing() -> None:
         assert [getattr(answer, "status", None) for answer in answers] == [503, 503]
         with pytest.raises(errors.Fault, match="nothing could be stored"):
             await task  # it had been given the task of a start that is gone
-        broken[0] = False
+        disk.full = False
         again = poll(hosted)
         await start(hosted)
         assert (await again)["workflowExecution"]["workflowId"] == "one"
 
-    play(story, before_commit=full)
+    play(story, before_commit=disk)
 
 
 def test_a_lost_answer_is_kept() -> None:
