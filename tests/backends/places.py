@@ -54,6 +54,16 @@ def join() -> None:
     _ENDING.clear()
 
 
+class _Host(host.Host):
+    """Polls wait for nothing here, but for the commit that is to come: it may bring them a task."""
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pending:
+            self._expiry = loop.call_later(0.001, self._expire, loop)
+        else:
+            super()._expire(loop)
+
+
 class Served:
     """A server of this process, in a thread of its own, whose time a test moves."""
 
@@ -70,7 +80,8 @@ class Served:
         self.endpoint_url = f"http://127.0.0.1:{socket.getsockname()[1]}" if signed else f"unix://{self.folder}/s"
         self._thread = threading.Thread(target=lambda: self._run(time, keys, socket), name="served", daemon=True)
         self._thread.start()
-        assert self._ready.wait(60), "the server did not start"
+        while not self._ready.wait(0.05):
+            assert self._thread.is_alive(), "the server did not start"
         self.connection = connect.connect(domain=inline.DOMAIN, endpoint_url=self.endpoint_url)
         if signed:  # nobody registers domains of a service that is not the user's own
             request = {"name": inline.DOMAIN, "workflowExecutionRetentionPeriodInDays": "30"}
@@ -83,15 +94,13 @@ class Served:
     async def _serve(self, time: clocks.Clock, keys: auth.Keys | None, socket: Any) -> None:
         self._loop = asyncio.get_running_loop()
         self.service = service.Service(sqlite.open_file(self.folder / "swf.db"), time)
-        self._host = hosted = host.Host(self.service, poll_seconds=0.0)
+        self._host = hosted = _Host(self.service, poll_seconds=0.0)
         self._server = listener.Server(app.App(hosted, keys=keys), look=lambda: False)
         await hosted.start()
         try:
-            serving = asyncio.ensure_future(self._server.run_on([socket]))
-            while not self._server.started and not serving.done():
-                await asyncio.sleep(0.001)
+            await self._server.listen([socket])
             self._ready.set()
-            await serving
+            await self._server.serve()
         finally:
             await hosted.stop()
 
@@ -99,7 +108,9 @@ class Served:
         async def call() -> Any:
             found = what()
             # Answered once the disk has all that was written before: a poll that comes next sees every task.
-            await self._host.call("ListDomains", {"registrationStatus": "REGISTERED"})
+            answered = self._loop.create_future()
+            self._host.call("ListDomains", {"registrationStatus": "REGISTERED"}, answered.set_result)
+            await answered
             return found
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(60)
@@ -114,7 +125,7 @@ class Served:
     def close(self) -> None:
         """Let it end; ``join`` waits for that, at the end of the session: its last ticks take longer than a test."""
         self.connection.close()
-        self._server.should_exit = True
+        self._loop.call_soon_threadsafe(self._server.end)
         _ENDING.append(self._thread)
 
 
