@@ -270,7 +270,11 @@ def logs(cluster: str, node: str | None, lines: int, as_json: bool) -> None:
 
         show.logs(sfnodes_ec2.logs(target.loaded, node, lines), as_json)
         return
-    show.logs(target.logs(node, lines), as_json)
+    found = target.logs(node, lines)
+    if not any(found.values()) and not as_json:
+        output.say(f"cluster '{target.config.cluster}' has no logs here yet: `sfnodes up {cluster}` begins them")
+        return
+    show.logs(found, as_json)
 
 
 @cli.command()

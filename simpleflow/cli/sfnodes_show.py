@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -36,8 +37,8 @@ def message(value: Mapping[str, Any], sentence: str, as_json: bool) -> None:
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on a terminal; tab-separated lines elsewhere."""
-    if not sys.stdout.isatty():
+    """A table on a terminal that has room for it; tab-separated lines elsewhere."""
+    if not sys.stdout.isatty() or shutil.get_terminal_size().columns < _NARROW:
         for row in [columns, *rows]:
             click.echo("\t".join(text.visible(cell) for cell in row))
         return
@@ -108,6 +109,8 @@ def facts(found: clusters.Status | works.Work) -> list[str]:
     return [*lines, *(f"note: {note}" for note in found.notes)]
 
 
+#: columns of a terminal below which a table would cut off what stands in it
+_NARROW = 72
 #: columns of a terminal from which on a reason has room beside its machine
 _WIDE = 120
 NODES = ["NODE", "PROFILE", "STATE", "TASKS", "AGE", "PAID UNTIL", "COST", "WHY"]

@@ -95,6 +95,10 @@ class Kept(Generic[P]):
         wait = max(0.0, self._died + self.pause - now)
         return f"{self.name} starts in {wait:.1f} s, {self.deaths} deaths{f' ({self.refusal})' if self.refusal else ''}"
 
+    def trying(self, seconds: float) -> bool:
+        """Whether it runs for less than this, after it ended with an error: it may end so again."""
+        return self.process is not None and bool(self.last_code) and self._monotonic() - self._started < seconds
+
     def alive(self) -> bool:
         """Whether it runs now; notices and records a death."""
         process = self.process
@@ -172,8 +176,9 @@ class Tethered(Kept[subprocess.Popen[bytes]]):
         directory: str | None = None,
         log: Callable[[], IO[bytes]] | None = None,
         orphaned: signal.Signals = signal.SIGTERM,
+        words: str = "the lines above",
     ) -> None:
-        super().__init__(name, self._popen, monotonic=monotonic)
+        super().__init__(name, self._popen, monotonic=monotonic, words=words)
         self._command = tether.command(*command, number=orphaned)
         self._environment = dict(environment)
         self._directory = directory

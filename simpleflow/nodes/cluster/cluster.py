@@ -34,6 +34,8 @@ from . import health, remembered, supervisor
 
 #: seconds for the supervisor to say that manager and service run
 UP_TIMEOUT = 30.0
+#: ends of the service with a message of its own after which `up` waits no longer
+_REFUSALS = 3
 #: seconds in which what depends on a supervisor ends after it, at most
 _SETTLING = 5.0
 
@@ -112,6 +114,8 @@ class Cluster:
 
         assemble.factory_of(self.config)
         config.require_reach(self.loaded)
+        if problem := health.too_long(self.paths):
+            raise core_errors.UsageError(f"cluster '{self.config.cluster}': {problem}")
         self._publish(directory or os.getcwd())
         files.folder(self.paths.folder)
         files.folder(self.paths.logs)
@@ -184,13 +188,20 @@ class Cluster:
         return self._publish(directory or os.getcwd())
 
     def _wait_until_up(self, process: subprocess.Popen[bytes], limit: float, log_path: Path) -> None:
+        begun, service = time.time(), self.paths.logs / "service.log"
+        before = service.stat().st_size if service.exists() else 0
         while time.monotonic() < limit and process.poll() is None:
             with contextlib.suppress(core_errors.UsageError):
                 if self.up.pid == process.pid and self.up.manager is not None:
                     return
+            if service.exists() and service.stat().st_size > before and _errors(service, before) >= _REFUSALS:
+                break
             time.sleep(0.05)
         if process.poll() == supervisor.ALREADY_UP:
             raise self._already_up()
+        if process.poll() is None:
+            why = health.not_up(self.paths, begun)
+            raise errors.NodesError(f"cluster '{self.config.cluster}' did not come up: {why}")
         raise errors.NodesError(
             f"cluster '{self.config.cluster}' did not come up; the end of {log_path}:\n{_tail(log_path)}"
         )
@@ -369,6 +380,13 @@ def _lives(process: psutil.Process | None) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def _errors(log: Path, begin: int) -> int:
+    """Return how often a process ended with a message of its own since this place of its log."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        return sum(line.startswith(b"Error: ") for line in file)
 
 
 def _tail(path: Path, lines: int = 20) -> str:

@@ -102,6 +102,7 @@ class Supervisor:
             self._clock.monotonic,
             directory=directory,
             log=functools.partial(files.log, self._paths.logs / "manager.log"),
+            words=str(self._paths.logs / "manager.log"),
             orphaned=signal.SIGKILL,
         )
         self._service = kept.Tethered(
@@ -111,6 +112,7 @@ class Supervisor:
             self._clock.monotonic,
             directory=directory,
             log=functools.partial(files.log, self._paths.logs / "service.log"),
+            words=str(self._paths.logs / "service.log"),
         )
         self._up = Up(
             pid=os.getpid(),

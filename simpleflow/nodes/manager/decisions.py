@@ -107,6 +107,11 @@ def about(cluster: config.ClusterConfig, store: blobs.BlobStore, subject: str) -
             each for each in found if each.profile == profile or (each.kind == "note" and words.search(each.reason))
         )
     attempt = _attempt_of(store, subject)
+    # A list that the cluster does not serve is named by notes alone.
+    if attempt is None and (
+        notes := tuple(each for each in found if each.kind == "note" and f"'{subject}'" in each.reason)
+    ):
+        return notes
     if attempt is None and not any(subject in each.instances for each in found):
         names = sorted({*cluster.task_lists, *cluster.profiles, *_machines(store, found)})
         raise core_errors.UsageError(

@@ -8,9 +8,14 @@ from pathlib import Path
 _BYTES, _LINES = 64 * 1024, 200
 
 
-def last_words(log: Path) -> str:
-    """Return the last line of a log that names a failure, else its last line."""
+def last_words(log: Path, since: float = 0.0) -> str:
+    """Return the last line of a log that names a failure, else its last line.
+
+    What was written before ``since`` (epoch seconds) is of an earlier process, and would mislead.
+    """
     try:
+        if log.stat().st_mtime < since:
+            return f"none ({log} was written before)"
         with log.open("rb") as file:
             file.seek(max(log.stat().st_size - _BYTES, 0))
             lines = [each for each in file.read().decode(errors="replace").splitlines() if each.strip()][-_LINES:]

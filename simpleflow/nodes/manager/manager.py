@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: open decision tasks per decider that call for another one
 _QUEUE_PER_DECIDER = 10
+#: seconds for which a decider that was started again must live before its end is forgotten
+_STEADY = 5.0
 #: seconds that deciders get to end
 _GRACE = 10.0
 #: seconds between two looks at the files whose change begins a pass early
@@ -73,6 +75,7 @@ class Deciders:
             self._clock.monotonic,
             directory=self._directory,
             log=functools.partial(files.log, self._log),
+            words=str(self._log),
         )
 
     def change(self, cluster: config.ClusterConfig) -> None:
@@ -109,7 +112,8 @@ class Deciders:
     def trouble(self) -> str:
         """Say why a decider that should live does not, with its last words; '' when all live."""
         for child in self._kept[: self._wanted]:
-            if not child.alive() and (child.refusal or child.last_code):
+            down = not child.alive() and (child.refusal or child.last_code)
+            if down or child.trying(_STEADY):
                 why = f"cannot be started: {child.refusal}" if child.refusal else child.outcome()
                 return f"{child.name} {why}; its last words: {logs.last_words(self._log)}"
         return ""

@@ -175,6 +175,12 @@ def test_a_bundle_is_written_once_and_records_its_version(home: Path) -> None:
     assert run("init", "--bundle", "own").exit_code == 64
 
 
+def test_a_cluster_without_logs_says_so(home: Path) -> None:
+    run("init")
+    assert run("logs").stdout == "cluster 'my-project' has no logs here yet: `sfnodes up cluster.yaml` begins them\n"
+    assert json.loads(run("logs", "--json").stdout) is not None
+
+
 def test_logs_of_an_unknown_node_name_the_known(home: Path) -> None:
     run("init")
     with pytest.raises(core_errors.UsageError, match="known: none"):

@@ -134,3 +134,19 @@ def test_the_newest_thousand_decisions_are_explained_in_under_a_second() -> None
     assert len(decisions.about(cluster, store, "light")) == 1000
     assert len(decisions.about(cluster, store, names[500])) == 20
     assert time.process_time() - begun < 1.0
+
+
+def test_a_list_that_nobody_serves_is_explained_by_the_notes_about_it() -> None:
+    world = World()
+    world.add("a")
+    task = documents.TaskCount(task_list="lihgt", activity="a", state="scheduled", count=3)
+    row = documents.RunRow(run_id="x", workflow_id="x", workflow="w", started_event_id=1, changed=0.0, tasks=(task,))
+    world.store.put(
+        "demand/e.json", msgspec.json.encode(documents.DemandDocument(decider="e", written=0.0, runs=(row,)))
+    )
+    world.coordinator.runs["x"] = fakes.observe.OpenRun(workflow_id="x", run_id="x", workflow="w")
+    world.tick()
+    [note] = decisions.about(world.cluster, world.store, "lihgt")
+    assert note.reason.startswith("3 tasks wait on task list 'lihgt', which no profile serves")
+    with pytest.raises(core_errors.UsageError):
+        decisions.about(world.cluster, world.store, "lihg")

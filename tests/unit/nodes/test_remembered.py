@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from click.testing import CliRunner, Result
 
 from simpleflow.cli import sfnodes
 from simpleflow.core import clock as clocks
+from simpleflow.core import errors as core_errors
 from simpleflow.nodes import config, errors, paths
+from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.cluster import health, remembered, supervisor
-from simpleflow.nodes.manager import manager
+from simpleflow.nodes.manager import logs, manager
 
 TEXT = "cluster: demo\nprofiles:\n  small: {}\ntask_lists:\n  light: {profile: small, max: 4}\n"
 
@@ -123,3 +126,67 @@ def test_a_decider_that_ends_at_its_start_is_told_with_its_last_words(tmp_path: 
         "decider 1 exited with status 1; its last words: Error: workflow films.Gone cannot be imported"
     )
     kept.end(1.0)
+
+
+def test_what_an_earlier_process_wrote_is_nobodys_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "manager.log"
+    log.write_text("WARNING an old trouble\n")
+    os.utime(log, (1000.0, 1000.0))
+    assert logs.last_words(log, 999.0) == "WARNING an old trouble"
+    assert logs.last_words(log, 1001.0) == f"none ({log} was written before)"
+
+
+def test_a_manager_that_was_just_started_has_not_failed_to_renew(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "swf.sock"))
+        listening.listen()
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as young:
+            assert told(tmp_path, tmp_path / "swf.sock", given=young.pid, age=1e6) == ""
+
+
+@pytest.mark.needs_processes
+def test_a_decider_that_is_tried_again_is_told_while_it_begins(tmp_path: Path) -> None:
+    cluster = config.loads(TEXT + "deciders: {min: 1}\n")
+    script = tmp_path / "decider.py"
+    script.write_text("import sys; sys.exit('Error: workflow films.Gone cannot be imported')")
+    clock = clocks.VirtualClock()
+    kept = manager.Deciders(
+        cluster, [sys.executable, str(script)], dict(os.environ), str(tmp_path), tmp_path / "logs", clock
+    )
+    kept.keep(0, False)
+    (pid,) = kept.pids()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert kept.trouble()
+    script.write_text("import signal; signal.pause()")
+    clock.advance(1.0)
+    kept.keep(0, False)
+    assert kept.pids() != ()
+    assert "films.Gone cannot be imported" in kept.trouble(), "it may end so again"
+    clock.advance(6.0)
+    assert kept.trouble() == ""
+    kept.end(1.0)
+
+
+@pytest.mark.needs_processes
+@pytest.mark.parametrize("what", ["too long", "in use"])
+def test_up_says_why_the_service_does_not_start(tmp_path: Path, what: str) -> None:
+    runtime = tmp_path / ("x" * 110 if what == "too long" else "run")
+    runtime.mkdir(mode=0o700)
+    environment = {
+        **os.environ, "SIMPLEFLOW_DATA_DIR": str(tmp_path / "data"), "SIMPLEFLOW_RUNTIME_DIR": str(runtime)
+    }  # fmt: skip
+    (tmp_path / "c.yaml").write_text(TEXT)
+    (tmp_path / "data").mkdir()
+    if what == "in use":
+        (tmp_path / "data" / "swf.db").mkdir()  # nothing that a database could be
+    made = clusters.load(tmp_path / "c.yaml", environment)
+    with pytest.raises(core_errors.SimpleflowError) as caught:
+        made.bring_up(timeout=60.0)
+    said = str(caught.value)
+    if what == "too long":
+        assert "the path of the service's socket" in said
+        assert "set SIMPLEFLOW_RUNTIME_DIR to a shorter folder" in said
+    else:
+        assert "did not come up: the service does not answer at unix://" in said
+        assert "swf.db" in said
+    assert not made.is_up

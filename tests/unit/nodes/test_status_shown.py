@@ -110,3 +110,15 @@ def test_spans_are_short(seconds: float, said: str) -> None:
 @pytest.mark.parametrize("seconds", [1e18, -1e18, float("nan"), float("inf")])
 def test_a_moment_that_no_calendar_has_hides_nothing_else(seconds: float) -> None:
     assert sfnodes_show.moment(seconds, "%H:%M:%S") == "?"
+
+
+@pytest.mark.parametrize(("columns", "whole"), [("40", True), ("71", True), ("100", False)])
+def test_a_terminal_without_room_for_a_table_gets_whole_lines(
+    columns: str, whole: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", columns)
+    sfnodes_show.table(["NODE", "STATE", "COST"], [["demo-540d66879d-1", "working", "0.0008 USD"]])
+    shown = capsys.readouterr().out
+    assert ("demo-540d66879d-1\tworking\t0.0008 USD" in shown) is whole
+    assert all(each in shown for each in ("demo-540d66879d-1", "working", "0.0008 USD"))
