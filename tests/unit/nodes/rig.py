@@ -65,6 +65,15 @@ def handles(pid: int, number: signal.Signals) -> bool:
     return False
 
 
+def stopped(pid: int) -> bool:
+    """Whether every thread of a process has stopped, or ended."""
+    try:
+        states = [each.read_text().rpartition(")")[2].split()[0] for each in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False  # a thread has just ended
+    return all(state in "TtZX" for state in states)
+
+
 def dead(process: psutil.Process) -> bool:
     """Whether a process has ended, reaped or not."""
     try:
@@ -138,6 +147,8 @@ class Rig:
         lock = self.cluster.paths.folder / "store" / ".blobs" / "lock"
         while True:
             os.kill(pid, signal.SIGSTOP)
+            while not stopped(pid):
+                time.sleep(0.001)  # the signal is under way: until then it may take the lock
             with lock.open("ab") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
