@@ -268,9 +268,13 @@ class App:
     ) -> None:
         here = exchange.connection
         self._closed(name, here)
-        if decider is not None and not isinstance(outcome, errors.Fault) and outcome["taskToken"]:
-            self._deciders.got(decider, outcome["taskToken"], gone=here.gone)
-        self._give(exchange, action, outcome)
+        try:
+            if decider is not None and not isinstance(outcome, errors.Fault) and outcome["taskToken"]:
+                self._deciders.got(decider, outcome["taskToken"], gone=here.gone)
+        except Exception as error:
+            self._fail(exchange, error)
+        else:
+            self._give(exchange, action, outcome)
 
     def _abandon(self, name: str, here: connection.Connection, waiter: polls.Waiter) -> None:
         self._host.abandon(waiter)
