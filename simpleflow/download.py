@@ -97,7 +97,14 @@ class RemoteBinary:
             shutil.copyfile(urllib.request.url2pathname(self._url.path), part)
         else:
             with urllib.request.urlopen(self._url.geturl(), timeout=_PATIENCE) as answer, open(part, "wb") as file:  # noqa: S310 - https only
+                if urllib.parse.urlsplit(answer.url).scheme != "https":
+                    raise errors.UsageError(
+                        f"{self.remote_location} redirects to {answer.url}: give an https address, what comes over "
+                        "another one may be anybody's"
+                    )
                 shutil.copyfileobj(answer, file)
+                if answer.length:  # http.client takes a connection that was cut for the end
+                    raise ConnectionError(f"{self.remote_location} broke off: {answer.length} bytes are missing")
 
 
 def download_binaries(binaries_map: Mapping[str, str]) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,28 @@ def test_files_with_a_checksum(tmp_path: Path) -> None:
     assert subprocess.check_output(["tool"], text=True) == "worked\n"
     with pytest.raises(errors.UsageError, match="sha256"):
         RemoteBinary("tool", f"file://{tmp_path}/tool#sha256={'0' * 64}").download()
+
+
+class Answer(io.BytesIO):
+    """What urlopen gives: the content of an address, and how many bytes of it are missing after it was read."""
+
+    def __init__(self, url: str, missing: int = 0) -> None:
+        super().__init__(TOOL.encode())
+        self.url, self.length = url, missing
+
+
+def test_a_download_that_breaks_off_or_leaves_https_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://host/tool"
+    binary = RemoteBinary("tool", url)
+    answers = [Answer(url, missing=7), Answer("http://host/tool"), Answer(url)]
+    monkeypatch.setattr(urllib.request, "urlopen", lambda address, timeout: answers.pop(0))
+    with pytest.raises(ConnectionError, match="7 bytes are missing"):
+        binary.download()
+    with pytest.raises(errors.UsageError, match="redirects to http://host/tool"):
+        binary.download()
+    assert not os.path.exists(binary.local_location)
+    binary.download()
+    assert subprocess.check_output([binary.local_location], text=True) == "worked\n"
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
