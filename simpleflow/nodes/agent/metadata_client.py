@@ -63,6 +63,8 @@ class Metadata:
             content += part
             if time.monotonic() > limit:
                 raise TimeoutError(f"an answer was not complete after {_PATIENCE:g} s")
+        if answer.length:
+            raise ConnectionError(f"an answer broke off, {answer.length} bytes of it are missing")
         return answer.status, content.decode("utf-8", "replace")
 
     def get(self, path: str) -> str | None:

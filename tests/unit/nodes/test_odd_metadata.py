@@ -23,7 +23,7 @@ class Odd:
     def __init__(self) -> None:
         self.token: tuple[int, bytes] = (200, b"token")
         self.value: tuple[int, bytes] = (200, b"i-0a")
-        self.trickles = False
+        self.trickles = self.breaks_off = False
         owner, self.over = self, threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,7 +42,8 @@ class Odd:
 
     def answer(self, request: BaseHTTPRequestHandler, status: int, content: bytes) -> None:
         request.send_response(status)
-        request.send_header("Content-Length", str(len(content) + 10_000 * self.trickles))
+        missing = 10_000 if self.trickles else 5 if self.breaks_off and request.command == "GET" else 0
+        request.send_header("Content-Length", str(len(content) + missing))
         request.end_headers()
         request.wfile.write(content)
         while self.trickles and not self.over.wait(0.05):
@@ -129,3 +130,11 @@ def test_an_endpoint_that_speaks_something_else_is_told() -> None:
         client = metadata_client.Metadata({metadata_client.ENDPOINT_VARIABLE: f"http://127.0.0.1:{port}/"})
         with pytest.raises(errors.NodesError, match="does not answer"):
             client.instance_id()
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_a_short_one(odd: Odd) -> None:
+    client = odd.client()
+    odd.breaks_off = True
+    refused(client)
+    odd.breaks_off = False
+    assert client.instance_id() == "i-0a"
