@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shlex
@@ -85,10 +86,17 @@ def _file(file: Path, found: Read, seen: set[Path]) -> None:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    for line in file.read_text().replace("\\\n", " ").splitlines():
+    for line in _text(file).replace("\\\n", " ").splitlines():
         text = re.split(r"(?:^|\s)#", line)[0].strip()
         if text:
             yield _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text)
+
+
+def _text(file: Path) -> str:
+    """Return the text of a file as pip reads it: PowerShell writes UTF-16, other programs of Windows a mark first."""
+    content = file.read_bytes()
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
 
 
 def _unquoted(line: str) -> list[str]:

@@ -145,6 +145,13 @@ def test_requirement_files_are_read_as_pip_reads_them(tmp_path: Path, monkeypatc
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_requirement_files_of_windows_are_read_too(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "all.txt").write_bytes("a==1  # wie früher\r\n--pre\r\nb\r\n".encode(encoding))
+    found = requirements.read_file(tmp_path / "all.txt")
+    assert (found.names, found.options, found.others) == (["a==1", "b"], ["--pre", ""], False)
+
+
 def test_a_folder_of_modules_and_a_package(tmp_path: Path) -> None:
     folder = tmp_path / "work" / "jobs"
     (folder / "data").mkdir(parents=True)
