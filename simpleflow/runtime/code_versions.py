@@ -158,10 +158,21 @@ class Importer:
             return importlib.util.spec_from_file_location(
                 name, known.path, loader=loader, submodule_search_locations=places
             )
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        spec = self._next_spec(name, path, target)
         if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader and self._ours(spec):
             spec.loader = _Loader(name, str(spec.origin), self.load)
         return spec
+
+    def _next_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return what the finders behind this one find: that of ``sys.path``, and those of editable installs."""
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            find = getattr(finder, "find_spec", None)
+            spec = None if find is None else find(name, path, target)
+            if spec is not None:
+                return spec
+        return None
 
     def load(self, name: str, loader: _Loader) -> CodeType | None:
         """Return the code of a module's kept source; None: what Python has on disk is the same."""

@@ -63,6 +63,34 @@ def test_later_runners_run_what_the_first_one_ran(
     assert len([r for r in caplog.records if "films/cuts.py" in r.getMessage()]) == 1
 
 
+FINDER = """
+import importlib.util, sys
+
+class Editable:  # as setuptools installs for a project that lies elsewhere
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "films":
+            return importlib.util.spec_from_file_location(name, PATH)
+
+sys.meta_path.append(Editable)
+"""
+
+
+def test_packages_of_editable_installs_keep_their_version_too(
+    swf: FakeSwf, start: Start, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code / "elsewhere").mkdir()
+    (code / "films").rename(code / "elsewhere" / "films")
+    path = code / "elsewhere" / "films" / "__init__.py"
+    (code / "sitecustomize.py").write_text(FINDER.replace("PATH", repr(str(path))))
+    start(max_tasks=1)
+    found = []
+    for version in ("v1", "v20", "v300"):  # of several lengths, so that no compiled file is taken for another's
+        write(code / "elsewhere", version)
+        found += run(swf)[1:]
+    assert found == ["v1"] * 9
+
+
 def test_a_worker_that_reloads_drains_and_says_that_it_is_outdated(swf: FakeSwf, start: Start, code: Path) -> None:
     made = start(reload=True)
     assert run(swf)[1:] == ["v1"] * 3
