@@ -169,7 +169,7 @@ class Importer:
         """Return what the finders behind this one find: that of ``sys.path``, and those of editable installs."""
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             find = getattr(finder, "find_spec", None)
-            spec = None if find is None else find(name, path, target)
+            spec: importlib.machinery.ModuleSpec | None = None if find is None else find(name, path, target)
             if spec is not None:
                 return spec
         return None
