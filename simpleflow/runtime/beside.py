@@ -141,7 +141,7 @@ class Beside:
         """Have a runner run the task; its processes are ended when it takes longer than ``limit`` seconds."""
         deadline = None if limit is None else time.monotonic() + limit
         try:
-            runner.start(task)
+            runner.start(task, early=False)
             while True:
                 left = 3600.0 if deadline is None else max(0.0, deadline - time.monotonic())
                 frame = runner.receive(left)

@@ -43,6 +43,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     task: values.Task
     #: modules that the worker's other runners imported since this one was told last
     code: tuple[code_versions.Module, ...] = ()
+    #: answer before what the task changed is put back; not where another task waits, which would wait for that anyway
+    early: bool = True
 
 
 class Clean(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -103,22 +105,24 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     details: str | None = None
 
 
+class Rested(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """From a runner, after ``Done`` or in it: how much memory it holds now (bytes), and what its task left behind that
+    cannot be put back: then the runner is not used again. Without such things it can take the next task."""
+
+    number: int
+    memory: int = 0
+    left: tuple[str, ...] = ()
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner: the answer to its task. What the task changed is put back after it, while the answer travels."""
+    """From a runner: the answer to its task."""
 
     number: int
     answer: values.Completed | values.Failed | values.Canceled | values.Later
     #: seconds that the task took of its own
     seconds: float = 0.0
-
-
-class Rested(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """From a runner, after ``Done``: how much memory it holds now (bytes), and what its task left behind that cannot be
-    put back: then the runner is not used again. Without such things it can take the next task."""
-
-    number: int
-    memory: int = 0
-    left: tuple[str, ...] = ()
+    #: None: it follows, because what the task changed is put back while the answer travels
+    rested: Rested | None = None
 
 
 Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done | Rested

@@ -89,13 +89,16 @@ class Runner:
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
 
-    def start(self, task: values.Task) -> None:
-        """Hand the runner a task; raises RunnerDied. After a task ``rest`` comes first."""
+    def start(self, task: values.Task, *, early: bool = True) -> None:
+        """Hand the runner a task; raises RunnerDied. After a task ``rest`` comes first.
+
+        ``early``: answer before what the task changed is put back.
+        """
         self._number += 1
         self._task = task
         self._output.of_task(task)
         try:
-            self._pipe.send(frames.Run(number=self._number, task=task, code=self._news()))
+            self._pipe.send(frames.Run(number=self._number, task=task, code=self._news(), early=early))
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
 
@@ -114,24 +117,34 @@ class Runner:
             self._output.finish()
             self.tasks += 1
             self._resting = self._task
+            if frame.rested is not None:
+                self._take(frame.rested)
         return frame
 
     def rest(self) -> None:
         """Wait until what the last task changed is put back. A runner that cannot do that is not ``alive`` then."""
-        task, self._resting = self._resting, None
+        task = self._resting
         if task is None or self._ended:
             return
+        frame: frames.Frame | None = None
+        deadline = time.monotonic() + self.REST_LIMIT
         try:
-            frame = self.receive(self.REST_LIMIT)
+            while not isinstance(frame, frames.Rested) and (left_time := deadline - time.monotonic()) > 0:
+                frame = self.receive(left_time)  # a thread that the task left may still report progress
         except RunnerDied as error:
             logger.info("After task %s: %s", task.id, error)
             self.end(wait=0)
             return
-        if isinstance(frame, frames.Rested):
-            self.memory, self.left = frame.memory, frame.left
-        else:
-            self.left = (f"something that takes more than {self.REST_LIMIT:g} s to end",)
-        if self.left:
+        if not isinstance(frame, frames.Rested):
+            left = (f"something that takes more than {self.REST_LIMIT:g} s to end",)
+            frame = frames.Rested(number=self._number, memory=self.memory, left=left)
+        self._take(frame)
+
+    def _take(self, rested: frames.Rested) -> None:
+        """Learn what the last task left behind."""
+        task, self._resting = self._resting, None
+        self.memory, self.left = rested.memory, rested.left
+        if self.left and task is not None:
             logger.warning(
                 "%s leaves behind what cannot be put back (%s): its runner ends with it, the next task gets a new one.",
                 task.name,

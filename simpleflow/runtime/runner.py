@@ -109,9 +109,16 @@ class Runner:
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
             seconds = begun.seconds(paces.Spent.now())
             forked.flush()
-            self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds))
-            left = tuple(self._left())
-            self._pipe.send(frames.Rested(number=given.number, memory=self._memory, left=left))
+            if given.early:
+                self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds))
+                self._pipe.send(self._rested(given.number))
+            else:
+                rested = self._rested(given.number)
+                self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds, rested=rested))
+
+    def _rested(self, number: int) -> frames.Rested:
+        left = tuple(self._left())
+        return frames.Rested(number=number, memory=self._memory, left=left)
 
     def _left(self) -> list[str]:
         """Return what the task leaves behind. An error here does not change the answer of the task, which is over."""

@@ -328,7 +328,7 @@ class Slot:
         cancelled_at: float | None = None
         released = False
         try:
-            runner.start(task)
+            runner.start(task, early=not self._waiting)
             while True:
                 frame = runner.receive(self._turn(LOOK_SECONDS if released else self._patience(beat, cancelled_at)))
                 match frame:

@@ -230,10 +230,18 @@ def draws_again() -> list[float]:
     return [random.random()]
 
 
+def _reports() -> None:
+    while True:
+        activity.heartbeat("still here")
+        time.sleep(0.001)
+
+
 def leaves(what: str) -> int:
     """What a runner cannot put back: the next task must get another process."""
     if what == "thread":
         threading.Thread(target=time.sleep, args=(60,), name="left", daemon=True).start()
+    elif what == "reporting thread":
+        threading.Thread(target=_reports, name="reports", daemon=True).start()
     elif what == "process":
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     elif what == "detached process":

@@ -58,7 +58,17 @@ def test_seeds_do_not_reach_the_next_task(swf: FakeSwf, start: Start) -> None:
     assert drawn[0] != drawn[1]
 
 
-LEFT = ("thread", "bare thread", "process", "detached process", "loop", "descriptor", "user", "many files")
+LEFT = (
+    "thread",
+    "reporting thread",
+    "bare thread",
+    "process",
+    "detached process",
+    "loop",
+    "descriptor",
+    "user",
+    "many files",
+)
 
 
 @pytest.mark.parametrize("what", [*LEFT, "flock", "lockf", "listening socket"])
