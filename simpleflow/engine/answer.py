@@ -160,7 +160,13 @@ def _dependent(call: Any) -> list[tasks.TaskCall]:
 
 
 def _most(evaluation: run.Run) -> int:
-    return int(evaluation.declared("max_open_activities") or evaluation.declared("max_open_activity_count") or 0)
+    cls = evaluation.facts.cls
+    for name in ("max_open_activities", "max_open_activity_count"):
+        if getattr(cls, name, None) is not None:  # most classes declare neither, at each decision
+            found = evaluation.declared(name)
+            if found:
+                return int(found)
+    return 0
 
 
 def _report(evaluation: run.Run, batch: outbox.Batch) -> None:

@@ -218,7 +218,8 @@ class Engine:
         """Return the entry with the new events booked; None when it must be re-run; Needs when events are missing."""
         suspended = entry.evaluation
         previous = task.previous_started_event_id
-        new = _renumbered(task, suspended.given.copied.events)
+        copies = suspended.given.copied.events
+        new = _renumbered(task, copies) if copies else task
         usable = (
             entry.working_on == 0
             and entry.acknowledged == entry.answered == previous
