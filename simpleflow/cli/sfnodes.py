@@ -108,7 +108,8 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
         line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
         raise core_errors.UsageError(f"{cluster}:{line}: {error}") from error
     config.require_reach(loaded, cluster)
-    text = f"{cluster}: good: {len(found.profiles)} profiles, {len(found.task_lists)} task lists, {found.provider}"
+    kinds = f"{show.count(len(found.profiles), 'profile')}, {show.count(len(found.task_lists), 'task list')}"
+    text = f"{cluster}: good: {kinds}, provider {found.provider}"
     show.message({"cluster": found.cluster, "valid": True, "config": msgspec.to_builtins(found)}, text, as_json)
 
 

@@ -63,14 +63,10 @@ def cost(cluster: str, hours: float, as_json: bool) -> None:
         output.say(note, err=True)
     _table(spent, currency)
     amount = show.money(round(spent.total), currency)
-    counted, useful = _count(len(found), "machine"), "tasks"
+    counted, useful = show.count(len(found), "machine"), "tasks"
     if deciders:
-        counted, useful = f"{counted} and {_count(len(deciders), 'decider')}", "tasks and decisions"
+        counted, useful = f"{counted} and {show.count(len(deciders), 'decider')}", "tasks and decisions"
     output.say(f"{counted} in {hours:g} h, {amount}; {spent.useful:.0%} of it for {useful}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _nodes(

@@ -143,9 +143,14 @@ def fitted(rows: list[list[str]], width: int) -> tuple[list[str], list[list[str]
     return NODES[:-1], [row[:-1] for row in rows], [f"{row[0]}: {row[-1]}" for row in rows if row[-1]]
 
 
+def count(number: int, what: str) -> str:
+    """'1 node', '2 nodes'."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def total(found: clusters.Status | works.Work) -> str:
     """The last line: how many machines, and what they cost."""
-    return f"{len(found.nodes)} nodes, {money(found.cost, found.currency)}"
+    return f"{count(len(found.nodes), 'node')}, {money(found.cost, found.currency)}"
 
 
 def moment(seconds: float, form: str) -> str:

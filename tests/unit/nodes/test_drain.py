@@ -54,6 +54,24 @@ def test_states_that_documents_lag_behind_are_not_believed() -> None:
     assert all(model.advance(state, states.GONE) is states.GONE for state in states)
 
 
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        ("", True),
+        ("acknowledged acknowledged", True),
+        ("acknowledged working", False),
+        ("dead working", False),
+        ("dead acknowledged", True),
+        ("dead dead", True),
+    ],
+)
+def test_a_machine_is_settled_when_each_living_worker_has_acknowledged(workers: str, said: bool) -> None:
+    seen = tuple(
+        drain.WorkerView(alive=each != "dead", acknowledged=each == "acknowledged") for each in workers.split()
+    )
+    assert drain.settled(seen) is said
+
+
 class Drains(RuleBasedStateMachine):
     """Any order of hand-outs, finishes, passes cut short, marks seen late, crashes, notices and duplicated turns."""
 

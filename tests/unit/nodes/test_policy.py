@@ -199,8 +199,22 @@ def test_a_slow_boot_is_told_from_a_failed_one(age: float, health: str, written:
 def test_silence_ends_a_drain_and_a_running_task_in_its_time_does_not() -> None:
     silent = node("n", tasks=1, age=9000, state=model.NodeState.DRAINING, written=NOW - 601)
     assert [each.instance for each in decide.decide(snapshot(silent)).terminates] == ["n"]
+    quiet = node("n", tasks=1, age=9000, state=model.NodeState.DRAINING, written=NOW - 599, start_to_close=None)
+    assert decide.decide(snapshot(quiet)).terminates == (), "one lost document is not the end of a task"
     talking = node("n", tasks=1, state=model.NodeState.DRAINING, start_to_close=None, age=86400 * 9)
     assert decide.decide(snapshot(talking)).terminates == ()
+
+
+def test_an_open_launch_is_committed_at_its_worst_cost_and_a_termination_costs_nothing() -> None:
+    launch = documents.Intent(
+        id="demo-a", kind="launch", creator="m", profile="big", not_after=NOW, units=2, price=10**6, worst=2 * 10**6
+    )
+    ending = documents.Intent(
+        id="terminate-n", kind="terminate", creator="m", profile="big", not_after=NOW, instance="n", worst=10**6
+    )
+    control = documents.Control(cluster="demo", intents=(launch, ending), rows=(node("n", age=60.0).row,))
+    without = guards.committed(CLUSTER, msgspec.structs.replace(control, intents=()), "day", NOW)
+    assert guards.committed(CLUSTER, control, "day", NOW) == without + 2 * 10**6
 
 
 def test_money_over_the_cap_drains_instead_of_extending_but_kills_nothing() -> None:

@@ -73,7 +73,7 @@ def test_on_a_terminal_it_is_a_table(target: cluster.Cluster, arguments: list[st
     )
     os.close(theirs)
     try:
-        while b"1 nodes, " not in shown:
+        while b"1 node, " not in shown:
             shown += os.read(ours, 4096)
         assert b"PAID UNTIL" in shown
         assert b"n-1: the reason" in shown, "where the table has no room for it"
