@@ -17,7 +17,7 @@ from rich.table import Table
 
 from simpleflow.client import connect, starting
 from simpleflow.core import errors, limits
-from simpleflow.nodes import billing
+from simpleflow.nodes import billing, config
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.manager import spending
 from simpleflow.observe import tasklog
@@ -39,6 +39,8 @@ class Shown:
     result: dict[str, Any]
     tasks: list[tasklog.Task]
     cluster: clusters.Status
+    #: how many tasks a node works at a time, by its profile
+    slots: Mapping[str, int]
 
 
 class Demo:
@@ -68,7 +70,13 @@ class Demo:
             status = self._until_gone(cluster)
             connection.close()
         self._say("the cluster is down")
-        return Shown(result=result, tasks=[task for task in tasks if task.kind == "activity"], cluster=status)
+        file = config.load(self._file).config
+        return Shown(
+            result=result,
+            tasks=[task for task in tasks if task.kind == "activity"],
+            cluster=status,
+            slots={name: sum(slots for _, slots in file.lists_of(name)) for name in file.profiles},
+        )
 
     def _say(self, line: str, more: str = "") -> None:
         """Print a line when it is news; when only ``more`` changed, now and then."""
@@ -216,7 +224,13 @@ def picture(shown: Shown) -> timeline.Timeline:
         )
         for node in shown.cluster.nodes
     ]
-    return timeline.Timeline(tasks=tasks, nodes=nodes)
+    profiles = {node.id: node.profile for node in nodes}
+    drawn = []
+    for worker in dict.fromkeys(task.worker for task in tasks):
+        own = [task for task in tasks if task.worker == worker]
+        slots = shown.slots.get(profiles.get(worker, ""))
+        drawn += timeline.in_turn(own, slots) if slots else own
+    return timeline.Timeline(tasks=drawn, nodes=nodes)
 
 
 def spent(shown: Shown) -> list[tuple[str, float]]:

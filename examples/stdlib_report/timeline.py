@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
 #: colours that people with any colour vision tell apart (Okabe and Ito 2008)
@@ -67,6 +67,23 @@ def lanes(tasks: Sequence[Task]) -> list[list[Task]]:
                 break
         else:
             found.append([task])
+    return found
+
+
+def in_turn(tasks: Sequence[Task], slots: int) -> list[Task]:
+    """Let tasks of one worker begin when its slots come to them.
+
+    A worker takes several quick tasks for a slot at once, and works them one after another; the history says when it
+    took them.
+    """
+    free = [float("-inf")] * slots
+    found = []
+    for task in sorted(tasks, key=lambda t: (t.ended, t.started)):
+        # The slot that was free last before the task was taken, else the one that is free first.
+        ready = [each for each in free if each <= task.started]
+        slot = free.index(max(ready) if ready else min(free))
+        found.append(replace(task, started=max(task.started, free[slot])))
+        free[slot] = task.ended
     return found
 
 

@@ -47,6 +47,19 @@ def test_the_page_says_what_every_mark_means_and_adds_the_money_up() -> None:
     assert "not completed" in report.page(RESULT, drawn("failed"), python="3.11", ran_on="here")
 
 
+def test_tasks_that_a_worker_took_together_are_drawn_one_after_another() -> None:
+    def task(number: int, started: float, ended: float) -> timeline.Task:
+        return timeline.Task(id=f"t-{number}", name="w", worker="n", scheduled=0.0, started=started, ended=ended)
+
+    together = [task(n, 1.0, 1.5 + n / 2) for n in range(6)]
+    later = [task(6, 5.0, 6.0), task(7, 5.2, 7.0)]
+    found = timeline.in_turn([*together, *later], 2)
+    assert len(timeline.lanes(found)) == 2
+    assert [(each.started, each.ended) for each in found] == [
+        (1.0, 1.5), (1.0, 2.0), (1.5, 2.5), (2.0, 3.0), (2.5, 3.5), (3.0, 4.0), (5.0, 6.0), (5.2, 7.0),
+    ]  # fmt: skip
+
+
 def test_the_mark_of_a_drain_has_no_colour_of_a_task() -> None:
     (rule,) = [line for line in report.STYLE.splitlines() if "svg .mark" in line]
     assert not [colour for colour in timeline.PALETTE if colour in rule.partition("svg .bad")[0]]
