@@ -116,6 +116,8 @@ def test_a_point_that_stands_for_several_moments_shows_no_more_machines_than_the
     assert {pictures.total(each) for each in thin} == {4}
     assert thin[0].at == 0.0
     assert max(each.queued for each in thin) == 4_999
+    short = [moment(float(n), 0, 9 if n == 4_321 else 1) for n in range(5_000)]
+    assert max(pictures.total(each) for each in pictures.thinned(short)) == 9, "a peak of one pass is shown"
 
 
 def test_pictures_share_a_scale_unless_it_squeezes_some() -> None:
