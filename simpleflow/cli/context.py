@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from simpleflow import constants, settings
-from simpleflow.core import errors
+from simpleflow.core import errors, text
 
 from . import entry
 
@@ -62,11 +62,16 @@ class State:
         return self.color == "always" or (self.color == "auto" and sys.stdout.isatty())
 
     def connect(
-        self, domain: str | None = None, *, serving: bool = False, wait: Callable[[float], bool] | None = None
+        self,
+        domain: str | None = None,
+        *,
+        named: str | None = None,
+        serving: bool = False,
+        wait: Callable[[float], bool] | None = None,
     ) -> connect.Connection:
         """Reach the backend that options, settings and environment lead to; says so when it is the embedded one.
 
-        A domain that is a positional argument must not be given here: it chooses no backend. ``serving``: wait for a
+        ``named``: a domain that is a positional argument; it chooses no backend. ``serving``: wait for a
         service that does not answer, as deciders and workers do; ``wait`` sleeps meanwhile, and returns True to
         give up.
         """
@@ -87,7 +92,9 @@ class State:
                 "and SIMPLEFLOW_RUNTIME_DIR to folders that you may write"
             ) from error
         if not chosen and not endpoint and self.backend is None:
-            click.echo("No domain and no endpoint given: using the embedded service, domain 'default'.", err=True)
+            missing = "endpoint" if named else "domain and no endpoint"
+            where = text.visible(named or connection.domain)
+            click.echo(f"No {missing} given: using the embedded service, domain '{where}'.", err=True)
         return connection
 
 

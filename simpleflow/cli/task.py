@@ -25,7 +25,7 @@ def info(state: context.State, words: tuple[str, ...], domain: str | None, run_i
         raise errors.UsageError(f"{len(words)} positional arguments given: write [DOMAIN] WORKFLOW_ID TASK_ID")
     *place, task_id = words
     target = context.target(place, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     run = outcomes.find(connection, target)
     found = [task for task in tasklog.tasks(executions.history(connection, run)) if task.id == task_id]
     if not found:

@@ -79,7 +79,7 @@ def terminate(
 ) -> None:
     """Terminate an open execution and its child executions at once; none of their code runs any more."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     run = outcomes.find(connection, target)
     executions.terminate(connection, run, reason=reason)
 
@@ -93,7 +93,7 @@ def terminate(
 def restart(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:
     """Terminate an execution if it is open, and start it again with the same input, tags and settings."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     run = outcomes.find(connection, target)
     answer = executions.describe(connection, run)
     started: Any = next(iter(executions.history(connection, run)))
@@ -186,7 +186,7 @@ def wait(
     """Wait for the end of an execution and print its result. Exit code: 0 completed, 1 failed or terminated, 2 timed
     out, 3 canceled."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     return outcomes.report(connection, executions.wait(connection, outcomes.find(connection, target), timeout=timeout))
 
 
@@ -199,7 +199,7 @@ def wait(
 def result(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> int:
     """Print the result of a closed execution; exit code as for workflow.wait, 1 while it is open."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     run = outcomes.find(connection, target)
     shown = executions.describe(connection, run).execution_info
     if shown.execution_status == "OPEN":

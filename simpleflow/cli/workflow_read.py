@@ -58,7 +58,7 @@ def days_options(function: context.F) -> context.F:
 def info(state: context.State, words: tuple[str, ...], domain: str | None, run_id: str | None) -> None:
     """Show an execution."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     run = outcomes.find(connection, target)
     answer = executions.describe(connection, run)
     shown = answer.execution_info
@@ -122,7 +122,7 @@ def row(shown: Any) -> tuple[Any, ...]:
 @click.pass_obj
 def list_(state: context.State, name: str | None, status: str, started_since: int, domain: str | None) -> None:
     """List executions, the newest first."""
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=name)
     request = {
         "domain": name or connection.domain,
         "startTimeFilter": {"oldestDate": int(time.time()) - started_since * 86_400},
@@ -178,7 +178,7 @@ def _times(started_since: int, from_date: str | None, to_date: str | None) -> di
 def filter_(state: context.State, /, name: str | None, domain: str | None, **criteria: Any) -> None:
     """List the executions that match every criterion."""
     _times(criteria["started_since"], criteria["from_date"], criteria["to_date"])  # before a service is started for it
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=name)
     found = list(select(connection, name or connection.domain, **criteria))
     output.table(state, LIST_COLUMNS, [row(shown) for shown in found])
 
@@ -248,7 +248,7 @@ def history(
 ) -> None:
     """Show every event of an execution."""
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     run = outcomes.find(connection, target)
     found = list(executions.history(connection, run, reverse=reverse_order))
     if kind == "cooked":
@@ -308,7 +308,7 @@ def tasks(
 ) -> None:
     """List the tasks of an execution, in the order in which they were scheduled."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     _tasks(state, list(executions.history(connection, outcomes.find(connection, target))), nb_tasks)
 
 
@@ -324,7 +324,7 @@ def profile(
 ) -> None:
     """Show how long each task waited and ran, the longest first, and its share of the execution's time."""
     target = context.target(words, domain_first=True, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     found = list(executions.history(connection, outcomes.find(connection, target)))
     total = max(found[-1].timestamp - found[0].timestamp, 1e-9)
     rows = []

@@ -51,7 +51,7 @@ def resume(
     failed or were open run again. Any decider and worker of its task lists can run it.
     """
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id)
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain)
     stopped = outcomes.find(connection, target)
     store = stores.open_store(stores.location(connection.endpoint_url))
     named = mounting.mounted()

@@ -67,7 +67,7 @@ def stats_(
     if criteria["close_status"]:
         criteria["close_status"] = criteria["close_status"].upper()
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id) if words else None
-    connection = state.connect(domain)
+    connection = state.connect(domain, named=target.domain if target else None)
     if target is not None:
         runs: Sequence[executions.Run] = [outcomes.find(connection, target)]
     else:

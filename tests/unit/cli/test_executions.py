@@ -115,7 +115,7 @@ class Table:
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
     connection = SimpleNamespace(transport=made, domain="default", endpoint_url="unix:///none")
-    monkeypatch.setattr(context.State, "connect", lambda self, domain=None: connection)
+    monkeypatch.setattr(context.State, "connect", lambda self, domain=None, **given: connection)
     return made
 
 

@@ -68,6 +68,24 @@ def test_what_a_shell_exports_is_used_unless_something_else_was_asked(
     assert asked == {"domain": domain, "backend": state.backend, "endpoint_url": endpoint}
 
 
+@pytest.mark.parametrize(
+    ("named", "notice"),
+    [
+        (None, "No domain and no endpoint given: using the embedded service, domain 'default'."),
+        ("films", "No endpoint given: using the embedded service, domain 'films'."),
+    ],
+)
+def test_the_notice_names_the_domain_that_is_used(
+    named: str | None, notice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("SWF_DOMAIN", "AWS_ENDPOINT_URL_SWF"):
+        monkeypatch.setattr(settings, name, None, raising=False)
+    made = connect.Connection(transport=None, domain="default", endpoint_url="unix:///s")  # type: ignore[arg-type]
+    monkeypatch.setattr(connect, "connect", lambda **given: made)
+    assert context.State().connect(named=named) is made
+    assert capsys.readouterr().err.strip() == notice
+
+
 COLUMNS = ("id", "state")
 ROWS = [("a-1", "open"), ("b,2", None)]
 

@@ -52,7 +52,7 @@ class Flow(Workflow):
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
     RAN.clear()
     with Environment(workflows=[Flow]) as made:
-        monkeypatch.setattr(context.State, "connect", lambda self, domain=None: made.connection)
+        monkeypatch.setattr(context.State, "connect", lambda self, domain=None, **given: made.connection)
         yield made
 
 

@@ -139,7 +139,7 @@ def test_the_client_and_the_command_resume(
     where = f"file://{tmp_path}"
     monkeypatch.setattr(settings, "SIMPLEFLOW_JUMBO_FIELDS_BUCKET", where, raising=False)
     with Environment(workflows=[programs.Program], jumbo=where, replay=False) as environment:
-        monkeypatch.setattr(context.State, "connect", lambda self, domain=None: environment.connection)
+        monkeypatch.setattr(context.State, "connect", lambda self, domain=None, **given: environment.connection)
         programs.world.broken.add("task1")
         run = environment.start(programs.Program, [["task", 1, 0], ["task", 1, 1]])
         for resume in ("client", "command"):
@@ -167,7 +167,7 @@ def test_a_resumed_run_has_the_input_tags_and_timeouts_that_it_is_given(
     where = f"file://{tmp_path}"
     monkeypatch.setattr(settings, "SIMPLEFLOW_JUMBO_FIELDS_BUCKET", where, raising=False)
     with Environment(workflows=[programs.Program], jumbo=where, replay=False) as environment:
-        monkeypatch.setattr(context.State, "connect", lambda self, domain=None: environment.connection)
+        monkeypatch.setattr(context.State, "connect", lambda self, domain=None, **given: environment.connection)
         client = Client(environment.connection)
         programs.world.broken.add("task1")
         run = environment.start(programs.Program, [["task", 1, 0], ["task", 1, 1]])
