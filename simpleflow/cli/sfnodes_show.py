@@ -106,7 +106,28 @@ def facts(found: clusters.Status | works.Work) -> list[str]:
     ]
     for failure in found.failures:
         lines += [f"profile '{failure.profile}': {guards.describe(failure)}", *failure.last_log.splitlines()]
-    return [*lines, *(f"note: {note}" for note in found.notes)]
+    return [*lines, *_versions(found), *(f"note: {note}" for note in found.notes)]
+
+
+#: machines that a line names
+_NAMED = 5
+#: letters of a version's digests that tell two apart
+_DIGEST = 8
+
+
+def _versions(found: clusters.Status | works.Work) -> list[str]:
+    """Say which living machine has which version, where a profile's machines differ: settings, a dash, code."""
+    made: dict[str, dict[str, list[str]]] = {}
+    for node in found.nodes:
+        if node.ended is None and node.version:
+            made.setdefault(node.profile, {}).setdefault(node.version, []).append(node.node)
+    lines = []
+    for profile, own in made.items():
+        for version, names in own.items() if len(own) > 1 else ():
+            short = "-".join(each[:_DIGEST] for each in version.split("-", 1))
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            lines.append(f"profile '{profile}', version {short}: {', '.join(names[:_NAMED])}{more}")
+    return lines
 
 
 #: columns of a terminal below which a table would cut off what stands in it

@@ -18,6 +18,8 @@ from . import supervisor
 
 #: bytes of a socket's path that Linux and the service take
 _MOST_PATH = 107
+#: bytes below which a disk counts as full
+_LEAST_FREE = 64 * 1024
 #: lease times without a renewal after which it is told
 _LEASES = 3
 
@@ -32,6 +34,11 @@ def notes(
 def _notes(
     cluster: config.ClusterConfig, where: paths.ClusterPaths, up: supervisor.Up, lease_age: float | None
 ) -> Iterator[str]:
+    folders = [
+        where.folder,
+        *([Path(where.store.removeprefix("file://"))] if where.store.startswith("file://") else []),
+    ]
+    yield from dict.fromkeys(filter(None, map(_full, folders)))
     if where.embedded and not supervisor.reachable(up.endpoint):
         yield _unreachable(up.endpoint, where.logs, up.started)
     if where.embedded and where.endpoint != up.endpoint:
@@ -47,6 +54,23 @@ def _notes(
             f"nothing is launched or drained; its last words: "
             f"{last_words(where.logs / 'manager.log', up.started)}"
         )
+
+
+def _full(folder: Path) -> str:
+    """Return that the disk of a folder is full, where it is: the logs, which lie there too, cannot say it then."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if disk.f_bavail * disk.f_frsize < _LEAST_FREE:
+        return f"the disk of {_mount(folder)} is full: nothing can be written below {folder}; free some space"
+    if disk.f_files and not disk.f_favail:
+        return f"the disk of {_mount(folder)} has no inode left: nothing can be made below {folder}; delete some files"
+    return ""
+
+
+def _mount(folder: Path) -> Path:
+    return next((each for each in (folder, *folder.parents) if each.is_mount()), folder)
 
 
 def _age(pid: int) -> float:

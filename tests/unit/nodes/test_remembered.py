@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -190,3 +191,21 @@ def test_up_says_why_the_service_does_not_start(tmp_path: Path, what: str) -> No
         assert "did not come up: the service does not answer at unix://" in said
         assert "swf.db" in said
     assert not made.is_up
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "said"),
+    [(0, 7, "is full: nothing can be written"), (16, 0, "has no inode left"), (16, 7, ""), (15, 7, "is full")],
+)
+def test_a_full_disk_is_told_although_its_logs_cannot_say_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, inodes: int, said: str
+) -> None:
+    found = os.statvfs(tmp_path)
+    full = SimpleNamespace(f_bavail=free, f_frsize=4096, f_files=found.f_files or 1, f_favail=inodes)
+    monkeypatch.setattr(os, "statvfs", lambda folder: full)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "swf.sock"))
+        listening.listen()
+        lines = told(tmp_path, tmp_path / "swf.sock").splitlines()
+    assert [said in line for line in lines] == ([True] * len(lines) if said else [])
+    assert len(lines) == (2 if said else 0), "the cluster's folder, and its store"

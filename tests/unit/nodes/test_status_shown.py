@@ -20,6 +20,7 @@ from simpleflow.cli import sfnodes, sfnodes_show, sfnodes_watch
 from simpleflow.core import documents
 from simpleflow.nodes import stores
 from simpleflow.nodes.cluster import cluster
+from simpleflow.nodes.manager import report
 
 
 @pytest.fixture
@@ -122,3 +123,25 @@ def test_a_terminal_without_room_for_a_table_gets_whole_lines(
     shown = capsys.readouterr().out
     assert ("demo-540d66879d-1\tworking\t0.0008 USD" in shown) is whole
     assert all(each in shown for each in ("demo-540d66879d-1", "working", "0.0008 USD"))
+
+
+def test_machines_of_two_versions_are_told_apart_while_they_roll() -> None:
+    def machine(name: str, version: str, *, profile: str = "small", ended: float | None = None) -> report.NodeStatus:
+        return report.NodeStatus(
+            node=name, profile=profile, state="working", launched=0.0, age=1.0, first_poll=None, busy=(), drained=None,
+            ended=ended, running=(), reason="", health="ok", billed=60.0, cost=0, terms="", version=version,
+        )  # fmt: skip
+
+    old, new = "c9b3f391e617-166f4e71891bc9", "c9b3f391e617-77aa01bc2d0000"
+    same = (
+        machine("n-1", old),
+        machine("n-2", old),
+        machine("g-1", new, profile="gpu"),
+        machine("n-0", "x", ended=1.0),
+    )
+    assert sfnodes_show.facts(report.Work(nodes=same)) == []
+    rolls = (*same, *(machine(f"m-{number}", new) for number in range(7)), machine("m-9", ""))
+    assert sfnodes_show.facts(report.Work(nodes=rolls)) == [
+        "profile 'small', version c9b3f391-166f4e71: n-1, n-2",
+        "profile 'small', version c9b3f391-77aa01bc: m-0, m-1, m-2, m-3, m-4 and 2 more",
+    ]
