@@ -34,11 +34,11 @@ def notes(
 def _notes(
     cluster: config.ClusterConfig, where: paths.ClusterPaths, up: supervisor.Up, lease_age: float | None
 ) -> Iterator[str]:
-    folders = [
-        where.folder,
-        *([Path(where.store.removeprefix("file://"))] if where.store.startswith("file://") else []),
-    ]
-    yield from dict.fromkeys(filter(None, map(_full, folders)))
+    folders = {_mount(where.folder): where.folder}
+    if where.store.startswith("file://"):
+        store = Path(where.store.removeprefix("file://"))
+        folders.setdefault(_mount(store), store)
+    yield from filter(None, (_full(folder, mount) for mount, folder in folders.items()))
     if where.embedded and not supervisor.reachable(up.endpoint):
         yield _unreachable(up.endpoint, where.logs, up.started)
     if where.embedded and where.endpoint != up.endpoint:
@@ -56,16 +56,16 @@ def _notes(
         )
 
 
-def _full(folder: Path) -> str:
+def _full(folder: Path, mount: Path) -> str:
     """Return that the disk of a folder is full, where it is: the logs, which lie there too, cannot say it then."""
     try:
         disk = os.statvfs(folder)
     except OSError:
         return ""
     if disk.f_bavail * disk.f_frsize < _LEAST_FREE:
-        return f"the disk of {_mount(folder)} is full: nothing can be written below {folder}; free some space"
+        return f"the disk of {mount} is full: nothing can be written below {folder}; free some space"
     if disk.f_files and not disk.f_favail:
-        return f"the disk of {_mount(folder)} has no inode left: nothing can be made below {folder}; delete some files"
+        return f"the disk of {mount} has no inode left: nothing can be made below {folder}; delete some files"
     return ""
 
 
