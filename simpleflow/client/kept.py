@@ -107,6 +107,10 @@ class Kept:
     # -- where to begin
 
     def _from_event(self, number: int) -> None:
+        first = next((event for event in self._found if event.id >= number), None)
+        # A decision is taken over with all that it wrote or not at all: what is missing would count as not wanted.
+        decided = getattr(getattr(first, "attributes", None), "decision_task_completed_event_id", 0)
+        number = decided or number
         self._end = number
         self._known = min(self._known, number)
         self._failures = True

@@ -116,6 +116,42 @@ def test_a_run_that_failed_gives_the_result_that_it_would_have_given(examples: i
     holds()
 
 
+@pytest.mark.parametrize("examples", [10, pytest.param(600, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_from_any_event_or_task_the_result_is_the_same(examples: int) -> None:
+    @tried(examples)
+    @given(programs.programs, st.integers(0, 15), st.tuples(st.integers(0, 999), st.integers(0, 999)), st.booleans())
+    def holds(spec: Any, seconds: int, places: tuple[int, int], by_task: bool) -> None:
+        spec = [each for each in spec if each[0] != "signal"]  # those after the event are left out
+        expected = uninterrupted(spec)
+        programs.world = programs.World()
+        with Environment(workflows=[programs.Child, programs.Same], replay=False) as environment:
+            run = begun(environment, spec)
+            for place in places:
+                environment.advance(seconds)
+                if is_open(environment, run):
+                    environment.terminate(run)
+                run = environment.resume(run, from_=one_of(environment.history(run), place, by_task))
+            assert environment.wait(run) == expected
+            environment.verify()
+
+    holds()
+
+
+def one_of(history: list[Any], place: int, by_task: bool) -> int | str:
+    """The id of one of its activity tasks, or the number of one of its events."""
+    tasks = [each.attributes.activity_id for each in history if type(each).__name__ == "ActivityTaskScheduled"]
+    return tasks[place % len(tasks)] if by_task and tasks else 2 + place % (len(history) - 1)
+
+
+def test_a_decision_is_taken_over_with_all_that_it_wrote_or_not_at_all() -> None:
+    with Environment(workflows=[programs.Program]) as environment:
+        run = environment.start(programs.Program, [["patch", 1, 0], ["chance", 1, 0], ["task", 1, 0]])
+        first = environment.wait(run)
+        names = [type(event).__name__ for event in environment.history(run)]
+        resumed = environment.resume(run, from_=names.index("MarkerRecorded") + 1)
+        assert environment.wait(resumed)[0][0] is first[0][0] is True
+
+
 def asked(spec: Any, text: str) -> int:
     """How often a program submits the activity with this input."""
     return 2 * sum(kind == "equal" and f'"equal{number}"' in text for kind, _, number in spec) or 1
