@@ -7,7 +7,7 @@ import concurrent.futures
 import click
 
 from simpleflow import download as downloads
-from simpleflow.core import errors
+from simpleflow.core import errors, text
 
 from . import context, output
 
@@ -38,6 +38,14 @@ def _parted(location: str) -> tuple[str, str]:
 
 
 def _fetched(wanted: tuple[str, str]) -> str:
-    binary = downloads.RemoteBinary(*wanted)
-    binary.download()
+    try:
+        binary = downloads.RemoteBinary(*wanted)
+        binary.download()
+    except errors.SimpleflowError:
+        raise
+    except NotImplementedError as error:
+        raise errors.UsageError(str(error)) from error
+    except Exception as error:  # those of S3, of HTTP and of the disk
+        name, url = wanted
+        raise errors.SimpleflowError(f"{name} was not downloaded from {url} ({text.of_error(error)})") from error
     return binary.local_location

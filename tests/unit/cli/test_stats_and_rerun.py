@@ -127,3 +127,6 @@ def test_programs_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert place.name == "hello"
     assert place.stat().st_mode & 0o777 == 0o755
     assert "write NAME=s3://BUCKET/KEY" in str(refused("binaries.download", "hello"))
+    assert "none of s3://" in str(refused("binaries.download", "hello=http://host/hello"))
+    for url in (f"file://{tmp_path}/absent", "https://a b/hello", "s3:///hello"):
+        assert f"hello was not downloaded from {url}" in str(refused("binaries.download", f"hello={url}"))
