@@ -120,11 +120,12 @@ class Answering:
             )
         except errors.SwfError as error:
             logger.debug("%d answers are sent one by one: %s", len(held), error)
-            return None
+            taken, came = True, [None]
         if not taken:
             return ()
         exchanged = came[0]
         if exchanged is None:
+            self._doubtful = any(doubted)
             return None
         self._look_at(held, exchanged.refusals, doubtful=any(doubted))
         return exchanged.tasks

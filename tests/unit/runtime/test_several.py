@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fake_swf import FakeSwf, task
 from worker_fixtures import Start, answer, eventually, start, swf
 
+from simpleflow.core import clock
 from simpleflow.runtime import answering, paces, slots, spare, values
+from simpleflow.swf import errors
 
 __all__ = ["start", "swf"]
 pytestmark = pytest.mark.needs_processes
@@ -147,6 +151,43 @@ def test_a_refused_answer_is_given_by_itself_and_then_as_a_failure(swf: FakeSwf,
     assert action == "RespondActivityTaskFailed"
     assert json.loads(request["details"])["error"] == "AnswerRefused"
     assert by_token["t2"][0] == "RespondActivityTaskCompleted"
+
+
+class LosesTheFirst:
+    """A service that has all answers after the first call, whose acknowledgement is lost, and then takes one a call."""
+
+    def __init__(self, then: Exception | None) -> None:
+        self._calls = [errors.TransportError("cut"), then]
+        self.asked: list[str] = []
+
+    def exchange_several(self, *_: object) -> None:
+        found = self._calls.pop(0)
+        if found is not None:
+            raise found
+
+    def call(self, action: str, request: object) -> Any:
+        self.asked.append(action)
+        if action == "GetWorkflowExecutionHistory":
+            done = SimpleNamespace(id=9, attributes=SimpleNamespace(started_event_id=3))
+            return SimpleNamespace(events=[done], next_page_token=None)
+        raise errors.UnknownResourceFault("Unknown activity")
+
+
+@pytest.mark.parametrize("then", [None, errors.ValidationException("odd")])
+def test_answers_that_may_have_arrived_together_are_looked_for_one_by_one(
+    then: Exception | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(answering, "patiently", lambda stop, seconds: False)
+    transport = LosesTheFirst(then)
+    sender: Any = SimpleNamespace(transport=transport, time=clock.RealClock(), stop=None)
+    held = answering.Answering(sender)
+    about = {"version": "1", "workflow_id": "w", "run_id": "r", "domain": "d", "task_list": "t"}
+    for number in range(2):
+        one = values.Task(activity_id=str(number), name="a", started_event_id=3, **about)
+        held.add(one, f"t{number}", values.Completed(result="1"))
+    held.send(None)
+    assert transport.asked == ["RespondActivityTaskCompleted", "GetWorkflowExecutionHistory"] * 2
+    assert "too late" not in caplog.text
 
 
 def test_a_service_that_takes_one_answer_a_call_gets_each_by_itself(swf: FakeSwf, start: Start) -> None:
