@@ -83,6 +83,8 @@ def standalone(
     start, changes = None, resuming.Changes()
     if repair is None:
         start = workflow_start.request(cls, workflow, **given)
+    elif len(repair.split()) not in (1, 2):
+        raise errors.UsageError(f'--repair {repair!r} names no execution: write "ID", or "ID RUN"')
     elif given.pop("workflow_id") is not None:
         raise errors.UsageError("--repair keeps the workflow id of the stopped execution: leave out --workflow-id")
     else:

@@ -21,6 +21,9 @@ def test_standalone_repairs_what_it_could_not_finish(place: Place, tmp_path: Pat
     named = f"night {stopped['run_id']}"
     refused = place.run(*NIGHT, "--repair", named, "--workflow-id", "other")
     assert (refused.returncode, "leave out --workflow-id" in refused.stderr) == (64, True)
+    for wrong in ("", "night a b"):
+        refused = place.run(*NIGHT, "--repair", wrong)
+        assert (refused.returncode, "names no execution" in refused.stderr) == (64, True)
     repair = ("--repair", named, "--tags", "second", "--input-file", str(tmp_path / "input"))
     assert place.ok(*NIGHT, *repair).strip() == "30"
     assert (tmp_path / "loaded").read_text() == "0 1 1 2 "
