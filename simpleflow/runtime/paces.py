@@ -7,9 +7,13 @@ import threading
 import time
 from typing import Final, NamedTuple
 
-#: a type is quick when its tasks take at most this many seconds on average, over at least ``KNOWN`` tasks
+#: a type is quick when its tasks take at most this many seconds on average, for at least ``KNOWN`` tasks
 QUICK: Final = 0.003
 KNOWN: Final = 8
+#: each time that a quick type turns out slow, it has to be quick for so many times as many tasks, at most ``LONG``: the
+#: tasks behind a slow one have waited for it, while other slots were perhaps free
+_DOUBT: Final = 8
+LONG: Final = 4096
 #: weight of a new task in the mean: one task of a second makes its type slow for some forty tasks
 _SHARE: Final = 1 / 8
 #: most tasks that one call may bring
@@ -45,13 +49,25 @@ class Spent(NamedTuple):
         return end.wall - self.wall if waited else end.cpu - self.cpu
 
 
+class _Pace:
+    """What is known of a type."""
+
+    __slots__ = ("mean", "streak", "wanted")
+
+    def __init__(self, seconds: float) -> None:
+        #: mean seconds of the last tasks
+        self.mean = seconds
+        #: how many tasks in a row have left the mean low, and how many are wanted
+        self.streak = 0
+        self.wanted = KNOWN
+
+
 class Paces:
     """The mean duration of each type's last tasks. Thread safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: (name, version) -> tasks so far, mean seconds
-        self._means: dict[tuple[str, str], tuple[int, float]] = {}
+        self._known: dict[tuple[str, str], _Pace] = {}
         self._quick: dict[tuple[str, str], None] = {}
         #: the types whose tasks are quick; at most ``_NAMED``, the latest ones
         self.quick: tuple[tuple[str, str], ...] = ()
@@ -60,14 +76,17 @@ class Paces:
         """Add a task's duration in seconds."""
         kind = (name, version)
         with self._lock:
-            count, mean = self._means.get(kind, (0, seconds))
-            count, mean = count + 1, mean + (seconds - mean) * _SHARE
-            self._means[kind] = count, mean
-            quick = count >= KNOWN and mean <= QUICK
+            pace = self._known.get(kind)
+            if pace is None:
+                pace = self._known[kind] = _Pace(seconds)
+            pace.mean += (seconds - pace.mean) * _SHARE
+            pace.streak = pace.streak + 1 if pace.mean <= QUICK else 0
+            quick = pace.streak >= pace.wanted
             if quick == (kind in self._quick):
                 return
             if quick:
                 self._quick[kind] = None
             else:
                 del self._quick[kind]
+                pace.wanted = min(pace.wanted * _DOUBT, LONG)
             self.quick = tuple(self._quick)[-_NAMED:]

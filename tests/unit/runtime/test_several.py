@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -197,29 +196,3 @@ def test_a_service_that_takes_one_answer_a_call_gets_each_by_itself(swf: FakeSwf
     start()
     assert tokens(swf, 3) == ["t0", "t1", "t2"]
     assert swf.together == []
-
-
-def test_a_type_is_quick_while_its_mean_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    known = paces.Paces()
-    for _ in range(paces.KNOWN - 1):
-        known.note("a", "1", 0.001)
-    assert known.quick == ()
-    known.note("a", "1", 0.001)
-    known.note("b", "1", 10.0)
-    assert known.quick == (("a", "1"),)
-    known.note("a", "1", 1.0)
-    assert known.quick == ()
-    for _ in range(60):
-        known.note("a", "1", 0.001)
-    assert known.quick == (("a", "1"),)
-
-
-def test_what_a_task_waits_for_counts_and_what_others_took_of_the_processor_does_not() -> None:
-    begun = paces.Spent(wall=1.0, cpu=0.5, waits=3)
-    assert begun.seconds(paces.Spent(wall=2.0, cpu=0.501, waits=3)) == pytest.approx(0.001)
-    assert begun.seconds(paces.Spent(wall=2.0, cpu=0.501, waits=4)) == 1.0
-    assert begun._replace(waits=None).seconds(paces.Spent(wall=2.0, cpu=0.0, waits=None)) == 1.0
-    slept = paces.Spent.now()
-    threading.Event().wait(0.01)
-    assert slept.seconds(paces.Spent.now()) >= 0.01
