@@ -80,6 +80,7 @@ class Ours:
             node.drain = node.drain or each in plan.drains
         # A drained machine powers itself off.
         sim.term([node for node in sim.idle() if node.drain])
+        sim.term([here[each.instance] for each in plan.cancels])
 
     def _snapshot(self, sim: Any, cluster: config.ClusterConfig) -> snapshots.Snapshot:
         now = EPOCH + sim.now
@@ -178,7 +179,7 @@ class Ours:
                 instance=name, profile=PROFILE, attempt=name, price=PRICE, since=since, until=now + billing.HOUR
             ),
             state=model.NodeState.MARKED if node.drain else state,
-            running=up,
+            running=up or sim.now >= node.t_run,
             document=document if up else None,
             age=sim.now - node.t_req,
         )

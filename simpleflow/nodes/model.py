@@ -49,6 +49,8 @@ TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
 
 #: counted for demand: they work, or will
 COUNTED = frozenset({NodeState.UNLISTED, NodeState.BOOTING, NodeState.WORKING})
+#: of these, those that boot
+BEFORE_WORK = frozenset({NodeState.UNLISTED, NodeState.BOOTING})
 #: they finish what they have and take nothing new
 LEAVING = frozenset(
     {NodeState.MARKED, NodeState.CANCELLED, NodeState.DRAINING, NodeState.ACKNOWLEDGED, NodeState.ENDING}

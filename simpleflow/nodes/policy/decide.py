@@ -234,7 +234,8 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
     marked = [node for node in nodes if _may_come_back(snapshot, node)]
     if snapshot.ending or profile not in snapshot.cluster.profiles:
         why = "the cluster goes down" if snapshot.ending else f"profile '{profile}' is not in the cluster file any more"
-        build.drains.extend(_item(node, why) for node in counted)
+        for node in counted:
+            (build.cancels if node.state in model.BEFORE_WORK else build.drains).append(_item(node, why))
         build.keeps.extend(_item(node, f"marked: {node.row.reason or 'finishing'}") for node in marked)
         return
     counted = _sound(build, profile, _current(build, profile, counted))
@@ -249,6 +250,7 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
             build.keeps.append(_item(node, f"marked: {node.row.reason or 'finishing'}"))
     if missing > 0:
         _launch(build, profile, missing, why)
+    counted = _cancel(build, counted, wanted.unused, why)
     _scale_down(build, counted, surplus=wanted.surplus, why=why)
 
 
@@ -306,6 +308,8 @@ class _Wanted(msgspec.Struct, frozen=True):
     missing: int
     surplus: int
     why: str
+    #: how many of those that boot are not used at all
+    unused: int = 0
 
 
 def _wanted(build: _Builder, profile: str, nodes: list[model.Node], have: int) -> _Wanted:
@@ -323,7 +327,8 @@ def _wanted(build: _Builder, profile: str, nodes: list[model.Node], have: int) -
         return _Wanted(missing, 0, why)
     if have > most:
         why = f"{why}; maximum of profile '{profile}' is {most}"
-    return _Wanted(0, max(min(ahead.idle, have - least), have - most), why)
+    unused = min(ahead.unused, have - least)
+    return _Wanted(0, max(min(ahead.idle, have - least - unused), have - most), why, unused)
 
 
 def _most(snapshot: Snapshot, profile: str) -> int:
@@ -377,6 +382,14 @@ def _launch(build: _Builder, profile: str, wanted: int, why: str) -> None:
     if units:
         build.purses = guards.spend(build.purses, worst * units)
         build.launches.append(Launch(profile=profile, units=units, price=price, worst=worst * units, reason=why))
+
+
+def _cancel(build: _Builder, counted: list[model.Node], unused: int, why: str) -> list[model.Node]:
+    """Cancel booting machines that nothing will use, the latest first; return the others."""
+    booting = [node for node in counted if release.may_cancel(build.snapshot, node)]
+    gone = sorted(booting, key=lambda node: (node.running, node.age, node.instance))[:unused]
+    build.cancels.extend(_item(node, f"nothing will need it ({why})") for node in gone)
+    return [node for node in counted if node not in gone]
 
 
 def _scale_down(build: _Builder, counted: list[model.Node], *, surplus: int, why: str) -> None:

@@ -45,6 +45,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     launch: int = 0
     #: number of idle machines that are not used soon
     idle: int = 0
+    #: number of machines that boot and are not used at all
+    unused: int = 0
     why: str = ""
 
 
@@ -301,15 +303,15 @@ class Lookahead:
         return min(math.ceil(most / self._scale), waiting)
 
     def _unused(self, profile: str, lists: set[str], future: _Future, boot: float) -> Outlook:
-        idle = 0
-        if not future.waiting & lists:
-            # What is paid for a while goes near the end of that, and by then all that comes soon is under way.
-            hold = 0.0 if guards.terms_of(self._snapshot.cluster, profile).period > boot else HOLD * boot
-            idle = sum(
-                node.profile == profile and node.state is model.NodeState.WORKING and first > hold
-                for node, first in zip(self._nodes, future.first, strict=False)
-            )
-        return Outlook(idle=idle * self._scale, why=self._known(lists))
+        waits = bool(future.waiting & lists)
+        # What is paid for a while goes near the end of that, and by then all that comes soon is under way.
+        hold = 0.0 if guards.terms_of(self._snapshot.cluster, profile).period > boot else HOLD * boot
+        idle = unused = 0
+        for node, first in zip(self._nodes, future.first, strict=False):
+            if node.profile == profile:
+                idle += not waits and node.state is model.NodeState.WORKING and first > hold
+                unused += node.state in model.BEFORE_WORK and math.isinf(first)
+        return Outlook(idle=idle * self._scale, unused=unused * self._scale, why=self._known(lists))
 
     def _known(self, lists: set[str]) -> str:
         """'12 tasks run, 30 are queued, 4 wait for them'."""

@@ -30,6 +30,13 @@ def why_keep(snapshot: Snapshot, node: model.Node) -> str:
     return _POLICIES[snapshot.cluster.policy](snapshot, node)
 
 
+def may_cancel(snapshot: Snapshot, node: model.Node) -> bool:
+    """Whether a machine that boots, and that nothing will use, is better ended now: it is not paid for any longer."""
+    if node.state not in model.BEFORE_WORK or not snapshot.covered:
+        return False
+    return not node.running or not _paid(snapshot, node)
+
+
 def _unsafe(snapshot: Snapshot, node: model.Node) -> str:
     """Why nobody may let it go, whatever the policy."""
     if node.state is not model.NodeState.WORKING or node.document is None:

@@ -190,10 +190,38 @@ def test_an_idle_machine_stays_for_what_comes_soon_and_goes_without() -> None:
     assert just_now.drains == ()
 
 
-def test_a_machine_that_boots_for_nothing_is_left_alone_and_a_mark_is_taken_back() -> None:
-    """It may begin to work at any moment: nobody knows that a mark arrives before."""
+def test_a_machine_that_boots_for_nothing_is_cancelled_unless_it_is_paid() -> None:
     booting = node("boots", state=model.NodeState.BOOTING, age=20.0)
-    assert plan(nodes=(booting,)).drains == ()
+    pending = msgspec.structs.replace(booting, running=False)
+    made = plan(nodes=(booting,))
+    assert [each.instance for each in made.cancels] == ["boots"]
+    assert "nothing will need it" in made.cancels[0].reason
+    assert (made.drains, [each.instance for each in made.keeps]) == ((), ["floor"])
+    assert plan(nodes=(booting,), cluster=HOURLY).cancels == (), "the hour is paid"
+    assert [each.instance for each in plan(nodes=(pending,), cluster=HOURLY).cancels] == ["boots"]
+    assert plan(nodes=(booting,), covered=False).cancels == ()
+    others = msgspec.structs.replace(SECONDS, policy="boundary")
+    assert plan(nodes=(booting,), cluster=others).cancels == (), "only look-ahead knows what comes"
+
+
+def test_a_machine_that_boots_for_what_comes_is_not_cancelled() -> None:
+    busy, booting = node("busy", {"a": [590.0] * 4}), node("boots", state=model.NodeState.BOOTING, age=20.0)
+    known = {"a": 600.0, "b": 600.0}
+    assert plan(count("a", 4), count("b", 8, ("a", 4)), nodes=(busy, booting), known=known).cancels == ()
+    gone = plan(count("a", 4), count("b", 4, ("a", 4)), nodes=(busy, booting), known=known)
+    assert [each.instance for each in gone.cancels] == ["boots"]
+
+
+def test_the_last_of_those_that_boot_is_cancelled_and_min_is_kept() -> None:
+    nodes = tuple(node(f"n{age}", state=model.NodeState.BOOTING, age=float(age)) for age in (10, 40, 70))
+    made = plan(count("a", 4), nodes=nodes, known={"a": 600.0})
+    assert sorted(each.instance for each in made.cancels) == ["n10", "n40"]
+    first = node("f", profile="small", state=model.NodeState.BOOTING, age=5.0)
+    assert decide.decide(msgspec.structs.replace(snapshot(), nodes=(first,))).cancels == ()
+
+
+def test_a_mark_that_a_booting_machine_has_not_seen_is_taken_back() -> None:
+    booting = node("boots", state=model.NodeState.BOOTING, age=20.0)
     marked = msgspec.structs.replace(
         booting, state=model.NodeState.MARKED, row=msgspec.structs.replace(booting.row, drain=1)
     )
@@ -364,8 +392,15 @@ def test_whatever_is_known(
     drained = {each.instance for each in made.drains}
     assert not drained & {each.instance for each in nodes if each.busy}, "never a busy machine"
     assert covered or not drained, "nothing before every run is covered"
+    cancelled = {each.instance for each in made.cancels}
+    boots = {each.instance for each in nodes if each.state in model.BEFORE_WORK}
+    assert not cancelled - boots, "only what boots"
+    assert not cancelled & (drained | {each.instance for each in (*made.keeps, *made.terminates)}), "one word on each"
+    assert not cancelled or (covered and all(each.profile != "big" for each in made.launches)), "none is launched, too"
     scheduled = sum(each.count for each in tasks if each.state == "scheduled")
     slots = sum(4 for each in nodes if each.state in model.COUNTED | model.LEAVING and each.instance != "floor")
+    left = sum(4 * (each.state is model.NodeState.WORKING or each.instance in boots - cancelled) for each in nodes)
+    assert left or not scheduled or not cancelled, "somebody works on it"
     assert scheduled <= slots or not drained, "never a needed machine: something waits for a slot"
     assert "floor" not in drained, "never below min"
     counted = [each for each in nodes if each.state in model.COUNTED]

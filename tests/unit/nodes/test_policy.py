@@ -232,6 +232,12 @@ def test_going_down_drains_everything_and_launches_nothing() -> None:
     assert ([each.instance for each in plan.drains], plan.launches) == (["n"], ())
 
 
+def test_going_down_waits_for_no_machine_that_boots() -> None:
+    booting = node("b", state=model.NodeState.BOOTING)
+    plan = decide.decide(snapshot(node("n", tasks=1), booting, heavy=9, ending=True))
+    assert ([each.instance for each in plan.drains], [each.instance for each in plan.cancels]) == (["n"], ["b"])
+
+
 STATES = st.sampled_from(list(model.NodeState))
 NODES = st.lists(
     st.tuples(st.floats(0, 90_000), st.one_of(st.none(), st.floats(0, 4000)), st.integers(0, 2), STATES), max_size=8
@@ -269,7 +275,7 @@ def test_whatever_there_is(
     if drained and not ending:
         assert counted - len(drained) >= wanted
     kept = {each.instance for each in (*plan.keeps, *plan.unmarks)}
-    named = kept | drained | {each.instance for each in plan.terminates}
+    named = kept | drained | {each.instance for each in (*plan.terminates, *plan.cancels)}
     gone = {each.instance for each in made if each.state in {model.NodeState.GONE, model.NodeState.ENDING}}
     assert named | gone == {each.instance for each in made}, "every machine has its reason"
 
