@@ -58,6 +58,7 @@ class Ec2World(world.World):
         self.nodes = {}
         self.queue, self.done, self.lost, self.terminated = [], [], [], []
         self.boots_work = True
+        self.unwanted = set()
         self.managers = {}
         self.provider = WatchedProvider(self)  # type: ignore[assignment]  # the real one instead of the fake
         self.manager("m1")

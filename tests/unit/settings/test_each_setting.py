@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,13 @@ def cached() -> Any:
 def connected() -> Any:
     """Where a command connects to."""
     seen: list[Any] = []
+
+    def connect_to(*, domain: str | None, endpoint_url: str | None, **_: Any) -> Any:
+        seen.append((domain, endpoint_url))
+        return types.SimpleNamespace(domain=domain or "default")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "connect", lambda **given: seen.append((given["domain"], given["endpoint_url"])))
+        patch.setattr(connect, "connect", connect_to)
         with click.Context(click.Command("x")):
             context.State().connect()
     return seen
