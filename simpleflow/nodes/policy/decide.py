@@ -250,7 +250,7 @@ def _profile(build: _Builder, profile: str, nodes: list[model.Node]) -> None:
             build.keeps.append(_item(node, f"marked: {node.row.reason or 'finishing'}"))
     if missing > 0:
         _launch(build, profile, missing, why)
-    counted = _cancel(build, counted, wanted.unused, why)
+    counted = _cancel(build, profile, counted, wanted.unused, why)
     _scale_down(build, counted, surplus=wanted.surplus, why=why)
 
 
@@ -384,9 +384,10 @@ def _launch(build: _Builder, profile: str, wanted: int, why: str) -> None:
         build.launches.append(Launch(profile=profile, units=units, price=price, worst=worst * units, reason=why))
 
 
-def _cancel(build: _Builder, counted: list[model.Node], unused: int, why: str) -> list[model.Node]:
+def _cancel(build: _Builder, profile: str, counted: list[model.Node], unused: int, why: str) -> list[model.Node]:
     """Cancel booting machines that nothing will use, the latest first; return the others."""
-    booting = [node for node in counted if release.may_cancel(build.snapshot, node)]
+    nothing = not _most(build.snapshot, profile)
+    booting = [node for node in counted if release.may_cancel(build.snapshot, node, nothing=nothing)]
     gone = sorted(booting, key=lambda node: (node.running, node.age, node.instance))[:unused]
     build.cancels.extend(_item(node, f"nothing will need it ({why})") for node in gone)
     return [node for node in counted if node not in gone]

@@ -30,11 +30,15 @@ def why_keep(snapshot: Snapshot, node: model.Node) -> str:
     return _POLICIES[snapshot.cluster.policy](snapshot, node)
 
 
-def may_cancel(snapshot: Snapshot, node: model.Node) -> bool:
-    """Whether a machine that boots, and that nothing will use, is better ended now: it is not paid for any longer."""
+def may_cancel(snapshot: Snapshot, node: model.Node, *, nothing: bool) -> bool:
+    """Whether a machine that boots, and that nothing is seen to use, is better ended now.
+
+    One that is not billed yet is. One that is billed may be of use to what nobody foresees, unless there is ``nothing``
+    to do, now or soon.
+    """
     if node.state not in model.BEFORE_WORK or not snapshot.covered:
         return False
-    return not node.running or not _paid(snapshot, node)
+    return not node.running or (nothing and not _paid(snapshot, node))
 
 
 def _unsafe(snapshot: Snapshot, node: model.Node) -> str:

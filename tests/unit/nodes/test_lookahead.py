@@ -208,12 +208,17 @@ def test_a_machine_that_boots_for_what_comes_is_not_cancelled() -> None:
     busy, booting = node("busy", {"a": [590.0] * 4}), node("boots", state=model.NodeState.BOOTING, age=20.0)
     known = {"a": 600.0, "b": 600.0}
     assert plan(count("a", 4), count("b", 8, ("a", 4)), nodes=(busy, booting), known=known).cancels == ()
-    gone = plan(count("a", 4), count("b", 4, ("a", 4)), nodes=(busy, booting), known=known)
+    tasks = count("a", 4), count("b", 4, ("a", 4))
+    assert plan(*tasks, nodes=(busy, booting), known=known).cancels == (), (
+        "it is billed, and something may come of these"
+    )
+    gone = plan(*tasks, nodes=(busy, msgspec.structs.replace(booting, running=False)), known=known)
     assert [each.instance for each in gone.cancels] == ["boots"]
 
 
 def test_the_last_of_those_that_boot_is_cancelled_and_min_is_kept() -> None:
-    nodes = tuple(node(f"n{age}", state=model.NodeState.BOOTING, age=float(age)) for age in (10, 40, 70))
+    boots = [node(f"n{age}", state=model.NodeState.BOOTING, age=float(age)) for age in (10, 40, 70)]
+    nodes = tuple(msgspec.structs.replace(each, running=each.instance == "n70") for each in boots)
     made = plan(count("a", 4), nodes=nodes, known={"a": 600.0})
     assert sorted(each.instance for each in made.cancels) == ["n10", "n40"]
     first = node("f", profile="small", state=model.NodeState.BOOTING, age=5.0)
