@@ -28,9 +28,12 @@ def eventually(condition: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 def alive(pid: int) -> bool:
+    """Whether a process lives, or one of its threads: only then can its parent not learn of its end yet."""
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            return True
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return False
 
 
