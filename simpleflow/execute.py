@@ -90,9 +90,9 @@ def program(
 ) -> Callable[[Callable[..., Any]], Callable[..., str]]:
     """Make a function run a program: ``path``, or the program of the function's name. Its body is not run.
 
-    Arguments are checked against the function's signature (TypeError, in 0.36's words), then become the command line,
-    as they are: there is no shell. The output goes to the log line by line, and is the result. Raises ProgramFailed,
-    with what the program wrote to stderr, when it does not end well.
+    Arguments are checked against the function's signature (TypeError, in 0.36's words). They become the command line
+    unchanged, because no shell runs. The function returns the output, which also goes to the log line by line. Raises
+    ProgramFailed, with what the program wrote to stderr, when its exit status is not 0.
     """
 
     def wrap(func: Callable[..., Any]) -> Callable[..., str]:

@@ -67,7 +67,7 @@ def finish(world: World) -> None:
     assert not world.cut, "it was ended with an open poll or a task"
     assert not world.lost
     assert not world.living()
-    assert not world.document().failures, "it was asked to go: that is no failed boot"
+    assert not world.document().failures, "a machine that was marked has not failed to boot"
 
 
 def interleavings(kind: type[Manager] = Manager) -> Iterator[tuple[World, SimNode, tuple[int, ...]]]:
@@ -130,7 +130,7 @@ def test_a_manager_killed_after_any_step_leaves_a_cancelled_machine_to_the_next(
 
 
 def test_a_paused_manager_ends_no_machine_whose_mark_was_taken_back() -> None:
-    """It has seen that there is no document, and rests; another one wants the machine, which begins to work."""
+    """One manager finds no document and is stopped; another takes the mark back, and the machine begins to work."""
     world, node = booting()
     paused = acting(world)
     while next(paused) != f"looked at {node.id}":
@@ -185,7 +185,7 @@ def test_the_mark_is_a_drains_with_a_number_that_is_never_used_again() -> None:
     ending = cancel.end(again, {"i-1": 2}, "m", 9.0)
     assert ending.intents[0].reason == "cancelled while it booted: not wanted"
     assert cancel.waiting(ending) == {}
-    assert control.undrain(ending, "i-1", 2) == ending, "from here there is no way back"
+    assert control.undrain(ending, "i-1", 2) == ending, "the mark of a machine that is being ended stays"
 
 
 def test_a_drain_is_not_made_a_cancellation_and_an_adopted_machine_only_drains() -> None:

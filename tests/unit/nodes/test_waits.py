@@ -79,7 +79,7 @@ def test_tasks_on_a_list_that_nobody_serves_are_told_to_the_runs_that_ask(caplog
     assert line.startswith("runs 'w-r0', 'w-r1', 'w-r2' and 2 more wait: 10 tasks wait on task list 'lihgt'")
     teller.look(mine)
     assert len(said(caplog)) == 1, "once"
-    # Another count is no other reason: neither the document nor the log changes by it.
+    # Only the count differs, the reason is the same: the document and the log stay as they are.
     publish(world, *rows[:4], row("sound", "light"))
     world.tick()
     assert world.document().waits == before
