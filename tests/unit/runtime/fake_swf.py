@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -25,11 +26,32 @@ def task(name: str, *args: Any, token: str = "token-1", **kwargs: Any) -> Simple
     )
 
 
-class FakeSwf:
+class JoinedPolls(ABC):
+    """Answers that may carry a poll, made of the calls of a fake."""
+
+    def __init__(self) -> None:
+        #: whether answers may carry a poll, and those that did
+        self.joins = False
+        self.joined: list[base.Poll] = []
+
+    @abstractmethod
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any: ...
+
+    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
+        """Take the answer, and open the poll where ``joins`` says so."""
+        self.call(action, request)
+        if not self.joins:
+            return None
+        self.joined.append(poll)
+        return lambda: self.call(poll.action, poll.request, poll_id=poll.poll_id)
+
+
+class FakeSwf(JoinedPolls):
     """Thread safe. ``failing`` counts down the calls of an action that raise TransportError first, ``broken`` those
     whose answer nobody understands."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.tasks: queue.Queue[Any] = queue.Queue()
         self.answers: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
         self.beats: list[dict[str, Any]] = []
@@ -40,9 +62,6 @@ class FakeSwf:
         #: whether answers bring the next task, and what they asked for
         self.follows = False
         self.followed: list[base.Following] = []
-        #: whether answers may carry a poll, and those that did
-        self.joins = False
-        self.joined: list[base.Poll] = []
         #: whether several answers may come together, and the tokens of those that did
         self.takes_several = False
         self.together: list[list[str]] = []
@@ -118,14 +137,6 @@ class FakeSwf:
             while len(brought) < following.most and not self.tasks.empty():
                 brought.append(self.tasks.get_nowait())
         return base.Exchanged(tuple(refusals), tuple(brought))
-
-    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
-        """Take the answer, and open the poll where ``joins`` says so."""
-        self.call(action, request)
-        if not self.joins:
-            return None
-        self.joined.append(poll)
-        return lambda: self.call(poll.action, poll.request, poll_id=poll.poll_id)
 
     def revoke(self, poll_id: str) -> bool:
         self.revoked += 1

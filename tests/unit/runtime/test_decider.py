@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fake_swf
 import msgspec
 import pytest
 
@@ -15,7 +16,6 @@ from simpleflow.core import attributes, clock, decisions, documents, events, int
 from simpleflow.process import Stop
 from simpleflow.runtime import decider, lanes, needs, stores
 from simpleflow.swf import errors, shapes
-from simpleflow.swf.transport import base
 
 OPTIONS = decider.Options(domain="d", task_list="shared", identity="{}", sticky_list="mine")
 SCHEDULE = decisions.ScheduleActivityTask(
@@ -48,10 +48,11 @@ def polled(
     )
 
 
-class FakeSwf:
+class FakeSwf(fake_swf.JoinedPolls):
     """Hands out decision tasks, pages and errors; records calls."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.tasks: list[Any] = []
         self.pages: dict[str | None, Any] = {}
@@ -60,16 +61,6 @@ class FakeSwf:
         self.struck: dict[str, list[errors.SwfError]] = {}
         self.status = "CLOSED"
         self.revoked = threading.Event()
-        #: whether answers may carry a poll, and those that did
-        self.joins = False
-        self.joined: list[base.Poll] = []
-
-    def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
-        self.call(action, request)
-        if not self.joins:
-            return None
-        self.joined.append(poll)
-        return lambda: self.call(poll.action, poll.request, poll_id=poll.poll_id)
 
     def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
         self.calls.append((action, dict(request)))
