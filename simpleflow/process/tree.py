@@ -30,6 +30,20 @@ def adopt_orphans() -> bool:
     return bool(prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
+def lives(process: psutil.Process | int) -> bool:
+    """Return whether a process has not ended. One that has ended and waits for its parent does not live.
+
+    A zombie with several threads does live: its main thread has ended, and another one still runs or is being ended.
+    """
+    try:
+        process = psutil.Process(process) if isinstance(process, int) else process
+        if not process.is_running():  # another process may have its pid
+            return False
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
+    except psutil.NoSuchProcess:
+        return False
+
+
 def descendants(pid: int) -> list[psutil.Process]:
     """Return the living descendants of a process, children before grandchildren; [] when it is gone.
 
@@ -97,7 +111,7 @@ def relatives(group: int, mark: str = "") -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, psutil.Error, OSError):
-            if process.pid == os.getpid() or not _breathes(process):
+            if process.pid == os.getpid() or not lives(process):
                 continue
             member = os.getpgid(process.pid) == group
             if (member or (mark and _bears(process.pid, mark))) and not _runs_on(process):
@@ -132,7 +146,7 @@ def end_tree(pid: int, *, wait: float, group: bool = False, mark: str = "") -> l
     _, alive = psutil.wait_procs(known, timeout=wait)
     while alive and time.monotonic() < deadline:
         _, alive = psutil.wait_procs(alive, timeout=deadline - time.monotonic())
-    late = {p.pid: p for p in (*alive, *members()) if p.is_running() and _breathes(p)}
+    late = {p.pid: p for p in (*alive, *members()) if lives(p)}
     for process in late.values():
         _send(process, signal.SIGKILL)
     psutil.wait_procs(list(late.values()), timeout=1)
@@ -144,10 +158,3 @@ def end_own() -> None:
     for process in descendants(os.getpid()):
         _send(process, signal.SIGKILL)
     os.killpg(os.getpgid(0), signal.SIGKILL)
-
-
-def _breathes(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from simpleflow.process import tree
+
 #: seconds that a thread which is about to end may take
 ENDING = 0.05
 #: a runner in which tasks left this number of files open is not used again
@@ -59,7 +61,7 @@ class LeftOver:
             if process.pid in self._children or process.pid == helper:
                 continue
             with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE:
+                if tree.lives(process):
                     names.append(f"process {process.pid} ({process.name()})")
                     continue
             with contextlib.suppress(ChildProcessError):

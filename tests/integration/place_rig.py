@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from simpleflow.process import tree
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -120,6 +122,6 @@ class Place:
     def _mine(self, process: psutil.Process) -> bool:
         try:
             mine = process.environ().get("SIMPLEFLOW_RUNTIME_DIR") == self.env["SIMPLEFLOW_RUNTIME_DIR"]
-            return mine and process.status() != psutil.STATUS_ZOMBIE
+            return mine and tree.lives(process)
         except psutil.Error:
             return False

@@ -12,6 +12,7 @@ import pytest
 from place_rig import Place, eventually
 
 from simpleflow.client import Client
+from simpleflow.process import tree
 
 pytestmark = pytest.mark.needs_processes
 
@@ -52,7 +53,7 @@ def test_nothing_waits_for_the_sticky_list_of_a_decider_that_is_gone(
         first.wait(60)
     else:
         child.send_signal(number)  # its supervisor starts another one
-        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        eventually(lambda: not tree.lives(child))
     signalled = waiting(client) if number == signal.SIGKILL else None  # the new one is there
     for run in runs:
         client.signal(run, "go", 1)

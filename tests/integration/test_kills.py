@@ -15,6 +15,7 @@ from place_rig import ROOT, Place, eventually
 
 from simpleflow.client import Client
 from simpleflow.core import events
+from simpleflow.process import tree
 
 pytestmark = pytest.mark.needs_processes
 REPORT = "examples.stdlib_report.workflow.StdlibReport"
@@ -47,7 +48,7 @@ def kill_runners(place: Place, decider: int, worker: int) -> None:
 def kill_service(place: Place, decider: int, worker: int) -> None:
     (pid,) = [found.pid for found in place.processes() if "server.start" in found.cmdline()]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not tree.lives(pid))
     place.ok("server.start", "--detach")
 
 

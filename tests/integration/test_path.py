@@ -11,6 +11,8 @@ import psutil
 import pytest
 from place_rig import Place, eventually
 
+from simpleflow.process import tree
+
 pytestmark = pytest.mark.needs_processes
 FLOWS = "integration_flows"
 REPORT = "examples.stdlib_report.workflow.StdlibReport"
@@ -114,7 +116,7 @@ def test_ctrl_c_terminates_what_standalone_started(place: Place) -> None:
     assert below
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130, place.logs()
-    assert not [found for found in below if found.is_running() and found.status() != psutil.STATUS_ZOMBIE]
+    assert not [found for found in below if tree.lives(found)]
     assert json.loads(place.ok("workflow.info", "n", "--format", "json"))["status"] == "TERMINATED"
 
 

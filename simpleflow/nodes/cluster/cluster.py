@@ -28,7 +28,7 @@ from simpleflow.nodes.manager import decisions, report
 from simpleflow.nodes.manager.report import NodeStatus
 from simpleflow.nodes.providers.process import node_folder
 from simpleflow.nodes.providers.process import provider as process_module
-from simpleflow.process import lock_lifeline, signals
+from simpleflow.process import lock_lifeline, signals, tree
 
 from . import health, remembered, supervisor
 
@@ -256,8 +256,14 @@ class Cluster:
             raise core_errors.UsageError(f"cluster '{self.config.cluster}' is not up: there is nothing to take down")
         limit = None if timeout is None else time.monotonic() + timeout
         asked: psutil.Process | None = None
-        # It lets its lock go a moment before it is gone; one of our own may not hold it yet.
-        while self._process.poll() is None if self._process is not None else self.is_up or _lives(asked):
+
+        def ends() -> bool:
+            """It lets its lock go a moment before it is gone; one of our own may not hold it yet."""
+            if self._process is not None:
+                return self._process.poll() is None
+            return self.is_up or (asked is not None and tree.lives(asked))
+
+        while ends():
             pid = self._process.pid if self._process is not None else self._pid()
             if pid is not None and asked is None:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -372,14 +378,6 @@ def running(path: str | Path, environment: Mapping[str, str] | None = None) -> I
         if cluster.started:
             cluster.take_down(hurry=True, timeout=20.0)
         raise
-
-
-def _lives(process: psutil.Process | None) -> bool:
-    if process is None:
-        return False
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _errors(log: Path, begin: int) -> int:

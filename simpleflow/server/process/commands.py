@@ -124,8 +124,8 @@ def stop() -> bool:
         process = psutil.Process(found["pid"])
         process.terminate()
         limit = time.monotonic() + _STOP
-        # Not Process.wait: init may take seconds to reap an ended process.
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        # Not Process.wait: init may take seconds to reap an ended process. A zombie with several threads still ends.
+        while process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1):
             if time.monotonic() > limit:
                 raise ServerError(
                     f"the server (pid {found['pid']}) did not end within {_STOP:.0f} s: a second SIGTERM ends it "

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
 
 from simpleflow.core import documents
@@ -72,14 +71,6 @@ def stopped(pid: int) -> bool:
     except OSError:
         return False  # a thread has just ended
     return all(state in "TtZX" for state in states)
-
-
-def dead(process: psutil.Process) -> bool:
-    """Whether a process has ended, reaped or not."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 class Gate:

@@ -21,8 +21,9 @@ import pytest
 from simpleflow.data import files
 from simpleflow.nodes.cluster import supervisor
 from simpleflow.nodes.providers.process import node_folder
+from simpleflow.process import tree
 
-from .rig import BRIEF, FLOORS, WIDE, Rig, dead, handles
+from .rig import BRIEF, FLOORS, WIDE, Rig, handles
 
 pytestmark = [pytest.mark.needs_processes, pytest.mark.timeout(900)]
 
@@ -62,7 +63,7 @@ def test_up_brings_the_floor_down_drains_it_and_nothing_is_left(rig: Rig) -> Non
     assert all(node.drained and node.first_poll and node.launched < node.first_poll for node in status.nodes)
     # The environment of one that is just ending cannot be read any more: it is not found, and not dead yet.
     assert not rig.cluster.processes()
-    rig.until("each has ended", lambda: all(dead(each) for each in seen))
+    rig.until("each has ended", lambda: not any(tree.lives(each) for each in seen))
     assert rig.sfnodes("down", str(rig.file)).returncode == 64
 
 
@@ -138,7 +139,7 @@ def test_a_cluster_whose_folder_is_removed_ends(rig: Rig) -> None:
     def removed() -> bool:
         # Again: what still runs writes into it while it is removed.
         shutil.rmtree(rig.cluster.paths.folder, ignore_errors=True)
-        return all(dead(each) for each in seen)
+        return not any(tree.lives(each) for each in seen)
 
     rig.until("everything has ended", removed)
     assert rig.sfnodes("up", str(rig.file)).returncode == 0
@@ -196,7 +197,7 @@ def test_everything_ends_when_the_supervisor_is_killed(rig: Rig) -> None:
     os.kill(rig.cluster.up.pid, signal.SIGKILL)
     rig.until("no process lives", lambda: not rig.cluster.processes())
     # The environment of one that is just ending cannot be read any more: it is not found, and not dead yet.
-    rig.until("each has ended", lambda: all(dead(each) for each in seen))
+    rig.until("each has ended", lambda: not any(tree.lives(each) for each in seen))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

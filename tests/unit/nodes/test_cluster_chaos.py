@@ -18,6 +18,7 @@ import pytest
 
 from simpleflow.client.client import Client
 from simpleflow.core import errors
+from simpleflow.process import tree
 from tests.unit.nodes import jobs
 
 from .rig import FROM_ZERO, ROOT, Rig
@@ -83,7 +84,7 @@ def test_the_demo_interrupted_at_any_moment_leaves_no_process(tmp_path: Path, se
     left = []
     for each in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if each.status() != psutil.STATUS_ZOMBIE and each.environ().get("DEMO_OF_A_TEST") == mark:
+            if tree.lives(each) and each.environ().get("DEMO_OF_A_TEST") == mark:
                 left.append(each.cmdline())
     assert not left
 

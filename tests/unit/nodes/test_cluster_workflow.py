@@ -16,8 +16,9 @@ import pytest
 
 from simpleflow.client import connect
 from simpleflow.nodes.cluster import supervisor
+from simpleflow.process import tree
 
-from .rig import FROM_ZERO, ROOT, WIDE, Gate, Rig, dead
+from .rig import FROM_ZERO, ROOT, WIDE, Gate, Rig
 
 WORKFLOW = "examples.stdlib_report.workflow.StdlibReport"
 INPUT = json.dumps({"args": [20, 2], "kwargs": {}})
@@ -113,7 +114,7 @@ def kill(rig: Rig, victim: str) -> None:
     for each in [chosen, *(chosen.children(recursive=True) if victim == "node" else [])]:
         with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()
-    rig.until("it is dead", lambda: dead(chosen))
+    rig.until("it is dead", lambda: not tree.lives(chosen))
     if victim == "service":
         # The threads of a process that is dead already may hold its socket a moment longer.
         rig.until("its socket is closed", lambda: not supervisor.reachable(rig.cluster.paths.endpoint))
@@ -159,5 +160,5 @@ def test_down_leaves_no_process(rig: Rig) -> None:
     done = rig.sfnodes("down", str(rig.file))
     assert done.returncode == 0, done.stderr
     assert not rig.cluster.processes()
-    rig.until("each has ended", lambda: all(dead(each) for each in seen))
+    rig.until("each has ended", lambda: not any(tree.lives(each) for each in seen))
     assert all(node.ended for node in rig.cluster.status().nodes)

@@ -18,7 +18,7 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.nodes import config, control
 from simpleflow.nodes.manager import manager, reconcile
-from simpleflow.process import kept, tether
+from simpleflow.process import kept, tether, tree
 
 from . import fakes
 
@@ -227,7 +227,7 @@ def test_what_is_tethered_ends_with_the_process_that_began_it() -> None:
             assert time.monotonic() < limit
             time.sleep(0.01)
         parent.kill()
-    while below.is_running() and below.status() != psutil.STATUS_ZOMBIE:
+    while tree.lives(below):
         assert time.monotonic() < limit, "it outlived its parent"
         time.sleep(0.01)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import process_payloads as payloads
 import pytest
 
-from simpleflow.process import Child, Supervisor, describe_exit
+from simpleflow.process import Child, Supervisor, describe_exit, tree
 from simpleflow.process import tree as process_tree
 
 pytestmark = pytest.mark.needs_processes
@@ -31,7 +31,7 @@ def test_a_killed_child_is_started_again_and_stop_leaves_nothing(tmp_path: Path)
     os.kill(first[0], signal.SIGKILL)
     payloads.eventually(lambda: len(pids(tmp_path)) == 3)
     supervisor.stop()
-    assert not any(payloads.alive(pid) for pid in pids(tmp_path))
+    assert not any(tree.lives(pid) for pid in pids(tmp_path))
 
 
 def test_starts_are_staggered_and_a_stop_during_start_up_is_prompt(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_starts_are_staggered_and_a_stop_during_start_up_is_prompt(tmp_path: Pat
     supervisor.stop()
     assert all(later - earlier >= 0.35 for earlier, later in itertools.pairwise(started))
     assert len(pids(tmp_path)) < 20
-    assert not any(payloads.alive(pid) for pid in pids(tmp_path))
+    assert not any(tree.lives(pid) for pid in pids(tmp_path))
 
 
 def test_children_that_finish_end_the_supervisor(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_child_notices_the_death_of_its_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     (child,) = pids(tmp_path)
-    payloads.eventually(lambda: not payloads.alive(child))
+    payloads.eventually(lambda: not tree.lives(child))
 
 
 def test_a_tree_ends_with_grandchildren_that_ignore_sigterm(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_a_tree_ends_with_grandchildren_that_ignore_sigterm(tmp_path: Path) -> N
     (grandchild,) = pids(tmp_path)
     begin = time.monotonic()
     child.end(wait=0.3)
-    assert not payloads.alive(grandchild)
-    assert not payloads.alive(child.pid)
+    assert not tree.lives(grandchild)
+    assert not tree.lives(child.pid)
     assert time.monotonic() - begin >= 0.3
 
 
@@ -107,9 +107,9 @@ def test_orphans_of_a_dead_child_are_found_by_their_group(tmp_path: Path) -> Non
     child = Child([sys.executable, "-c", parent])
     payloads.eventually(lambda: child.poll() is not None)
     (orphan,) = pids(tmp_path)
-    assert payloads.alive(orphan)
+    assert tree.lives(orphan)
     child.end()
-    assert not payloads.alive(orphan)
+    assert not tree.lives(orphan)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_what_cannot_be_started_is_tried_again_and_the_others_live(
     logs.rename(tmp_path / "away")
     os.kill(first, signal.SIGKILL)
     payloads.eventually(lambda: "cannot be started" in caplog.text)
-    assert payloads.alive(second)
+    assert tree.lives(second)
     (tmp_path / "away").rename(logs)
     payloads.eventually(lambda: len(pids(born)) == 3)
-    assert payloads.alive(second)
+    assert tree.lives(second)
     supervisor.stop()
 
 
@@ -210,4 +210,4 @@ def test_ctrl_z_stops_children_that_do_not_know_it(tmp_path: Path) -> None:
     parent.terminate()
     assert parent.wait(20) == 0
     parent.stdout.close()
-    payloads.eventually(lambda: not payloads.alive(family[1]))
+    payloads.eventually(lambda: not tree.lives(family[1]))

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker_fixtures import alive, eventually
+from worker_fixtures import eventually
 
 from simpleflow import engine
 from simpleflow.core import errors
+from simpleflow.process import tree
 from simpleflow.runtime import beside, frames
 
 pytestmark = pytest.mark.needs_processes
@@ -98,7 +99,7 @@ def test_one_that_never_returns_is_ended_with_what_it_started(made: beside.Besid
     assert "3 s" in (ended.reason or "")
     assert "start_to_close_timeout" in json.loads(ended.details or "")["message"]
     pid = int((tmp_path / "pids").read_text())
-    eventually(lambda: not alive(pid))
+    eventually(lambda: not tree.lives(pid))
 
 
 def test_the_clean_up_that_it_declares_runs_when_it_is_ended(made: beside.Beside, tmp_path: Path) -> None:
@@ -147,4 +148,4 @@ def test_closed_it_answers_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(errors.SimpleflowError, match="the decider ends"):
         call(runs, "runtime_activities.add", 1, 2)
     for pid in (tmp_path / "pids").read_text().split():
-        eventually(lambda pid=pid: not alive(int(pid)))  # type: ignore[misc]  # bound per turn
+        eventually(lambda pid=pid: not tree.lives(int(pid)))  # type: ignore[misc]  # bound per turn

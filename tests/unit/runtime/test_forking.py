@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from fake_swf import FakeSwf, task
-from worker_fixtures import Start, alive, answer, details, eventually, start, swf
+from worker_fixtures import Start, answer, details, eventually, start, swf
 
-from simpleflow.process import descriptors
+from simpleflow.process import descriptors, tree
 from simpleflow.runtime import frames, pool, values
 
 __all__ = ["start", "swf"]
@@ -98,7 +98,7 @@ def test_a_task_that_becomes_a_daemon_fails_and_its_daemon_ends(
     assert "exited with status 0" in details(request)["message"]
     assert_next_tasks_get_their_own(swf)
     if (tmp_path / "pids").exists():
-        eventually(lambda: not alive(int((tmp_path / "pids").read_text())))
+        eventually(lambda: not tree.lives(int((tmp_path / "pids").read_text())))
 
 
 @pytest.mark.parametrize("pidfd", [True, False])
@@ -124,7 +124,7 @@ def test_a_detached_process_ends_with_its_closed_task(swf: FakeSwf, start: Start
     eventually((tmp_path / "pids").exists)
     pid = int((tmp_path / "pids").read_text())
     swf.unknown = True
-    eventually(lambda: not alive(pid))
+    eventually(lambda: not tree.lives(pid))
     swf.unknown = False
     assert_next_tasks_get_their_own(swf)
 
@@ -163,4 +163,4 @@ def test_a_detached_process_ends_when_the_worker_is_killed(tmp_path: Path) -> No
     eventually((tmp_path / "pids").exists)
     parent.kill()
     parent.wait()
-    eventually(lambda: not alive(int((tmp_path / "pids").read_text())))
+    eventually(lambda: not tree.lives(int((tmp_path / "pids").read_text())))

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from fake_swf import FakeSwf, task
-from worker_fixtures import Start, alive, answer, eventually, start, swf
+from worker_fixtures import Start, answer, eventually, start, swf
+
+from simpleflow.process import tree
 
 __all__ = ["start", "swf"]
 pytestmark = pytest.mark.needs_processes
@@ -88,14 +90,14 @@ def test_a_runner_goes_with_what_cannot_be_put_back(
     other = run(swf, "own_pid")
     assert other != pid
     assert "leaves behind" in caplog.text
-    eventually(lambda: not alive(pid))
+    eventually(lambda: not tree.lives(pid))
 
 
 @pytest.mark.parametrize("what", ["open files", "argv", "stream", "filters", "seed"])
 def test_what_cannot_be_examined_takes_no_answer_away(swf: FakeSwf, start: Start, what: str) -> None:
     start()
     pid = run(swf, "leaves_unreadable", what)
-    eventually(lambda: what == "stream" or not alive(pid))
+    eventually(lambda: what == "stream" or not tree.lives(pid))
     run(swf, "own_pid")
 
 

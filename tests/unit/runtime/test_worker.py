@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from fake_swf import FakeSwf, task
-from worker_fixtures import Start, alive, answer, details, eventually, start, swf
+from worker_fixtures import Start, answer, details, eventually, start, swf
 
 from simpleflow.core import clock, interceptors
-from simpleflow.process import Stop
+from simpleflow.process import Stop, tree
 from simpleflow.runtime import worker
 
 __all__ = ["start", "swf"]
@@ -53,7 +53,7 @@ def test_a_runner_is_recycled_after_so_many_tasks(swf: FakeSwf, start: Start) ->
         swf.tasks.put(task("own_pid", token=f"t{number}"))
         pids.append(json.loads(answer(swf)[1]["result"]))
     assert pids[0] != pids[1]
-    eventually(lambda: not alive(pids[0]))
+    eventually(lambda: not tree.lives(pids[0]))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_closed_task_loses_its_whole_process_tree_after_its_clean_up(
     eventually((tmp_path / "pids").exists)
     swf.unknown = True
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
-    eventually(lambda: not any(alive(pid) for pid in pids))
+    eventually(lambda: not any(tree.lives(pid) for pid in pids))
     assert (tmp_path / "cleaned").exists()
     swf.unknown = False
     swf.tasks.put(task("add", 1, 2, token="t2"))
@@ -191,7 +191,7 @@ def test_hurry_fails_the_task_as_interrupted(swf: FakeSwf, start: Start, tmp_pat
     action, request = answer(swf)
     assert (action, request["reason"]) == ("RespondActivityTaskFailed", "simpleflow.node.interrupted")
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
-    eventually(lambda: not any(alive(pid) for pid in pids))
+    eventually(lambda: not any(tree.lives(pid) for pid in pids))
 
 
 def test_a_drain_ends_tasks_after_its_limit(
@@ -226,7 +226,7 @@ def test_runners_end_with_all_they_started_when_their_worker_is_killed(tmp_path:
     worker_process.kill()
     worker_process.wait()
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
-    eventually(lambda: not any(alive(pid) for pid in pids))
+    eventually(lambda: not any(tree.lives(pid) for pid in pids))
     assert (tmp_path / "cleaned").exists()
 
 
@@ -313,7 +313,7 @@ def test_a_runner_that_dies_while_it_is_idle_costs_no_task(swf: FakeSwf, start: 
     swf.tasks.put(task("own_pid"))
     pid = json.loads(answer(swf)[1]["result"])
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not alive(pid))
+    eventually(lambda: not tree.lives(pid))
     swf.tasks.put(task("own_pid", token="t2"))
     action, request = answer(swf)
     assert action == "RespondActivityTaskCompleted"
@@ -366,7 +366,7 @@ def test_a_timeout_frees_its_slot(swf: FakeSwf, start: Start, tmp_path: Path, an
     else:
         swf.failing = {"RecordActivityTaskHeartbeat": 1000}
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
-    eventually(lambda: not any(alive(pid) for pid in pids))
+    eventually(lambda: not any(tree.lives(pid) for pid in pids))
     swf.unknown, swf.failing = False, {}
     swf.tasks.put(task("add", 1, 2, token="t2"))
     if not answered:

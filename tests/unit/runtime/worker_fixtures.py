@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from fake_swf import FakeSwf
 
@@ -25,16 +24,6 @@ def eventually(condition: Callable[[], object], seconds: float = 120.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process lives, or one of its threads: only then can its parent not learn of its end yet."""
-    try:
-        if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            return True
-        return len(os.listdir(f"/proc/{pid}/task")) > 1
-    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 import subprocess
 
-import psutil
 import pytest
 
 from simpleflow import execute
 from simpleflow.exceptions import ExecutionError, ExecutionTimeoutError
+from simpleflow.process import tree
 from tests.unit.surface import run_elsewhere as there
 
 
@@ -42,7 +42,7 @@ def test_a_process_that_takes_too_long() -> None:
 
 def test_children_that_are_left_behind_end() -> None:
     pid = there.leaves_a_child()
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert not tree.lives(pid)
 
 
 def test_a_program_gets_its_arguments_as_they_are() -> None:

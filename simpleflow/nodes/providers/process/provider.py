@@ -17,6 +17,7 @@ from simpleflow.core import documents, interpreter
 from simpleflow.data import files
 from simpleflow.nodes import errors, tags
 from simpleflow.nodes.providers import attempts, base
+from simpleflow.process import tree
 
 from . import node_folder
 
@@ -209,7 +210,7 @@ def node_processes(folder: str, node_id: str | None = None) -> list[psutil.Proce
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            if process.pid == os.getpid() or not tree.lives(process):
                 continue
             environment = process.environ()
         except (psutil.Error, OSError):

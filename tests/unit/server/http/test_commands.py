@@ -15,10 +15,10 @@ from pathlib import Path
 
 import boto3
 import home_rig
-import psutil
 import pytest
 
 from simpleflow.core import errors as core_errors
+from simpleflow.process import tree
 from simpleflow.server.http import listener
 from simpleflow.server.process import commands, locks, options, places, serve
 
@@ -30,16 +30,9 @@ def free_port() -> int:
         return int(made.getsockname()[1])
 
 
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def until_gone(pid: int, seconds: float) -> None:
     limit = time.monotonic() + seconds
-    while not gone(pid):
+    while tree.lives(pid):
         assert time.monotonic() < limit, "the server still runs"
         time.sleep(0.02)
 
@@ -81,7 +74,7 @@ def test_detached_from_start_to_stop(home: home_rig.Home) -> None:
     assert home.run("backup", str(target)).returncode == 64
     assert home.run("check").returncode == 0
     assert home.run("stop").returncode == 0
-    assert gone(status["pid"])
+    assert not tree.lives(status["pid"])
     assert not home.places.socket.exists()
     assert commands.status() is None
     assert home.run("check").returncode == 0
@@ -157,7 +150,7 @@ def test_ten_commands_that_need_it_start_one(home: home_rig.Home) -> None:
     assert len(said) == 1
     endpoint, pid = said.pop().split()
     assert endpoint == home.places.endpoint
-    assert not gone(int(pid))
+    assert tree.lives(int(pid))
     assert commands.stop()
     assert not commands.stop()
 
@@ -183,7 +176,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> Non
     assert status is not None
     with locks.held(home.places.starting):  # somebody is about to use it
         time.sleep(1.3)
-        assert not gone(status["pid"])
+        assert tree.lives(status["pid"])
     until_gone(status["pid"], 60)
     assert not home.places.socket.exists()
     commands.ensure(idle=0.4)
@@ -195,7 +188,7 @@ def test_an_idle_one_ends_and_one_with_work_does_not(home: home_rig.Home) -> Non
     times = {"executionStartToCloseTimeout": "600", "taskStartToCloseTimeout": "60", "childPolicy": "TERMINATE"}
     home.call("StartWorkflowExecution", domain="d", workflowId="x", workflowType=kind, taskList={"name": "l"}, **times)
     time.sleep(1.5)
-    assert not gone(status["pid"]), "an execution is open"
+    assert tree.lives(status["pid"]), "an execution is open"
     home.call("TerminateWorkflowExecution", domain="d", workflowId="x")
     until_gone(status["pid"], 60)
 
