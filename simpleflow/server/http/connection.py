@@ -214,6 +214,17 @@ class Connection(asyncio.Protocol):
         elif self._since is None:
             self._since = self._loop.time()
 
+    def eof_received(self) -> bool:
+        """Keep the connection for the answer to a call that is carried out: its client may only have ended its side.
+
+        A client that waits for a task, or has sent more than that call, counts as gone.
+        """
+        current = self._current
+        if current is None or not current.complete or current.abandon is not None or self.behind:
+            return False
+        self._deaf = current.last = True
+        return True
+
     def pause_writing(self) -> None:
         self._writable = False
 
@@ -235,6 +246,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._incoming is not None:
+            return  # it stands behind a chunked body, where nobody looks for a header
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects = True

@@ -115,6 +115,35 @@ def test_chunked_bodies_are_read_and_limited_too(served: skin_rig.Served) -> Non
     assert skin_rig.parse(served.raw(top.encode() + piece * 20 + b"0\r\n\r\n"))[0] == 413
 
 
+def test_what_stands_behind_a_chunked_body_is_not_a_header(served: skin_rig.Served) -> None:
+    top = "POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    behind = f"Host: localhost\r\nX-Amz-Target: {COUNT}\r\n\r\n"
+    chunked = b"\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n"
+    data = top.encode() + chunked + behind.encode()
+    assert b"UnknownOperationException" in served.raw(data)
+    assert b"AccessDeniedException" in served.raw(data, tcp=True)
+    assert served.host.calls == []
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        "Content-Length: {0}\r\nContent-Length: {0}\r\n",
+        "Content-Length: {0}, {0}\r\n",
+        "Content-Length : {0}\r\n",
+        "Content-Length: {0}\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: {0}\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+    ],
+)
+def test_a_request_whose_length_can_be_read_in_two_ways_is_refused(served: skin_rig.Served, lengths: str) -> None:
+    top = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {COUNT}\r\n{lengths.format(len(BODY))}\r\n"
+    answer = served.raw(top.encode() + b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n")
+    status, headers, _ = skin_rig.parse(answer)
+    assert (status, headers["connection"]) == (400, "close")
+    assert served.host.calls == []
+
+
 def test_a_head_without_end_is_refused(served: skin_rig.Served) -> None:
     assert skin_rig.parse(served.raw(b"POST / HTTP/1.1\r\nA: " + b"x" * 100_000))[0] == 431
     assert skin_rig.parse(served.raw(b"POST / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000))[0] == 431

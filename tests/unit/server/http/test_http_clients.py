@@ -251,6 +251,34 @@ def test_what_is_no_request_is_refused_after_the_one_before_it_is_answered(
     assert [answer.split(b"HTTP/1.1 ")[n][:3] for n in (1, 2)] in ([b"200", b"400"], [b"200", b"431"])
 
 
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+def test_a_client_that_ends_its_side_reads_the_answer_to_its_call(served: skin_rig.Served, tcp: bool) -> None:
+    served.host.hold = {"CountPendingActivityTasks"}
+    with served.connect(tcp=tcp) as made:
+        made.sendall(skin_rig.head(COUNT, len(BODY)) + BODY)
+        until(lambda: served.host.held)
+        (here,) = served.server.shared.connections
+        made.shutdown(1)
+        until(lambda: here._deaf)
+        give(served)
+        status, headers, body = skin_rig.parse(skin_rig.receive(made))
+    assert (status, headers["connection"], body) == (200, "close", b'{"count":1}')
+
+
+def test_a_client_that_ends_its_side_behind_more_than_one_request_counts_as_gone(served: skin_rig.Served) -> None:
+    """The second one could open a poll, and nobody would notice that its client is gone."""
+    served.host.hold = {"CountPendingActivityTasks"}
+    poll = skin_rig.head(POLL, len(BODY), "X-Simpleflow-Poll: mine\r\n") + BODY
+    with served.connect() as made:
+        made.sendall(skin_rig.head(COUNT, len(BODY)) + BODY + poll)
+        until(lambda: served.host.held)
+        made.shutdown(1)
+        until(lambda: served.connections == 0)
+        give(served)
+        assert skin_rig.receive(made) == b""
+    assert not served.host.polls
+
+
 def test_a_client_that_asks_first_is_told_to_go_on_when_its_turn_comes(served: skin_rig.Served) -> None:
     served.host.hold = {"CountPendingDecisionTasks"}
     slow = skin_rig.head("SimpleWorkflowService.CountPendingDecisionTasks", len(BODY)) + BODY
