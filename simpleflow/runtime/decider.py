@@ -329,7 +329,11 @@ class Decider:
             wait=retries.sleep,
             patience=PATIENCE,
             arrived=lambda: retrying.arrived(
-                self._transport, self.options.domain, answer.workflow_execution, answer.started_event_id
+                self._transport,
+                self.options.domain,
+                answer.workflow_execution,
+                answer.started_event_id,
+                next((event.timestamp for event in answer.events if event.id == answer.started_event_id), None),
             ),
             send=None if send is None else lambda doubtful: send(action, request),
         )

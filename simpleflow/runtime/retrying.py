@@ -68,24 +68,31 @@ def insist(
         return False
 
 
-def arrived(transport: base.Transport, domain: str, execution: Any, started_event_id: int) -> bool | None:
-    """Return whether the history has a response to the task that started with this event; None: it cannot be read."""
+def arrived(
+    transport: base.Transport, domain: str, execution: Any, started_event_id: int, started: float | None = None
+) -> bool | None:
+    """Return whether the history has a response to the task that started with this event; None: it cannot be read.
+
+    ``started``: the event's timestamp, if it is known. Another one says that the service lost the task in a power cut,
+    and what started in its place is somebody else's.
+    """
     request: dict[str, Any] = {
         "domain": domain,
         "execution": {"workflowId": execution.workflow_id, "runId": execution.run_id},
         "reverseOrder": True,
         "maximumPageSize": _LAST_EVENTS,
     }
+    found = False
     try:
         while True:
             page = repeating.call(transport, "GetWorkflowExecutionHistory", request, patience=ASKING)
             for event in page.events:
                 if event.id <= started_event_id:
-                    return False
-                if getattr(event.attributes, "started_event_id", None) == started_event_id:
-                    return not type(event).__name__.endswith("TimedOut")
+                    return found and started in (None, event.timestamp)
+                if not found and getattr(event.attributes, "started_event_id", None) == started_event_id:
+                    found = not type(event).__name__.endswith("TimedOut")
             if not page.next_page_token:
-                return False
+                return found
             request = {**request, "nextPageToken": page.next_page_token}
     except Exception as error:  # an event of a later SWF, a right that is missing: nobody knows, then
         logger.info("Whether a response arrived cannot be read: %s", error)

@@ -283,6 +283,19 @@ def test_a_response_whose_acknowledgement_was_lost_counts_when_the_history_has_i
     assert engine.log[-1][0] == ("acknowledged" if expected else "forget")
 
 
+def test_the_answer_to_a_task_that_took_the_place_of_one_that_a_power_cut_took_is_not_ones_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simpleflow.core.retries.sleep", lambda seconds: False)
+    swf, engine = FakeSwf(), FakeEngine(decided())
+    swf.failing = [errors.TransportError("cut"), errors.UnknownResourceFault("t")]
+    found = type("DecisionTaskCompleted", (SimpleNamespace,), {})(id=4, attributes=SimpleNamespace(started_event_id=3))
+    started = SimpleNamespace(id=3, timestamp=7.0)  # it was 0.0 in the task that is answered
+    swf.pages = {None: SimpleNamespace(events=[found, started], next_page_token=None)}
+    assert not make(swf, engine).handle(polled())
+    assert engine.log[-1] == ("forget", "run")
+
+
 @pytest.mark.parametrize("fault", [errors.ThrottlingException("slow"), errors.OddAnswer("403"), errors.NotSent("dns")])
 def test_registration_and_the_look_at_the_close_are_repeated(
     fault: errors.SwfError, monkeypatch: pytest.MonkeyPatch
