@@ -161,10 +161,15 @@ class Worker(NamedMixin):
 
     def joined(self) -> pollers.Poller | None:
         """Return the poller that a slot may send its answer with; ``collect`` comes then. None while there is none."""
-        if not (self.alone and self._wants and self._second.joins and self._beside.acquire(blocking=False)):
+        if not (self.alone and self._second.joins and self._beside.acquire(blocking=False)):
             return None
         self._carried = True
-        return self._second
+        if self._wants:  # Asked last: whoever ends the polls looks for one that is carried after that.
+            return self._second
+        self._carried = False
+        self._beside.release()
+        self._taken.set()
+        return None
 
     def collect(self, slot: employer.Taker) -> employer.Given | None:
         """Wait for the poll that went with a slot's answer; return its task, None without one."""

@@ -88,6 +88,35 @@ def test_a_slot_that_works_alone_sends_its_poll_with_its_answer(
     eventually(lambda: worker.acknowledged)
 
 
+def test_no_poll_goes_with_an_answer_once_the_polls_are_ended(
+    swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = start()
+    eventually(lambda: worker.polling)
+    worker.alone = True
+
+    class Ended:
+        """The lock of the slot that sends a poll: the polls are ended, and revoked, while it is taken."""
+
+        def __init__(self) -> None:
+            self.held = False
+
+        def acquire(self, blocking: bool = True) -> bool:
+            self.held = True
+            worker.stop_polling()
+            eventually(lambda: worker.acknowledged)
+            return True
+
+        def release(self) -> None:
+            self.held = False
+
+    ended = Ended()
+    monkeypatch.setattr(worker, "_beside", ended)
+    assert worker.joined() is None
+    assert not ended.held
+    assert worker.acknowledged
+
+
 def test_a_lost_answer_opens_its_poll_once_more(swf: FakeSwf, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "NEAR", 0.0)
     swf.follows = swf.joins = True
