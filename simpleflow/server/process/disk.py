@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import queue
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -58,6 +59,10 @@ class Disk:
             return False
         self._slow = (self._slow + 1) % _TRY_AGAIN
         return self._slow == 0
+
+    def usual(self) -> float:
+        """Return how many seconds a flush takes, as far as the last ones tell."""
+        return statistics.median(self._seconds) if self._seconds else 0.0
 
     def flush_here(self) -> None:
         """Flush on the calling thread, and call ``done`` before this returns."""

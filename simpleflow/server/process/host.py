@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import logging
-import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,17 +12,15 @@ from simpleflow.core import limits
 from simpleflow.server import service
 from simpleflow.server.requests import errors
 from simpleflow.server.state import polls
-from simpleflow.server.store import base, files, sqlite, upkeep
+from simpleflow.server.store import base, files, sqlite
 
-from . import blobs, clockwork, disk
+from . import blobs, clockwork, disk, file_watch, flush_delay
 
 #: who waits for an outcome, and the outcome
 _Held = tuple[polls.Give, dict[str, Any] | errors.Fault]
 _LOG = logging.getLogger(__name__)
 #: seconds until a write that the store refused is tried again
 _RETRY: Final = 1.0
-#: seconds between two looks whether the files are still in their place
-_LOOK: Final = 1.0
 #: prefixes of actions that change nothing
 _READS: Final = ("Count", "Describe", "Get", "List")
 #: most calls of one commit, apart from those of one turn of the loop
@@ -39,6 +35,7 @@ class Host:
     commit: a thread waits for that while the loop goes on, and each wait covers all commits before it began. Where
     the disk is quick the loop itself waits: handing it to a thread would take longer. A lone call never waits for more
     to come; where several clients were answered together, a commit waits for a turn of the loop without a new call.
+    Decisions leave before the disk has them, and then the flush waits a moment for their answers (``FlushDelay``).
 
     ``before_commit``, ``before_flush`` and ``after_commit`` inject faults: the first is called before the store commits
     (it may raise OSError as a full disk does), the second before the disk is waited for, on whichever thread does that
@@ -77,11 +74,12 @@ class Host:
         self._committed: list[_Held] = []
         self._flushing: list[_Held] = []
         self._disk: disk.Disk | None = None
+        self._delay: flush_delay.FlushDelay | None = None
         #: the reason why nothing can be stored any more; None while it can
         self._broken: errors.Fault | None = None
         #: the reason why only reading calls are carried out; None while all are
         self._read_only: errors.Fault | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch: file_watch.FileWatch | None = None
         #: who waits for the outcome of each poll that is open, and until when (loop time); the oldest first
         self._polls: dict[polls.Waiter, tuple[polls.Give, float]] = {}
         #: ends the polls whose time is over
@@ -103,6 +101,7 @@ class Host:
         """Begin to fire deadlines, those that fell due meanwhile first."""
         self._loop = asyncio.get_running_loop()
         self._disk = disk.Disk(self._loop, self._wait_for_disk, self._flushed)
+        self._delay = flush_delay.FlushDelay(self._loop, self._disk.usual, self._flush_soon)
         self.last_call = self._loop.time()
         loop = self._loop
         self._clockwork = clockwork.Clockwork(
@@ -114,20 +113,22 @@ class Host:
         )
         store = self.service.store
         if isinstance(store, sqlite.File):
-            if store.damage:
-                self._found_damage(store, [store.damage])
-            else:
-                threading.Thread(target=self._check, args=(store, loop), name="swf-check", daemon=True).start()
-            self._watch = loop.call_later(_LOOK, self._look_at_files, store, loop)
+            self._watch = file_watch.FileWatch(
+                loop,
+                store,
+                checked=functools.partial(self._found_damage, store),
+                moved=lambda error: self._give_up(self._break(error), []),
+            )
 
     async def stop(self) -> None:
         """End open polls without a task, commit, and close the store. Calls after it are refused."""
         if self._stopped:
             return
         self._stopped = True
-        if self._clockwork is not None:
-            self._clockwork.stop()
-        for timer in (self._retry, self._watch, self._expiry):
+        for part in (self._clockwork, self._watch):
+            if part is not None:
+                part.stop()
+        for timer in (self._retry, self._expiry):
             if timer is not None:
                 timer.cancel()
         for waiter in list(self._polls):
@@ -150,17 +151,6 @@ class Host:
         """Whether an execution is open."""
         return not self._stopped and self.service.has_open()
 
-    def _check(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            problems = list(upkeep.quick_check(store.path))
-        except (sqlite3.OperationalError, base.StoreError) as error:  # It tells nothing about the content of the file.
-            _LOG.warning("The database %s could not be checked: %s", store.path, error)
-            return
-        except Exception as error:  # On a thread nobody would see the error.
-            problems = [f"it cannot be read: {error}"]
-        with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
-            loop.call_soon_threadsafe(self._found_damage, store, problems)
-
     def _found_damage(self, store: sqlite.File, problems: list[str]) -> None:
         """When the database is damaged, carry out only reads until the user accepts the damage."""
         self.problems = problems
@@ -177,15 +167,6 @@ class Host:
         _LOG.critical("%s", self._read_only.message)
         self._give_up(self._read_only, [])
         store.mark_damaged(problems[0])
-
-    def _look_at_files(self, store: sqlite.File, loop: asyncio.AbstractEventLoop) -> None:
-        """Notice that the files of the database were moved or removed, also while nothing is written."""
-        try:
-            store.verify()
-        except files.Moved as error:
-            self._give_up(self._break(error), [])
-            return
-        self._watch = loop.call_later(_LOOK, self._look_at_files, store, loop)
 
     # -- calls
 
@@ -268,6 +249,7 @@ class Host:
             self._soon(loop)
         elif self._committed or self.service.store.unflushed:
             self._committed.append((give, outcome))
+            self._soon(loop)
         elif self._disk is not None and self._disk.busy:
             self._flushing.append((give, outcome))
         else:
@@ -370,18 +352,25 @@ class Host:
             return
         # Tasks go first: somebody is to begin with them, and who waits for an acknowledgement has done its work.
         decisions: list[_Held] = []
+        urgent = self._stopped
         for waiter in woken:
             if waiter.answer is not None:
                 held = decisions if waiter.place[0] == "states" else self._committed
                 held.append((self._polls.pop(waiter)[0], waiter.answer))
+                urgent = urgent or (held is not decisions and bool(waiter.answer))  # a worker gets a task
         self._committed += group
         if decisions:
             self._hand_out(decisions)
         if not self.service.store.unflushed:
             self._release(self._take())
-        elif self._disk is not None and not self._disk.busy:
-            self._flush()
+        elif urgent or self._delay is None or not self._delay.wait(len(self._committed), decisions=bool(decisions)):
+            self._flush_soon()
         self._arm()
+
+    def _flush_soon(self) -> None:
+        """Begin a flush; where one is under way, its end begins the next."""
+        if self.service.store.unflushed and self._disk is not None and not self._disk.busy:
+            self._flush()
 
     def _hand_out(self, decisions: list[_Held]) -> None:
         """Give decisions, which do not wait for the disk: the answer to one that a power cut takes back is refused."""
@@ -403,6 +392,8 @@ class Host:
 
     def _flush(self) -> None:
         assert self._disk is not None
+        if self._delay is not None:
+            self._delay.end()
         self._flushing = self._take()
         self.service.store.unflushed = False
         if self._disk.quick():
@@ -451,6 +442,8 @@ class Host:
         self._next = self._retry = None
         if self._clockwork is not None:
             self._clockwork.stop()
+        if self._delay is not None:
+            self._delay.end()
         group, self._group = self._group, []
         waiting = [*done, *self._take(), *group, *self._polls.values()]
         for waiter in self._polls:

@@ -15,7 +15,7 @@ from test_service_host import poll, start, turns
 
 from simpleflow.core import clock as clocks
 from simpleflow.server import service
-from simpleflow.server.process import host
+from simpleflow.server.process import file_watch
 from simpleflow.server.requests import errors
 from simpleflow.server.store import sqlite
 
@@ -111,7 +111,7 @@ def test_a_damaged_database_is_only_read_until_a_person_decides(tmp_path: Path) 
 def test_a_service_whose_files_are_gone_refuses(
     tmp_path: Path, how: str, busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "_LOOK", 0.02)
+    monkeypatch.setattr(file_watch, "_LOOK", 0.02)
     path = tmp_path / "data" / "swf.db"
     World(sqlite.open_file(path)).store.close()
 
