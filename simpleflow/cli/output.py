@@ -17,6 +17,9 @@ from simpleflow.core import text
 
 from . import context
 
+#: characters between two columns, and those that the widest column of a table on a terminal has at least
+_GAP, _FOLDED = 2, 24
+
 
 def text_of(value: Any) -> str:
     """Return one cell as text on one line: nothing for None, JSON for lists and mappings.
@@ -102,25 +105,34 @@ def table(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[
     kind = state.output_format
     header = state.header if state.header is not None else False
     if kind == "tabular" and state.colored and rows:
-        _rich(columns, rows, header=state.header is not False)
+        _rich(state, columns, rows)
         return
     shown = render(columns, rows, kind=kind, header=header)
     if shown:
         click.echo(shown)
 
 
-def _rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool) -> None:
+def _rich(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table for people; a terminal that is too narrow for it gets one block a row, with whole values."""
     import rich.box
     import rich.console
     import rich.table
     import rich.text
 
+    cells = [[text_of(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) + _GAP for column in zip(columns, *cells, strict=True)]
+    widest = max(widths)
+    console = rich.console.Console(highlight=False)
+    if sum(widths) - widest + min(widest, _FOLDED) > console.width:
+        click.echo(render(columns, rows, kind="human", header=False))
+        return
+    header = state.header is not False
     shown = rich.table.Table(box=rich.box.SIMPLE, show_header=header, header_style="bold", pad_edge=False)
-    for name in columns:
-        shown.add_column(name, overflow="fold")
-    for row in rows:
-        shown.add_row(*(rich.text.Text(text_of(cell)) for cell in row))
-    rich.console.Console(highlight=False).print(shown)
+    for name, width in zip(columns, widths, strict=True):
+        shown.add_column(name, overflow="fold", no_wrap=width < widest)
+    for row in cells:
+        shown.add_row(*map(rich.text.Text, row))
+    console.print(shown)
 
 
 def one(state: context.State, values: Mapping[str, Any]) -> None:

@@ -22,6 +22,9 @@ from simpleflow.utils import mounting
 from . import context, outcomes, output, workflow_start
 from . import metrics as metrics_page
 
+#: goes to the start of the line and empties it
+_CLEAR = "\r\x1b[K"
+
 
 @click.command("standalone")
 @click.argument("workflow")
@@ -127,7 +130,11 @@ def standalone(
                 )
                 group.worker(task_list=task_list, **worker)
                 progress = _progress if shown else None
-                closed = executions.wait(connection, execution, progress=progress, check=group.check)
+                try:
+                    closed = executions.wait(connection, execution, progress=progress, check=group.check)
+                finally:
+                    if shown and _terminal():
+                        click.echo(_CLEAR, err=True, nl=False)
             except BaseException:
                 outcomes.end(connection, execution, reason="standalone was interrupted")
                 raise
@@ -139,7 +146,10 @@ def _progress(counts: Any, begun: float) -> None:
         f"{time.monotonic() - begun:6.1f} s  activities open {counts.open_activity_tasks}, timers {counts.open_timers}"
     )
     text += f", children {counts.open_child_workflow_executions}"
-    click.echo(("\r\x1b[K" if _terminal() else "") + text, err=True, nl=not _terminal())
+    if _terminal():  # What is logged next begins at the start of this line.
+        click.echo(f"{_CLEAR}{text}\r", err=True, nl=False)
+    else:
+        click.echo(text, err=True)
 
 
 def _terminal() -> bool:

@@ -70,6 +70,28 @@ def test_tables_of_a_terminal_take_no_markup(
     assert "[red]markup[/red]" in shown
 
 
+def test_a_narrow_terminal_gets_whole_values(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = context.State(color="always")
+    columns = ["id", "scheduled", "started", "reason"]
+    moment = "2026-11-30T16:55:34.275+00:00"
+    rows = [["activity-shop.price-1", moment, moment, "its heartbeat did not come in time"], ["two", moment, None, ""]]
+    monkeypatch.setenv("COLUMNS", "80")
+    output.table(state, columns, rows)
+    shown = capsys.readouterr().out
+    assert shown.count(moment) == 3
+    assert "reason     its heartbeat did not come in time\n\nid         two\n" in shown
+    monkeypatch.setenv("COLUMNS", "110")
+    output.table(state, columns, rows)
+    assert shown != (wide := capsys.readouterr().out)
+    assert wide.count(moment) == 3, "the last column is folded, and no other"
+    assert "its heartbeat did" in wide
+    monkeypatch.setenv("COLUMNS", "50")
+    output.table(state, ["name", "value"], [["PATH", "/usr/bin:" * 20]])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 50
+
+
 class Marks(Workflow):
     name, version, task_list = "marks", "1", "d"
 
