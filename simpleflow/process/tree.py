@@ -16,6 +16,8 @@ RUNS_ON = "SIMPLEFLOW_RUNS_ON"
 #: names the child of ours that a process descends from; inherited, whatever group or session a process is in
 MARK = "SIMPLEFLOW_CHILD"
 _PR_SET_CHILD_SUBREAPER = 36
+#: how often processes are looked for that appear while others are killed
+_ROUNDS = 5
 
 
 def adopt_orphans() -> bool:
@@ -151,6 +153,18 @@ def end_tree(pid: int, *, wait: float, group: bool = False, mark: str = "") -> l
         _send(process, signal.SIGKILL)
     psutil.wait_procs(list(late.values()), timeout=1)
     return sorted(late)
+
+
+def end_others() -> None:
+    """Kill all that this process started, whatever group that is in, and the other members of its own group."""
+    mark = os.environ.get(MARK, "")
+    for _ in range(_ROUNDS):
+        found = [p for p in {*descendants(os.getpid()), *relatives(os.getpgid(0), mark)} if _breathes(p)]
+        if not found:
+            return
+        for process in found:
+            _send(process, signal.SIGKILL)
+        psutil.wait_procs(found, timeout=1)
 
 
 def end_own() -> None:

@@ -122,7 +122,13 @@ class Decider:
 
     def poller(self, task_list: str, prefix: str, names: set[str]) -> pollers.Poller:
         """Return what polls one list; see ``pollers.Poller``."""
-        return pollers.Poller(self._transport, "PollForDecisionTask", self._request(task_list), prefix, names=names)
+        return pollers.Poller(
+            self._transport,
+            "PollForDecisionTask",
+            self._request(task_list),
+            retrying.PollNames(prefix),
+            names=names,
+        )
 
     def poll(self, task_list: str) -> Any | None:
         """Poll one list; return the answer with all of its events, or None when it brought no task. Raises SwfError."""

@@ -10,7 +10,7 @@ from simpleflow.core import clock, interceptors
 from simpleflow.process import Stop
 from simpleflow.swf.transport import base
 
-from . import code_versions, frames, paces, pollers, spare, values
+from . import code_versions, frames, paces, pollers, retrying, spare, values
 
 #: a task, its token, and when the request that brought it was opened
 Given: TypeAlias = tuple[values.Task, str, float]
@@ -38,8 +38,15 @@ class Terms(Protocol):
 class Taker(Protocol):
     """A slot, to which a task is given."""
 
+    @property
+    def names(self) -> retrying.PollNames:
+        """The names of the calls that bring it tasks."""
+
     def show(self, answer: Any, opened: float) -> Given:
         """Show from now on the task that a poll brought, and return it."""
+
+    def lent(self, given: Given) -> None:
+        """Another slot has taken this task of its own. Thread safe."""
 
 
 class Employer(Protocol):
@@ -68,10 +75,13 @@ class Employer(Protocol):
     @property
     def spare(self) -> spare.Spare[Taker, Given]: ...
     @property
-    def following(self) -> base.Following | None:
-        """How the next tasks are asked for with an answer; None while no task is wanted."""
+    def name(self) -> str:
+        """A name that no other worker has or had."""
 
-    def joined(self) -> pollers.Poller | None:
+    def following(self, claim: str) -> base.Following | None:
+        """How the next tasks are asked for with an answer; None while no task is wanted. ``claim`` names the call."""
+
+    def joined(self, slot: Taker) -> pollers.Poller | None:
         """Return the poller that a slot sends its answer with; None while there is none. ``collect`` comes then."""
 
     def collect(self, slot: Taker) -> Given | None:

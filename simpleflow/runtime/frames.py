@@ -22,6 +22,15 @@ from simpleflow.process import forks
 from . import code_versions, values
 
 
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """How the service of a worker is reached without it."""
+
+    #: None: Amazon SWF by AWS's own configuration
+    endpoint_url: str | None
+    domain: str
+    task_list: str
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """First frame to a runner: what holds for all of its tasks."""
 
@@ -34,6 +43,19 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     jumbo: str | None = None
     #: the user's modules as the worker's first runner imported them
     code: tuple[code_versions.Module, ...] = ()
+    #: where the runner answers for a worker that is gone; None: nobody waits for answers then
+    reach: Reach | None = None
+    #: as in ``Batch``
+    claim: str = ""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What has changed since the answers before were sent: with the first of the tasks that came together."""
+
+    #: names the call that brings the next tasks
+    claim: str = ""
+    #: tokens of the tasks that wait behind the first one
+    behind: tuple[str, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -45,6 +67,18 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     code: tuple[code_versions.Module, ...] = ()
     #: answer before what the task changed is put back; not where another task waits, which would wait for that anyway
     early: bool = True
+    #: None: as before
+    batch: Batch | None = None
+
+
+class Forget(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """To a runner: another one begins this task, which waited behind its own."""
+
+    token: str
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """To a runner: the worker closes the pipe next, and has sent all answers."""
 
 
 class Clean(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -125,7 +159,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rested: Rested | None = None
 
 
-Frame: TypeAlias = Setup | Run | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done | Rested
+Frame: TypeAlias = (
+    Setup | Run | Forget | Leave | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done | Rested
+)
 
 _LENGTH = struct.Struct("!I")
 #: bytes of the longest frame: what is longer was not written by this protocol

@@ -24,15 +24,16 @@ class Poller:
         transport: base.Transport,
         action: str,
         request: Mapping[str, Any],
-        prefix: str,
+        series: retrying.PollNames,
         *,
         names: set[str] | None = None,
     ) -> None:
-        """``prefix`` begins the names of its polls; ``names`` holds those that are open: they can be revoked."""
+        """``series``: the names of its polls; ``names`` holds those that are open: they can be revoked."""
         self._transport = transport
         self._action = action
         self.request = request
-        self._names = retrying.PollNames(prefix)
+        #: replaced only while no poll is open and none is doubtful
+        self.series = series
         self.pace = retrying.PollPace(request["taskList"]["name"])
         self._open: set[str] = set() if names is None else names
         self._receive: Callable[[], Any] | None = None
@@ -44,7 +45,7 @@ class Poller:
     @property
     def name(self) -> str:
         """The name of the present poll, with which it can be revoked."""
-        return self._names.name
+        return self.series.name
 
     @property
     def open(self) -> bool:
@@ -54,32 +55,32 @@ class Poller:
     @property
     def doubtful(self) -> bool:
         """Whether an earlier poll may have brought a task that did not arrive."""
-        return self._names.doubtful
+        return self.series.doubtful
 
     def poll(self, whole: Callable[[Any], Any] = lambda answer: answer) -> Any:
         """Wait for the answer of the open poll, or of a new one. ``whole`` completes it. Raises what either raises."""
-        name, receive = self._names.name, self._receive
+        name, receive = self.series.name, self._receive
         self._receive = None
         self._open.add(name)
         try:
             if receive is None:
-                answer = self._transport.call(self._action, self.request, poll_id=self._names.asked)
+                answer = self._transport.call(self._action, self.request, poll_id=self.series.asked)
             else:
                 answer = receive()
             found = whole(answer)
         except Exception as error:
-            self._names.failed(error)
+            self.series.failed(error)
             raise
         finally:
             self._open.discard(name)
-        self._names.answered()
+        self.series.answered(empty=not answer.task_token)
         return found
 
     def answer(self, action: str, request: Mapping[str, Any]) -> None:
         """Answer a task, and open the next poll with it where that is possible (``open``). Raises what that raises."""
         assert self._receive is None
-        name = self._names.name
-        wanted = base.Poll(self._action, self.request, self._names.asked + FIRST)
+        name = self.series.name
+        wanted = base.Poll(self._action, self.request, self.series.asked + FIRST)
         self._open.add(name)
         try:
             self._receive = self._transport.answer_and_poll(action, request, wanted)
@@ -87,7 +88,7 @@ class Poller:
         except errors.NotSent:
             raise
         except Exception as error:
-            self._names.failed(errors.TransportError(f"the poll that went with {action} has no answer ({error})"))
+            self.series.failed(errors.TransportError(f"the poll that went with {action} has no answer ({error})"))
             raise
         finally:
             if self._receive is None:

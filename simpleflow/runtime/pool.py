@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -23,7 +24,7 @@ class RunnerDied(Exception):
 
 
 class Runner:
-    """One task runner. Not thread safe but for ``end``, ``cancel`` and ``busy``."""
+    """One task runner. Not thread safe but for ``end``, ``cancel`` and ``forget``."""
 
     #: seconds that a fresh interpreter may take to be ready, and one that answered a task to put back what it changed
     START_LIMIT, REST_LIMIT = 60.0, 5.0
@@ -89,16 +90,17 @@ class Runner:
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
 
-    def start(self, task: values.Task, *, early: bool = True) -> None:
+    def start(self, task: values.Task, *, early: bool = True, batch: frames.Batch | None = None) -> None:
         """Hand the runner a task; raises RunnerDied. After a task ``rest`` comes first.
 
-        ``early``: answer before what the task changed is put back.
+        ``early``: answer before what the task changed is put back. ``batch``: what the runner has to know in case that
+        this process dies, where that has changed.
         """
         self._number += 1
         self._task = task
         self._output.of_task(task)
         try:
-            self._pipe.send(frames.Run(number=self._number, task=task, code=self._news(), early=early))
+            self._pipe.send(frames.Run(number=self._number, task=task, code=self._news(), early=early, batch=batch))
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
 
@@ -193,6 +195,11 @@ class Runner:
         except frames.Closed:
             return
 
+    def forget(self, token: str) -> None:
+        """Say that another runner begins a task which waits behind this one's. Thread safe."""
+        with contextlib.suppress(frames.Closed):
+            self._pipe.send(frames.Forget(token=token))
+
     def _how(self, error: frames.Closed) -> str:
         """Say how the runner went: it ended, or it lives and cannot be understood any more."""
         name = f"task runner {self.pid}"
@@ -218,6 +225,8 @@ class Runner:
 
     def dismiss(self) -> None:
         """Let the runner go: an idle one ends when its pipe closes; what its tasks left behind goes too."""
+        with contextlib.suppress(frames.Closed):
+            self._pipe.send(frames.Leave())
         self._pipe.close()
         if self._pidfd is not None:
             os.close(self._pidfd)

@@ -100,9 +100,10 @@ def arrived(
 
 
 class PollNames:
-    """The names of one poller's polls. Each poll has a new name, unless the poll before it may have brought a task.
+    """The names of polls, and of other calls that bring tasks: a name belongs to the tasks that came by it.
 
-    Then the name is used again, and the embedded service gives that task once more (docs/reference/formats.md).
+    A poll that brought none leaves its name to the next one. So does a poll that may have brought a task: the embedded
+    service gives that task once more then (docs/reference/formats.md).
     """
 
     def __init__(self, prefix: str) -> None:
@@ -125,18 +126,18 @@ class PollNames:
         """The text that opens the present poll: its name, marked when the poll repeats one."""
         return self.name + "; again" * bool(self._doubts)
 
-    def answered(self) -> None:
-        """The poll has an answer: the next poll gets a new name."""
-        self._number, self._doubts = self._number + 1, 0
+    def answered(self, *, empty: bool = False) -> None:
+        """The poll has an answer: the next poll gets a new name, unless the answer is empty."""
+        self._number, self._doubts = self._number + (not empty), 0
 
     def failed(self, error: Exception) -> None:
-        """The poll has no answer. After ``DOUBTS`` such polls the next one gets a new name: the answer may be
-        unreadable for ever.
+        """The poll has no answer; one that was not carried out changes nothing. After ``DOUBTS`` that may have been the
+        next one gets a new name: the answer may be unreadable for ever.
         """
-        if isinstance(error, errors.NotSent):
+        if isinstance(error, errors.SwfError) and error.kind is not retries.Kind.UNCLEAR:
             return
         self._doubts += 1
-        if self._doubts > DOUBTS or not isinstance(error, errors.TransportError):
+        if self._doubts > DOUBTS or not isinstance(error, errors.SwfError):
             self.answered()
 
 

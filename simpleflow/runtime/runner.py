@@ -27,7 +27,19 @@ from simpleflow.dispatch import dynamic_dispatcher
 from simpleflow.process import descriptors, forks, titles, tree
 from simpleflow.utils import mounting
 
-from . import code_versions, execute, forked, frames, inlet, isolation, left_open, paces, stores, values
+from . import (
+    code_versions,
+    execute,
+    forked,
+    frames,
+    inlet,
+    isolation,
+    left_open,
+    paces,
+    stores,
+    unanswered,
+    values,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +55,9 @@ STORING = 3600.0
 class Runner:
     """Executes what the worker at the other end of the pipe sends."""
 
-    def __init__(self, pipe: frames.Pipe) -> None:
+    def __init__(self, pipe: frames.Pipe, log_descriptor: int) -> None:
         self._pipe = pipe
+        self._log = log_descriptor
         self._pid = os.getpid()
         self._parent = os.getppid()
         self._inlet = inlet.Inlet(pipe, take=self._take, lost=self._lost, idle=self._rest)
@@ -70,8 +83,11 @@ class Runner:
         #: bytes, and when they were counted
         self._memory = 0
         self._looked = float("-inf")
-        #: the worker is gone
-        self.orphaned = False
+        #: the worker is gone; it has let this process go, and answers itself
+        self.orphaned = self._let_go = False
+        self._unanswered: unanswered.Unanswered | None = None
+        #: held by the thread that ends the process
+        self._leaving = threading.Lock()
         self._mounted: tuple[interceptors.Interceptor, ...] = ()
 
     def run(self) -> None:
@@ -79,6 +95,7 @@ class Runner:
         setup = self._pipe.receive()
         assert isinstance(setup, frames.Setup)
         self._grace = setup.grace
+        noted = self._unanswered = unanswered.Unanswered(setup)
         self._importer = code_versions.Importer(setup.code, self._settle)
         self._importer.install()
         self._inlet.start()
@@ -105,9 +122,11 @@ class Runner:
             if isinstance(given, frames.Clean):
                 self._pipe.send(frames.Cleaned(number=given.number, error=executor.clean_up(given.task)))
                 continue
+            noted.begin(given)
             begun = paces.Spent.now()
             answer = contextvars.copy_context().run(self._execute, executor, given.task)
             seconds = begun.seconds(paces.Spent.now())
+            noted.end(answer)
             forked.flush()
             if given.early:
                 self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds))
@@ -186,6 +205,8 @@ class Runner:
 
     def _beat(self, details: str | None) -> None:
         if os.getpid() == self._pid:  # a forked child's progress is not its parent's
+            if self._unanswered is not None:
+                self._unanswered.progress(details)
             self._send(frames.Beat(number=self._number, details=details))
 
     def _settle(self, module: code_versions.Module) -> code_versions.Module:
@@ -206,12 +227,15 @@ class Runner:
 
     def _send(self, frame: frames.Frame) -> None:
         """Send a whole frame: an interruption in its middle would leave the pipe unreadable, so it waits."""
+        sent = contextlib.suppress(frames.Closed)  # the task does not see that; it ends soon
         if threading.current_thread() is not threading.main_thread():  # signals interrupt the main thread alone
-            self._pipe.send(frame)
+            with sent:
+                self._pipe.send(frame)
             return
         self._sending = True
         try:
-            self._pipe.send(frame)
+            with sent:
+                self._pipe.send(frame)
         finally:
             self._sending = False
         if self._interrupted:
@@ -228,6 +252,10 @@ class Runner:
                 return frame
             case frames.Import(module=module):
                 self._settled.put(module)
+            case frames.Forget(token=token) if self._unanswered is not None:
+                self._unanswered.forget(token)
+            case frames.Leave():
+                self._let_go = True
             case frames.Cancel(number=number) if threading.current_thread() is not threading.main_thread():
                 self._cancelled = self._signalled = number
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
@@ -246,7 +274,19 @@ class Runner:
             time.sleep(self._grace)
         else:
             self.tell_end()
-        tree.end_own()
+        self.leave()
+
+    def leave(self) -> None:
+        """End all that the tasks started, tell the service what the worker cannot tell any more, and end."""
+        if not self._leaving.acquire(blocking=False):
+            threading.Event().wait()  # for the end, which another thread brings
+        try:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, _ignore)
+            if self._unanswered is not None and not self._let_go:
+                self._unanswered.tell(self._log)
+        finally:
+            tree.end_own()
 
     def tell_end(self) -> None:
         """Let interceptors write out what they hold."""
@@ -271,9 +311,12 @@ def _ignore(signum: int, frame: FrameType | None) -> None:
     """Do nothing: the worker handles Ctrl-C."""
 
 
-def _part_streams() -> None:
-    """Send the log to stderr as it was inherited, and all that tasks write to the pipe on stdout."""
-    shown = sys.stderr
+def _part_streams() -> int:
+    """Send the log to stderr as it was inherited, and all that tasks write to the pipe on stdout.
+
+    Return the log's descriptor.
+    """
+    shown, number = sys.stderr, 1
     if shown is not None:
         number = descriptors.keep_apart(os.dup(shown.fileno()))
         sys.stderr = open(number, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115 - open to the end
@@ -283,13 +326,14 @@ def _part_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
+    return number
 
 
 def main() -> None:
     titles.enabled = not settings.SIMPLEFLOW_DISABLE_SETPROCTITLE
-    _part_streams()
+    log_descriptor = _part_streams()
     connection = socket.socket(fileno=descriptors.keep_apart(int(sys.argv[1])))
-    runner = Runner(frames.Pipe(connection))
+    runner = Runner(frames.Pipe(connection), log_descriptor)
     forks.drop_in_child(runner)
     os.register_at_fork(before=forked.flush)
     try:
@@ -305,7 +349,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         if runner.orphaned:
-            tree.end_own()
+            runner.leave()
 
 
 if __name__ == "__main__":

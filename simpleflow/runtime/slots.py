@@ -6,7 +6,7 @@ import collections
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from simpleflow import logging_context
 from simpleflow.core import attempt, documents, interceptors, retries
 
-from . import answering, employer, failures, frames, heartbeat, pool, values
+from . import answering, employer, failures, frames, heartbeat, pool, retrying, values
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ class Slot:
         self._answers = answering.Answering(worker)
         #: whether a poll went with its last answer
         self._joined = False
+        #: the names of the calls that bring it tasks
+        self._names = retrying.PollNames(f"{worker.name}-{number}")
+        #: the runner was not told of the tasks that came
+        self._untold = True
         #: when the running task began, and whether those that wait behind it are lent to other slots
         self._begun = 0.0
         self._lent = False
@@ -57,6 +61,10 @@ class Slot:
         self.shown: documents.RunningTask | None = None
         #: completed tasks by type; replaced, never changed in place
         self.finished: dict[str, documents.Finished] = {}
+
+    @property
+    def names(self) -> retrying.PollNames:
+        return self._names
 
     def start(self) -> None:
         self._thread.start()
@@ -112,7 +120,7 @@ class Slot:
             if given is None:
                 break
             worked = True
-            self._waiting.append(given)
+            self._came([given])
             while self._waiting or self._collects() or self._helps():
                 self._worked(self._waiting.popleft())
         if self._runner is not None:
@@ -127,16 +135,29 @@ class Slot:
         given = self._worker.collect(self)
         if given is None:
             return False
-        self._waiting.append(given)
+        self._came([given])
         return True
 
     def _helps(self) -> bool:
         """Take over a task that waits behind a long one, of this slot or another."""
-        given = self._worker.spare.take()
-        if given is None:
+        taken = self._worker.spare.take()
+        if taken is None:
             return False
-        self._waiting.append(given)
+        owner, given = taken
+        owner.lent(given)
+        self._came([given])
         return True
+
+    def lent(self, given: employer.Given) -> None:
+        """Another slot has taken this task of its own. Thread safe."""
+        runner = self._runner
+        if runner is not None:
+            runner.forget(given[1])
+
+    def _came(self, tasks: Iterable[employer.Given]) -> None:
+        """Have these tasks wait. The answers before them are sent."""
+        self._waiting += tasks
+        self._untold = True
 
     def _worked(self, given: employer.Given) -> None:
         """Work one task; those that come with the acknowledgement of its answer wait then."""
@@ -177,14 +198,16 @@ class Slot:
         if self._waiting and wait > 0 and usable:
             return
         wants = usable and not self._waiting and not self._worker.spare
-        poller = self._worker.joined() if wants else None
+        poller = self._worker.joined(self) if wants else None
         self._joined = poller is not None
-        wanted = self._worker.following if wants and poller is None else None
+        wanted = self._worker.following(self._names.name) if wants and poller is None else None
         opened = self._worker.time.monotonic()
         brought = self._answers.send(wanted, poller)
         if wanted is not None:
             self._worker.alone = not brought
-        self._waiting += [self._given(answer, opened) for answer in brought]
+        if brought:
+            self._names.answered()
+            self._came(self._given(answer, opened) for answer in brought)
 
     def _rest(self, seconds: float) -> None:
         try:
@@ -202,7 +225,9 @@ class Slot:
             self._runner = None
             runner.dismiss()
         self._declared.clear()
-        self._runner = pool.Runner(self._worker.options.setup, self._worker.versions)
+        setup = msgspec.structs.replace(self._worker.options.setup, claim=self._names.name)
+        self._untold = True
+        self._runner = pool.Runner(setup, self._worker.versions)
         try:
             self._runner.ready()
         except BaseException:
@@ -328,7 +353,7 @@ class Slot:
         cancelled_at: float | None = None
         released = False
         try:
-            runner.start(task, early=not self._waiting)
+            runner.start(task, early=not self._waiting, batch=self._batch())
             while True:
                 frame = runner.receive(self._turn(LOOK_SECONDS if released else self._patience(beat, cancelled_at)))
                 match frame:
@@ -379,6 +404,13 @@ class Slot:
             if interrupted:
                 return _interrupted()
             return failures.of_words("RunnerDied", str(error))
+
+    def _batch(self) -> frames.Batch | None:
+        """Return what the runner tells the service in case that this process dies; None when it knows that."""
+        if not self._untold:
+            return None
+        self._untold = False
+        return frames.Batch(claim=self._names.name, behind=tuple(token for _, token, _ in self._waiting))
 
     def _turn(self, patience: float) -> float:
         """Return the seconds to wait for the running task before ``_relieve`` is to be called, too."""

@@ -26,10 +26,10 @@ class Spare(Generic[Owner, Task]):
         with self._lock:
             self._lent += [(owner, task) for task in tasks]
 
-    def take(self) -> Task | None:
-        """Remove the oldest task and return it; None when there is none."""
+    def take(self) -> tuple[Owner, Task] | None:
+        """Remove the oldest task and return its owner and it; None when there is none."""
         with self._lock:
-            return self._lent.popleft()[1] if self._lent else None
+            return self._lent.popleft() if self._lent else None
 
     def reclaim(self, owner: Owner) -> list[Task]:
         """Remove the tasks of this owner that nobody has taken, and return them."""

@@ -112,14 +112,15 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     #: tasks per second that this worker begins at most; None: as many as it can
     rate: float | None = None
 
-    def setup(self, endpoint_url: str | None) -> frames.Setup:
-        """Return what the runners are told; ``endpoint_url`` is the service's."""
+    def setup(self, endpoint_url: str | None, domain: str) -> frames.Setup:
+        """Return what the runners are told; ``endpoint_url`` is the service's, ``domain`` the one that is polled."""
         return frames.Setup(
             modules=self.modules,
             pre=self.pre,
             post=self.post,
             grace=float(settings.ACTIVITY_SIGTERM_WAIT_SEC),
             jumbo=stores.location(endpoint_url),
+            reach=frames.Reach(endpoint_url=endpoint_url, domain=domain, task_list=self.task_list),
         )
 
 
@@ -279,7 +280,7 @@ def run_worker(
             stagger=spec.stagger,
             drain=spec.drain,
             rate=spec.rate,
-            setup=spec.setup(connection.endpoint_url),
+            setup=spec.setup(connection.endpoint_url, connection.domain),
         ),
         stop=stop,
         mounted=own,

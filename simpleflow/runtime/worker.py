@@ -15,7 +15,7 @@ from simpleflow.process import NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
 
-from . import code_versions, employer, frames, paces, pollers, rates, slots, spare
+from . import code_versions, employer, frames, paces, pollers, rates, retrying, slots, spare
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Worker(NamedMixin):
         self._options = options
         self._stop = stop or Stop()
         self._time = time or clock.SleepClock()
+        self._name = uuid.uuid4().hex
         self._slots = [slots.Slot(self, number) for number in range(options.processes)]
         request = {
             "domain": options.domain,
@@ -90,7 +91,7 @@ class Worker(NamedMixin):
         self._open: set[str] = set()
         #: what polls, and what goes with the answer of a slot that works alone
         self._poller, self._second = (
-            pollers.Poller(transport, "PollForActivityTask", request, f"{uuid.uuid4().hex}-worker", names=self._open)
+            pollers.Poller(transport, "PollForActivityTask", request, retrying.PollNames(self._name), names=self._open)
             for _ in range(2)
         )
         self._versions = code_versions.Versions()
@@ -147,11 +148,14 @@ class Worker(NamedMixin):
         return self._stop
 
     @property
-    def following(self) -> base.Following | None:
+    def name(self) -> str:
+        return self._name
+
+    def following(self, claim: str) -> base.Following | None:
         if not self._wants:
             return None
         quick = self._paces.quick
-        return base.Following(self._poll_json, uuid.uuid4().hex, most=paces.MOST if quick else 1, quick=quick)
+        return base.Following(self._poll_json, claim, most=paces.MOST if quick else 1, quick=quick)
 
     @property
     def _wants(self) -> bool:
@@ -159,10 +163,11 @@ class Worker(NamedMixin):
         held = self._options.one_task or self._rate is not None
         return not (held or self._no_polls.is_set() or self._stop.draining)
 
-    def joined(self) -> pollers.Poller | None:
+    def joined(self, slot: employer.Taker) -> pollers.Poller | None:
         """Return the poller that a slot may send its answer with; ``collect`` comes then. None while there is none."""
         if not (self.alone and self._second.joins and self._beside.acquire(blocking=False)):
             return None
+        self._second.series = slot.names
         self._carried = True
         if self._wants:  # Asked last: whoever ends the polls looks for one that is carried after that.
             return self._second
@@ -195,6 +200,7 @@ class Worker(NamedMixin):
             if self._no_polls.is_set():
                 return None
             self._taking = True
+            self._poller.series = slot.names
             try:
                 answer = None
                 while answer is None and not self._no_polls.is_set():

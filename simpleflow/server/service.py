@@ -179,7 +179,7 @@ class Service:
         if then is None:
             return outcomes, []
         given = activity_tasks.claimed(self.session, then.claim) if then.again else []
-        return outcomes, given or self._next(then) or []
+        return outcomes, given or (self._next(then) if then.most else None) or []
 
     def _answer_together(self, answers: Sequence[tuple[str, Mapping[str, Any]]]) -> list[errors.Fault | None]:
         session, outcomes = self.session, list[errors.Fault | None]()

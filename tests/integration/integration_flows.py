@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from typing import Any
+
+import psutil
 
 from simpleflow import Workflow, activity, futures
 
@@ -301,3 +304,56 @@ class Night(Base):
 
     def run(self, parts: int, folder: str) -> int:
         return sum(self.submit(load, part, folder).result for part in range(parts))
+
+
+@activity.with_attributes(
+    version="1", task_list="work", start_to_close_timeout="NONE", heartbeat_timeout="NONE", raises_on_failure=True
+)
+def mark(number: int, folder: str) -> int:
+    """Leave a line; it takes less than a millisecond, and nothing times it out."""
+    with open(os.path.join(folder, "marks"), "a") as marks:
+        marks.write(f"{number}\n")
+    return number
+
+
+class Marks(Base):
+    """Marks that many workers make together, or one after another."""
+
+    name = "marks"
+
+    def run(self, count: int, folder: str, together: bool) -> int:
+        if together:
+            return sum(futures.wait(*[self.submit(mark, number, folder) for number in range(count)]))
+        return sum(self.submit(mark, number, folder).result for number in range(count))
+
+
+def note_end(folder: str) -> None:
+    with open(os.path.join(folder, "ended"), "a") as ended:
+        ended.write("x")
+
+
+@activity.with_attributes(
+    version="1",
+    task_list="work",
+    start_to_close_timeout="NONE",
+    heartbeat_timeout="NONE",
+    raises_on_failure=True,
+    cleanup=note_end,
+)
+def go_on(folder: str) -> list[bool]:
+    """The first attempt starts a program and never ends; the second tells whether the program has ended."""
+    pid = activity.last_heartbeat()
+    if pid is not None:
+        gone = not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return [gone, os.path.exists(os.path.join(folder, "ended"))]
+    activity.heartbeat(subprocess.Popen(["sleep", "600"], start_new_session=True).pid)
+    with open(os.path.join(folder, "began"), "w"):
+        while True:
+            time.sleep(1)
+
+
+class GoesOn(Base):
+    name = "goes-on"
+
+    def run(self, folder: str) -> list[bool]:
+        return list(self.submit(go_on, folder).result)

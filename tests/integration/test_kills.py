@@ -84,3 +84,37 @@ def test_a_killed_process_changes_nothing(place: Place, kill: Callable[[Place, i
         place.spawn("worker.start", "-t", "heavy", "-N", "1")
     printed = place.ok("workflow.wait", "r", "--timeout", "300", timeout=300)
     assert json.loads(printed) == json.loads(expected)
+
+
+def lines(place: Place) -> list[str]:
+    marks = place.folder / "marks"
+    return marks.read_text().split() if marks.exists() else []
+
+
+@pytest.mark.parametrize(("count", "together"), [(3000, True), (400, False)])
+def test_killed_workers_leave_no_task_to_its_timeouts(place: Place, count: int, together: bool) -> None:
+    """No timeout would end these tasks: each that a worker took and nobody answered would hold the run for ever."""
+    place.ok("server.start", "--detach")
+    place.spawn("decider.start", "integration_flows.Marks")
+    place.ok(
+        "workflow.start", "integration_flows.Marks", "--workflow-id", "r",
+        "-i", json.dumps([count, str(place.folder), together]),
+    )  # fmt: skip
+    for part in range(1, 4):
+        worker = place.spawn("worker.start", "-t", "work", "-N", "3")
+        eventually(lambda part=part: len(lines(place)) > part * count // 5)
+        worker.kill()
+    place.spawn("worker.start", "-t", "work", "-N", "3")
+    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "200")) == sum(range(count))
+    assert set(lines(place)) == set(map(str, range(count)))
+
+
+def test_the_task_that_a_killed_worker_ran_goes_on_elsewhere_at_once(place: Place) -> None:
+    place.ok("server.start", "--detach")
+    place.spawn("decider.start", "integration_flows.GoesOn")
+    worker = place.spawn("worker.start", "-t", "work", "-N", "2")
+    place.ok("workflow.start", "integration_flows.GoesOn", "--workflow-id", "r", "-i", json.dumps([str(place.folder)]))
+    eventually((place.folder / "began").exists)
+    worker.kill()
+    place.spawn("worker.start", "-t", "work", "-N", "1")
+    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "200"))[0] is True

@@ -52,13 +52,13 @@ class _Next(msgspec.Struct, frozen=True, gc=False):
     poll: dict[str, Any]
     claim: Annotated[str, msgspec.Meta(min_length=1, max_length=_CLAIM, pattern=r"^[\x00-\x7f]*\Z")]
     again: bool = False
-    most: Annotated[int, msgspec.Meta(ge=1, le=_MOST)] = 1
+    most: Annotated[int, msgspec.Meta(ge=0, le=_MOST)] = 1
     #: names and versions of activity types
     quick: list[tuple[str, str]] = []
 
 
 class _Several(msgspec.Struct, frozen=True, gc=False):
-    answers: Annotated[list[_Answer], msgspec.Meta(min_length=1, max_length=_MOST)]
+    answers: Annotated[list[_Answer], msgspec.Meta(max_length=_MOST)]
     next: _Next | None = None
 
 
@@ -76,6 +76,8 @@ def several(body: bytes) -> tuple[list[tuple[str, dict[str, Any]]], polls.Then |
     answers: list[tuple[str, dict[str, Any]]] = [(each.action, each.request) for each in found.answers]
     asked = found.next
     if asked is None:
+        if not answers:
+            raise errors.validation("RespondActivityTasks: `answers` is empty and `next` is missing: give one of them")
         return answers, None
     poll = validation.check("PollForActivityTask", asked.poll)
     return answers, polls.Then(poll, asked.claim, asked.again, asked.most, frozenset(asked.quick))

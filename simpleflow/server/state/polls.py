@@ -25,7 +25,8 @@ class Then(NamedTuple):
     claim: str
     #: an earlier attempt may have been carried out
     again: bool = False
-    #: how many tasks are wanted: more than one only while all of them are of these types (name, version)
+    #: how many tasks are wanted: more than one only while all of them are of these types (name, version); 0: only
+    #: those that an earlier attempt had brought
     most: int = 1
     quick: frozenset[tuple[str, str]] = frozenset()
 

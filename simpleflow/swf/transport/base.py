@@ -17,7 +17,8 @@ class Following(NamedTuple):
     claim: str
     #: an earlier attempt may have arrived
     again: bool = False
-    #: tasks that are wanted: more than one only while all of them are of these types (name, version)
+    #: tasks that are wanted: more than one only while all of them are of these types (name, version); 0: only those
+    #: that an earlier attempt brought
     most: int = 1
     quick: tuple[tuple[str, str], ...] = ()
 

@@ -97,7 +97,8 @@ class _Exchanged(msgspec.Struct):
 
 
 class _Revoked(msgspec.Struct):
-    revoked: bool = False
+    #: None: the answer of another service
+    revoked: bool | None = None
 
 
 class Http:
@@ -124,8 +125,8 @@ class Http:
         self._extended = extended
         self._pipeline = pipeline
         self._identified = identified
-        #: whether the other side gave tasks with answers: then it is the embedded service
-        self._gives = False
+        #: whether the other side is known to be the embedded service: it gave a task with an answer, or revoked a poll
+        self._embedded = False
         self._doubts = 0
         self._at = f" (at {shown})" if shown else ""
 
@@ -141,7 +142,7 @@ class Http:
         found = self._call(action, request, {NEXT_HEADER: following.poll, CLAIM_HEADER: claim}, _next_task)
         if isinstance(found, shapes.Nothing):
             return None
-        self._gives = True
+        self._embedded = True
         return found
 
     def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
@@ -168,7 +169,7 @@ class Http:
     def exchange_several(
         self, answers: Sequence[tuple[str, Mapping[str, Any]]], following: base.Following | None
     ) -> base.Exchanged | None:
-        if not self._gives:
+        if not self._embedded:
             return None
         asked: dict[str, Any] = {"answers": [{"action": action, "request": request} for action, request in answers]}
         if following is not None:
@@ -182,7 +183,7 @@ class Http:
         try:
             body, head = self._post(SEVERAL_TARGET, "RespondActivityTasks", msgspec.json.encode(asked), {})
         except errors.UnknownOperationException:  # another service took its place
-            self._gives = False
+            self._embedded = False
             return None
         try:
             found = msgspec.json.decode(body, type=_Exchanged)
@@ -247,7 +248,10 @@ class Http:
         body = msgspec.json.encode({"pollId": poll_id})
         try:
             answer, _ = self._post(REVOKE_TARGET, "RevokePoll", body, {})
-            return msgspec.json.decode(answer, type=_Revoked).revoked
+            found = msgspec.json.decode(answer, type=_Revoked)
+            if found.revoked is not None:
+                self._embedded = True
+            return bool(found.revoked)
         except (errors.UnknownOperationException, errors.ValidationException):
             self._extended = False  # another SWF service: it knows no such call
             return False

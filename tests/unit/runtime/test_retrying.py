@@ -150,11 +150,29 @@ def test_a_poll_has_a_name_of_its_own_until_it_is_known_to_have_ended() -> None:
     assert (names.name, names.asked) == ("me#2", "me#2")
 
 
-@pytest.mark.parametrize("error", [ValueError("an event of a later SWF"), errors.ThrottlingException("slower")])
-def test_a_poll_whose_answer_was_refused_or_not_understood_is_not_asked_for_again(error: Exception) -> None:
+def test_a_name_belongs_to_the_tasks_that_came_by_it() -> None:
+    names = retrying.PollNames("me")
+    names.failed(errors.TransportError("cut"))
+    names.answered(empty=True)
+    assert (names.doubtful, names.asked) == (False, "me#1")
+    names.answered(empty=False)
+    assert names.asked == "me#2"
+
+
+def test_an_answer_that_is_not_understood_is_not_asked_for_again() -> None:
+    names = retrying.PollNames("me")
+    names.failed(ValueError("an event of a later SWF"))
+    assert names.asked == "me#2"
+
+
+@pytest.mark.parametrize("error", [errors.ThrottlingException("slower"), errors.CredentialsRefused("no")])
+def test_a_poll_that_was_not_carried_out_leaves_the_doubt_of_the_one_before(error: Exception) -> None:
     names = retrying.PollNames("me")
     names.failed(error)
-    assert names.asked == "me#2"
+    assert names.asked == "me#1"
+    names.failed(errors.OddAnswer("a proxy's page"))
+    names.failed(error)
+    assert names.asked == "me#1; again"
 
 
 def test_an_answer_that_nobody_can_read_is_given_up() -> None:

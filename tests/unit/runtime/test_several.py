@@ -114,10 +114,10 @@ def test_what_is_lent_is_taken_once_or_comes_back() -> None:
     lent.lend("a", [1, 2])
     lent.lend("b", [3])
     assert lent
-    assert lent.take() == 1
+    assert lent.take() == ("a", 1)
     assert lent.reclaim("a") == [2]
     assert lent.reclaim("a") == []
-    assert (lent.take(), lent.take()) == (3, None)
+    assert (lent.take(), lent.take()) == (("b", 3), None)
 
 
 def _take(swf: FakeSwf, count: int) -> list[tuple[str, dict[str, object]]]:

@@ -259,6 +259,16 @@ def test_who_repeats_several_answers_gets_all_their_tasks_again_also_from_a_new_
         world.store.close()
 
 
+def test_who_wants_no_new_task_gets_those_that_an_earlier_attempt_had_brought() -> None:
+    world = World()
+    first = prepared(world, *map(str, range(1, 10)))
+    _, ids, given = several(world, [first])
+    assert world.service.answer([], polls.Then(POLL, "c", True, 0, QUICK)) == ([], given)
+    assert world.service.answer([], polls.Then(POLL, "other", True, 0, QUICK)) == ([], [])
+    assert world.service.open_polls == 0
+    assert world.work()["activityId"] not in ids
+
+
 def test_the_host_gives_several_answers_and_tasks_after_their_commit() -> None:
     disk = awaited_host.Disk()
 

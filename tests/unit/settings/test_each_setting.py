@@ -233,7 +233,7 @@ def limits_of() -> Any:
 
 
 def grace() -> Any:
-    return standalone.WorkerSpec(task_list="t").setup(None).grace
+    return standalone.WorkerSpec(task_list="t").setup(None, "d").grace
 
 
 #: setting -> a value as the environment holds it, and what is looked at

@@ -110,6 +110,24 @@ def test_nobody_else_is_sent_several_answers() -> None:
     assert wire.sent == []
 
 
+def test_who_revokes_a_poll_at_the_embedded_service_knows_it() -> None:
+    wire = Recorder(body=b'{"revoked":false}')
+    transport = http.Http(wire)
+    assert not transport.revoke("poll")
+    wire.answer = 200, json.dumps({"answers": [], "tasks": [TASK]}).encode()
+    found = transport.exchange_several([], FOLLOWING._replace(again=True, most=0))
+    assert found is not None
+    assert [each.task_token for each in found.tasks] == ["t2"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", b'{"message":"nothing"}'])
+def test_who_revokes_a_poll_elsewhere_knows_nothing(body: bytes) -> None:
+    wire = Recorder(body=body)
+    transport = http.Http(wire)
+    assert not transport.revoke("poll")
+    assert transport.exchange_several(ANSWERS, None) is None
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b'{"answers":[{}],"tasks":[]}', b'{"answers":[{},{}],"tasks":[{"startedEventId":0}]}']
 )

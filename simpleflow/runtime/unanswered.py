@@ -1,0 +1,121 @@
+"""What a task runner has to tell the service when its worker is gone, and how it does that.
+
+A worker that is killed leaves answers that it has not sent, tasks that it has not begun, and perhaps tasks that the
+service gave it at that very moment. Each of its runners notes what the worker would have told. When the pipe closes,
+the runner ends what its tasks started and is replaced by a small program (``last_answers.py``): no code of a task runs
+in the process any more when that program hands tasks back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import tempfile
+
+import msgspec
+
+from simpleflow.core import attempt, interpreter
+from simpleflow.process import tree
+
+from . import failures, frames, values
+
+#: an answer that is sent
+Answer = values.Completed | values.Failed | values.Canceled
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program is given."""
+
+    reach: frames.Reach
+    #: names the call that may have brought tasks which the worker did not hand on; '': none did
+    claim: str
+    #: tokens and answers
+    answers: list[tuple[str, Answer]]
+
+
+class Unanswered:
+    """Notes what one runner knows of its worker's tasks. One thread changes it but for ``progress`` and ``forget``."""
+
+    def __init__(self, setup: frames.Setup) -> None:
+        self._reach = setup.reach
+        self._claim = setup.claim
+        #: tokens of the tasks that wait behind the running one
+        self._behind: dict[str, None] = {}
+        #: answers that the worker may not have sent yet, by their tokens
+        self._answers: dict[str, Answer] = {}
+        #: token of the running task, and its latest progress
+        self._running = ""
+        self._progress: str | None = None
+        # A task may change all of these for itself.
+        self._environment = dict(os.environ)
+        self._folder = os.getcwd()
+        self._command = interpreter.command("simpleflow.runtime.last_answers")
+
+    def begin(self, run: frames.Run) -> None:
+        """Take note of a task that begins."""
+        if run.batch is not None:
+            self._claim = run.batch.claim
+            self._behind = dict.fromkeys(run.batch.behind)
+            self._answers.clear()
+        self._behind.pop(run.task.token, None)
+        self._running, self._progress = run.task.token, None
+
+    def progress(self, details: str | None) -> None:
+        """Take note of what the running task reported. Thread safe."""
+        self._progress = details
+
+    def forget(self, token: str) -> None:
+        """Another runner begins this task. Thread safe."""
+        self._behind.pop(token, None)
+
+    def end(self, answer: values.Answer) -> None:
+        """Take note of the running task's answer."""
+        if not isinstance(answer, values.Later):
+            self._answers[self._running] = answer
+        self._running = ""
+
+    def left(self) -> Left | None:
+        """Return what the service is to be told; None when there is nothing."""
+        reach = self._reach
+        if reach is None:
+            return None
+        answers = dict(self._answers)
+        if self._running:
+            answers[self._running] = self._interrupted()
+        for token in list(self._behind):
+            answers[token] = not_begun()
+        claim = "" if reach.endpoint_url is None else self._claim
+        return Left(reach=reach, claim=claim, answers=list(answers.items())) if claim or answers else None
+
+    def _interrupted(self) -> values.Failed:
+        failed = failures.of_words("Interrupted", "the worker was killed", reason=values.INTERRUPTED)
+        if self._progress is None:
+            return failed
+        return msgspec.structs.replace(failed, details=attempt.with_report(failed.details, self._progress))
+
+    def tell(self, log: int) -> None:
+        """Replace this process by the program that tells the service; returns when there is nothing to tell.
+
+        Ends all that the tasks started first. ``log``: descriptor of the worker's log.
+        """
+        left = self.left()
+        if left is None:
+            return
+        with tempfile.TemporaryFile() as file:
+            file.write(msgspec.msgpack.encode(left))
+            file.flush()
+            tree.end_others()
+            with contextlib.suppress(OSError):
+                os.chdir(self._folder)
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
+            os.dup2(file.fileno(), 0)
+            os.dup2(log, 2)
+            os.dup2(log, 1)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+            os.execve(self._command[0], self._command, self._environment)  # noqa: S606
+
+
+def not_begun() -> values.Failed:
+    """Return the answer that hands a task back, which another worker begins then."""
+    return failures.of_words("NotBegun", "its worker was killed before it began", reason=values.INTERRUPTED)
