@@ -155,11 +155,10 @@ def end_tree(pid: int, *, wait: float, group: bool = False, mark: str = "") -> l
     return sorted(late)
 
 
-def end_others() -> None:
-    """Kill all that this process started, whatever group that is in, and the other members of its own group."""
-    mark = os.environ.get(MARK, "")
+def end_others(mark: str) -> None:
+    """Kill all that this process, whose mark it is, started, and the other members of its group."""
     for _ in range(_ROUNDS):
-        found = [p for p in {*descendants(os.getpid()), *relatives(os.getpgid(0), mark)} if _breathes(p)]
+        found = [p for p in {*descendants(os.getpid()), *relatives(os.getpgid(0), mark)} if lives(p)]
         if not found:
             return
         for process in found:

@@ -105,7 +105,7 @@ class Unanswered:
         with tempfile.TemporaryFile() as file:
             file.write(msgspec.msgpack.encode(left))
             file.flush()
-            tree.end_others()
+            tree.end_others(self._environment.get(tree.MARK, ""))
             with contextlib.suppress(OSError):
                 os.chdir(self._folder)
             os.lseek(file.fileno(), 0, os.SEEK_SET)

@@ -8,6 +8,7 @@ import pytest
 from fake_swf import FakeSwf, task
 from worker_fixtures import Start, answer, eventually, start, swf
 
+from simpleflow.runtime import slots
 from simpleflow.runtime import worker as workers
 from simpleflow.swf import errors
 
@@ -112,7 +113,7 @@ def test_no_poll_goes_with_an_answer_once_the_polls_are_ended(
 
     ended = Ended()
     monkeypatch.setattr(worker, "_beside", ended)
-    assert worker.joined() is None
+    assert worker.joined(slots.Slot(worker, 9)) is None
     assert not ended.held
     assert worker.acknowledged
 
