@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import email.utils
 import random
 import re
+import selectors
 import socket
+import struct
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
 
 _HTML = b"<html><body><h1>Sign in</h1></body></html>"
 
@@ -31,6 +38,45 @@ FAULTS = {
     **{code: _said(code) for code in ("ExpiredTokenException", "InvalidSignatureException", "ThrottlingException")},
 }
 _CUT = {"truncated", "garbage"}
+_EXTENSIONS = re.compile(rb"(?im)^x-simpleflow-[^\r]*\r\n")
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Call(NamedTuple):
+    """A request that came."""
+
+    action: str
+    request: bytes
+    #: seconds that its connection had been idle
+    idle: float
+
+
+class Met(NamedTuple):
+    """What a call gets in the place of its answer."""
+
+    answer: bytes = b""
+    #: the service carries it out all the same
+    after: bool = False
+    #: the connection is closed then, or reset
+    ends: bool = False
+    reset: bool = False
+
+
+def met(fault: str, *, after: bool = False) -> Met:
+    """One of ``FAULTS``."""
+    return Met(FAULTS[fault], after=after, ends=fault in _CUT)
+
+
+def said(code: str, date: datetime.datetime) -> Met:
+    """A refusal by a service whose clock shows ``date``."""
+    head, blank, body = _said(code).partition(b"\r\n\r\n")
+    return Met(head + b"\r\nDate: " + email.utils.format_datetime(date, usegmt=True).encode() + blank + body)
+
+
+#: the connection is reset in the place of an answer
+RESET = Met(reset=True)
+#: the answer of a call that was carried out is lost
+LOST = Met(after=True, reset=True)
 
 
 class OddProxy:
@@ -39,10 +85,15 @@ class OddProxy:
     def __init__(self, service: str, *, share: float, seed: int = 1) -> None:
         self._service = service
         self.share = share
+        #: what a call meets besides; None: the share decides
+        self.judge: Callable[[Call], Met | None] = lambda call: None
+        #: whether the extensions of our own protocol are kept from the service: Amazon's is spoken then
+        self.plain = False
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self.met: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self._clients: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -51,7 +102,14 @@ class OddProxy:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.cut()
         self._thread.join(10)
+
+    def cut(self) -> None:
+        """End all connections that stand."""
+        for client in list(self._clients):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -62,51 +120,59 @@ class OddProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
-            rest = b""
+        try:
+            self._pass(client)
+        finally:
+            self._clients.discard(client)
+
+    def _pass(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as service:
+            self._clients.add(client)
+            service.connect(self._service)
+            rest = behind = b""
             while True:
+                since = time.monotonic()
                 request, rest = _message(client, rest)
-                fault, after = self._chosen(request)
+                found = self._met(request, time.monotonic() - since)
                 answer = b""
-                if not fault or after:
-                    answer = self._carried_out(client, request)
-                client.sendall(FAULTS[fault] if fault else answer)
-                if fault in _CUT or not (fault or answer):
+                if found is None or found.after:
+                    answer, behind = self._carried_out(client, service, request, behind)
+                if found is not None and found.reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    return
+                client.sendall(answer if found is None else found.answer)
+                if found is not None and found.ends:
                     return
 
-    def _chosen(self, request: bytes) -> tuple[str, bool]:
+    def _met(self, request: bytes, idle: float) -> Met | None:
         found = re.search(rb"x-amz-target: *\w+\.(\w+)", request[:2000], re.IGNORECASE)
-        action = found[1].decode() if found else "?"
+        call = Call(found[1].decode() if found else "?", request, idle)
         with self._lock:
-            self.calls[action] += 1
+            self.calls[call.action] += 1
+            judged = self.judge(call)
+            if judged is not None:
+                return judged
             number, after = self._random.random(), self._random.random() < 0.5
-            index = int(number / self.share)
+            index = int(number / self.share) if self.share else len(FAULTS)
             if index >= len(FAULTS):
-                return "", False
+                return None
             fault = list(FAULTS)[index]
             self.met[fault] += 1
-        return fault, after
+        return met(fault, after=after)
 
-    def _carried_out(self, client: socket.socket, request: bytes) -> bytes:
-        with socket.socket(socket.AF_UNIX) as service:
-            service.connect(self._service)
-            service.sendall(request)
+    def _carried_out(
+        self, client: socket.socket, service: socket.socket, request: bytes, behind: bytes
+    ) -> tuple[bytes, bytes]:
+        service.sendall(_EXTENSIONS.sub(b"", request) if self.plain else request)
+        with selectors.DefaultSelector() as ready:
+            for each in (client, service):
+                ready.register(each, selectors.EVENT_READ)
             # A client that goes away must be seen by the service, as without a proxy.
-            gone = threading.Event()
-
-            def watch() -> None:
-                while not gone.wait(0.1):
-                    with contextlib.suppress(OSError):  # the connection may be over meanwhile
-                        client.settimeout(None)
-                        if client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
-                            service.shutdown(socket.SHUT_RDWR)
-                            return
-
-            threading.Thread(target=watch, daemon=True).start()
-            try:
-                return _message(service, b"")[0]
-            finally:
-                gone.set()
+            while not [key for key, _ in ready.select() if key.fileobj is service]:
+                if client.recv(1, socket.MSG_PEEK) == b"":
+                    raise ConnectionError("the client has gone")
+                ready.unregister(client)  # it has sent its next request already
+        return _message(service, behind)
 
 
 def _message(connection: socket.socket, got: bytes) -> tuple[bytes, bytes]:
