@@ -247,7 +247,9 @@ class App:
                 here.drop()
                 return
             here.withdraw = functools.partial(self._host.revoke, name)
-        decider = self._deciders.polls(name, request, here) if action == "PollForDecisionTask" else None
+        decider = None
+        if action == "PollForDecisionTask":
+            decider = self._deciders.polls(name, request, here, last=exchange.last)
         self._open[name] = here
         give = functools.partial(self._give_task, exchange, action, name, decider)
         try:

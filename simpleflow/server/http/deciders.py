@@ -2,7 +2,8 @@
 
 Their polls are named DECIDER/POLLER#NUMBER. A decider is gone when each connection on which it polled is closed: then
 what waits on its sticky list goes to the others at once, not after the list's timeout, and so do the decision tasks
-that it had got and not answered. One that was taken for gone and is not decides anew what it had: nothing is lost.
+that it had got and not answered. Where a connection carries one poll only, as those of some proxies, timeouts alone do
+that. One that was taken for gone and is not decides anew what it had: nothing is lost.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ class Deciders:
         #: the service ends, and closes the connections by itself
         self.stopped = False
 
-    def polls(self, poll_id: str, request: Mapping[str, Any], connection: Any) -> str | None:
-        """Take note of a poll; return who polls, None when it is not a decider of ours."""
+    def polls(self, poll_id: str, request: Mapping[str, Any], connection: Any, *, last: bool = False) -> str | None:
+        """Take note of a poll; return who polls, None when it is not a decider of ours.
+
+        ``last``: the connection ends with the answer, as that of a proxy does. Its end says nothing of the decider.
+        """
         name, slash, _ = poll_id.partition("/")
-        if not slash:
+        if not slash or last:
             return None
         found = self._known.setdefault(name, _Decider())
         if name not in connection.when_lost:

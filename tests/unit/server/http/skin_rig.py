@@ -31,6 +31,8 @@ class Host:
         self.first: list[str | None] = []
         self.answers: dict[str, Any] = {}
         self.cancelled: list[str] = []
+        #: decision tasks of deciders that are gone
+        self.left: list[str] = []
         self.opened = threading.Event()
         self.withdrawn = threading.Event()
         #: actions whose answers a test gives later, and who waits for them
@@ -81,7 +83,7 @@ class Host:
             self.withdrawn.set()
 
     def leave(self, lists: Iterable[str], tokens: Iterable[str]) -> None:
-        return
+        self.left += tokens
 
     def revoke(self, poll_id: str) -> bool:
         give = self.polls.pop(poll_id, None)

@@ -50,6 +50,12 @@ def test_it_is_gone_when_its_last_connection_is() -> None:
     assert rig.left[1:] == [([], ["t3"])]
 
 
+def test_a_connection_for_one_poll_says_nothing_of_it() -> None:
+    rig, here = Rig(), FakeConnection()
+    assert rig.known.polls("one/a", STICKY, here, last=True) is None
+    assert not here.when_lost
+
+
 def test_a_task_that_came_too_late_for_it_is_given_to_the_others() -> None:
     rig = Rig()
     rig.poll("one/a", SHARED).lose()

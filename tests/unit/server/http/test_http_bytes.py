@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -234,6 +235,25 @@ def test_a_poll_is_revoked_by_its_name(served: skin_rig.Served) -> None:
     assert served.post("SimpleflowEmbedded.RevokePoll", b'{"pollId":"mine"}') == (200, {"revoked": False})
     for wrong in (b"{}", b'{"pollId":1}', b'{"pollId":""}', b'{"pollId":"' + b"x" * 257 + b'"}'):
         assert served.post("SimpleflowEmbedded.RevokePoll", wrong)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "left"),
+    [("1.1", "", ["that of one/a"]), ("1.1", "Connection: close\r\n", []), ("1.0", "", [])],
+)
+def test_the_end_of_a_connection_for_one_poll_is_not_that_of_its_decider(
+    served: skin_rig.Served, version: str, headers: str, left: list[str]
+) -> None:
+    target = "SimpleWorkflowService.PollForDecisionTask"
+    call = skin_rig.head(target, len(BODY), "X-Simpleflow-Poll: one/a; again\r\n" + headers) + BODY
+    with served.connect() as made:
+        made.sendall(call.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+        assert b"that of one/a" in made.recv(65_536)
+    limit = time.monotonic() + 60
+    while served.connections:
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    assert served.host.left == left
 
 
 def test_a_second_poll_of_one_name_ends_the_first(served: skin_rig.Served) -> None:
