@@ -19,7 +19,7 @@ from simpleflow.process import tree
 from simpleflow.swf import errors, repeating
 from simpleflow.swf.transport import base, http
 
-from . import failures, unanswered, values
+from . import failures, frames, pool, unanswered, values
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,17 @@ PATIENCE = retries.Patience.of(10.0)
 
 
 def tell(transport: base.Transport, left: unanswered.Left, patience: retries.Patience = PATIENCE) -> None:
-    """Send the answers, and hand back what the worker was given and did not hand on. Raises SwfError."""
+    """Send the answers, hand back what the worker was given and did not hand on, and clean up. Raises SwfError."""
+    try:
+        _send_all(transport, left, patience)
+    finally:
+        if left.ended is not None:
+            clean_up(left.setup, left.ended.task)
+    if left.ended is not None:
+        _send_alone(transport, left.ended.task.token, left.ended.answer, patience)
+
+
+def _send_all(transport: base.Transport, left: unanswered.Left, patience: retries.Patience) -> None:
     following = None
     if left.claim:
         # Its poll may still be open. The answer shows as well whether the service knows more than Amazon SWF does.
@@ -38,6 +48,22 @@ def tell(transport: base.Transport, left: unanswered.Left, patience: retries.Pat
     not_handed_on = _send(transport, left.answers, following, patience)
     if not_handed_on:
         _send(transport, [(task.task_token, unanswered.not_begun()) for task in not_handed_on], None, patience)
+
+
+def clean_up(setup: frames.Setup, task: values.Task) -> None:
+    """Run the clean-up that the activity of a task declares, in a process of its own."""
+    runner: pool.Runner | None = None
+    try:
+        runner = pool.Runner(setup)
+        runner.ready()
+        failure = runner.clean_up(task, pool.CLEANUP_SECONDS)
+    except Exception as error:
+        failure = str(error)
+    finally:
+        if runner is not None:
+            runner.end(wait=0)
+    if failure:
+        logger.error("The clean-up of task %s failed: %s", task.id, failure, extra={"action": "cleanup_failed"})
 
 
 def _send(

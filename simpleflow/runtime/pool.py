@@ -18,6 +18,9 @@ from . import code_versions, frames, task_output, values
 
 logger = logging.getLogger(__name__)
 
+#: seconds that a clean-up may take
+CLEANUP_SECONDS = 10.0
+
 
 class RunnerDied(Exception):
     """The runner ended while it had a task; the message says how."""

@@ -188,6 +188,8 @@ class Runner:
 
     def _started(self, found: activity.Activity[..., Any]) -> None:
         self._isolation.begin()
+        if self._unanswered is not None:
+            self._unanswered.cleanup = found.cleanup is not None
         if self._name in self._told:
             return
         self._told.add(self._name)

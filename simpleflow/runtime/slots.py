@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 #: seconds between two looks at the memory of a task that has a limit
 WEIGH_EVERY = 1.0
-#: seconds that a clean-up may take
-CLEANUP_SECONDS = 10.0
 #: seconds between two looks at a task that runs on unheard
 LOOK_SECONDS = 60.0
 #: seconds that tasks which came together wait for one of them: until another slot may take them, and until they are
@@ -328,7 +326,7 @@ class Slot:
                 self._runner.end()
             self._fresh()
             assert self._runner is not None
-            failure = self._runner.clean_up(task, CLEANUP_SECONDS)
+            failure = self._runner.clean_up(task, pool.CLEANUP_SECONDS)
             self._runner.end(wait=0)
         except Exception as error:
             failure = str(error)

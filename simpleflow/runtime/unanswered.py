@@ -24,29 +24,39 @@ from . import failures, frames, values
 Answer = values.Completed | values.Failed | values.Canceled
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that was ended, and is answered once the clean-up that its activity declares has run."""
+
+    task: values.Task
+    answer: values.Failed
+
+
 class Left(msgspec.Struct, frozen=True, kw_only=True):
     """What the program is given."""
 
+    setup: frames.Setup
     reach: frames.Reach
     #: names the call that may have brought tasks which the worker did not hand on; '': none did
     claim: str
     #: tokens and answers
     answers: list[tuple[str, Answer]]
+    ended: Ended | None = None
 
 
 class Unanswered:
     """Notes what one runner knows of its worker's tasks. One thread changes it but for ``progress`` and ``forget``."""
 
     def __init__(self, setup: frames.Setup) -> None:
-        self._reach = setup.reach
+        self._setup = setup
         self._claim = setup.claim
         #: tokens of the tasks that wait behind the running one
         self._behind: dict[str, None] = {}
         #: answers that the worker may not have sent yet, by their tokens
         self._answers: dict[str, Answer] = {}
-        #: token of the running task, and its latest progress
-        self._running = ""
+        #: the running task, its latest progress, and whether its activity declares a clean-up
+        self._running: values.Task | None = None
         self._progress: str | None = None
+        self.cleanup = False
         # A task may change all of these for itself.
         self._environment = dict(os.environ)
         self._folder = os.getcwd()
@@ -59,7 +69,7 @@ class Unanswered:
             self._behind = dict.fromkeys(run.batch.behind)
             self._answers.clear()
         self._behind.pop(run.task.token, None)
-        self._running, self._progress = run.task.token, None
+        self._running, self._progress, self.cleanup = run.task, None, False
 
     def progress(self, details: str | None) -> None:
         """Take note of what the running task reported. Thread safe."""
@@ -71,22 +81,27 @@ class Unanswered:
 
     def end(self, answer: values.Answer) -> None:
         """Take note of the running task's answer."""
-        if not isinstance(answer, values.Later):
-            self._answers[self._running] = answer
-        self._running = ""
+        task, self._running = self._running, None
+        if task is not None and not isinstance(answer, values.Later):
+            self._answers[task.token] = answer
 
     def left(self) -> Left | None:
         """Return what the service is to be told; None when there is nothing."""
-        reach = self._reach
+        reach = self._setup.reach
         if reach is None:
             return None
-        answers = dict(self._answers)
-        if self._running:
-            answers[self._running] = self._interrupted()
+        answers, ended = dict(self._answers), None
+        if self._running is not None and self.cleanup:
+            ended = Ended(task=self._running, answer=self._interrupted())
+        elif self._running is not None:
+            answers[self._running.token] = self._interrupted()
         for token in list(self._behind):
             answers[token] = not_begun()
         claim = "" if reach.endpoint_url is None else self._claim
-        return Left(reach=reach, claim=claim, answers=list(answers.items())) if claim or answers else None
+        if not (claim or answers or ended):
+            return None
+        setup = msgspec.structs.replace(self._setup, reach=None)
+        return Left(setup=setup, reach=reach, claim=claim, answers=list(answers.items()), ended=ended)
 
     def _interrupted(self) -> values.Failed:
         failed = failures.of_words("Interrupted", "the worker was killed", reason=values.INTERRUPTED)
@@ -109,9 +124,8 @@ class Unanswered:
             with contextlib.suppress(OSError):
                 os.chdir(self._folder)
             os.lseek(file.fileno(), 0, os.SEEK_SET)
-            os.dup2(file.fileno(), 0)
-            os.dup2(log, 2)
-            os.dup2(log, 1)
+            for number, source in enumerate((file.fileno(), log, log)):
+                os.set_inheritable(number, True) if number == source else os.dup2(source, number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
             os.execve(self._command[0], self._command, self._environment)  # noqa: S606
 

@@ -117,4 +117,4 @@ def test_the_task_that_a_killed_worker_ran_goes_on_elsewhere_at_once(place: Plac
     eventually((place.folder / "began").exists)
     worker.kill()
     place.spawn("worker.start", "-t", "work", "-N", "1")
-    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "200"))[0] is True
+    assert json.loads(place.ok("workflow.wait", "r", "--timeout", "200")) == [True, True]

@@ -80,6 +80,19 @@ def test_the_next_attempt_gets_what_the_ended_one_reported() -> None:
     assert "last_heartbeat" not in str(left.answers)
 
 
+def test_a_task_that_declares_a_clean_up_is_answered_after_that() -> None:
+    notes = noted()
+    begin(notes, "a")
+    notes.cleanup = True
+    left = notes.left()
+    assert left is not None
+    assert left.answers == []
+    assert left.ended is not None
+    assert (left.ended.task.token, left.ended.answer.reason) == ("a", values.INTERRUPTED)
+    begin(notes, "b")
+    assert told(notes) == ("w-0#1", {"b": "Interrupted"})
+
+
 def test_amazon_gave_no_tasks_beside_those_that_are_known() -> None:
     notes = noted(frames.Reach(endpoint_url=None, domain="d", task_list="l"))
     assert notes.left() is None
@@ -97,7 +110,7 @@ def test_without_a_service_nothing_is_told() -> None:
 
 
 def left(*answers: tuple[str, unanswered.Answer], claim: str = "w-0#2") -> unanswered.Left:
-    return unanswered.Left(reach=REACH, claim=claim, answers=list(answers))
+    return unanswered.Left(setup=frames.Setup(), reach=REACH, claim=claim, answers=list(answers))
 
 
 def sent(swf: FakeSwf) -> list[tuple[str, str]]:
