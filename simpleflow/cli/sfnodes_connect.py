@@ -63,7 +63,14 @@ class Silence:
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(
+        self,
+        action: str,
+        request: Mapping[str, Any],
+        *,
+        poll_id: str | None = None,
+        ahead: transports.Ahead | None = None,
+    ) -> Any:
         """Raise Silent."""
         raise Silent(self._reason)
 

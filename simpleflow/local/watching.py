@@ -28,8 +28,10 @@ class Watching:
         #: something was asked that may close an execution
         self.closing = False
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        answer = self._transport.call(action, request, poll_id=poll_id)
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: base.Ahead | None = None
+    ) -> Any:
+        answer = self._transport.call(action, request, poll_id=poll_id, ahead=ahead)
         if action == "StartWorkflowExecution":
             self._learn(self._decision_lists, request)
         elif action == "TerminateWorkflowExecution":

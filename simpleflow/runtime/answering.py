@@ -49,8 +49,10 @@ class _Held(NamedTuple):
 class Answering:
     """Holds answers until they are sent. One thread."""
 
-    def __init__(self, worker: Sender) -> None:
+    def __init__(self, worker: Sender, *, ahead: base.Ahead | None = None) -> None:
+        """``ahead``: of polls that go with an answer."""
         self._worker = worker
+        self._ahead = ahead
         self._held: list[_Held] = []
         self._due = 0.0
         #: whether an earlier attempt to send the held answers may have arrived
@@ -172,7 +174,7 @@ class Answering:
 
         send: Callable[[bool], None] | None = None if following is None else functools.partial(exchange, following)
         if poller is not None:
-            send = lambda doubtful: poller.answer(action, request)  # noqa: E731 - a name for one call
+            send = lambda doubtful: poller.answer(action, request, ahead=self._ahead)  # noqa: E731 - a name for one call
         retrying.insist(
             transport,
             action,

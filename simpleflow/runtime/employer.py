@@ -42,6 +42,9 @@ class Taker(Protocol):
     def names(self) -> retrying.PollNames:
         """The names of the calls that bring it tasks."""
 
+    def prepare(self, answer: Any) -> None:
+        """Get ready for a task that a poll is about to return. On the thread that polls."""
+
     def show(self, answer: Any, opened: float) -> Given:
         """Show from now on the task that a poll brought, and return it."""
 

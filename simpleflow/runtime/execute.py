@@ -21,6 +21,10 @@ from .forked import Interrupted as Interrupted  # raised by what this module run
 logger = logging.getLogger(__name__)
 
 
+class Withdrawn(BaseException):
+    """A task that was prepared is not to be begun."""
+
+
 class Dispatcher(Protocol):
     """Turns the name of a task into an Activity; raises DispatchError."""
 
@@ -104,17 +108,22 @@ class Executor:
         self._mounted = tuple(mounted)
 
     def handle(
-        self, task: values.Task, *, started: Callable[[activity.Activity[..., Any]], None] | None = None
+        self,
+        task: values.Task,
+        *,
+        started: Callable[[activity.Activity[..., Any]], None] | None = None,
+        prepared: Callable[[], None] = lambda: None,
     ) -> values.Answer:
-        """Execute one task. Never raises but Interrupted, KeyboardInterrupt and SystemExit of the outside.
+        """Execute one task. Never raises but Interrupted, Withdrawn, KeyboardInterrupt and SystemExit of the outside.
 
-        ``started`` is called with the activity once it is found, before it is called.
+        ``started`` is called with the activity once it is found, ``prepared`` when all is ready for its call; that
+        may raise Withdrawn.
         """
         self._log_context(task)
         try:
-            encoded = forked.in_parent(lambda: self._run(task, started))
+            encoded = forked.in_parent(lambda: self._run(task, started, prepared))
             return values.Completed(result=encoded)
-        except Interrupted:
+        except (Interrupted, Withdrawn):
             raise
         except attempt.CompletedLater:
             return self._leave(task)
@@ -153,13 +162,18 @@ class Executor:
             logging_context.reset()
         return ""
 
-    def _run(self, task: values.Task, started: Callable[[activity.Activity[..., Any]], None] | None) -> str | None:
+    def _run(
+        self,
+        task: values.Task,
+        started: Callable[[activity.Activity[..., Any]], None] | None,
+        prepared: Callable[[], None],
+    ) -> str | None:
         if task.module:
             importlib.import_module(task.module)
         found = self._dispatcher.dispatch_activity(task.name)
         if started is not None:
             started(found)
-        return self._encode(task, self._call(task, found))
+        return self._encode(task, self._call(task, found, prepared))
 
     def _log_context(self, task: values.Task) -> None:
         logging_context.set_all(
@@ -172,7 +186,7 @@ class Executor:
             workflow_id=task.workflow_id,
         )
 
-    def _call(self, task: values.Task, found: activity.Activity[..., Any]) -> Any:
+    def _call(self, task: values.Task, found: activity.Activity[..., Any], prepared: Callable[[], None]) -> Any:
         decoded = self._decode(task.input)
         args, kwargs = self._payloads.arguments(found.callable, *arguments(decoded))
         context = task.context(decoded)
@@ -205,6 +219,7 @@ class Executor:
             self._middleware.after(context, result, None)
             return result
 
+        prepared()
         for interceptor in reversed(self._mounted):
             proceed = _bind(interceptor, call, proceed)
         return proceed()

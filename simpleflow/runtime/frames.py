@@ -69,6 +69,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     early: bool = True
     #: None: as before
     batch: Batch | None = None
+    #: prepare it, and wait for ``Go`` before the activity is called
+    held: bool = False
+
+
+class Go(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """To a runner: call the activity of the task that is held."""
+
+    number: int
+    #: as in ``Run``
+    batch: Batch | None = None
 
 
 class Forget(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -160,7 +170,21 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 Frame: TypeAlias = (
-    Setup | Run | Forget | Leave | Clean | Cleaned | Cancel | Imports | Import | Ready | Started | Beat | Done | Rested
+    Setup
+    | Run
+    | Go
+    | Forget
+    | Leave
+    | Clean
+    | Cleaned
+    | Cancel
+    | Imports
+    | Import
+    | Ready
+    | Started
+    | Beat
+    | Done
+    | Rested
 )
 
 _LENGTH = struct.Struct("!I")

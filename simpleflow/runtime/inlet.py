@@ -18,7 +18,7 @@ from . import frames
 TICK: Final = 0.05
 REST: Final = 20
 #: frames that the main thread handles
-Given: TypeAlias = frames.Run | frames.Clean
+Given: TypeAlias = frames.Run | frames.Go | frames.Clean
 
 
 class Inlet:

@@ -57,14 +57,17 @@ class Poller:
         """Whether an earlier poll may have brought a task that did not arrive."""
         return self.series.doubtful
 
-    def poll(self, whole: Callable[[Any], Any] = lambda answer: answer) -> Any:
-        """Wait for the answer of the open poll, or of a new one. ``whole`` completes it. Raises what either raises."""
+    def poll(self, whole: Callable[[Any], Any] = lambda answer: answer, *, ahead: base.Ahead | None = None) -> Any:
+        """Wait for the answer of the open poll, or of a new one. ``whole`` completes it. Raises what either raises.
+
+        ``ahead`` is for a new one, as with ``Transport.call``.
+        """
         name, receive = self.series.name, self._receive
         self._receive = None
         self._open.add(name)
         try:
             if receive is None:
-                answer = self._transport.call(self._action, self.request, poll_id=self.series.asked)
+                answer = self._transport.call(self._action, self.request, poll_id=self.series.asked, ahead=ahead)
             else:
                 answer = receive()
             found = whole(answer)
@@ -76,11 +79,14 @@ class Poller:
         self.series.answered(empty=not answer.task_token)
         return found
 
-    def answer(self, action: str, request: Mapping[str, Any]) -> None:
-        """Answer a task, and open the next poll with it where that is possible (``open``). Raises what that raises."""
+    def answer(self, action: str, request: Mapping[str, Any], *, ahead: base.Ahead | None = None) -> None:
+        """Answer a task, and open the next poll with it where that is possible (``open``). Raises what that raises.
+
+        ``ahead`` is for that poll, as with ``Transport.call``.
+        """
         assert self._receive is None
         name = self.series.name
-        wanted = base.Poll(self._action, self.request, self.series.asked + FIRST)
+        wanted = base.Poll(self._action, self.request, self.series.asked + FIRST, ahead)
         self._open.add(name)
         try:
             self._receive = self._transport.answer_and_poll(action, request, wanted)

@@ -75,6 +75,8 @@ class Runner:
         #: the task that it answered and still puts back the changes of
         self._resting: values.Task | None = None
         self._task: values.Task | None = None
+        #: token of the task that it prepared and did not begin
+        self._held: str | None = None
         self._setup = setup
         self._versions = versions or code_versions.Versions()
         #: how many of the modules of ``versions`` it was told
@@ -99,11 +101,39 @@ class Runner:
         ``early``: answer before what the task changed is put back. ``batch``: what the runner has to know in case that
         this process dies, where that has changed.
         """
+        if self._held is None:
+            self._hand(task, early=early, held=False, batch=batch)
+            return
+        assert self.may_start(task)
+        self._held = None
+        self._send(frames.Go(number=self._number, batch=batch))
+
+    def prepare(self, task: values.Task) -> None:
+        """Have the runner do all that comes before the activity is called; raises RunnerDied.
+
+        ``start`` with the same task comes then, or ``end``.
+        """
+        self._hand(task, early=True, held=True)
+        self._held = task.token
+
+    @property
+    def holds(self) -> bool:
+        """Whether it prepared a task that it did not begin."""
+        return self._held is not None
+
+    def may_start(self, task: values.Task) -> bool:
+        """Whether it did not prepare another task than this one."""
+        return self._held is None or self._held == task.token
+
+    def _hand(self, task: values.Task, *, early: bool, held: bool, batch: frames.Batch | None = None) -> None:
         self._number += 1
         self._task = task
         self._output.of_task(task)
+        self._send(frames.Run(number=self._number, task=task, code=self._news(), early=early, held=held, batch=batch))
+
+    def _send(self, frame: frames.Frame) -> None:
         try:
-            self._pipe.send(frames.Run(number=self._number, task=task, code=self._news(), early=early, batch=batch))
+            self._pipe.send(frame)
         except frames.Closed as error:
             raise RunnerDied(self._how(error)) from None
 
@@ -175,10 +205,7 @@ class Runner:
         """Have it run a task's clean-up; return why that failed, '' when it did not. Raises RunnerDied."""
         self._number += 1
         self._output.of_task(task)
-        try:
-            self._pipe.send(frames.Clean(number=self._number, task=task))
-        except frames.Closed as error:
-            raise RunnerDied(self._how(error)) from None
+        self._send(frames.Clean(number=self._number, task=task))
         frame = self.receive(limit)
         return frame.error if isinstance(frame, frames.Cleaned) else f"it took more than {limit:.0f} s"
 

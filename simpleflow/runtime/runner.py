@@ -69,6 +69,9 @@ class Runner:
         self._number = 0
         self._cancelled = 0
         self._signalled = 0
+        #: the worker says when its activity is called; when it began
+        self._held = False
+        self._begun = paces.Spent.now()
         self._sending = False
         self._interrupted = False
         self._grace = 3.0
@@ -117,15 +120,21 @@ class Runner:
         self._pipe.send(frames.Ready())
         while True:
             given = self._inlet.next()
+            if isinstance(given, frames.Go):  # its task failed while it was prepared
+                continue
             self._number = given.number
             self._importer.include(given.task.name)
             if isinstance(given, frames.Clean):
                 self._pipe.send(frames.Cleaned(number=given.number, error=executor.clean_up(given.task)))
                 continue
-            noted.begin(given)
-            begun = paces.Spent.now()
-            answer = contextvars.copy_context().run(self._execute, executor, given.task)
-            seconds = begun.seconds(paces.Spent.now())
+            noted.begin(given.task, given.batch, held=given.held)
+            self._held = given.held
+            self._begun = paces.Spent.now()
+            try:
+                answer = contextvars.copy_context().run(self._execute, executor, given.task)
+            except execute.Withdrawn as error:
+                raise frames.Closed(str(error)) from None
+            seconds = self._begun.seconds(paces.Spent.now())
             noted.end(answer)
             forked.flush()
             if given.early:
@@ -166,7 +175,7 @@ class Runner:
                 return values.Canceled()
             running = attempt.Attempt(self._beat, lambda: self._cancelled == self._number, token=task.token)
             with attempt.running(running, alone=True):
-                answer = executor.handle(task, started=self._started)
+                answer = executor.handle(task, started=self._started, prepared=self._wait_for_go)
             self._busy = False
             return answer
         except forked.Interrupted:
@@ -204,6 +213,20 @@ class Runner:
                 survives_close=found.survives_close,
             )
         )
+
+    def _wait_for_go(self) -> None:
+        """Wait until the worker says that the task is its own. Raises ``execute.Withdrawn`` when it goes away."""
+        if not self._held:
+            return
+        try:
+            given = self._inlet.next()
+        except frames.Closed as error:
+            raise execute.Withdrawn(str(error)) from None
+        assert isinstance(given, frames.Go)
+        if self._unanswered is not None:
+            self._unanswered.go(given.batch)
+        self._held = False
+        self._begun = paces.Spent.now()
 
     def _beat(self, details: str | None) -> None:
         if os.getpid() == self._pid:  # a forked child's progress is not its parent's
@@ -250,7 +273,7 @@ class Runner:
             case frames.Run(code=code):
                 self._importer.keep(code)
                 return frame
-            case frames.Clean():
+            case frames.Go() | frames.Clean():
                 return frame
             case frames.Import(module=module):
                 self._settled.put(module)

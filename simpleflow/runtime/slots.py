@@ -36,9 +36,11 @@ class Slot:
         self._thread = threading.Thread(target=self._run, name=f"slot-{number}", daemon=True)
         self._runner: pool.Runner | None = None
         self._interrupted = False
+        #: the answer of a poll for which the runner got ready, and its task
+        self._expected: tuple[Any, Any] = None, None
         #: tasks that came together with the one that runs, and answers that are not sent yet
         self._waiting: collections.deque[employer.Given] = collections.deque()
-        self._answers = answering.Answering(worker)
+        self._answers = answering.Answering(worker, ahead=self.prepare)
         #: whether a poll went with its last answer
         self._joined = False
         #: the names of the calls that bring it tasks
@@ -78,11 +80,25 @@ class Slot:
         return given
 
     def _given(self, answer: Any, opened: float) -> employer.Given:
-        task = values.Task.of(answer, domain=self._worker.options.domain, task_list=self._worker.options.task_list)
+        expected, task = self._expected
+        if expected is not answer:
+            options = self._worker.options
+            task = values.Task.of(answer, domain=options.domain, task_list=options.task_list)
         return task, answer.task_token, opened
 
     def _show(self, task: values.Task) -> None:
         self.shown = documents.RunningTask(id=task.id, started=self._worker.time.now(), activity=task.name)
+
+    def prepare(self, answer: Any) -> None:
+        """Have the runner get ready for a task that a poll is about to return. On the slot's own thread."""
+        runner = self._runner
+        if runner is None or runner.holds or self._interrupted or not self._usable(runner):
+            return
+        try:
+            self._expected = answer, self._given(answer, 0.0)[0]
+            runner.prepare(self._expected[1])
+        except Exception as error:  # the task itself will meet it
+            logger.debug("A task is not prepared: %s", error)
 
     def interrupt(self) -> None:
         """End the task, if one runs, as failed because of the machine."""
@@ -304,6 +320,8 @@ class Slot:
         refusal = self._refusal(task, beat, opened)
         if refusal is not heartbeat.Verdict.GO_ON:
             return values.Canceled() if refusal is heartbeat.Verdict.CANCEL else None
+        if self._runner is not None and not self._runner.may_start(task):
+            self._runner.end(wait=0)
         try:
             self._fresh()  # an idle runner may have died
         except Exception as error:

@@ -57,19 +57,27 @@ class Unanswered:
         self._running: values.Task | None = None
         self._progress: str | None = None
         self.cleanup = False
+        #: whether its activity was called, or could be
+        self._begun = False
         # A task may change all of these for itself.
         self._environment = dict(os.environ)
         self._folder = os.getcwd()
         self._command = interpreter.command("simpleflow.runtime.last_answers")
 
-    def begin(self, run: frames.Run) -> None:
-        """Take note of a task that begins."""
-        if run.batch is not None:
-            self._claim = run.batch.claim
-            self._behind = dict.fromkeys(run.batch.behind)
+    def begin(self, task: values.Task, batch: frames.Batch | None, *, held: bool = False) -> None:
+        """Take note of a task that begins, or is ``held`` until ``go``."""
+        self.go(batch)
+        self._begun = not held
+        self._behind.pop(task.token, None)
+        self._running, self._progress, self.cleanup = task, None, False
+
+    def go(self, batch: frames.Batch | None) -> None:
+        """Take note that the task which is held begins; ``batch``: what waits behind it, where that has changed."""
+        self._begun = True
+        if batch is not None:
+            self._claim = batch.claim
+            self._behind = dict.fromkeys(batch.behind)
             self._answers.clear()
-        self._behind.pop(run.task.token, None)
-        self._running, self._progress, self.cleanup = run.task, None, False
 
     def progress(self, details: str | None) -> None:
         """Take note of what the running task reported. Thread safe."""
@@ -91,10 +99,10 @@ class Unanswered:
         if reach is None:
             return None
         answers, ended = dict(self._answers), None
-        if self._running is not None and self.cleanup:
+        if self._running is not None and self.cleanup and self._begun:
             ended = Ended(task=self._running, answer=self._interrupted())
         elif self._running is not None:
-            answers[self._running.token] = self._interrupted()
+            answers[self._running.token] = self._interrupted() if self._begun else not_begun()
         for token in list(self._behind):
             answers[token] = not_begun()
         claim = "" if reach.endpoint_url is None else self._claim

@@ -183,7 +183,7 @@ class Worker(NamedMixin):
             answer, acknowledged = None, poller.since
             while answer is None and (poller.open or (poller.doubtful and not self._no_polls.is_set())):
                 opened = self._time.monotonic()
-                answer = self._poll(poller)
+                answer = self._poll(poller, slot)
             if answer is not None:
                 self.alone = real_time.monotonic() - acknowledged > NEAR
                 given = slot.show(answer, opened)
@@ -208,7 +208,7 @@ class Worker(NamedMixin):
                         self._no_polls.wait(rest)
                         continue
                     opened = self._time.monotonic()
-                    answer = self._poll(self._poller)
+                    answer = self._poll(self._poller, slot)
                 if answer is not None and self._rate is not None:
                     self._rate.take()
                 given = None if answer is None else slot.show(answer, opened)
@@ -359,13 +359,13 @@ class Worker(NamedMixin):
                 slot.interrupt()
         slot.close()
 
-    def _poll(self, poller: pollers.Poller) -> object | None:
+    def _poll(self, poller: pollers.Poller, slot: employer.Taker) -> object | None:
         pace = poller.pace
         self.state = "polling"
         self.changed.set()
         pace.opened()
         try:
-            answer = poller.poll()
+            answer = poller.poll(ahead=slot.prepare)
         except Exception as error:  # whatever it is, a poller that ends would leave the worker alive and idle
             self._no_polls.wait(pace.failed(error))
             return None

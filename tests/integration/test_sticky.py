@@ -29,8 +29,10 @@ class Counting:
         #: events of each decision task, by the kind of its list
         self.brought: dict[str, list[int]] = {"shared": [], "sticky": []}
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        return self._seen(action, request, self._transport.call(action, request, poll_id=poll_id))
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: base.Ahead | None = None
+    ) -> Any:
+        return self._seen(action, request, self._transport.call(action, request, poll_id=poll_id, ahead=ahead))
 
     def _seen(self, action: str, request: Mapping[str, Any], answer: Any) -> Any:
         self.calls[action] += 1

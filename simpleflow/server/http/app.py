@@ -127,12 +127,14 @@ class App:
 
     def _carry_out(self, exchange: connection.Exchange) -> None:
         target = b""
-        poll_id = host = token = wanted = claim = None
+        poll_id = host = token = wanted = claim = ahead = None
         for name, value in exchange.headers:
             if name == b"x-amz-target":
                 target = value.removeprefix(_LONG_FORM)
             elif name == b"x-simpleflow-poll":
                 poll_id = value
+            elif name == b"x-simpleflow-ahead":
+                ahead = value
             elif name == b"x-simpleflow-next":
                 wanted = value
             elif name == b"x-simpleflow-claim":
@@ -153,7 +155,7 @@ class App:
             raise errors.protocol("UnknownOperationException", "Calls are POST / with the header X-Amz-Target")
         if target.startswith(_TARGET):
             action = target[len(_TARGET) :].decode("latin-1")
-            self._call(exchange, action, poll_id, wanted, claim)
+            self._call(exchange, action, poll_id, wanted, claim, ahead=ahead is not None)
         elif target == _SEVERAL:
             self._several(exchange)
         elif target.startswith(_EXTENSION):
@@ -170,12 +172,14 @@ class App:
         poll_id: bytes | None,
         wanted: bytes | None,
         claim: bytes | None,
+        *,
+        ahead: bool,
     ) -> None:
         request = _decode(exchange.body)
         if self._faults is not None:
             self._faults.before(action)
         if action in _POLLS:
-            self._poll(exchange, action, request, poll_id)
+            self._poll(exchange, action, request, poll_id, ahead=ahead)
             return
         then = None
         if wanted is not None and action in following.ANSWERS and not self._stopping:
@@ -194,7 +198,8 @@ class App:
         try:
             if self._faults is not None:
                 self._faults.after(action)
-            exchange.answer(msgspec.json.encode(outcome) if outcome or action not in self._silent else b"")
+            told = exchange.ahead or not (outcome or action not in self._silent)
+            exchange.answer(b"" if told else msgspec.json.encode(outcome))
         except Exception as error:
             self._fail(exchange, error)
 
@@ -227,7 +232,15 @@ class App:
         except Exception as error:
             self._fail(exchange, error)
 
-    def _poll(self, exchange: connection.Exchange, action: str, request: dict[str, Any], given: bytes | None) -> None:
+    def _poll(
+        self,
+        exchange: connection.Exchange,
+        action: str,
+        request: dict[str, Any],
+        given: bytes | None,
+        *,
+        ahead: bool,
+    ) -> None:
         """Hold a poll; a client that goes away withdraws it."""
         again, first, here = False, False, exchange.connection
         if given is None:
@@ -259,6 +272,16 @@ class App:
             raise
         if waiter is not None:
             exchange.abandon = functools.partial(self._abandon, name, here, waiter)
+            if ahead:
+                waiter.tell = functools.partial(self._tell, exchange)
+
+    def _tell(self, exchange: connection.Exchange, outcome: dict[str, Any]) -> None:
+        """Send a task ahead of the disk; what ``_give_task`` sends is the last byte then."""
+        try:
+            body = msgspec.json.encode(outcome)
+        except Exception:  # ``_give_task`` meets it, too
+            return
+        exchange.tell(body)
 
     def _give_task(
         self,

@@ -47,6 +47,9 @@ IDLE_SECONDS: Final = 120.0
 
 _STATUS: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}".encode() for each in http.HTTPStatus}
 _ENDING: Final = "The service is ending: call again"
+#: of an answer that goes ahead: says so, and what is missing (JSON allows a blank there)
+_AHEAD: Final = b"x-simpleflow-ahead: 1\r\n"
+_LAST_BYTE: Final = b"\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -105,8 +108,8 @@ class Shared:
 class Exchange:
     """A request, and the answer that it waits for."""
 
-    __slots__ = ("abandon", "body", "complete", "connection", "expects", "headers", "last", "method", "refusal", "size",
-                 "url")  # fmt: skip
+    __slots__ = ("abandon", "ahead", "body", "complete", "connection", "expects", "headers", "last", "method",
+                 "refusal", "size", "url")  # fmt: skip
 
     def __init__(self, connection: Connection, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         self.connection = connection
@@ -122,15 +125,24 @@ class Exchange:
         self.last = False
         #: its client waits for 100 Continue before it sends the body
         self.expects = False
+        #: its answer went ahead: what is missing is the last byte
+        self.ahead = False
         #: why it is not carried out, and the status of that answer
         self.refusal: tuple[errors.Fault, int] | None = None
         #: called when nobody waits for the answer any more
         self.abandon: Callable[[], object] | None = None
 
+    def tell(self, body: bytes) -> None:
+        """Send an answer ahead, but for its last byte; ``answer`` follows, or ``refuse``, which closes."""
+        self.connection.tell(self, body)
+
     def answer(self, body: bytes) -> None:
         self.connection.answer(self, body)
 
     def refuse(self, fault: errors.Fault) -> None:
+        if self.ahead:  # the client learns by the missing byte that it was nothing
+            self.connection.drop()
+            return
         self.connection.answer(self, fault.body(), fault.status, last=fault.status in (413, 503))
 
 
@@ -343,18 +355,30 @@ class Connection(asyncio.Protocol):
             self.answer(exchange, fault.body(), status, last=True)
 
     def answer(self, exchange: Exchange, body: bytes, status: int = 200, *, last: bool = False) -> None:
-        """Send an answer; one that nobody waits for is dropped."""
+        """Send an answer, or what is missing of it; one that nobody waits for is dropped."""
         if self._mute or exchange is not self._current:
             return
         last = last or exchange.last or (self._shared.ending and not self.behind)
-        head = self._shared.head(status, len(body), last=last)
         self._current = exchange.abandon = None
-        self._transport.write(head if exchange.method == b"HEAD" else head + body)
+        if exchange.ahead:
+            self._transport.write(_LAST_BYTE)
+        else:
+            head = self._shared.head(status, len(body), last=last)
+            self._transport.write(head if exchange.method == b"HEAD" else head + body)
         if last:
             self._deaf = self._mute = True
             self._transport.close()
         elif self.behind:
             self._advance()
+
+    def tell(self, exchange: Exchange, body: bytes) -> None:
+        """Send an answer ahead of its last byte."""
+        if self._mute or exchange is not self._current:
+            return
+        exchange.ahead = True
+        last = exchange.last or (self._shared.ending and not self.behind)
+        head = self._shared.head(200, len(body) + len(_LAST_BYTE), last=last)
+        self._transport.write(b"%b%b\r\n%b" % (head[:-2], _AHEAD, body))
 
     def _advance(self) -> None:
         """Carry out what waits, as long as answers come at once and are read."""

@@ -23,6 +23,8 @@ _LOG = logging.getLogger(__name__)
 _RETRY: Final = 1.0
 #: prefixes of actions that change nothing
 _READS: Final = ("Count", "Describe", "Get", "List")
+#: during a flush of fewer seconds a worker could not do more than be woken
+_TELLING: Final = 0.0002
 #: most calls of one commit, apart from those of one turn of the loop
 _MOST: Final = 64
 
@@ -361,6 +363,8 @@ class Host:
         self._committed += group
         if decisions:
             self._hand_out(decisions)
+        if self.service.store.unflushed and self._disk is not None and self._disk.usual() > _TELLING:
+            polls.tell(woken)
         if not self.service.store.unflushed:
             self._release(self._take())
         elif urgent or self._delay is None or not self._delay.wait(len(self._committed), decisions=bool(decisions)):

@@ -37,7 +37,7 @@ class Waiter:
     ``answer`` is set when it is woken: a task, or nothing. Whoever holds it may answer only after the commit.
     """
 
-    __slots__ = ("answer", "claim", "further", "most", "place", "poll_id", "quick", "request")
+    __slots__ = ("answer", "claim", "further", "most", "place", "poll_id", "quick", "request", "tell")
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class Waiter:
         self.most = most
         self.quick = quick
         self.answer: dict[str, Any] | None = None
+        #: where its task may go ahead of the disk: gets it before ``Give`` does
+        self.tell: Callable[[dict[str, Any]], object] | None = None
         #: tasks that the waiter was given in addition to its answer
         self.further: list[dict[str, Any]] = []
 
@@ -69,6 +71,13 @@ class Waiter:
         if self.place[0] == "states":
             return {"taskToken": "", "startedEventId": 0, "previousStartedEventId": 0}
         return {"taskToken": "", "startedEventId": 0}
+
+
+def tell(woken: Iterable[Waiter]) -> None:
+    """Let tasks go ahead to those who want that."""
+    for waiter in woken:
+        if waiter.tell is not None and waiter.answer is not None:
+            waiter.tell(waiter.answer)
 
 
 class Polls:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from simpleflow.swf import errors
+
+#: gets a task that is on its way: it may be prepared, and begun only when the poll returned it
+Ahead: TypeAlias = Callable[[Any], object]
 
 
 class Following(NamedTuple):
@@ -39,6 +42,8 @@ class Poll(NamedTuple):
     request: Mapping[str, Any]
     #: names it, as with ``Transport.call``
     poll_id: str
+    #: as with ``Transport.call``
+    ahead: Ahead | None = None
 
 
 class Transport(Protocol):
@@ -49,8 +54,14 @@ class Transport(Protocol):
     ``TransportError`` when no answer came (the request may or may not have been carried out).
     """
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
-        """Call one action. ``poll_id`` names a long poll so that ``revoke`` can end it."""
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: Ahead | None = None
+    ) -> Any:
+        """Call one action. ``poll_id`` names a long poll so that ``revoke`` can end it.
+
+        ``ahead`` may be called, on this thread, with the task that a poll is about to return, while the service waits
+        for its disk. The call may still raise: then there was no such task. ``ahead`` must not raise.
+        """
 
     def exchange(self, action: str, request: Mapping[str, Any], following: Following) -> Any | None:
         """Answer an activity task (as ``call``), and take the next one in the same call.

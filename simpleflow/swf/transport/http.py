@@ -29,6 +29,8 @@ from . import base, owner, sockets
 POLL_HEADER = "X-Simpleflow-Poll"
 #: ask for the next task with an answer, and name that exchange; extensions likewise
 NEXT_HEADER, CLAIM_HEADER = "X-Simpleflow-Next", "X-Simpleflow-Claim"
+#: of a poll: its task may come ahead of the disk, but for the last byte; likewise
+_TOLD_AHEAD = {"X-Simpleflow-Ahead": "1"}
 REVOKE_TARGET = "SimpleflowEmbedded.RevokePoll"
 #: several answers to activity tasks, and the next tasks; likewise
 SEVERAL_TARGET = "SimpleflowEmbedded.RespondActivityTasks"
@@ -76,7 +78,10 @@ class Wire(Protocol):
 
 
 class Pipeline(Protocol):
-    """Carries two HTTP requests together. Thread safe."""
+    """Carries two HTTP requests together, and tells of answers that are on their way. Thread safe."""
+
+    def post_told(self, request: sockets.Request, tell: sockets.Tell) -> sockets.Answered:
+        """As ``Wire.post``; ``tell`` may be called with the answer while its last byte is waited for."""
 
     def post_both(self, first: sockets.Request, second: sockets.Request) -> tuple[sockets.Answered, sockets.Behind]:
         """Return the answer to the first request, and what waits for that to the second one."""
@@ -89,6 +94,26 @@ class _Refusal(msgspec.Struct):
     message: str | None = None
     #: some of Amazon's front ends write it so
     Message: str | None = None
+
+
+class _Told:
+    """The answer to a poll, of which ``ahead`` is told while its last byte is waited for."""
+
+    def __init__(self, http: Http, action: str, ahead: base.Ahead) -> None:
+        self._http = http
+        self._action = action
+        self._ahead = ahead
+        self._found: Any = None
+
+    def tell(self, status: int, answer: memoryview, head: bytes) -> None:
+        if status == 200:
+            self._found = self.read(answer, head)
+            self._ahead(self._found)
+
+    def read(self, answer: bytes | bytearray | memoryview, head: bytes) -> Any:
+        if self._found is not None:
+            return self._found
+        return self._http.read(self._action, functools.partial(shapes.decode, self._action), answer, head)
 
 
 class _Exchanged(msgspec.Struct):
@@ -130,8 +155,14 @@ class Http:
         self._doubts = 0
         self._at = f" (at {shown})" if shown else ""
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: base.Ahead | None = None
+    ) -> Any:
         extensions = {} if poll_id is None else {POLL_HEADER: poll_id}
+        if ahead is not None and self._pipeline is not None:
+            asked = self._request(_PREFIX + action, action, msgspec.json.encode(request), {**extensions, **_TOLD_AHEAD})
+            told = _Told(self, action, ahead)
+            return told.read(*self._checked(action, *self._pipeline.post_told(asked, told.tell)))
         return self._call(action, request, extensions, functools.partial(shapes.decode, action))
 
     def exchange(self, action: str, request: Mapping[str, Any], following: base.Following) -> Any | None:
@@ -150,19 +181,21 @@ class Http:
             self.call(action, request)
             return None
         first = self._request(_PREFIX + action, action, msgspec.json.encode(request), {})
-        polling = self._request(
-            _PREFIX + poll.action, poll.action, msgspec.json.encode(poll.request), {POLL_HEADER: poll.poll_id}
-        )
+        told = None if poll.ahead is None else _Told(self, poll.action, poll.ahead)
+        extensions = {POLL_HEADER: poll.poll_id, **(_TOLD_AHEAD if told is not None else {})}
+        polling = self._request(_PREFIX + poll.action, poll.action, msgspec.json.encode(poll.request), extensions)
         answered, behind = self._pipeline.post_both(first, polling)
         try:
-            self._read(action, functools.partial(shapes.decode, action), *self._checked(action, *answered))
+            self.read(action, functools.partial(shapes.decode, action), *self._checked(action, *answered))
         except BaseException:
             behind.drop()  # the service withdraws the poll
             raise
 
         def wait() -> Any:
+            if told is not None:
+                return told.read(*self._checked(poll.action, *behind.receive(told.tell)))
             answer, head = self._checked(poll.action, *behind.receive())
-            return self._read(poll.action, functools.partial(shapes.decode, poll.action), answer, head)
+            return self.read(poll.action, functools.partial(shapes.decode, poll.action), answer, head)
 
         return wait
 
@@ -208,10 +241,14 @@ class Http:
         decode: Callable[[bytes | bytearray], Any],
     ) -> Any:
         body = msgspec.json.encode(request)
-        return self._read(action, decode, *self._post(_PREFIX + action, action, body, extensions))
+        return self.read(action, decode, *self._post(_PREFIX + action, action, body, extensions))
 
-    def _read(
-        self, action: str, decode: Callable[[bytes | bytearray], Any], answer: bytes | bytearray, head: bytes
+    def read(
+        self,
+        action: str,
+        decode: Callable[[Any], Any],
+        answer: bytes | bytearray | memoryview,
+        head: bytes,
     ) -> Any:
         """Return what an answer of the service says."""
         try:

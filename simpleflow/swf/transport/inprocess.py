@@ -34,7 +34,9 @@ class InProcess:
         self._withdraw = withdraw
         self._close = close
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: base.Ahead | None = None
+    ) -> Any:
         # What is sent is what would be sent: a value that JSON cannot hold, or a later change of it, is found here too.
         sent = msgspec.json.decode(msgspec.json.encode(request))
         try:

@@ -36,6 +36,8 @@ _HEAD = 4 * _CHUNK
 #: the kernel's timeouts for each request costs more
 _LOOK, _SENDING = 5.0, 20.0
 _STATUS = re.compile(rb"http/1\.1 (\d{3})[ \r]")
+#: an answer whose last byte says that it holds (docs/reference/formats.md)
+_AHEAD = b"\r\nx-simpleflow-ahead:"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n")
 
 
@@ -63,6 +65,8 @@ class Request(NamedTuple):
 
 #: status, body and head of an answer
 Answered: TypeAlias = tuple[int, bytes | bytearray, bytes]
+#: gets an answer (status, body, head) of which only the last byte is missing
+Tell: TypeAlias = Callable[[int, memoryview, bytes], object]
 
 
 class Sockets:
@@ -84,6 +88,15 @@ class Sockets:
         self._put_back(connection, reusable=reusable)
         return status, answer, head
 
+    def post_told(self, request: Request, tell: Tell) -> Answered:
+        """As ``post``; ``tell`` is called where the service sends the answer ahead of its last byte."""
+        connection, text = self._take(), self._text(request.headers, request.body)
+        status, answer, head, reusable = self._try(
+            connection, lambda: connection.exchange(text, request.timeout, tell=tell)
+        )
+        self._put_back(connection, reusable=reusable)
+        return status, answer, head
+
     def post_both(self, first: Request, second: Request) -> tuple[Answered, Behind]:
         """Send two requests together; return the answer to the first one, and what waits for that to the second.
 
@@ -95,9 +108,9 @@ class Sockets:
         status, answer, head, _ = self._try(connection, exchange)
         return (status, answer, head), Behind(self, connection, second.timeout)
 
-    def receive(self, connection: _Connection, timeout: float) -> Answered:
-        """Wait for another answer on a connection. Raises TransportError."""
-        status, answer, head, reusable = self._try(connection, lambda: connection.receive(timeout))
+    def receive(self, connection: _Connection, timeout: float, tell: Tell | None = None) -> Answered:
+        """Wait for another answer on a connection; ``tell`` as in ``post_told``. Raises TransportError."""
+        status, answer, head, reusable = self._try(connection, lambda: connection.receive(timeout, tell=tell))
         self._put_back(connection, reusable=reusable)
         return status, answer, head
 
@@ -161,9 +174,9 @@ class Behind:
         self._connection = connection
         self._timeout = timeout
 
-    def receive(self) -> Answered:
-        """Wait for it; raises TransportError."""
-        return self._pool.receive(self._connection, self._timeout)
+    def receive(self, tell: Tell | None = None) -> Answered:
+        """Wait for it; ``tell`` as in ``Sockets.post_told``. Raises TransportError."""
+        return self._pool.receive(self._connection, self._timeout, tell)
 
     def drop(self) -> None:
         """Close its connection: the other side sees that nobody waits."""
@@ -208,7 +221,7 @@ class _Connection:
         """Whether the other side has neither closed it nor sent what nobody asked for."""
         return not self._poll.poll(0)
 
-    def exchange(self, request: bytes, timeout: float, *, behind: bool = False) -> _Received:
+    def exchange(self, request: bytes, timeout: float, *, behind: bool = False, tell: Tell | None = None) -> _Received:
         """Send a request and receive its answer; ``behind``: the request is two, and this is the first one's."""
         sending = min(timeout, _SENDING)
         if sending != self._timeout:
@@ -220,17 +233,17 @@ class _Connection:
             self._socket.sendall(request)
         except BlockingIOError:
             raise TimeoutError(f"the request was not taken within {sending:g} s") from None
-        return self.receive(timeout, behind=behind)
+        return self.receive(timeout, behind=behind, tell=tell)
 
-    def receive(self, timeout: float, *, behind: bool = False) -> _Received:
+    def receive(self, timeout: float, *, behind: bool = False, tell: Tell | None = None) -> _Received:
         """Receive an answer; ``behind``: another one comes behind it."""
         self._deadline = time.monotonic() + timeout
         try:
-            return self._answer(behind)
+            return self._answer(behind, tell)
         except BlockingIOError:
             raise TimeoutError(f"nothing within {timeout:g} s") from None
 
-    def _answer(self, behind: bool) -> _Received:
+    def _answer(self, behind: bool, tell: Tell | None) -> _Received:
         """Read an answer of known length straight to its place; leave every other kind to httptools."""
         rest, self._rest = self._rest, b""
         got = len(rest)
@@ -255,7 +268,12 @@ class _Connection:
                 raise ConnectionAbortedError("more came than the answer's length")
             self._rest, filled = bytes(memoryview(self._buffer)[end + 4 + length : got]), length
         view[:filled] = memoryview(self._buffer)[end + 4 : end + 4 + filled]
-        while filled < len(body):
+        if tell is not None and _AHEAD in head:
+            while filled < length - 1:
+                filled += self._receive(view[filled : length - 1])
+            if filled < length:
+                tell(int(status[1]), view[: length - 1], head)
+        while filled < length:
             filled += self._receive(view[filled:])
         return int(status[1]), body, head, b"\r\nconnection: close" not in head
 

@@ -85,7 +85,7 @@ class Table:
     def __init__(self) -> None:
         self.acted: list[tuple[str, dict[str, Any]]] = []
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         wanted = request.get("executionFilter", {}).get("workflowId")
         if action.startswith("List"):
             open_ = [_info("o1", status="OPEN", tags=["x"]), _info("o2", status="OPEN", tags=["y"], name="Other")]

@@ -23,7 +23,7 @@ class Transport:
         self.closed = False
         self.error = error
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         self.calls.append((action, request))
         if self.error is not None:
             raise self.error

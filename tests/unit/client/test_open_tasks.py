@@ -28,7 +28,7 @@ class Loses:
         self._transport = transport
         self.times = times
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         answer = self._transport.call(action, request, poll_id=poll_id)
         if action.startswith("Respond") and self.times:
             self.times -= 1

@@ -184,7 +184,7 @@ class Swf:
         self._allowed = allowed
         self.called: list[str] = []
 
-    def call(self, action: str, request: Any, *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Any, *, poll_id: str | None = None, ahead: object = None) -> Any:
         self.called.append(action)
         if action not in self._allowed:
             raise swf_errors.OperationNotPermittedFault(f"not authorized to perform: swf:{action}")

@@ -35,7 +35,9 @@ class JoinedPolls(ABC):
         self.joined: list[base.Poll] = []
 
     @abstractmethod
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any: ...
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: base.Ahead | None = None
+    ) -> Any: ...
 
     def answer_and_poll(self, action: str, request: Mapping[str, Any], poll: base.Poll) -> Callable[[], Any] | None:
         """Take the answer, and open the poll where ``joins`` says so."""
@@ -43,7 +45,7 @@ class JoinedPolls(ABC):
         if not self.joins:
             return None
         self.joined.append(poll)
-        return lambda: self.call(poll.action, poll.request, poll_id=poll.poll_id)
+        return lambda: self.call(poll.action, poll.request, poll_id=poll.poll_id, ahead=poll.ahead)
 
 
 class FakeSwf(JoinedPolls):
@@ -71,9 +73,14 @@ class FakeSwf(JoinedPolls):
         self.unknown = False
         #: called when a poll brought a task, before it is answered
         self.at_task: Callable[[], None] = lambda: None
+        #: whether polls tell of their task ahead; called with it then, before it is returned
+        self.tells = False
+        self.at_told: Callable[[Any], None] = lambda task: None
         self._wake = threading.Event()
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(
+        self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: base.Ahead | None = None
+    ) -> Any:
         if self.failing.get(action, 0) > 0:
             self.failing[action] -= 1
             raise errors.TransportError(f"no answer to {action}")
@@ -87,6 +94,9 @@ class FakeSwf(JoinedPolls):
                 try:
                     found = self.tasks.get(timeout=0.02)
                     self.at_task()
+                    if self.tells and ahead is not None:
+                        ahead(found)
+                        self.at_told(found)
                     return found
                 except queue.Empty:
                     if self._wake.is_set():

@@ -37,6 +37,12 @@ def write(path: str) -> None:
     Path(path).write_text("")
 
 
+def count_run(path: str) -> None:
+    """Count in a file how often it ran."""
+    file = Path(path)
+    file.write_text(str(int(file.read_text() if file.exists() else "0") + 1))
+
+
 def wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.01)

@@ -62,7 +62,7 @@ class FakeSwf(fake_swf.JoinedPolls):
         self.status = "CLOSED"
         self.revoked = threading.Event()
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         self.calls.append((action, dict(request)))
         if self.struck.get(action):
             raise self.struck[action].pop(0)

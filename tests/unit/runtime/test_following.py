@@ -149,7 +149,7 @@ def test_a_poll_that_is_cut_off_behind_its_answer_is_opened_again_by_its_name(
     asked: list[str | None] = []
     call = swf.call
 
-    def seen(action: str, request: object, *, poll_id: str | None = None) -> object:
+    def seen(action: str, request: object, *, poll_id: str | None = None, ahead: object = None) -> object:
         if action == "PollForActivityTask":
             asked.append(poll_id)
             if str(poll_id).endswith("first"):

@@ -20,7 +20,7 @@ class Transport:
         self.failures = list(failures)
         self.calls = 0
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         self.calls += 1
         if self.failures:
             raise self.failures.pop(0)

@@ -108,7 +108,7 @@ class Service:
     def __init__(self, refuse: bool = False) -> None:
         self.refuse = refuse
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         if action == "StartWorkflowExecution" and self.refuse:
             raise swf_errors.WorkflowExecutionAlreadyStartedFault("open")
         return SimpleNamespace(run_id="run")

@@ -23,7 +23,7 @@ def noted(reach: frames.Reach | None = REACH) -> unanswered.Unanswered:
 
 def begin(notes: unanswered.Unanswered, token: str, batch: frames.Batch | None = None) -> None:
     given = values.Task.of(task("add", token=token), domain="d", task_list="l")
-    notes.begin(frames.Run(number=1, task=given, batch=batch))
+    notes.begin(given, batch)
 
 
 def told(notes: unanswered.Unanswered) -> tuple[str, dict[str, str]]:
@@ -196,3 +196,13 @@ def test_a_service_that_does_not_answer_is_not_waited_for_without_end() -> None:
     swf.failing["RespondActivityTaskCompleted"] = 1000
     with pytest.raises(errors.TransportError):
         last_answers.tell(swf, left(("a", values.Completed()), claim=""), SHORT)
+
+
+def test_a_task_that_is_held_is_handed_back_and_needs_no_clean_up() -> None:
+    notes = noted()
+    notes.begin(values.Task.of(task("add", token="t0"), domain="d", task_list="l"), None, held=True)
+    notes.cleanup = True
+    assert told(notes) == ("w-0#1", {"t0": "NotBegun"})
+    notes.cleanup = False
+    notes.go(frames.Batch(claim="w-0#2", behind=("t1",)))
+    assert told(notes) == ("w-0#2", {"t0": "Interrupted", "t1": "NotBegun"})

@@ -18,7 +18,7 @@ class Recorder:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
         self.error = error
 
-    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None) -> Any:
+    def call(self, action: str, request: Mapping[str, Any], *, poll_id: str | None = None, ahead: object = None) -> Any:
         self.calls.append((action, request))
         if self.error is not None:
             raise self.error

@@ -18,11 +18,19 @@ from simpleflow.server.requests import auth, errors, faults, validation
 from simpleflow.server.state import polls
 
 
+class Waiter(str):
+    """A poll that is open; it may be told its task ahead."""
+
+    tell: Callable[[dict[str, Any]], object]
+
+
 class Host:
     """Answers what a test told it; polls wait until they are revoked or given something."""
 
     def __init__(self) -> None:
         self.polls: dict[str, polls.Give] = {}
+        #: the last poll
+        self.waiter = Waiter()
         self.reset()
 
     def reset(self) -> None:
@@ -60,8 +68,9 @@ class Host:
             return None
         if poll_id is not None and not (self.pages and "nextPageToken" in request):
             self.polls[poll_id] = give
+            self.waiter = Waiter(poll_id)
             self.opened.set()
-            return poll_id
+            return self.waiter
         if action in self.hold:
             self.held.append(give)
             self.opened.set()
