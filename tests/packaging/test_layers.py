@@ -50,7 +50,7 @@ STOREYS: dict[str, tuple[set[str], ...]] = {
 #: third-party packages that are confined to named files or folders (prefixes below simpleflow/)
 CONFINED: dict[str, tuple[str, ...]] = {
     "botocore": (
-        "swf/transport/http.py",
+        "swf/transport/signing.py",
         "nodes/providers/ec2/",
         "data/blobs/s3.py",
         "ami/",

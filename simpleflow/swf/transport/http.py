@@ -1,7 +1,7 @@
 """SWF over HTTP: Amazon's own endpoints, any other endpoint, and the embedded service's unix socket.
 
-botocore finds credentials, region and endpoint, and signs (SigV4); it is imported when something needs it. The call
-itself is a pooled connection and msgspec: botocore's parser costs a page of history 50 times more CPU.
+Requests to Amazon's endpoints are signed (``signing.py``). The call itself is a pooled connection and msgspec:
+botocore's parser costs a page of history 50 times more CPU.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import contextlib
 import email.utils
 import functools
 import ipaddress
-import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -20,10 +18,9 @@ import msgspec
 
 from simpleflow.core import errors as core_errors
 from simpleflow.core import limits, retries
-from simpleflow.data import aws
 from simpleflow.swf import errors, shapes
 
-from . import base, owner, sockets
+from . import base, owner, signing, sockets
 
 #: names a long poll, so that it can be ended; an extension of the embedded service (docs/reference/formats.md)
 POLL_HEADER = "X-Simpleflow-Poll"
@@ -49,20 +46,10 @@ _IDENTIFIED = b"\r\nx-amzn-requestid:"
 _SAYS_LITTLE = (shapes.Nothing, shapes.ActivityTaskStatus)
 #: such answers without a request id that are refused before they are believed, where the service is not known yet
 _DOUBTS = 2
-#: region that signatures name when nobody names one and the endpoint is not Amazon's
-ANY_REGION = "us-east-1"
 _PREFIX = "SimpleWorkflowService."
 _CONTENT_TYPE = "application/x-amz-json-1.0"
 #: returns the headers that sign a request, from its own headers and its body
 Sign = Callable[[dict[str, str], bytes], dict[str, str]]
-
-
-class NoCredentials(errors.SwfError):
-    """Amazon SWF needs credentials, and there are none."""
-
-
-class NoRegion(errors.SwfError):
-    """Amazon SWF needs a region, and none is named."""
 
 
 class Wire(Protocol):
@@ -326,7 +313,7 @@ class Http:
         )
         if error.kind is retries.Kind.VERDICT and self._identified and _IDENTIFIED not in head:
             raise errors.OddAnswer(f"{error}; not from the service: it has no request id")
-        if error.kind is retries.Kind.REFUSED and isinstance(self._sign, Signer):
+        if error.kind is retries.Kind.REFUSED and isinstance(self._sign, signing.Signer):
             self._sign.renew(_moment(head))
         raise error
 
@@ -368,8 +355,8 @@ def open_endpoint(url: str) -> base.Transport:
         return Http(wire, pipeline=wire, shown=url)
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise _not_an_endpoint(url)
-    amazon = _is_amazon(url)
-    signer = Signer.of(url, local=_is_loopback(host), required=amazon)
+    amazon = signing.is_amazon(url)
+    signer = signing.Signer.of(url, local=_is_loopback(host), required=amazon)
     sign = owner.with_token(url, signer)
     return Http(_wire(url), sign=sign, extended=not amazon, identified=amazon or None, shown=_shown(url))
 
@@ -385,9 +372,9 @@ def open_amazon() -> base.Transport:
 
     Raises NoCredentials and NoRegion, which say what to do.
     """
-    signer = Signer.of(None, local=False, required=True)
+    signer = signing.Signer.of(None, local=False, required=True)
     assert signer is not None
-    amazon, sign = _is_amazon(signer.url), owner.with_token(signer.url, signer)
+    amazon, sign = signing.is_amazon(signer.url), owner.with_token(signer.url, signer)
     return Http(_wire(signer.url), sign=sign, extended=not amazon, identified=amazon or None, shown=_shown(signer.url))
 
 
@@ -395,10 +382,6 @@ def _shown(url: str) -> str:
     """Return a URL without a user's name and password."""
     parts = urllib.parse.urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _is_amazon(url: str) -> bool:
-    return (urllib.parse.urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def _is_loopback(host: str) -> bool:
@@ -414,106 +397,6 @@ def _wire(url: str) -> Wire:
     if parts.scheme == "http":
         address = (parts.hostname or "", parts.port or 80)
         return sockets.Sockets(address, host=parts.netloc.rpartition("@")[2], path=path, shown=url)
-    import botocore.session
-    from botocore import httpsession
-
     from . import tls  # urllib3 costs 60 ms that a unix socket has no use for
 
-    bundle = botocore.session.get_session().get_config_variable("ca_bundle") or httpsession.get_cert_path(True)
-    return tls.Tls(url, str(bundle))
-
-
-class Signer:
-    """Signs requests to one URL as botocore does. Thread safe; credentials that expire are renewed by botocore."""
-
-    def __init__(self, url: str, region: str, credentials: Any, *, local: bool = False) -> None:
-        from botocore import auth, awsrequest
-
-        self.url = url
-        self.region = region
-        self._credentials = credentials
-        self._local = local
-        self._request = awsrequest.AWSRequest
-        self._auth = auth.SigV4Auth
-        #: seconds that the service's clock is ahead of ours
-        self._offset = 0.0
-        self._renewed = float("-inf")
-        self._lock = threading.Lock()
-
-    def __call__(self, headers: dict[str, str], body: bytes) -> dict[str, str]:
-        """Return the headers with those that sign them and the body. Raises NotSent without credentials."""
-        request = self._request(method="POST", url=self.url, data=body, headers=headers)
-        try:
-            made = self._auth(self._credentials.get_frozen_credentials(), "swf", self.region)
-            (aws.shifted(made, lambda: self._offset) if self._offset else made).add_auth(request)
-        except Exception as error:  # those of a role, a login or a process could not be renewed, for whatever reason
-            raise errors.NotSent(f"the request could not be signed ({error}); nothing was sent") from error
-        return dict(request.headers.items())
-
-    def renew(self, moment: float | None) -> None:
-        """A signature was refused, by a service whose clock shows ``moment``: correct the clock, look for credentials
-        anew."""
-        if moment is not None:
-            offset = moment - time.time()
-            if abs(offset - self._offset) > aws.SKEW:
-                self._offset = offset if abs(offset) > aws.SKEW else 0.0
-        with self._lock:
-            if time.monotonic() - self._renewed < aws.RENEWAL:
-                return
-            self._renewed = time.monotonic()
-        with contextlib.suppress(Exception):  # the old ones are tried again then, and the refusal says what is wrong
-            found = _credentials(_session(), local=self._local)
-            if found is not None:
-                self._credentials = found
-
-    @classmethod
-    def of(cls, url: str | None, *, local: bool, required: bool) -> Signer | None:
-        """Make one from the environment and AWS's configuration files; None when there are no credentials.
-
-        ``url`` None: the endpoint that they name, or Amazon's of the region. ``local``: do not ask the metadata
-        service of a machine or container for credentials, which takes seconds where there is none.
-        """
-        from botocore import exceptions
-
-        session = _session()
-        try:
-            credentials = _credentials(session, local=local)
-            region = session.get_config_variable("region")
-            if url is None:
-                if region is None:
-                    raise NoRegion(
-                        "Amazon SWF needs a region: set AWS_DEFAULT_REGION or write region into ~/.aws/config. "
-                        "Without an account: --backend embedded runs the workflow on this machine"
-                    )
-                client = session.create_client("swf", region_name=region)
-                url, region = client.meta.endpoint_url, client.meta.region_name
-        except exceptions.BotoCoreError as error:
-            raise NoCredentials(
-                f"AWS's configuration cannot be used ({error}): mend it with aws configure. "
-                "Without an account: --backend embedded runs the workflow on this machine"
-            ) from error
-        if credentials is None:
-            if not required:
-                return None
-            raise NoCredentials(
-                "Amazon SWF needs credentials and none were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "AWS_PROFILE, or run aws configure. Without an account: --backend embedded runs the workflow on this "
-                "machine"
-            )
-        if region is None and _is_amazon(url):
-            region = (urllib.parse.urlsplit(url).hostname or "").split(".")[1]  # swf.REGION.amazonaws.com
-        return cls(url, region or ANY_REGION, credentials, local=local)
-
-
-def _session() -> Any:
-    import botocore.session
-
-    return botocore.session.get_session()
-
-
-def _credentials(session: Any, *, local: bool) -> Any:
-    if local:
-        resolver = session.get_component("credential_provider")
-        resolver.remove("iam-role")
-        resolver.remove("container-role")
-    return session.get_credentials()
+    return tls.Tls(url, signing.certificates())

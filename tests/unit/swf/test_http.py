@@ -22,7 +22,7 @@ import wire_requests
 
 from simpleflow.core import errors as core_errors
 from simpleflow.swf import errors, shapes
-from simpleflow.swf.transport import http, sockets
+from simpleflow.swf.transport import http, signing, sockets
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -84,11 +84,11 @@ def boto() -> tuple[Any, list[Any]]:
 
 
 @pytest.fixture(scope="module")
-def signer() -> Iterator[http.Signer]:
+def signer() -> Iterator[signing.Signer]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KEYS.items():
             patch.setenv(name, value)
-        made = http.Signer.of(None, local=True, required=True)
+        made = signing.Signer.of(None, local=True, required=True)
         assert made is not None
         yield made
 
@@ -99,7 +99,7 @@ def text(value: str | bytes) -> str:
 
 @pytest.mark.parametrize("action", sorted(shapes.RESPONSES))
 def test_bodies_and_signed_headers_are_those_of_boto3(
-    action: str, boto: tuple[Any, list[Any]], signer: http.Signer, monkeypatch: pytest.MonkeyPatch
+    action: str, boto: tuple[Any, list[Any]], signer: signing.Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment = datetime.datetime(2026, 1, 1, 12, 30)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *a, **k: moment)
@@ -130,21 +130,21 @@ def test_the_endpoint_of_the_configuration_is_used(monkeypatch: pytest.MonkeyPat
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SWF", "http://127.0.0.1:5000")
-    signer = http.Signer.of(None, local=True, required=True)
+    signer = signing.Signer.of(None, local=True, required=True)
     assert signer is not None
     assert (signer.url, signer.region) == ("http://127.0.0.1:5000", "eu-west-1")
 
 
 def test_without_credentials_or_region_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(http.NoRegion, match=r"AWS_DEFAULT_REGION.*--backend embedded"):
+    with pytest.raises(signing.NoRegion, match=r"AWS_DEFAULT_REGION.*--backend embedded"):
         http.open_amazon()
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    with pytest.raises(http.NoCredentials, match=r"AWS_ACCESS_KEY_ID.*--backend embedded"):
+    with pytest.raises(signing.NoCredentials, match=r"AWS_ACCESS_KEY_ID.*--backend embedded"):
         http.open_amazon()
-    with pytest.raises(http.NoCredentials):
+    with pytest.raises(signing.NoCredentials):
         http.open_endpoint("https://swf.eu-west-1.amazonaws.com")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(http.NoCredentials, match="nobody"):
+    with pytest.raises(signing.NoCredentials, match="nobody"):
         http.open_amazon()
 
 
@@ -436,7 +436,7 @@ def test_credentials_are_fetched_anew_and_the_clock_corrected(monkeypatch: pytes
     written = tmp_path / "credentials"
     written.write_text("[default]\naws_access_key_id = OLD\naws_secret_access_key = s\n")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    signer = http.Signer.of(None, local=True, required=True)
+    signer = signing.Signer.of(None, local=True, required=True)
     assert signer is not None
     wire = Recorder(400, b'{"__type":"InvalidSignatureException","message":"Signature expired"}')
     transport = http.Http(wire, sign=signer)
