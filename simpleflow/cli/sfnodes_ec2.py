@@ -167,7 +167,7 @@ def heading(found: stack_status.StackStatus) -> list[str]:
         where = " ".join(filter(None, (each.instance_type, each.zone, each.market)))
         row = "" if each.id in shown else ", of which no row is shown"
         lines.append(f"worker {each.id}: {each.profile}, {each.state}, {where}{row}")
-    return [*lines, f"{len(found.workers)} workers"]
+    return [*lines, show.count(len(found.workers), "worker")]
 
 
 def newest(loaded: config.LoadedCluster, found: stack_status.StackStatus) -> tuple[documents.Decision, ...]:

@@ -174,7 +174,8 @@ def _show(
                  "results": results}  # fmt: skip
         click.echo(show.as_json_text(value))
         return
-    output.say(f"{source.what}: {len(source.runs)} runs, {tasks} tasks; played in {took:.1f} s")
+    counted = f"{show.count(len(source.runs), 'run')}, {show.count(tasks, 'task')}"
+    output.say(f"{source.what}: {counted}; played in {took:.1f} s")
     show.table(report.columns(results), report.rows(results, cluster))
     for each in report.remarks(results, source):
         output.say(each)

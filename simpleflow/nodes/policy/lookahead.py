@@ -314,11 +314,11 @@ class Lookahead:
         return Outlook(idle=idle * self._scale, unused=unused * self._scale, why=self._known(lists))
 
     def _known(self, lists: set[str]) -> str:
-        """'12 tasks run, 30 are queued, 4 wait for them'."""
+        """'tasks: 12 running, 30 queued, 4 waiting for these alone'."""
         running = sum(count for kind, count in self._running.items() if self._of[kind][1] in lists)
         queued = sum(count for kind, count in self._queued if self._of[kind][1] in lists) * self._scale
         waiting = sum(group.count for group in self._groups if self._of[group.kind][1] in lists) * self._scale
-        return f"{running} tasks run, {queued} are queued, {waiting} more wait for these alone"
+        return f"tasks: {running} running, {queued} queued, {waiting} waiting for these alone"
 
     def _worth(
         self, lists: set[str], now: tuple[float, float, float, _Future], best: tuple[float, float, float, _Future]

@@ -128,7 +128,7 @@ def over_time(moments: Sequence[world.Moment], longest: float, most: float, queu
     right = WIDTH - _RIGHT
     scale = "".join(
         _line("grid", _LEFT, right, machines(value)) + _text(_LEFT - 8, machines(value) + 4, "end", f"{value:g}")
-        for value in _round_values(most)
+        for value in _round_values(most, whole=True)
     )
     return _svg(
         _time_scale(longest, x, bottom, top)
@@ -186,9 +186,11 @@ def _grouped(dots: Iterable[Dot], place: Callable[[Dot], tuple[float, float]]) -
     return found
 
 
-def _round_values(most: float) -> list[float]:
-    """Return two to five round values from 0 to ``most``."""
-    step = 10.0**-(6)
+def _round_values(most: float, *, whole: bool = False) -> list[float]:
+    """Return two to six round values from 0 to ``most``; ``whole``: none between two numbers that count things."""
+    step = 1.0 if whole else 1e-6
+    if whole and most <= 5:
+        return [float(each) for each in range(int(most) + 1)]
     while most / step > 5:
         for factor in (1, 2, 5):
             if most / (step * factor) <= 5:

@@ -155,7 +155,7 @@ def test_machines_come_one_boot_time_before_what_waits_for_running_tasks() -> No
     assert launched(early) == 0
     late = plan(*tasks, nodes=(node("n", {"first": [515.0]}),), known=known)
     assert launched(late) > 10
-    assert "80 more wait for these alone" in late.launches[0].reason
+    assert "80 waiting for these alone" in late.launches[0].reason
 
 
 def test_what_waits_for_something_else_too_calls_for_nothing_yet() -> None:
@@ -185,7 +185,7 @@ def test_an_idle_machine_stays_for_what_comes_soon_and_goes_without() -> None:
     assert kept.drains == ()
     gone = plan(count("first", 1), nodes=(busy, idle), known=known)
     assert [each.instance for each in gone.drains] == ["idle"]
-    assert "1 tasks run, 0 are queued" in gone.drains[0].reason
+    assert "tasks: 1 running, 0 queued" in gone.drains[0].reason
     just_now = plan(count("first", 1), nodes=(busy, node("idle", idle=5.0)), known=known)
     assert just_now.drains == ()
 
@@ -237,7 +237,7 @@ def test_a_mark_that_a_booting_machine_has_not_seen_is_taken_back() -> None:
 def test_a_busy_machine_is_never_drained_for_the_plan_and_min_is_kept() -> None:
     assert plan(nodes=(node("n", {"a": [5.0]}),)).drains == ()
     assert [each.reason for each in plan().keeps] == [
-        "needed: min of profile 'small' is 1; 0 tasks run, 0 are queued, 0 more wait for these alone"
+        "needed: min of profile 'small' is 1; tasks: 0 running, 0 queued, 0 waiting for these alone"
     ]
     assert launched(decide.decide(msgspec.structs.replace(snapshot(), nodes=()))) == 1
 

@@ -120,6 +120,16 @@ def test_a_point_that_stands_for_several_moments_shows_no_more_machines_than_the
     assert max(pictures.total(each) for each in pictures.thinned(short)) == 9, "a peak of one pass is shown"
 
 
+@pytest.mark.parametrize(
+    ("most", "values"),
+    [(1, [0, 1]), (3, [0, 1, 2, 3]), (5, [0, 1, 2, 3, 4, 5]), (6, [0, 2, 4, 6]), (230, [0, 50, 100, 150, 200])],
+)
+def test_a_scale_of_machines_names_whole_ones(most: float, values: list[float]) -> None:
+    picture = pictures.over_time([moment(0.0, 0, int(most)), moment(1.0, 0, int(most))], 1.0, most, 77.0, 1.0)
+    named = [float(each) for each in re.findall(r'text-anchor="end">([0-9.]+)<', picture)]
+    assert named[: named.index(77.0)] == values, "the last one is the end of the queue's scale"
+
+
 def test_pictures_share_a_scale_unless_it_squeezes_some() -> None:
     assert pictures.shared([100.0, 9.0, 40.0, 8.0, 0.0]) == [100.0, 9.0, 100.0, 9.0, 0.0]
     assert pictures.shared([]) == []
