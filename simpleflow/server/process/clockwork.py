@@ -17,7 +17,7 @@ _CLEAN_STEP: Final = 0.05
 _CLEAN_EVERY: Final = 60.0
 #: seconds until deadlines that could not be stored are tried again
 _RETRY: Final = 1.0
-#: seconds within which a wall clock that was set is noticed
+#: seconds within which a wall clock that was set is noticed where nobody calls
 _LOOK: Final = 60.0
 
 
@@ -57,7 +57,7 @@ class Clockwork:
         due = self._service.soonest
         if self._again:
             return
-        if due == self._alarm_at and (self._alarm is None) == (due is None):
+        if due == self._alarm_at and (self._alarm is None) == (due is None) and not self._set_forward():
             return
         if self._alarm is not None:
             self._alarm.cancel()
@@ -66,6 +66,12 @@ class Clockwork:
         if due is not None:
             wait = min(max(due - self._service.clock.now(), 0.0), _LOOK)
             self._alarm = self._loop.call_later(wait, self._fire)
+
+    def _set_forward(self) -> bool:
+        """Whether the alarm would come too late, because the wall clock was set forward meanwhile."""
+        if self._alarm is None or self._alarm_at is None or self._alarm.when() <= self._loop.time():
+            return False  # it comes now
+        return self._alarm_at <= self._service.clock.now()
 
     def put_off(self) -> None:
         """Set the alarm to a retry after a pause: the store failed, and immediate retries could go on for ever."""

@@ -24,13 +24,24 @@ from simpleflow.server.store import memory, sqlite
 Story = Callable[[awaited_host.Host], Awaitable[None]]
 
 
-def play(story: Story, *, store: Any = None, fresh: bool = True, **options: Any) -> None:
+class SetClock(clocks.RealClock):
+    """A wall clock that somebody sets forward."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+def play(
+    story: Story, *, store: Any = None, fresh: bool = True, clock: clocks.Clock | None = None, **options: Any
+) -> None:
     """Run a story on a host whose store holds what World prepares."""
 
     async def run() -> None:
         opened = store or memory.open_memory()
         World(opened, fresh=fresh)
-        hosted = awaited_host.Host(service.Service(opened, clocks.RealClock()), **options)
+        hosted = awaited_host.Host(service.Service(opened, clock or clocks.RealClock()), **options)
         await hosted.start()
         try:
             await story(hosted)
@@ -224,6 +235,25 @@ def test_deadlines_fire_by_themselves() -> None:
         assert b"TimerFired" in bytes(task["events"][-3])
 
     play(story)
+
+
+def test_a_clock_that_was_set_forward_delays_nothing() -> None:
+    clock = SetClock()
+
+    async def story(hosted: awaited_host.Host) -> None:
+        await start(hosted, taskStartToCloseTimeout="50")  # the first deadline
+        task = await poll(hosted)
+        clock.ahead = 100
+        await start(hosted, "two", taskStartToCloseTimeout="50")
+        execution = {"workflowId": "one", "runId": task["workflowExecution"]["runId"]}
+        found: list[Any] = []
+        while not any(b'"DecisionTaskTimedOut"' in bytes(event) for event in found):
+            found = (await hosted.call("GetWorkflowExecutionHistory", {"domain": DOMAIN, "execution": execution}))[
+                "events"
+            ]
+            await asyncio.sleep(0.01)
+
+    play(lambda hosted: asyncio.wait_for(story(hosted), 30), clock=clock)
 
 
 def test_a_stop_ends_polls_and_refuses_calls() -> None:
