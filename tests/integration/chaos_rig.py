@@ -25,6 +25,8 @@ from place_rig import Place, eventually
 from simpleflow.client import Client, executions
 
 _RESET = struct.pack("ii", 1, 0)
+#: seconds of one jump of a clock
+_JUMP = 600
 
 
 class Cuts:
@@ -105,6 +107,8 @@ class Rig:
         self.random = random.Random(7)
         self._env = env or {}
         self._slots = slots
+        #: seconds that the service's clock has jumped
+        self._ahead = 0
         place.env["SIMPLEFLOW_JUMBO_FIELDS_BUCKET"] = f"file://{place.folder}/values"
         place.ok("server.start", "--detach")
         self.service = f"{place.folder}/run/swf.sock"
@@ -158,6 +162,12 @@ class Rig:
             if shape is chaos_flows.Signalled:
                 client.signal(run, "go", number)
 
+    def goes_on(self) -> None:
+        """Wait until another activity has run."""
+        effects = self.place.folder / "effects"
+        before = effects.stat().st_size
+        eventually(lambda: effects.stat().st_size > before)
+
     def check(self, client: Client, *, timeout: float) -> None:
         """Every run ends with its result; every effect is there."""
         deadline = time.monotonic() + timeout
@@ -201,12 +211,25 @@ class Rig:
                     found.append(process)
         return found
 
-    def kill_service(self) -> None:
+    def kill_service(self, *faults: str) -> None:
+        """It starts again; ``faults`` happen to it then."""
         for found in self.services():
             with contextlib.suppress(psutil.Error):
                 found.kill()
                 found.wait(30)
-        eventually(lambda: self.place.run("server.start", "--detach").returncode == 0)
+        # Its clock stays ahead: one that goes back holds up timers for as long.
+        wanted = [*faults, f"clock-jump:{self._ahead}"]
+        options = [word for fault in wanted for word in ("--fault", fault)]
+        eventually(lambda: self.place.run("server.start", "--detach", *options).returncode == 0)
+
+    def fill_disk(self) -> None:
+        """The service finds its disk full for a while."""
+        self.kill_service("full-disk:5")
+
+    def jump(self) -> None:
+        """The service's clock jumps by more than any task has."""
+        self.kill_service(f"clock-jump:{_JUMP}:0.5")
+        self._ahead += _JUMP
 
     def service_answers(self) -> bool:
         return self.place.run("workflow.list").returncode == 0
@@ -243,7 +266,7 @@ class Rig:
         return self.random.choice(eventually(found))
 
     def trouble(self, name: str) -> None:
-        """One of: drop, delay, reset, garbage, storm, stop, and what is killed."""
+        """One of: drop, delay, reset, garbage, storm, stop, disk, clock, and what is killed."""
         self.done[name] += 1
         if name in ("drop", "delay", "reset", "garbage"):
             self.cut(name)
@@ -251,6 +274,10 @@ class Rig:
             self.storm()
         elif name == "stop":
             self.stop_somebody()
+        elif name == "disk":
+            self.fill_disk()
+        elif name == "clock":
+            self.jump()
         else:
             getattr(self, f"kill_{name}")()
 

@@ -1,6 +1,6 @@
 """Killed and stopped processes, cut networks, storms of faults: every workflow ends well, no effect is lost.
 
-The short one runs always; ``make test-slow`` runs 200 workflows, and half an hour of them to see what grows
+The short ones run always; ``make test-slow`` runs 200 workflows, and half an hour of them to see what grows
 (SIMPLEFLOW_SOAK_SECONDS: another time).
 """
 
@@ -21,7 +21,7 @@ from place_rig import Place, eventually
 
 pytestmark = pytest.mark.needs_processes
 NETWORK = ("delay", "reset", "garbage", "drop", "storm")
-KILLS = ("runner", "decider", "worker", "service", "stop")
+KILLS = ("runner", "decider", "worker", "service", "stop", "disk", "clock")
 #: of the library that makes a process see another time
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
@@ -48,6 +48,15 @@ def test_the_same_pollers_survive_each_fault(rig: chaos_rig.Rig) -> None:
     shown = [" ".join(psutil.Process(pid).cmdline()) for pid in before]
     assert "ActivityPoller(task_list=work)" in shown[0]
     assert "DeciderPoller(task_list=decisions)" in shown[1]
+
+
+def test_kills_a_full_disk_and_a_clock_that_jumps_lose_nothing(rig: chaos_rig.Rig) -> None:
+    with rig.near() as client:
+        for name in ("decider", "disk", "worker", "clock"):
+            rig.start(client, 6)
+            rig.goes_on()
+            rig.trouble(name)
+        rig.check(client, timeout=240)
 
 
 @pytest.mark.slow
