@@ -71,9 +71,10 @@ class Store(Protocol):
     """Rows of domains, types, executions, their open items and their events.
 
     One thread uses a store, but for ``flush``. Writes belong to one transaction that begins with the first of them;
-    ``commit`` ends it, ``rollback`` undoes it. A write or commit that fails raises ``Lost`` after undoing the
-    transaction. A commit survives the end of the process; where ``unflushed`` says so, it survives a power cut only
-    after a ``flush`` that began later. Bodies are opaque bytes.
+    ``commit`` ends it, ``rollback`` undoes it. A write may be carried out later, at the latest by ``commit``; every
+    question counts it. A write, question or commit that fails raises ``Lost`` after undoing the transaction. A commit
+    survives the end of the process; where ``unflushed`` says so, it survives a power cut only after a ``flush`` that
+    began later. Bodies are opaque bytes.
     """
 
     #: whether writes wait for a commit

@@ -10,14 +10,12 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from . import base
+from . import base, unwritten
 
 _R = TypeVar("_R")
 
-#: tables that have task lists and deadlines
-_TABLES: Final = ("states", "items")
+_TABLES: Final = unwritten.TABLES
 # The table is not a value that SQLite could bind.
-_HEADS: Final = {t: f"SELECT key FROM {t} WHERE list=? ORDER BY rank, seq LIMIT ?" for t in _TABLES}  # noqa: S608  own
 _COUNT: Final = {t: f"SELECT count(*) FROM {t} WHERE list=?" for t in _TABLES}  # noqa: S608  own
 _DUE: Final = {
     t: f"SELECT due, key FROM {t} WHERE due IS NOT NULL AND due<=? ORDER BY due, key LIMIT ?"  # noqa: S608  own
@@ -38,9 +36,9 @@ def _undone(method: Callable[..., _R]) -> Callable[..., _R]:
 
     def write(self: Rows, *arguments: Any) -> _R:
         try:
-            if not self.dirty:
+            if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self.dirty = True
+            self.dirty = True
             return method(self, *arguments)
         except sqlite3.Error as error:
             self.rollback()
@@ -50,7 +48,10 @@ def _undone(method: Callable[..., _R]) -> Callable[..., _R]:
 
 
 class Rows:
-    """``base.Store``. The connection is in autocommit mode: transactions begin and end here."""
+    """``base.Store``. The connection is in autocommit mode: transactions begin and end here.
+
+    Events, states and open items are written when the commit comes, or a question that needs them in their tables.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -59,6 +60,7 @@ class Rows:
         weakref.finalize(self, connection.close).atexit = False
         self.dirty = False
         self.unflushed = False
+        self._unwritten = unwritten.Unwritten(connection)
         row = self._execute("SELECT value FROM meta WHERE name='secret'").fetchone()
         if row is None:
             row = (secrets.token_bytes(16),)
@@ -72,8 +74,10 @@ class Rows:
     def commit(self) -> None:
         if not self.dirty:
             return
+        self._write_out()
         try:
-            self._execute("COMMIT")
+            if self._connection.in_transaction:
+                self._execute("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
             raise base.Lost(str(error)) from error
@@ -86,7 +90,20 @@ class Rows:
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
         self.dirty = False
+        self._unwritten.forget()
         self._orders.clear()
+
+    def _write_out(self) -> None:
+        """Write what waits for the commit: before it, and before a question that the tables answer alone."""
+        if self._unwritten:
+            self._write()
+
+    @_undone
+    def _write(self) -> None:
+        for key, body in self._unwritten.events.items():
+            if _BLOB_MARK in body:
+                self._refer(key >> base.EVENT_BITS, body)
+        self._unwritten.write()
 
     def close(self, *, clean: bool = True) -> None:
         self.rollback()
@@ -151,6 +168,7 @@ class Rows:
         return int(self._execute("SELECT max(key) FROM executions").fetchone()[0] or 0)
 
     def last_seq(self) -> int:
+        self._write_out()
         return max(self._execute(_SEQ[table]).fetchone()[0] or 0 for table in _TABLES)
 
     def open_key(self, domain: str, workflow_id: str) -> int | None:
@@ -164,6 +182,7 @@ class Rows:
         return int(row[0])
 
     def load(self, key: int) -> tuple[bytes, bytes | None, bytes | None, float | None, str | None] | None:
+        self._write_out()
         row: tuple[bytes, bytes | None, bytes | None, float | None, str | None] | None = self._execute(
             "SELECT config, body, final, closed, status FROM executions LEFT JOIN states USING(key) WHERE key=?", (key,)
         ).fetchone()
@@ -194,6 +213,7 @@ class Rows:
             "UPDATE executions SET closed=?, status=?, final=?, close_order=? WHERE key=?",
             (closed, status, final, self._order("close", domain, closed), key),
         )
+        self._unwritten.drop_open(key)
         self._execute("DELETE FROM states WHERE key=?", (key,))
         first = key << base.EVENT_BITS
         self._execute("DELETE FROM items WHERE key BETWEEN ? AND ?", (first, first | (1 << base.EVENT_BITS) - 1))
@@ -202,49 +222,47 @@ class Rows:
     def set_cancel_requested(self, key: int) -> None:
         self._execute("UPDATE executions SET cancel=1 WHERE key=?", (key,))
 
-    @_undone
     def add_state(self, row: Sequence[Any]) -> None:
-        self._execute("INSERT INTO states VALUES(?, ?, ?, ?, ?, ?)", row)
+        self.dirty = True
+        self._unwritten.add_state(row)
 
-    @_undone
     def put_state(self, key: int, body: bytes, due: float | None, task_list: str | None, rank: int, seq: int) -> None:
-        self._execute(
-            "UPDATE states SET body=?, due=?, list=?, rank=?, seq=? WHERE key=?",
-            (body, due, task_list, rank, seq, key),
-        )
+        self.dirty = True
+        self._unwritten.put_state((key, body, due, task_list, rank, seq))
 
     # -- open items and events
 
     def items(self, execution: int) -> list[tuple[int, bytes]]:
+        self._write_out()
         first = execution << base.EVENT_BITS
         return self._execute(
             "SELECT key, body FROM items WHERE key BETWEEN ? AND ? ORDER BY key",
             (first, first | (1 << base.EVENT_BITS) - 1),
         ).fetchall()
 
-    @_undone
     def add_items(self, rows: Iterable[Sequence[Any]]) -> None:
-        self._connection.executemany("INSERT OR REPLACE INTO items VALUES(?, ?, ?, ?, ?, ?)", rows)
+        self.dirty = True
+        self._unwritten.add_items(rows)
 
-    @_undone
     def delete_items(self, keys: Iterable[int]) -> None:
-        self._connection.executemany("DELETE FROM items WHERE key=?", [(key,) for key in keys])
+        self.dirty = True
+        self._unwritten.delete_items(keys)
 
     def states_with(self, part: bytes) -> list[int]:
+        self._write_out()
         rows = self._execute("SELECT key FROM states WHERE list IS NULL AND instr(body, ?)", (part,))
         return [key for (key,) in rows.fetchall()]
 
     def items_with(self, part: bytes) -> list[int]:
+        self._write_out()
         rows = self._execute("SELECT key FROM items WHERE list IS NULL AND instr(body, ?)", (part,))
         return [key for (key,) in rows.fetchall()]
 
-    @_undone
     def add_events(self, rows: Iterable[tuple[int, bytes]]) -> None:
-        rows = list(rows)
-        self._connection.executemany("INSERT INTO events VALUES(?, ?)", rows)
-        for key, body in rows:
-            if _BLOB_MARK in body:
-                self._refer(key >> base.EVENT_BITS, body)
+        self.dirty = True
+        if not self._unwritten.add_events(rows):
+            self.rollback()
+            raise base.Lost("two events have the same number")
 
     def _refer(self, key: int, body: bytes) -> None:
         """Note which blobs an event of this execution refers to."""
@@ -253,10 +271,14 @@ class Rows:
             self._execute("DELETE FROM unreferenced WHERE digest=?", (digest,))
 
     def event(self, key: int) -> bytes:
+        waiting = self._unwritten.events.get(key)
+        if waiting is not None:
+            return waiting
         body: bytes = self._execute("SELECT body FROM events WHERE key=?", (key,)).fetchone()[0]
         return body
 
     def events(self, first: int, last: int, *, descending: bool = False, limit: int = 1000) -> list[bytes]:
+        self._write_out()
         way = "DESC" if descending else "ASC"
         words = f"SELECT body FROM events WHERE key BETWEEN ? AND ? ORDER BY key {way} LIMIT ?"  # noqa: S608  two words
         rows = self._execute(words, (first, last, limit))
@@ -265,15 +287,18 @@ class Rows:
     # -- queues and deadlines
 
     def heads(self, table: str, task_list: str, limit: int) -> list[int]:
-        return [key for (key,) in self._execute(_HEADS[table], (task_list, limit))]
+        return self._unwritten.heads(table, task_list, limit)
 
     def count_waiting(self, table: str, task_list: str) -> int:
+        self._write_out()
         return int(self._execute(_COUNT[table], (task_list,)).fetchone()[0])
 
     def due(self, table: str, now: float, limit: int) -> list[tuple[float, int]]:
+        self._write_out()
         return self._execute(_DUE[table], (now, limit)).fetchall()
 
     def next_due(self) -> float | None:
+        self._write_out()
         moments = [row[0] for table in _TABLES if (row := self._execute(_NEXT[table]).fetchone())[0] is not None]
         return min(moments, default=None)
 
@@ -305,6 +330,7 @@ class Rows:
 
     @_undone
     def forget(self, key: int, limit: int, now: float) -> int:
+        self._write_out()
         first = key << base.EVENT_BITS
         last = first | (1 << base.EVENT_BITS) - 1
         deleted: int = self._execute(

@@ -148,9 +148,19 @@ def test_a_failed_commit_undoes_the_group_and_what_memory_had_of_it(
 
 def test_a_write_that_fails_undoes_the_transaction(tmp_path: Path) -> None:
     store = sqlite.open_file(tmp_path / "swf.db")
+    store.add_events([(1, b"x")])
+    store.commit()
     store.put_domain("one", b"")
     with pytest.raises(base.Lost):
-        store.add_events([(1, b"x"), (1, b"x")])
+        store.add_events([(2, b"x"), (2, b"x")])
+    for late in (store.next_due, store.commit):
+        assert not store.dirty
+        assert store.domains() == []
+        assert store.events(1, 2) == [b"x"]
+        store.put_domain("one", b"")
+        store.add_events([(1, b"x")])
+        with pytest.raises(base.Lost):
+            late()
     assert not store.dirty
     assert store.domains() == []
     store.close()

@@ -1,0 +1,127 @@
+"""Rows that wait for the commit: each is written once, however often it changes before."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from . import base
+
+#: tables that have task lists and deadlines
+TABLES: Final = ("states", "items")
+# The table is not a value that SQLite could bind.
+_HEADS: Final = {t: f"SELECT rank, seq, key FROM {t} WHERE list=? ORDER BY rank, seq LIMIT ?" for t in TABLES}  # noqa: S608  own
+_ADD_STATE: Final = "INSERT INTO states(key, body, due, list, rank, seq) VALUES(?, ?, ?, ?, ?, ?)"
+_CHANGE_STATE: Final = "UPDATE states SET body=?2, due=?3, list=?4, rank=?5, seq=?6 WHERE key=?1"
+_KEEP_ITEM: Final = "INSERT OR REPLACE INTO items(key, body, due, list, rank, seq) VALUES(?, ?, ?, ?, ?, ?)"
+#: where a row has its task list, its rank and its place
+_LIST, _RANK, _SEQ = 3, 4, 5
+#: task lists that are known to have no row, at most
+_VACANT: Final = 10_000
+#: a row as the tables hold it: key, body, due, list, rank, seq
+Row = Sequence[Any]
+
+
+class Unwritten:
+    """What a store does not have yet of events, states and open items, and how it looks together with what it has."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.events: dict[int, bytes] = {}
+        #: states of executions that the table does not know, and of those that it does
+        self._new: dict[int, Row] = {}
+        self._changed: dict[int, Row] = {}
+        #: None: the item is no longer open
+        self._items: dict[int, Row | None] = {}
+        #: task lists (table, list) of which the table has no row
+        self._vacant: set[tuple[str, str]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self._changed or self._items or self._new)
+
+    def forget(self) -> None:
+        """Forget the rows, and what is known of the tables, whose transaction was undone."""
+        self._clear()
+        self._vacant.clear()
+
+    def _clear(self) -> None:
+        for rows in (self.events, self._new, self._changed, self._items):
+            rows.clear()
+
+    # -- changes
+
+    def add_events(self, rows: Iterable[tuple[int, bytes]]) -> bool:
+        """Add events; False when two have the same key."""
+        count = len(self.events)
+        added = list(rows)
+        self.events.update(added)
+        return len(self.events) == count + len(added)
+
+    def add_state(self, row: Row) -> None:
+        self._new[row[0]] = row
+
+    def put_state(self, row: Row) -> None:
+        (self._new if row[0] in self._new else self._changed)[row[0]] = row
+
+    def add_items(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._items[row[0]] = row
+
+    def delete_items(self, keys: Iterable[int]) -> None:
+        self._items.update(dict.fromkeys(keys))
+
+    def drop_open(self, execution: int) -> None:
+        """Drop the state and the items of an execution, whose rows are deleted."""
+        self._new.pop(execution, None)
+        self._changed.pop(execution, None)
+        for key in [key for key in self._items if key >> base.EVENT_BITS == execution]:
+            del self._items[key]
+
+    # -- what waits in a task list
+
+    def heads(self, table: str, task_list: str, limit: int) -> list[int]:
+        """Keys of the waiting tasks of a list, in the order in which they are handed out."""
+        tables: tuple[dict[int, Any], ...] = (self._items,) if table == "items" else (self._new, self._changed)
+        waiting = [
+            (row[_RANK], row[_SEQ], key)
+            for rows in tables
+            for key, row in rows.items()
+            if row is not None and row[_LIST] == task_list
+        ]
+        if (table, task_list) in self._vacant:
+            waiting.sort()
+            return [key for _, _, key in waiting[:limit]]
+        changed = tables[-1]
+        stored = self._connection.execute(_HEADS[table], (task_list, limit + len(changed))).fetchall()
+        if not stored:
+            if len(self._vacant) >= _VACANT:
+                self._vacant.clear()
+            self._vacant.add((table, task_list))
+        found = [row[2] for row in sorted([*waiting, *(row for row in stored if row[2] not in changed)])]
+        return found[:limit]
+
+    # -- the tables
+
+    def write(self) -> None:
+        """Write the rows; the caller has begun the transaction."""
+        many = self._connection.executemany
+        if self.events:
+            many("INSERT INTO events VALUES(?, ?)", self.events.items())
+        for statement, rows in ((_ADD_STATE, self._new), (_CHANGE_STATE, self._changed)):
+            if rows:
+                many(statement, rows.values())
+                self._occupy("states", rows.values())
+        ended = [(key,) for key, row in self._items.items() if row is None]
+        if ended:
+            many("DELETE FROM items WHERE key=?", ended)
+        kept = [row for row in self._items.values() if row is not None]
+        if kept:
+            many(_KEEP_ITEM, kept)
+            self._occupy("items", kept)
+        self._clear()
+
+    def _occupy(self, table: str, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if row[_LIST] is not None:
+                self._vacant.discard((table, row[_LIST]))
