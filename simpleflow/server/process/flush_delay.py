@@ -10,6 +10,8 @@ from typing import Final
 #: a flush waits for as many seconds as the last ones took, but at least, and at most, for so many
 _SHORTEST: Final = 0.002
 _LONGEST: Final = 0.02
+#: a flush of fewer seconds is over before a decision is made, and acknowledgements leave meanwhile
+_QUICK: Final = 0.0005
 #: as long as most decisions are not answered in time, one of so many flushes waits, to see whether that has changed
 _TRY_AGAIN: Final = 16
 
@@ -48,7 +50,9 @@ class FlushDelay:
         return True
 
     def _worth(self) -> bool:
-        """Return whether deciders are quick enough to be waited for."""
+        """Return whether a flush costs more than waiting for it, and deciders are quick enough to be waited for."""
+        if self._usual() < _QUICK:
+            return False
         if 2 * sum(self._met) >= len(self._met):
             return True
         self._slow = (self._slow + 1) % _TRY_AGAIN

@@ -23,8 +23,8 @@ _LOG = logging.getLogger(__name__)
 _RETRY: Final = 1.0
 #: prefixes of actions that change nothing
 _READS: Final = ("Count", "Describe", "Get", "List")
-#: during a flush of fewer seconds a worker could not do more than be woken
-_TELLING: Final = 0.0002
+#: in a flush of fewer seconds a worker gains less than it costs to wake it twice
+_TELLING: Final = 0.0005
 #: most calls of one commit, apart from those of one turn of the loop
 _MOST: Final = 64
 

@@ -24,6 +24,7 @@ def long_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a flush wait so long that only what a test does ends it."""
     monkeypatch.setattr(flush_delay, "_SHORTEST", 300.0)
     monkeypatch.setattr(flush_delay, "_LONGEST", 300.0)
+    monkeypatch.setattr(flush_delay, "_QUICK", 0.0)
 
 
 def schedule(hosted: awaited_host.Host, task: dict[str, Any], name: str) -> asyncio.Future[Any]:
@@ -172,10 +173,11 @@ def test_a_kill_takes_no_decision_back(tmp_path: Path) -> None:
 
 def test_deciders_that_turn_out_slow_are_waited_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flush_delay, "_SHORTEST", 0.0)
+    monkeypatch.setattr(flush_delay, "_LONGEST", 0.0)
 
     async def story() -> None:
         over = asyncio.Event()
-        delay = flush_delay.FlushDelay(asyncio.get_running_loop(), lambda: 0.0, over.set)
+        delay = flush_delay.FlushDelay(asyncio.get_running_loop(), lambda: 0.001, over.set)
 
         async def waited(*, met: bool) -> bool:
             waits = delay.wait(1, decisions=True)
@@ -194,5 +196,19 @@ def test_deciders_that_turn_out_slow_are_waited_for_now_and_then(monkeypatch: py
         quick = [await waited(met=True) for _ in range(160)]  # each wait that is met counts as one
         assert quick[-1]
         assert quick.count(False) < 64
+
+    asyncio.run(story())
+
+
+def test_a_quick_disk_is_not_worth_a_wait() -> None:
+    async def story() -> None:
+        seconds = [0.0001]
+        delay = flush_delay.FlushDelay(asyncio.get_running_loop(), lambda: seconds[0], lambda: None)
+        assert not delay.wait(1, decisions=True)
+        seconds[0] = 0.002
+        assert delay.wait(1, decisions=True)
+        delay.end()
+        seconds[0] = 0.0002
+        assert not delay.wait(1, decisions=True)
 
     asyncio.run(story())
