@@ -204,7 +204,8 @@ def check(state: context.State, db: str | None) -> int:
     """
     from simpleflow.server.process import commands
 
-    wrong = list(commands.check(database=db))
-    for line in wrong:
+    place, flaws = commands.check(database=db)
+    wrong = list(flaws)
+    for line in wrong or [f"Nothing is wrong with {folders.shown(place)}."]:
         click.echo(line)
     return 1 if wrong else 0

@@ -163,11 +163,12 @@ def start_with(database: Path, say: Callable[[str], object]) -> None:
         say(line)
 
 
-def check(database: str | None = None) -> Iterable[str]:
-    """Yield the flaws of the database and of the values that it refers to, a line each."""
+def check(database: str | None = None) -> tuple[Path, Iterable[str]]:
+    """Return the database, and its flaws and those of the values that it refers to, a line each."""
     from simpleflow.server.store import upkeep
 
-    return upkeep.check(_file(database))
+    place = _file(database)
+    return place, upkeep.check(place)
 
 
 def ensure(idle: float = IDLE) -> str:

@@ -77,7 +77,8 @@ def test_detached_from_start_to_stop(home: home_rig.Home) -> None:
     assert not tree.lives(status["pid"])
     assert not home.places.socket.exists()
     assert commands.status() is None
-    assert home.run("check").returncode == 0
+    checked = home.run("check")
+    assert (checked.returncode, checked.stdout) == (0, f"Nothing is wrong with {home.places.data}/swf.db.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
