@@ -59,7 +59,9 @@ def spawn(folder: Path, name: str, command: Sequence[str], env: dict[str, str]) 
     """Start a process that ends with the benchmark; its output goes to a file of that name."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SWF_", "SIMPLEFLOW_"))}
     with (folder / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(tether.command(*command), env={**kept, **env}, stdout=log, stderr=log, cwd=folder)
+        # SIGKILL: a peer's worker that is told to end waits for connections that nobody closes any more.
+        tethered = tether.command(*command, number=signal.SIGKILL)
+        return subprocess.Popen(tethered, env={**kept, **env}, stdout=log, stderr=log, cwd=folder)
 
 
 def await_(what: str, ready: Callable[[], object]) -> None:
