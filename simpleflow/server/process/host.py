@@ -354,7 +354,8 @@ class Host:
             return
         # Tasks go first: somebody is to begin with them, and who waits for an acknowledgement has done its work.
         decisions: list[_Held] = []
-        urgent = self._stopped
+        # Without an open poll a worker polls again behind an acknowledgement that waits.
+        urgent = self._stopped or not self.service.session.polls.workers
         for waiter in woken:
             if waiter.answer is not None:
                 held = decisions if waiter.place[0] == "states" else self._committed

@@ -90,6 +90,8 @@ class Polls:
         #: waiters that do not wait for a task
         self._brief: dict[Waiter, None] = {}
         self.open = 0
+        #: polls of workers among those that are open
+        self.workers = 0
 
     def add(self, waiter: Waiter, *, first: bool = False) -> None:
         """Let a waiter wait; ``first``: before those that came earlier."""
@@ -102,6 +104,7 @@ class Polls:
         if waiter.claim is not None:
             self._brief[waiter] = None
         self.open += 1
+        self.workers += waiter.place[0] == "items"
 
     def remove(self, waiter: Waiter) -> bool:
         """Remove a waiter; return False when it was removed before."""
@@ -115,6 +118,7 @@ class Polls:
         if waiter.poll_id is not None and self._named.get(waiter.poll_id) is waiter:
             del self._named[waiter.poll_id]
         self.open -= 1
+        self.workers -= waiter.place[0] == "items"
         return True
 
     def brief(self) -> list[Waiter]:

@@ -34,6 +34,10 @@ def schedule(hosted: awaited_host.Host, task: dict[str, Any], name: str) -> asyn
     return asyncio.ensure_future(hosted.call("RespondDecisionTaskCompleted", answer))
 
 
+def work(hosted: awaited_host.Host) -> asyncio.Task[dict[str, Any]]:
+    return asyncio.ensure_future(hosted.call("PollForActivityTask", WORK))
+
+
 def complete(hosted: awaited_host.Host, task: dict[str, Any]) -> asyncio.Future[Any]:
     return asyncio.ensure_future(hosted.call("RespondActivityTaskCompleted", {"taskToken": task["taskToken"]}))
 
@@ -45,7 +49,7 @@ def test_a_step_of_a_chain_waits_for_the_disk_once(tmp_path: Path, monkeypatch: 
 
     async def story(hosted: awaited_host.Host) -> None:
         disk.flushes = 0
-        deciding, working = poll(hosted), asyncio.ensure_future(hosted.call("PollForActivityTask", WORK))
+        deciding, working = poll(hosted), work(hosted)
         await turns()
         starting = asyncio.ensure_future(start(hosted))
         for step in range(5):
@@ -53,7 +57,7 @@ def test_a_step_of_a_chain_waits_for_the_disk_once(tmp_path: Path, monkeypatch: 
             activity = await working
             assert disk.flushes == step + 1
             await decided
-            deciding, working = poll(hosted), asyncio.ensure_future(hosted.call("PollForActivityTask", WORK))
+            deciding, working = poll(hosted), work(hosted)
             await turns()
             completed = complete(hosted, activity)
             task = await deciding
@@ -78,11 +82,11 @@ def test_a_call_of_somebody_else_is_not_kept_waiting_and_a_poll_does_not_count(
     async def story(hosted: awaited_host.Host) -> None:
         disk.flushes = 0
         for number, action in enumerate(("DescribeDomain", "SignalWorkflowExecution", "unknown")):
-            deciding = poll(hosted)
+            deciding, working = poll(hosted), work(hosted)
             await turns()
             starting = asyncio.ensure_future(start(hosted, str(number)))
             await deciding
-            working = asyncio.ensure_future(hosted.call("PollForActivityTask", WORK))
+            another = work(hosted)
             await turns(10)
             assert (starting.done(), disk.flushes) == (False, number)
             if action == "DescribeDomain":
@@ -95,17 +99,37 @@ def test_a_call_of_somebody_else_is_not_kept_waiting_and_a_poll_does_not_count(
             await starting
             assert disk.flushes == number + 1
             working.cancel()
+            another.cancel()
+
+    play(story, store=store)
+
+
+@pytest.mark.usefixtures("long_delay")
+def test_where_no_worker_polls_nobody_is_kept_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with one slot polls behind its answer, on the same connection: the poll waits for what it is told."""
+    store = sqlite.open_file(tmp_path / "swf.db")
+    disk = SlowDisk(store, monkeypatch)
+
+    async def story(hosted: awaited_host.Host) -> None:
+        disk.flushes = 0
+        deciding = poll(hosted)
+        await turns()
+        await start(hosted)
+        await deciding
+        assert disk.flushes == 1
 
     play(story, store=store)
 
 
 def test_who_waits_for_a_decision_that_nobody_answers_is_told_soon(tmp_path: Path) -> None:
     async def story(hosted: awaited_host.Host) -> None:
+        working = work(hosted)
         for number in range(40):  # also once deciders are known to be slow
             deciding = poll(hosted)
             await turns()
             await start(hosted, str(number))
             await deciding
+        working.cancel()
 
     play(story, store=sqlite.open_file(tmp_path / "swf.db"))
 
@@ -115,7 +139,7 @@ def test_an_end_in_order_waits_for_nobody(tmp_path: Path) -> None:
     acknowledged: list[str] = []
 
     async def story(hosted: awaited_host.Host) -> None:
-        deciding = poll(hosted)
+        deciding, _working = poll(hosted), work(hosted)
         await turns()
         starting = asyncio.ensure_future(start(hosted))
         await deciding
@@ -135,7 +159,7 @@ def test_files_that_are_gone_end_the_delay_without_a_flush(tmp_path: Path, monke
 
     async def story(hosted: awaited_host.Host) -> None:
         disk.flushes = 0
-        deciding = poll(hosted)
+        deciding, _working = poll(hosted), work(hosted)
         await turns()
         starting = asyncio.ensure_future(start(hosted))
         await deciding
@@ -153,7 +177,7 @@ def test_a_kill_takes_no_decision_back(tmp_path: Path) -> None:
     given: list[dict[str, Any]] = []
 
     async def before(hosted: awaited_host.Host) -> None:
-        deciding = poll(hosted, poll_id="one")
+        deciding, working = poll(hosted, poll_id="one"), work(hosted)
         await turns()
         starting = asyncio.ensure_future(start(hosted))
         given.append(await deciding)
@@ -162,6 +186,7 @@ def test_a_kill_takes_no_decision_back(tmp_path: Path) -> None:
         assert not starting.done()
         await hosted.call("DescribeDomain", {"name": DOMAIN})
         await starting
+        working.cancel()
 
     async def after(hosted: awaited_host.Host) -> None:
         await schedule(hosted, given[0], "1")
