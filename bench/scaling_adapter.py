@@ -71,13 +71,10 @@ class Ours:
 
     def _act(self, sim: Any, plan: decide.Plan) -> None:
         here = {str(node.id): node for node in sim.nodes}
-        for each in plan.unmarks:
-            here[each.instance].drain = False
         for each in plan.launches:
             sim.launch(each.units)
-        for each in (*plan.drains, *plan.keeps):
-            node = here[each.instance]
-            node.drain = node.drain or each in plan.drains
+        for each in plan.drains:
+            here[each.instance].drain = True
         # A drained machine powers itself off.
         sim.term([node for node in sim.idle() if node.drain])
         sim.term([here[each.instance] for each in plan.cancels])
@@ -178,7 +175,7 @@ class Ours:
             row=documents.Row(
                 instance=name, profile=PROFILE, attempt=name, price=PRICE, since=since, until=now + billing.HOUR
             ),
-            state=model.NodeState.MARKED if node.drain else state,
+            state=model.NodeState.DRAINING if node.drain else state,
             running=up or sim.now >= node.t_run,
             document=document if up else None,
             age=sim.now - node.t_req,

@@ -113,8 +113,9 @@ def decide(snapshot: Snapshot) -> Plan:
 def unserved(cluster: config.ClusterConfig, scheduled: Mapping[str, int]) -> tuple[str, ...]:
     """Say which task lists have tasks that no machine of this cluster will ever take."""
     return tuple(
-        f"{count} tasks wait on task list '{name}', which no profile serves: add {name}: {{profile: "
-        f"{min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then `sfnodes up`"
+        f"{release.tasks(count)} {'waits' if count == 1 else 'wait'} on task list '{name}', which no profile serves: "
+        f"add {name}: {{profile: {min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then "
+        "`sfnodes up`"
         for name, count in sorted(scheduled.items())
         if count and name not in cluster.task_lists
     )
@@ -354,10 +355,10 @@ def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[in
         leaving = sum(node.running_on(task_list) for node in nodes if node.state in model.LEAVING)
         running = sum(node.running_on(task_list) for node in nodes if node.state in model.COUNTED)
         tasks = max(each.scheduled - leaving, running)
-        text = f"{each.scheduled} tasks on '{task_list}'"
+        text = f"{release.tasks(each.scheduled)} on '{task_list}'"
         if tasks == 0 and each.pending:
             # No row has these tasks, and the count is approximate: one machine is launched for them.
-            tasks, text = 1, f"about {each.pending} tasks wait on '{task_list}' that no decider's document shows"
+            tasks, text = 1, f"about {release.tasks(each.pending)} on '{task_list}' that no decider's document shows"
         wanted = min(math.ceil(tasks / slots), cluster.task_lists[task_list].max)
         if wanted > need:
             need, why = wanted, f"{text}, {slots} at once on a machine, at most {cluster.task_lists[task_list].max}"

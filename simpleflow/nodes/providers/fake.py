@@ -125,7 +125,11 @@ class FakeProvider:
             return self._is_pending(each, now)
 
     def _is_pending(self, each: base.Instance, now: float) -> bool:
-        return each.state == "running" and now - each.launched < self.pending
+        return each.state == "running" and now - each.launched < self.pending_of(each.profile)
+
+    def pending_of(self, profile: str) -> float:
+        """Return the seconds before a machine of a profile runs."""
+        return self.pending
 
     def diagnose(self, instance_id: str) -> str:
         """Return the log that ``write_log`` gave the machine."""

@@ -21,6 +21,8 @@ BOOT = (0.8, 1.2)
 OFF = 1.0
 #: seconds, the last ones of a boot, from the agent's start to the first poll
 STARTING = 1.0
+#: the first part of a profile's boot time, in which a machine is pending: it does not run yet, and is not billed
+PENDING = 0.15
 
 
 class Machine:
@@ -65,9 +67,13 @@ class Counts:
 class _Provider(fake.FakeProvider):
     """Tells the simulated machines of marks and terminations."""
 
-    def __init__(self, machines: Machines, cluster: str, time: timeline.Timeline) -> None:
-        super().__init__(cluster, time.clock)
+    def __init__(self, machines: Machines, cluster: config.ClusterConfig, time: timeline.Timeline) -> None:
+        super().__init__(cluster.cluster, time.clock)
         self._machines = machines
+        self._boots = {name: cluster.boot_of(name) for name in cluster.profiles}
+
+    def pending_of(self, profile: str) -> float:
+        return PENDING * self._boots[profile]
 
     def mark(self, instance_id: str, generation: int) -> None:
         super().mark(instance_id, generation)
@@ -103,7 +109,7 @@ class Machines:
         #: open polls, the oldest first; polls of machines that drain or have ended are skipped
         self._polls: dict[str, deque[str]] = {name: deque() for name in cluster.task_lists}
         self.counts = Counts()
-        self.provider = _Provider(self, cluster.cluster, time)
+        self.provider = _Provider(self, cluster, time)
         self.provider.on_launch = self._launched
 
     def _launched(self, instance: providers.Instance) -> None:

@@ -136,7 +136,7 @@ def test_foreseen_tasks_keep_a_node_for_a_while() -> None:
     waiting = (snapshots.Demand(task_list="heavy", foreseen=3), snapshots.Demand(task_list="x", scheduled=1))
     base = snapshot(node("n", idle=70), cluster=SECONDS)
     kept = decide.decide(msgspec.structs.replace(base, demand=waiting))
-    assert "3 tasks are foreseen" in kept.keeps[0].reason
+    assert "foreseen: 3 tasks" in kept.keeps[0].reason
     late = msgspec.structs.replace(base, nodes=(node("n", idle=900),), demand=waiting)
     assert len(decide.decide(late).drains) == 1
 
@@ -315,6 +315,8 @@ def test_tasks_on_a_list_that_no_profile_serves_are_named() -> None:
     assert plan.launches == ()
     assert plan.notes[0].startswith("3 tasks wait on task list 'quickstart', which no profile serves: add quickstart:")
     assert config.loads(HOURLY.replace("other:", "quickstart: {profile: big, max: 1}, other:"))
+    one = msgspec.structs.replace(lost, demand=(snapshots.Demand(task_list="quickstart", scheduled=1),))
+    assert decide.decide(one).notes[0].startswith("1 task waits on task list 'quickstart'")
 
 
 def test_few_tasks_for_a_big_machine_still_bring_one() -> None:

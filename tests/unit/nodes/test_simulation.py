@@ -313,3 +313,27 @@ def test_machines_that_are_cancelled_while_they_boot_lose_nothing(monkeypatch: p
     assert outcome.worked == pytest.approx(8 * (12 * 300 + 60))
     assert outcome.cancelled > 10
     assert outcome.machines > outcome.cancelled
+
+
+def test_a_machine_that_is_cancelled_while_it_is_pending_is_not_billed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = decide.decide, set[str]()
+
+    def fickle(snapshot: snapshots.Snapshot) -> decide.Plan:
+        plan = real(snapshot)
+        pending = [
+            each
+            for each in snapshot.nodes
+            if each.state is model.NodeState.BOOTING and not each.running and each.instance not in seen
+        ]
+        if len(seen) >= 2 or not pending:
+            return plan
+        seen.add(pending[0].instance)
+        gone = decide.Item(instance=pending[0].instance, profile="small", reason="not wanted any more")
+        return msgspec.structs.replace(plan, cancels=(gone,))
+
+    monkeypatch.setattr(decide, "decide", fickle)
+    hourly = CLUSTER.replace("period: 1, minimum: 60", "period: 3600, minimum: 3600")
+    outcome = played(hourly, (fan(width=12),), step=1.0)
+    assert (outcome.cancelled, outcome.lost, outcome.notes) == (2, 0, ())
+    hours = round(outcome.cost / 3_600_000)
+    assert hours == outcome.machines - 2, "each of the others is billed for one hour"
