@@ -240,6 +240,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     troubles: tuple[str, ...] = ()
     #: for the deciders, which log it for their runs
     waits: tuple[Wait, ...] = ()
+    #: machines of the decider group that are too many: each drains its decider and goes
+    leaving: tuple[str, ...] = ()
     #: launches that were ever begun. Evidence about launches is ordered by this count, never by anybody's clock
     launched: int = 0
     #: (profile, newest launch that is proved sound): failures of older ones say nothing any more

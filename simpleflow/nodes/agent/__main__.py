@@ -28,13 +28,13 @@ def main(arguments: list[str]) -> int:
     setup = msgspec.json.decode(options.setup.read_bytes(), type=documents.NodeSetup)
     if setup.lifeline:
         lock_lifeline.watch(setup.lifeline)
+    metadata = metadata_client.Metadata(os.environ)
     if setup.cluster_file:
         from simpleflow.nodes.agent import deciders  # the manager's half, which workers' machines need not load
 
-        return deciders.DeciderAgent(setup, options.setup, os.environ, clock.RealClock()).run()
-    agent = Agent(
-        setup, metadata_client.Metadata(os.environ), stores.open_store(setup.store), os.environ, clock.RealClock()
-    )
+        machine = metadata.instance_id()
+        return deciders.DeciderAgent(setup, options.setup, os.environ, clock.RealClock(), machine).run()
+    agent = Agent(setup, metadata, stores.open_store(setup.store), os.environ, clock.RealClock())
     signal.signal(signal.SIGTERM, agent.end_soon)
     signal.signal(signal.SIGINT, agent.end_soon)
     return agent.run()

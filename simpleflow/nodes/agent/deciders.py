@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data import files
 from simpleflow.nodes import config, connect, published, stores
 from simpleflow.nodes.manager import manager
+from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import keeper
 from simpleflow.process import kept, scratch
 
@@ -33,7 +35,10 @@ _GRACE = 60.0
 
 
 class DeciderAgent:
-    """Runs until SIGTERM, or until its manager left the group at 0. Make and run it in the main thread."""
+    """Runs until SIGTERM, or until its manager left the group at 0 or found this machine to be too many.
+
+    Make and run it in the main thread. ``machine`` is its instance id.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,8 @@ class DeciderAgent:
         documents_store = stores.open_store(setup.store)
         self._watch = published.Watch(documents_store, setup.cluster)
         self._rolling = rolling.Rolling(documents_store, machine or os.uname().nodename, clock)
+        self._machine = machine
+        self._group = functools.partial(ec2.Ec2DeciderGroup, cluster.cluster, ec2.BotoClients(cluster.region))
         #: the version that `up` published last, and whether it is known that a machine of it works: this one
         self._wanted = ""
         self._arrived = False
@@ -68,6 +75,7 @@ class DeciderAgent:
             **setup.environment,
             connect.SETUP_VARIABLE: str(setup_path),
             keeper.FOLDER_VARIABLE: str(self._folder.path),
+            **({"SIMPLEFLOW_NODE_ID": machine} if machine else {}),
         }
         self._kept = [
             kept.Tethered(name, command, below, clock.monotonic, directory=setup.directory)
@@ -134,7 +142,7 @@ class DeciderAgent:
                 if crashing := self._crashing():
                     logger.error("%s: this agent gives up", crashing, extra={"action": "crash"})
                     return 1
-                # It set the group to 0 and left; any other end is a failure, and it is started again.
+                # It set the group to 0, or this machine is too many; any other end is a failure: it is started again.
                 if self._manager.last_code == 0 and not self._manager.alive():
                     break
                 self._ending.wait(_TURN)
@@ -143,5 +151,16 @@ class DeciderAgent:
                 child.ask(signal.SIGTERM)
             for child in self._kept:
                 child.end(_GRACE)
+            self._unprotect_extra()
             self._folder.close()
         return 0
+
+    def _unprotect_extra(self) -> None:
+        """Let the group end this machine if it is too many: its decider has finished, the number was lowered before."""
+        if not (self._folder.path / keeper.EXTRA).exists():
+            return
+        try:
+            self._group().unprotect(self._machine)
+        except core_errors.SimpleflowError as error:
+            # It powers off all the same.
+            logger.warning("the protection of %s stays: %s", self._machine, error, extra={"action": "leave"})

@@ -14,7 +14,7 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import config, control, errors, paths, published, setups, stores
+from simpleflow.nodes import config, control, decider_count, errors, paths, published, setups, stores
 from simpleflow.nodes.bundle import code as codes
 from simpleflow.nodes.policy import decide
 from simpleflow.nodes.providers import base as providers
@@ -255,7 +255,15 @@ class _Maker:
         cluster, folder = reconciler.cluster, Path(given)
         look = keeper.MachineLook(folder, reconciler.times.poll, reconciler.observer.nothing_open, clocks.RealClock())
         group = ec2.Ec2DeciderGroup(cluster.cluster, ec2.BotoClients(cluster.region))
-        return keeper.GroupKeeper(group, look, self._file, folder, least=cluster.deciders.min, left=self._left)
+        return keeper.GroupKeeper(
+            group,
+            look,
+            self._file,
+            folder,
+            machine=self._environment.get("SIMPLEFLOW_NODE_ID", ""),
+            count=decider_count.DeciderCount(cluster, clocks.RealClock()),
+            left=self._left,
+        )
 
     def _left(self) -> None:
         assert self._made is not None

@@ -15,15 +15,13 @@ from typing import NamedTuple, Protocol
 from simpleflow.core import clock as clocks
 from simpleflow.core import interpreter
 from simpleflow.data import files
-from simpleflow.nodes import config, control, errors
+from simpleflow.nodes import config, control, decider_count, errors
 from simpleflow.process import kept
 
 from . import logs, observe, reconcile
 
 logger = logging.getLogger(__name__)
 
-#: open decision tasks per decider that call for another one
-_QUEUE_PER_DECIDER = 10
 #: seconds for which a decider that was started again must live before its end is forgotten
 _STEADY = 5.0
 #: seconds that deciders get to end
@@ -37,6 +35,9 @@ class Keeper(Protocol):
 
     def keep(self, pending: int, open_runs: bool) -> None:
         """Start and end deciders; called after each pass of the lease holder."""
+
+    def follow(self) -> None:
+        """Another manager holds the lease and keeps the deciders; called after each pass of one that does not."""
 
     def end(self, patience: float) -> None:
         """End all deciders."""
@@ -54,10 +55,8 @@ class Deciders:
         logs: Path,
         clock: clocks.Clock,
     ) -> None:
-        self._cluster = cluster
+        self._count = decider_count.DeciderCount(cluster, clock)
         self._clock = clock
-        times = cluster.settings
-        self._linger = max(10 * times.loop, times.poll)
         files.folder(logs)
         self._command = command
         self._environment = environment
@@ -65,7 +64,6 @@ class Deciders:
         self._log = logs / "deciders.log"
         self._kept = [self._child(number) for number in range(1, cluster.deciders.max + 1)]
         self._wanted = 0
-        self._busy = -float("inf")
 
     def _child(self, number: int) -> kept.Tethered:
         return kept.Tethered(
@@ -80,7 +78,7 @@ class Deciders:
 
     def change(self, cluster: config.ClusterConfig) -> None:
         """Take the numbers of another file, which needs the same command of deciders."""
-        self._cluster = cluster
+        self._count.change(cluster)
         limit = cluster.deciders.max
         for child in self._kept[limit:]:
             child.ask(signal.SIGTERM)
@@ -89,25 +87,18 @@ class Deciders:
         self._kept = self._kept[:limit]
         self._kept += [self._child(number) for number in range(len(self._kept) + 1, limit + 1)]
 
-    def wanted(self, pending: int, open_runs: bool) -> int:
-        """Return how many deciders should run now."""
-        deciders, now = self._cluster.deciders, self._clock.monotonic()
-        if pending or open_runs:
-            self._busy = now
-        if now - self._busy > self._linger:
-            return deciders.min
-        queued = -(-pending // _QUEUE_PER_DECIDER)
-        # Only a growing queue adds a decider; it stays until no run is open.
-        return max(deciders.min, 1, min(deciders.max, max(queued, self._wanted)))
-
     def keep(self, pending: int, open_runs: bool) -> None:
         """Start the deciders that are missing, and drain those that are too many."""
-        self._wanted = self.wanted(pending, open_runs)
+        self._wanted = self._count.wanted(pending, open_runs)
         for number, child in enumerate(self._kept):
             if number < self._wanted:
                 child.keep()
             elif child.alive():
                 child.ask(signal.SIGTERM)
+
+    def follow(self) -> None:
+        """End them: only one process sets their number."""
+        self.end(_GRACE)
 
     def trouble(self) -> str:
         """Say why a decider that should live does not, with its last words; '' when all live."""
@@ -195,8 +186,7 @@ class Manager:
                     if reconciler.leading:
                         self._keep_deciders()
                     else:
-                        # Another manager holds the lease, and keeps the deciders: only one process sets their number.
-                        self._deciders.end(_GRACE)
+                        self._deciders.follow()
                 if not self._finished():
                     self._rest(before)
         finally:

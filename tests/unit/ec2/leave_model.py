@@ -8,10 +8,12 @@ One run is started by one client. Lists lag, but for less than a whole poll; the
 
 from __future__ import annotations
 
+import collections
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .leave_code import Code, History
+from .leave_code import Code, History, Pass, Question
 
 
 class Rules(NamedTuple):
@@ -33,6 +35,10 @@ class Rules(NamedTuple):
     stranger: bool = False
     #: machines at the start; the lease may pass between them at any moment
     machines: int = 1
+    #: how many of them the group wants at the start
+    wanted: int = 1
+    #: how often the queue may ask for two
+    grows: int = 0
     #: no machine of the deciders ever comes up
     boots_fail: bool = False
     # --- simpler protocols
@@ -42,9 +48,16 @@ class Rules(NamedTuple):
     ensures_once: bool = False
     alarm_adds: bool = False
     guard_sets_zero: bool = False
+    #: a machine of too many goes by the number alone, without being named
+    unnamed: bool = False
+    #: ... goes before the number is lowered
+    before_lowered: bool = False
+    #: ... goes before its decider has finished
+    undrained: bool = False
 
 
 class Machine(NamedTuple):
+    id: int = 0
     on: bool = False
     #: answers that the manager was given since its leave began
     manager: History = ()
@@ -82,6 +95,11 @@ class State(NamedTuple):
     lost: bool = False
     #: boots that failed in a row; at the third the group's launches are suspended
     failed: int = 0
+    #: machines that control.json names as too many
+    leaving: tuple[int, ...] = ()
+    grown: int = 0
+    #: the group was at 0, or more were wanted, or something died: a launch has a reason
+    reason: bool = False
 
 
 class World:
@@ -91,20 +109,23 @@ class World:
         self.code = code
         self.rules = rules
         calls = ("start",) if rules.stranger else code.client()
+        #: whether machines may be too many, and launches need a reason
+        self.several = rules.machines > 1 or rules.grows > 0
         self.calls = calls[: calls.index("start") + 1] if rules.ensures_once else calls
 
     def start(self) -> State:
         if self.rules.boots_fail:
             return State(desired=0, machines=(), holder=-1)
-        return State(desired=1, machines=(Machine(on=True),) * self.rules.machines)
+        machines = tuple(Machine(id=each, on=True) for each in range(self.rules.machines))
+        return State(desired=self.rules.wanted, machines=machines)
 
-    def explore(self) -> dict[State, list[tuple[str, State]]]:
-        """Every state that can be reached, with what may happen there."""
+    def explore(self, most: float = math.inf) -> dict[State, list[tuple[str, State]]]:
+        """Every state that can be reached, with what may happen there; the nearest ``most`` to look for a fault."""
         start = self.start()
         graph: dict[State, list[tuple[str, State]]] = {}
-        frontier = [start]
-        while frontier:
-            state = frontier.pop()
+        frontier = collections.deque([start])
+        while frontier and len(graph) < most:
+            state = frontier.popleft()
             if state in graph:
                 continue
             graph[state] = list(self.successors(state))
@@ -112,8 +133,8 @@ class World:
         return graph
 
     def successors(self, state: State) -> Iterator[tuple[str, State]]:
-        if state.desired > 1:
-            return  # nobody wants two: the promise is broken
+        if state.desired > max(self.rules.wanted, 2 if self.rules.grows else 1):
+            return  # nobody wants so many: the promise is broken
         yield from self._client(state)
         yield from self._group(state)
         for place, machine in enumerate(state.machines):
@@ -124,7 +145,8 @@ class World:
                 yield "fail", failed
                 continue
             if not machine.on:
-                yield "boot", self._with(state, place, Machine(on=True))._replace(desired=max(state.desired, 1))
+                up = self._with(state, place, Machine(id=machine.id, on=True))
+                yield "boot", up._replace(desired=max(state.desired, 1))
                 continue
             yield from self._manager(state, place, machine)
             yield from self._decider(state, place, machine)
@@ -165,7 +187,9 @@ class World:
 
     def _group(self, state: State) -> Iterator[tuple[str, State]]:
         if len(state.machines) < state.desired and state.failed < 3:
-            yield "launch", state._replace(machines=(*state.machines, Machine()))
+            # The lowest free number: the id of a machine that is gone may come again, which real ones do not.
+            free = next(each for each in range(9) if each not in [one.id for one in state.machines])
+            yield "launch", state._replace(machines=(*state.machines, Machine(id=free)))
         if self.rules.unprotected and state.desired < len(state.machines):
             yield "scale in", self._off(state, len(state.machines) - 1)
         if not self.rules.alarm:
@@ -189,7 +213,10 @@ class World:
 
     def _deaths(self, state: State, place: int, machine: Machine) -> Iterator[tuple[str, State]]:
         if state.machines_died < self.rules.machines_die:
-            yield "!machine dies", self._off(state, place)._replace(machines_died=state.machines_died + 1)
+            yield (
+                "!machine dies",
+                self._off(state, place)._replace(machines_died=state.machines_died + 1, reason=self.several),
+            )
         if state.processes_died < self.rules.processes_die:
             died = state._replace(processes_died=state.processes_died + 1)
             if machine.decider is not None:
@@ -229,38 +256,63 @@ class World:
         yield asked, self._with(state, place, machine._replace(decider=(*machine.decider, answer)))
 
     def _manager(self, state: State, place: int, machine: Machine) -> Iterator[tuple[str, State]]:
-        asked, answers = self.code.manager(machine.manager)
+        asked, answers = self.code.manager(machine.id, machine.manager)
         machine = machine._replace(manager=answers)
         if asked == "power off":
             yield "power off", self._off(state, place)
             return
+        if asked == "drain":
+            if machine.decider is None or self.rules.undrained:
+                yield "leave", self._off(state, place)
+            return
         if state.holder != place and not machine.manager:
             yield "take the lease", state._replace(holder=place)
         if asked == "pass":
-            if state.holder == place:
-                yield self._answered(asked, state, place, machine, False)
-                if state.run == "pending" or state.row or (state.listed and self._open(state)):
-                    yield self._answered(asked, state, place, machine, True)
+            yield from self._pass(state, place, machine)
             return
         yield from self._asked(asked, state, place, machine)
+
+    def _pass(self, state: State, place: int, machine: Machine) -> Iterator[tuple[str, State]]:
+        if state.holder == place:
+            yield self._answered("pass", state, place, machine, Pass(holds=True, leaving=state.leaving))
+            if state.run == "pending" or state.row or (state.listed and self._open(state)):
+                busy = Pass(holds=True, leaving=state.leaving, busy=True)
+                yield self._answered("pass", state, place, machine, busy)
+                if state.grown < self.rules.grows:
+                    grown = state._replace(grown=state.grown + 1)
+                    yield self._answered("pass", grown, place, machine, busy._replace(wanted=2))
+        elif machine.id in state.leaving or self.rules.unnamed:
+            named = (machine.id,) if self.rules.unnamed else state.leaving
+            yield self._answered("pass", state, place, machine, Pass(holds=False, leaving=named))
+        if state.holder == place and self.rules.unnamed:
+            yield self._answered("pass", state, place, machine, Pass(holds=False, leaving=(machine.id,)))
 
     @staticmethod
     def _open(state: State) -> bool:
         return state.run in {"pending", "held", "lost"}
 
-    def _answered(self, asked: str, state: State, place: int, machine: Machine, *answers: Any) -> tuple[str, State]:
+    def _answered(
+        self, asked: Question, state: State, place: int, machine: Machine, *answers: Any
+    ) -> tuple[str, State]:
         history = (*machine.manager, *answers)
-        following, history = self.code.manager(history)
-        if following in {"begin_poll", "pass", "power off"}:
+        following, history = self.code.manager(machine.id, history)
+        if following in {"begin_poll", "pass", "power off", "drain"}:
             machine = machine._replace(looking=False, started=False)
         return f"{asked}: {answers[-1]}", self._with(state, place, machine._replace(manager=history))
 
-    def _asked(self, asked: str, state: State, place: int, machine: Machine) -> Iterator[tuple[str, State]]:
+    def _asked(self, asked: Question, state: State, place: int, machine: Machine) -> Iterator[tuple[str, State]]:
         def answered(answer: Any, after: State = state, made: Machine = machine) -> tuple[str, State]:
             return self._answered(asked, after, place, made, answer)
 
         asleep = state.desired == 0 and machine.leaving
-        if asked == "begin_poll":
+        if isinstance(asked, tuple):
+            yield self._ordered(*asked, state, place, machine)
+        elif asked == "size":
+            lower = self.rules.before_lowered and state.holder != place
+            yield answered((0 if lower else state.desired, tuple(each.id for each in state.machines)))
+        elif asked == "note extra":
+            yield answered(None)
+        elif asked == "begin_poll":
             yield answered(
                 None,
                 state,
@@ -285,10 +337,10 @@ class World:
             yield answered(state.desired <= 1 and len(state.machines) <= 1)
         elif asked == "read":
             yield answered(state.holder == place)
-        elif asked == "note leave":
+        elif asked == "note leaving":
             yield answered(None, state, machine._replace(leaving=True))
         elif asked == "sleep":
-            yield answered(None, state._replace(desired=0))
+            yield answered(None, state._replace(desired=0, reason=self.several))
         elif asked == "desired":
             yield answered(state.desired)
         elif asked == "release":
@@ -304,6 +356,16 @@ class World:
             yield answered(None, state, machine._replace(leaving=False))
         else:
             raise AssertionError(asked)
+
+    def _ordered(self, order: str, given: Any, state: State, place: int, machine: Machine) -> tuple[str, State]:
+        """A manager writes names into control.json, or sets the number."""
+        if order == "set":
+            more = state.reason or given > state.desired
+            return self._answered(order, state._replace(desired=given, reason=more), place, machine, None)
+        assert order == "name"
+        if state.holder != place:
+            return self._answered(order, state, place, machine, "failed")
+        return self._answered(order, state._replace(leaving=given), place, machine, None)
 
     def _polled(self, asked: str, state: State, place: int, machine: Machine) -> Iterator[tuple[str, State]]:
         """A whole poll ends, and what waits for it looks."""
@@ -322,7 +384,8 @@ class World:
             yield self._answered(asked, state._replace(listed=listed), place, looking, True)
         if state.run == "pending" or state.row or (state.listed and self._open(state)):
             # The poll is not over, and the next pass sees that there is something to do.
-            yield self._answered(asked, state, place, machine, None, True)
+            busy = Pass(holds=state.holder == place, leaving=state.leaving, busy=True)
+            yield self._answered(asked, state, place, machine, None, busy)
 
 
 # --- what is promised -------------------------------------------------------------------------------------------------
@@ -343,6 +406,20 @@ def lost_runs(graph: dict[State, list[tuple[str, State]]]) -> set[State]:
                 good.add(state)
                 frontier.append(state)
     return {state for state in graph if state.run not in {"new", "done"} and state not in good}
+
+
+def cut_tasks(graph: dict[State, list[tuple[str, State]]]) -> bool:
+    """Whether a machine that is too many goes with a decision task."""
+    return any(
+        name == "leave" and state.run == "held" and after.run == "lost"
+        for state, following in graph.items()
+        for name, after in following
+    )
+
+
+def launches_for_nothing(graph: dict[State, list[tuple[str, State]]]) -> bool:
+    """Whether the group replaces a machine that was too many."""
+    return any(name == "launch" and not state.reason for state, following in graph.items() for name, _ in following)
 
 
 def boots_for_ever(graph: dict[State, list[tuple[str, State]]]) -> bool:

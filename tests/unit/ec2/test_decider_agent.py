@@ -11,10 +11,14 @@ import msgspec
 import pytest
 
 from simpleflow.core import clock as clocks
+from simpleflow.data import files
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import config, published, setups, stores
 from simpleflow.nodes.agent import deciders
-from tests.unit.ec2.conftest import CLUSTER
+from simpleflow.nodes.providers import ec2
+from simpleflow.nodes.providers.ec2 import keeper
+from simpleflow.testing import cloud as emulated
+from tests.unit.ec2.conftest import CLUSTER, CloudClients
 
 
 class Machine:
@@ -116,3 +120,49 @@ def test_it_gives_up_when_a_child_ends_again_and_again(machine: Machine) -> None
         assert machine.agent._crashing() == ""
     decider.deaths += 1
     assert machine.agent._crashing() == "its decider ended 5 times in a row"
+
+
+def test_one_that_is_too_many_drops_its_protection_after_its_decider_has_ended(
+    fresh: emulated.Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group is that of the emulated account; the manager has ended because its machine is too many."""
+    group = ec2.Ec2DeciderGroup("demo", CloudClients(fresh))
+    fresh.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=group.name, MaxSize=2, DesiredCapacity=2)
+    names = [each.instance for each in group.read().members]
+    one = Machine(tmp_path, names[0])
+    monkeypatch.setattr(one.agent, "_group", lambda: group)
+    group.set(1)
+    assert len(group.read().members) == 2, "both are protected"
+    folder = one.agent._folder.path
+    seen: list[bool] = []
+
+    class Child:
+        """A child that notes at its end whether the machine is protected still."""
+
+        deaths = 0
+        last_code = 0
+
+        def __init__(self, name: str, lives: bool) -> None:
+            self.name = name
+            self.lives = lives
+
+        def keep(self) -> None:
+            """The manager has ended by itself."""
+
+        def alive(self) -> bool:
+            return self.lives
+
+        def ask(self, number: int) -> None:
+            """It is told to end."""
+
+        def end(self, patience: float) -> None:
+            seen.append(all(each.protected for each in group.read().members))
+
+    files.replace(folder / keeper.EXTRA, b"")
+    decider, manager = Child("decider", lives=True), Child("manager", lives=False)
+    one.agent._kept = [decider, manager]  # type: ignore[list-item]  # what is asked of them
+    one.agent._manager = manager  # type: ignore[assignment]  # the same
+    assert one.agent.run() == 0
+    assert seen == [True, True]
+    assert [each.instance for each in group.read().members if each.state == "InService"] == names[1:]
+    assert group.read().desired == 1

@@ -6,12 +6,12 @@ Each simpler protocol of that page is a mutant here that the checker breaks, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from .leave_code import Code
-from .leave_model import Rules, World, boots_for_ever, lost_runs
+from .leave_model import Rules, State, World, boots_for_ever, cut_tasks, launches_for_nothing, lost_runs
 
 
 @pytest.fixture
@@ -85,6 +85,46 @@ def test_each_simpler_leave_loses_a_run(code: Code, rules: Rules) -> None:
     assert lost_runs(World(code, rules).explore())
     faithful = rules._replace(one_poll=False, one_look=False, unprotected=False, ensures_once=False)
     assert not lost_runs(World(code, faithful).explore())
+
+
+TWO = Rules(machines=2, wanted=2)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(TWO, id="nothing goes wrong"),
+        pytest.param(TWO._replace(wanted=1), id="the number was lowered before anybody was named"),
+        pytest.param(TWO._replace(client_dies=True), id="the client dies"),
+        pytest.param(TWO._replace(machines_die=1), id="one of them dies", marks=pytest.mark.slow),
+        pytest.param(TWO._replace(processes_die=1), id="decider or manager dies", marks=pytest.mark.slow),
+        pytest.param(Rules(grows=1), id="the queue grows", marks=pytest.mark.slow),
+        pytest.param(TWO._replace(grows=1), id="the queue grows meanwhile", marks=pytest.mark.slow),
+    ],
+)
+def test_a_decider_that_is_too_many_goes_and_nothing_is_lost(code: Code, rules: Rules) -> None:
+    graph = World(code, rules).explore()
+    assert not lost_runs(graph)
+    assert not boots_for_ever(graph)
+    assert not cut_tasks(graph)
+    assert not launches_for_nothing(graph)
+    assert any(state.run == "done" and state.desired == 0 and not state.machines for state in graph), "it scales to 0"
+
+
+@pytest.mark.parametrize(
+    ("rules", "broken"),
+    [
+        pytest.param(TWO._replace(unnamed=True), launches_for_nothing, id="it goes by the number, without a name"),
+        pytest.param(
+            TWO._replace(before_lowered=True), launches_for_nothing, id="it goes before the number is lowered"
+        ),
+        pytest.param(TWO._replace(undrained=True), cut_tasks, id="it goes before its decider has finished"),
+    ],
+)
+def test_each_simpler_way_to_take_a_decider_out_breaks(
+    code: Code, rules: Rules, broken: Callable[[dict[State, list[tuple[str, State]]]], object]
+) -> None:
+    assert broken(World(code, rules).explore(20_000))
 
 
 def test_an_alarm_that_adds_one_climbs(code: Code) -> None:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import config, control
+from simpleflow.nodes import config, control, decider_count
 from simpleflow.nodes.manager import manager, reconcile
 from simpleflow.process import kept, tether, tree
 
@@ -25,16 +25,15 @@ from . import fakes
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
-def deciders(least: int, most: int, clock: clocks.Clock, folder: Path) -> manager.Deciders:
+def deciders(least: int, most: int, clock: clocks.Clock) -> decider_count.DeciderCount:
     cluster = fakes.cluster()
     numbers = msgspec.structs.replace(cluster.deciders, min=least, max=most)
-    cluster = msgspec.structs.replace(cluster, deciders=numbers)
-    return manager.Deciders(cluster, SLEEPER, dict(os.environ), str(folder), folder / "logs", clock)
+    return decider_count.DeciderCount(msgspec.structs.replace(cluster, deciders=numbers), clock)
 
 
-def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_nothing_is_open(tmp_path: Path) -> None:
+def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_nothing_is_open() -> None:
     clock = fakes.virtual()
-    made = deciders(0, 2, clock, tmp_path)
+    made = deciders(0, 2, clock)
     assert made.wanted(0, open_runs=False) == 0
     assert made.wanted(1, open_runs=False) == 1
     clock.advance(9)
@@ -45,11 +44,24 @@ def test_the_first_decider_comes_with_the_first_decision_task_and_goes_when_noth
     assert made.wanted(0, open_runs=False) == 0
 
 
-def test_a_growing_queue_brings_more_up_to_the_maximum_and_min_stays_without_work(tmp_path: Path) -> None:
+def test_a_growing_queue_brings_more_up_to_the_maximum_and_min_stays_without_work() -> None:
     clock = fakes.virtual()
-    assert deciders(0, 3, clock, tmp_path).wanted(1000, open_runs=True) == 3
-    assert deciders(0, 3, clock, tmp_path).wanted(11, open_runs=True) == 2
-    assert deciders(1, 3, clock, tmp_path).wanted(0, open_runs=False) == 1
+    assert deciders(0, 3, clock).wanted(1000, open_runs=True) == 3
+    assert deciders(0, 3, clock).wanted(11, open_runs=True) == 2
+    assert deciders(1, 3, clock).wanted(0, open_runs=False) == 1
+
+
+def test_one_that_was_added_goes_when_no_task_has_waited_for_a_while_though_runs_are_open() -> None:
+    clock = fakes.virtual()
+    count = deciders(0, 3, clock)
+    times = fakes.cluster().settings
+    assert count.wanted(21, open_runs=True) == 3
+    for _ in range(40):
+        clock.advance(times.loop)
+        assert count.wanted(0, open_runs=True) == 3
+    clock.advance(times.loop)
+    assert count.wanted(0, open_runs=True) == 1
+    assert count.wanted(11, open_runs=True) == 2
 
 
 class Keeper:
@@ -58,6 +70,9 @@ class Keeper:
 
     def keep(self, pending: int, open_runs: bool) -> None:
         self.calls.append("keep")
+
+    def follow(self) -> None:
+        self.calls.append("follow")
 
     def end(self, patience: float) -> None:
         self.calls.append("end")
@@ -162,7 +177,7 @@ def test_a_manager_that_does_not_lead_keeps_no_decider(tmp_path: Path) -> None:
     rig = Rig(tmp_path, store)
     threading.Timer(0.3, rig.manager.stop).start()
     rig.manager.run()
-    assert set(rig.keeper.calls) == {"end"}
+    assert set(rig.keeper.calls) == {"follow", "end"}
     assert control.holds(other.read(), "other"), "the lease of another is left alone"
 
 
