@@ -78,7 +78,7 @@ def start_options(function: context.F) -> context.F:
 @click.option("--task-list", metavar="NAME", help="Decision task list (default: the workflow's).")
 @click.option("--local", is_flag=True, help="Run it to its end in this process, and print its result.")
 @click.option("--virtual-time", is_flag=True, help="With --local: time jumps when nothing can run.")
-@click.option("--cluster", type=click.Path(dir_okay=False), help="Start it on the cluster of this file.")
+@click.option("--cluster", metavar="CLUSTER", help="Start it on the cluster of this file, or of this name.")
 @context.command_options
 @click.pass_obj
 def start(
@@ -108,9 +108,9 @@ def start(
     if cluster is not None:
         from simpleflow.nodes import connect as clusters
 
-        from . import sfnodes_connect
+        from . import sfnodes_common, sfnodes_connect
 
-        joined = clusters.client(cluster)
+        joined = clusters.client(sfnodes_common.find(cluster).loaded)
         sfnodes_connect.use_region(joined.region)
         domain, mounted = domain or joined.domain, joined.interceptors
         task_list = task_list or joined.task_list

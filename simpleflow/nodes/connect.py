@@ -34,13 +34,15 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def client(
-    path: str | Path, environment: Mapping[str, str] | None = None, group: ensure.DeciderGroup | None = None
+    loaded: config.LoadedCluster,
+    environment: Mapping[str, str] | None = None,
+    group: ensure.DeciderGroup | None = None,
 ) -> Connection:
-    """Read a cluster file for a client; raises ClusterFileError, and UsageError for a local cluster that is not up.
+    """Join a cluster as a client; raises UsageError for a local cluster that is not up.
 
     ``group`` is the decider group of clusters that have one (ec2): the client then ensures a decider.
     """
-    cluster = config.load(path).config
+    cluster, path = loaded.config, loaded.path
     where = paths.ClusterPaths(cluster, os.environ if environment is None else environment)
     if where.embedded and not lock_lifeline.held(where.lifeline):
         raise core_errors.UsageError(f"cluster '{cluster.cluster}' is not up; bring it up first: `sfnodes up {path}`")

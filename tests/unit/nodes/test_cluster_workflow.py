@@ -61,10 +61,10 @@ def connection_of(rig: Rig) -> connect.Connection:
     return connect.connect(domain=rig.cluster.config.swf_domain, endpoint_url=rig.cluster.paths.endpoint)
 
 
-def start(rig: Rig, name: str, given: str = INPUT, workflow: str = WORKFLOW) -> str:
-    """Start a job under this workflow id; return its run id."""
+def start(rig: Rig, name: str, given: str = INPUT, workflow: str = WORKFLOW, *, cluster: str = "") -> str:
+    """Start a job under this workflow id, on the cluster of the file or of a name; return its run id."""
     done = rig.command(
-        *("workflow.start", "--cluster", str(rig.file), "--workflow-id", name, "--input", given),
+        *("workflow.start", "--cluster", cluster or str(rig.file), "--workflow-id", name, "--input", given),
         *("--decision-tasks-timeout", "10", workflow),
     )
     assert done.returncode == 0, done.stderr
@@ -122,7 +122,7 @@ def kill(rig: Rig, victim: str) -> None:
 
 def test_nodes_of_both_profiles_come_work_and_go(rig: Rig, expected: object) -> None:
     assert rig.cluster.status().nodes == ()
-    start(rig, "from-zero")
+    start(rig, "from-zero", cluster=rig.cluster.config.cluster)
     assert result(rig, "from-zero") == expected
     rig.until("every node is gone", lambda: all(node.ended for node in rig.cluster.status().nodes))
     nodes = rig.cluster.status().nodes

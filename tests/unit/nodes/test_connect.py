@@ -11,7 +11,7 @@ import pytest
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, interceptors
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import connect, ensure, setups, stores
+from simpleflow.nodes import config, connect, ensure, setups, stores
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.manager import assemble
 from simpleflow.nodes.providers import base, fake
@@ -37,13 +37,13 @@ def test_a_client_of_a_cluster_that_is_not_up_is_told_how_to_bring_it_up(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     with pytest.raises(core_errors.UsageError, match=r"is not up; bring it up first: `sfnodes up .*c\.yaml`"):
-        connect.client(tmp_path / "c.yaml", environment)
+        connect.client(config.load(tmp_path / "c.yaml"), environment)
 
 
 def test_a_client_learns_where_to_start(tmp_path: Path, environment: dict[str, str]) -> None:
     line = lock_lifeline.Lifeline(clusters.load(tmp_path / "c.yaml", environment).paths.lifeline)
     try:
-        joined = connect.client(tmp_path / "c.yaml", environment)
+        joined = connect.client(config.load(tmp_path / "c.yaml"), environment)
     finally:
         line.release()
     assert (joined.cluster, joined.domain, joined.task_list) == ("demo", "demo", "decisions")
@@ -59,7 +59,7 @@ def test_a_cluster_elsewhere_needs_no_supervisor_here_and_a_group_is_ensured(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "c.yaml").write_text(f"{TEXT}endpoint: http://127.0.0.1:1\n")
-    joined = connect.client(tmp_path / "c.yaml", environment, Group())
+    joined = connect.client(config.load(tmp_path / "c.yaml"), environment, Group())
     assert joined.endpoint == "http://127.0.0.1:1"
     assert [type(each) for each in joined.interceptors] == [ensure.EnsureDecider]
 
