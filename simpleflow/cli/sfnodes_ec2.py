@@ -147,7 +147,7 @@ def decider_machines(loaded: config.LoadedCluster, since: float) -> tuple[tuple[
     cluster = loaded.config
     try:
         found = stack_status.decider_machines(cluster, _account(cluster), since, time.time())
-    except errors.NodesError as error:
+    except core_errors.SimpleflowError as error:
         return (), f"the machines of deciders are not counted: {error}"
     if found and cluster.price_of(cluster.deciders) is None:
         return found, "the deciders have no price, so they count as free: add deciders: {billing: {price: ...}}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -45,6 +46,24 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console  # Imported here: it takes 50 ms, and only terminals need it.
 
     Console().print(drawn(columns, rows))
+
+
+def explained(columns: list[str], rows: list[list[str]]) -> None:
+    """A table whose last column is a sentence, which gets lines of its own where the terminal has no room for it."""
+    width = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or width >= _WIDE:
+        table(columns, rows)
+        return
+    for *short, sentence in rows:
+        head = "  ".join(text.visible(cell) for cell in short if cell)
+        click.echo("\n".join(_wrapped(head, width, "", "  ")))
+        click.echo("\n".join(_wrapped(text.visible(sentence), width, "    ", "    ")))
+
+
+def _wrapped(words: str, width: int, first: str, following: str) -> list[str]:
+    return textwrap.wrap(
+        words, max(width, 20), initial_indent=first, subsequent_indent=following, break_on_hyphens=False
+    )
 
 
 def drawn(columns: list[str], rows: list[list[str]]) -> Any:
@@ -89,7 +108,7 @@ def plan(
     if not rows:
         click.echo("nothing to do: no node, no demand")
         return
-    table(["ACTION", "NODE", "REASON"], rows)
+    explained(["ACTION", "NODE", "REASON"], rows)
 
 
 def heading(found: clusters.Status) -> list[str]:
@@ -206,7 +225,7 @@ def why(found: tuple[documents.Decision, ...], as_json: bool) -> None:
         for each in found
     ]
     if rows:
-        table(["WHEN", "WHAT", "PROFILE", "WHICH", "WHY"], rows)
+        explained(["WHEN", "WHAT", "PROFILE", "WHICH", "WHY"], rows)
     else:
         output.say("nothing was decided about it yet")
 

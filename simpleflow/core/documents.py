@@ -17,6 +17,7 @@ DECISIONS_KEY = "decisions.json"
 NODES_PREFIX = "nodes/"
 DEMAND_PREFIX = "demand/"
 LEDGER_PREFIX = "ledger/"
+DECIDERS_KEY = "deciders.json"
 FORECAST_KEY = "forecast.json"
 
 
@@ -278,6 +279,12 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     #: that of its row
     never_ran: bool = False
+
+
+class DeciderBills(msgspec.Struct, frozen=True, kw_only=True):
+    """``deciders.json``: machines of deciders (ec2) whose group is gone; written by ``down``."""
+
+    machines: tuple[LedgerEntry, ...] = ()
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents
+from simpleflow.core import errors as core_errors
 from simpleflow.nodes import config, control, errors, published
 from simpleflow.nodes.bundle import bundle
 from simpleflow.nodes.providers import base as providers
@@ -16,6 +17,7 @@ from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import stackinfo
 
+from . import decider_bills
 from .up import Step, base_name, bucket_of, documents_of, progress
 
 #: folders that a cluster keeps in the user's bucket, beside its two documents; other objects are not its own
@@ -93,6 +95,8 @@ def down(
         yield Step(name="workers", detail="none")
     if info is not None:
         yield from _empty_group(cluster, account, info, passes, wait)
+        if opened is not None:
+            yield from _keep_bills(cluster, account, info, opened)
     left_over = account.formation.find_own(cluster.cluster, cluster.cluster)
     if left_over is not None:
         since = account.formation.newest_event(left_over.id)
@@ -206,6 +210,20 @@ def _empty_group(
     yield Step(name="deciders", detail="none")
 
 
+def _keep_bills(
+    cluster: config.ClusterConfig, account: accounts.Account, info: stackinfo.StackInfo, opened: control.ControlFile
+) -> Iterator[Step]:
+    """Write down what the deciders cost: with the group goes what Auto Scaling knows of its machines."""
+    try:
+        lives = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).lives(0.0)
+        count = decider_bills.keep(opened.store, cluster, lives, time.time())
+    except core_errors.SimpleflowError as error:
+        yield Step(name="bills", detail=f"what the deciders cost is not kept: {error}")
+        return
+    if count:
+        yield Step(name="bills", detail=f"machines of deciders that `sfnodes cost` still counts: {count}")
+
+
 def _unprotected(group: ec2.Ec2DeciderGroup) -> str:
     """Unprotect what is left in a group, and say how many that are; '' for none."""
     members = group.read().members
@@ -229,7 +247,7 @@ def _purge(cluster: config.ClusterConfig, account: accounts.Account) -> Iterator
         for each in OWN_FOLDERS:
             folder.clear(prefix + each)
         # The documents last: until then they say whose the folder is.
-        for key in (documents.CONTROL_KEY, documents.CLUSTER_KEY):
+        for key in (documents.DECIDERS_KEY, documents.CONTROL_KEY, documents.CLUSTER_KEY):
             folder.delete_object(prefix + key)
         yield Step(
             name="documents",

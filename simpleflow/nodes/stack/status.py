@@ -18,7 +18,8 @@ from simpleflow.nodes.providers import ec2
 from simpleflow.nodes.providers.ec2 import account as accounts
 from simpleflow.nodes.providers.ec2 import formation, stackinfo
 
-from .up import BOOTS_KEY, base_name, store_url
+from . import decider_bills
+from .up import BOOTS_KEY, base_name, bucket_of, documents_of, store_url
 
 
 class StackStatus(report.Work, frozen=True, kw_only=True):
@@ -99,27 +100,48 @@ class _Boots(msgspec.Struct, frozen=True):
 def decider_machines(
     cluster: config.ClusterConfig, account: accounts.Account, since: float, now: float
 ) -> tuple[report.NodeStatus, ...]:
-    """Return the decider machines that lived at or after ``since``, each with its bill. No stack: none."""
+    """Return the decider machines that lived at or after ``since``, each with its bill, after `down` too."""
+    terms, price = cluster.deciders.billing, cluster.price_of(cluster.deciders)
+    words = cost.words(terms, price, cluster.currency)
+    shown: dict[str, report.NodeStatus] = {}
+    bucket = _bucket(cluster, account)
+    if bucket:
+        for entry in decider_bills.read(documents_of(cluster, account, bucket)):
+            if entry.ended >= since:
+                age = max(entry.ended - entry.since, 0.0)
+                shown[entry.instance] = _decider(
+                    ec2.Life(instance=entry.instance, began=entry.since, ended=entry.ended),
+                    billing.billed(terms, age),
+                    entry.cost,
+                    words,
+                    now,
+                )
     try:
         info = stackinfo.read(account.clients, cluster.cluster)
         lives = ec2.Ec2DeciderGroup(cluster.cluster, account.clients, info.group).lives(since)
     except errors.NotThere:
-        return ()
-    terms, price = cluster.deciders.billing, cluster.price_of(cluster.deciders)
-    return tuple(_decider(each, terms, price, cluster.currency, now) for each in lives)
+        lives = ()
+    for life in lives:
+        age = max((now if life.ended is None else life.ended) - life.began, 0.0)
+        amount = billing.cost(terms, billing.micros(price or 0.0), age)
+        shown[life.instance] = _decider(life, billing.billed(terms, age), amount, words, now)
+    return tuple(shown.values())
 
 
-def _decider(
-    life: ec2.Life, terms: config.Billing, price: float | None, currency: str, now: float
-) -> report.NodeStatus:
-    age = max((now if life.ended is None else life.ended) - life.began, 0.0)
-    billed = billing.billed(terms, age)
+def _bucket(cluster: config.ClusterConfig, account: accounts.Account) -> str:
+    """Return the bucket of the documents, which outlives `down`; '' where there is none."""
+    base = account.formation.find_own(base_name(cluster.cluster), cluster.cluster)
+    name = bucket_of(cluster, {} if base is None else dict(base.outputs))
+    return name if name and account.bucket(name).exists() else ""
+
+
+def _decider(life: ec2.Life, billed: float, amount: int, terms: str, now: float) -> report.NodeStatus:
     return report.NodeStatus(
         node=life.instance,
         profile=setups.DECIDERS,
         state="working" if life.ended is None else "gone",
         launched=life.began,
-        age=age,
+        age=max((now if life.ended is None else life.ended) - life.began, 0.0),
         first_poll=None,
         busy=(),
         drained=None,
@@ -128,8 +150,8 @@ def _decider(
         reason="",
         health="ok",
         billed=billed,
-        cost=billing.cost(terms, billing.micros(price or 0.0), age),
-        terms=cost.words(terms, price, currency),
+        cost=amount,
+        terms=terms,
         paid_until=None if life.ended is not None else life.began + billed,
     )
 
@@ -159,7 +181,13 @@ def status(
     )
     main = found[cluster.cluster]
     if main is None:
-        return shown
+        # What a cluster that went down has cost stands in its documents.
+        try:
+            bucket = _bucket(cluster, account)
+        except errors.NodesError as error:
+            return msgspec.structs.replace(shown, notes=(*shown.notes, f"the documents cannot be read: {error}"))
+        seen = _with_documents(shown, cluster, listing, bucket, open_store, since) if bucket else shown
+        return msgspec.structs.replace(shown, nodes=seen.nodes, cost=seen.cost)
     if "ROLLBACK" in main.status or main.status.endswith("FAILED"):
         shown = msgspec.structs.replace(shown, cause=account.formation.cause(main.name))
     try:
@@ -169,18 +197,7 @@ def status(
         return msgspec.structs.replace(shown, notes=(*shown.notes, str(error)))
     except errors.NodesError as error:
         return msgspec.structs.replace(shown, notes=(*shown.notes, f"what stands cannot be looked at: {error}"))
-    if open_store is not None:
-        states = {each.id: each.state for each in listed}
-        try:
-            store = open_store(store_url(cluster, info.bucket))
-            found_file = published.read(store, cluster.cluster)
-            works_by = codes.for_machines(cluster) if found_file is None else found_file.config
-            seen = report.look(works_by, store, states.get, since=since, now=listing.begun)
-            changed = published.not_taken_up(works_by, codes.for_machines(cluster), "the cluster file")
-            seen = msgspec.structs.replace(seen, notes=(*changed, *seen.notes))
-        except core_errors.SimpleflowError as error:
-            seen = report.Work(currency=cluster.currency, notes=(f"the documents cannot be read: {error}",))
-        shown = msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in report.Work.__struct_fields__})
+    shown = _with_documents(shown, cluster, listing, info.bucket, open_store, since)
     group_notes = _group_notes(cluster, account, info, size)
     return msgspec.structs.replace(
         shown,
@@ -191,3 +208,26 @@ def status(
         alarms={"wake-up": _alarm(account, info.wake_alarm), "boot": _alarm(account, info.boot_alarm)},
         bucket=info.bucket,
     )
+
+
+def _with_documents(
+    shown: StackStatus,
+    cluster: config.ClusterConfig,
+    listing: providers.Listing,
+    bucket: str,
+    open_store: Callable[[str], blobs.BlobStore] | None,
+    since: float | None,
+) -> StackStatus:
+    if open_store is None:
+        return shown
+    states = {each.id: each.state for each in listing.instances}
+    try:
+        store = open_store(store_url(cluster, bucket))
+        found_file = published.read(store, cluster.cluster)
+        works_by = codes.for_machines(cluster) if found_file is None else found_file.config
+        seen = report.look(works_by, store, states.get, since=since, now=listing.begun)
+        changed = published.not_taken_up(works_by, codes.for_machines(cluster), "the cluster file")
+        seen = msgspec.structs.replace(seen, notes=(*shown.notes, *changed, *seen.notes))
+    except core_errors.SimpleflowError as error:
+        seen = report.Work(currency=cluster.currency, notes=(*shown.notes, f"the documents cannot be read: {error}"))
+    return msgspec.structs.replace(shown, **{name: getattr(seen, name) for name in report.Work.__struct_fields__})

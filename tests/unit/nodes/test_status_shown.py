@@ -145,3 +145,21 @@ def test_machines_of_two_versions_are_told_apart_while_they_roll() -> None:
         "profile 'small', version c9b3f391-166f4e71: n-1, n-2",
         "profile 'small', version c9b3f391-77aa01bc: m-0, m-1, m-2, m-3, m-4 and 2 more",
     ]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_why_has_whole_lines_for_its_reasons_on_a_narrow_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "3 tasks on 'light' wait or run, 0 places are free or begun; a machine takes 2 at once and boots in 95 s"
+    made = documents.Decision(
+        at=0.0, kind="launch", profile="small", units=2, attempt="demo-5d0c2a91f3", instances=("i-0abc",), reason=reason
+    )
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    sfnodes_show.why((made,), as_json=False)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.endswith("  launch 2  small  i-0abc")
+    assert all(len(each) <= width and each.startswith("    ") for each in lines)
+    assert " ".join(each.strip() for each in lines) == reason
+    assert len(lines) <= len(reason) // (width - 16) + 1, "the room is used"
