@@ -14,9 +14,9 @@ from simpleflow.core import clock as clocks
 from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.data import files
-from simpleflow.nodes import config, control, decider_count, errors, paths, published, setups, stores
+from simpleflow.nodes import config, control, errors, paths, published, setups, stores
 from simpleflow.nodes.bundle import code as codes
-from simpleflow.nodes.policy import decide
+from simpleflow.nodes.policy import decide, decider_count
 from simpleflow.nodes.providers import base as providers
 from simpleflow.nodes.providers.process import node_folder
 from simpleflow.swf.transport import base as transports

@@ -15,7 +15,8 @@ from typing import NamedTuple, Protocol
 from simpleflow.core import clock as clocks
 from simpleflow.core import interpreter
 from simpleflow.data import files
-from simpleflow.nodes import config, control, decider_count, errors
+from simpleflow.nodes import config, control, errors
+from simpleflow.nodes.policy import decider_count
 from simpleflow.process import kept
 
 from . import logs, observe, reconcile

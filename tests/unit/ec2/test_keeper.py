@@ -9,7 +9,8 @@ import pytest
 
 from simpleflow.core import clock as clocks
 from simpleflow.core import documents, errors, interceptors
-from simpleflow.nodes import config, control, decider_count
+from simpleflow.nodes import config, control
+from simpleflow.nodes.policy import decider_count
 from simpleflow.nodes.providers.ec2 import group as groups
 from simpleflow.nodes.providers.ec2 import keeper
 from tests.unit.ec2.conftest import CLUSTER

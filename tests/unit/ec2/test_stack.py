@@ -225,33 +225,6 @@ def test_down_takes_everything_that_costs_and_keeps_the_data(world: World) -> No
     assert names(world.down(purge=True)) == ["demo", "demo-base"]
 
 
-def test_what_deciders_cost_is_known_after_down(world: World) -> None:
-    names(world.up())
-    [bucket] = [each["Name"] for each in world.cloud.client("s3").list_buckets()["Buckets"]]
-    world.store = stack.documents_of(world.cluster, world.account, bucket)
-    begun, group = time.time(), ec2.Ec2DeciderGroup("demo", world.made)
-    group.ensure_one()
-    [member] = group.read().members
-    entry = documents.LedgerEntry(
-        instance="i-0", profile="small", attempt="a", price=1, since=begun, ended=begun + 9, cost=7
-    )
-    world.store.put("ledger/i-0.json", msgspec.json.encode(entry))
-    names(world.down())
-    now = begun + 3600
-    [bill] = status.decider_machines(world.cluster, world.account, begun - 60, now)
-    assert (bill.node, bill.profile, bill.state, bill.cost > 0) == (member.instance, "deciders", "gone", True)
-    assert status.decider_machines(world.cluster, world.account, now, now) == ()
-    shown = status.status(world.cluster, world.account, world.provider, lambda url: world.store)
-    assert ([each.node for each in shown.nodes], shown.cost) == (["i-0"], shown.nodes[0].cost)
-    # The next group has a machine of its own; the bill of the one before is not lost by another `down`.
-    names(world.up())
-    ec2.Ec2DeciderGroup("demo", world.made).ensure_one()
-    names(world.down())
-    assert len(status.decider_machines(world.cluster, world.account, begun - 60, now)) == 2
-    names(world.down(purge=True))
-    assert status.decider_machines(world.cluster, world.account, begun - 60, now) == ()
-
-
 def _cut_down(cluster: config.ClusterConfig, builder: bundle.Builder, every: int) -> None:
     with _still()[0] as cloud:
         world = _busy_cluster(cluster, builder, cloud)

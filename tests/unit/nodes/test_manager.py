@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from simpleflow.core import clock as clocks
-from simpleflow.nodes import config, control, decider_count
+from simpleflow.nodes import config, control
 from simpleflow.nodes.manager import manager, reconcile
+from simpleflow.nodes.policy import decider_count
 from simpleflow.process import kept, tether, tree
 
 from . import fakes

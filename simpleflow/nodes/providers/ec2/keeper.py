@@ -18,8 +18,9 @@ import msgspec
 from simpleflow.core import clock as clocks
 from simpleflow.core import errors, interceptors
 from simpleflow.data import files
-from simpleflow.nodes import control, decider_count, ensure
+from simpleflow.nodes import control, ensure
 from simpleflow.nodes import errors as node_errors
+from simpleflow.nodes.policy import decider_count
 
 from . import group as groups
 from . import leave

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from simpleflow.core import clock as clocks
-
-from . import config
+from simpleflow.nodes import config
 
 #: open decision tasks per decider that call for another one
 _QUEUE_PER_DECIDER = 10
