@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 import urllib.parse
@@ -13,6 +14,25 @@ from simpleflow.swf import errors
 
 #: region that signatures name when nobody names one and the endpoint is not Amazon's
 ANY_REGION = "us-east-1"
+#: ends of the names of Amazon's endpoints: IPv4 alone and dual stack, for each partition of botocore's partitions.json
+_AMAZON = (
+    ".amazonaws.com",
+    ".api.aws",
+    ".amazonaws.com.cn",
+    ".api.amazonwebservices.com.cn",
+    ".amazonaws.eu",
+    ".api.amazonwebservices.eu",
+    ".c2s.ic.gov",
+    ".api.aws.ic.gov",
+    ".sc2s.sgov.gov",
+    ".api.aws.scloud",
+    ".cloud.adc-e.uk",
+    ".api.cloud-aws.adc-e.uk",
+    ".csp.hci.ic.gov",
+    ".api.aws.hci.ic.gov",
+)
+#: where such a name has the region: swf.REGION.amazonaws.com, vpce-ID.swf.REGION.vpce.amazonaws.com
+_REGION = re.compile(r"(?:^|\.)swf(?:-fips)?\.([a-z0-9-]+)\.")
 
 
 class NoCredentials(errors.SwfError):
@@ -100,8 +120,8 @@ class Signer:
                 "AWS_PROFILE, or run aws configure. Without an account: --backend embedded runs the workflow on this "
                 "machine"
             )
-        if region is None and is_amazon(url):
-            region = (urllib.parse.urlsplit(url).hostname or "").split(".")[1]  # swf.REGION.amazonaws.com
+        if region is None and is_amazon(url) and (named := _REGION.search(_host(url))):
+            region = named[1]
         return cls(url, region or ANY_REGION, credentials, local=local)
 
 
@@ -113,7 +133,12 @@ def certificates() -> str:
 
 
 def is_amazon(url: str) -> bool:
-    return (urllib.parse.urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    """Whether an endpoint is Amazon's own, in any partition: it never gets extensions of the protocol."""
+    return _host(url).endswith(_AMAZON)
+
+
+def _host(url: str) -> str:
+    return (urllib.parse.urlsplit(url).hostname or "").removesuffix(".")
 
 
 def _session() -> Any:
