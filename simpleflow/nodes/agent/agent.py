@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import selectors
 import signal
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from simpleflow.core import errors as core_errors
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import boot, config, drain, tags
 from simpleflow.nodes import control as controls
+from simpleflow.nodes.manager import logs
 from simpleflow.process import kept, scratch
 
 from . import channel as channels
@@ -33,6 +36,10 @@ _GIVEN_UP = 3
 _GRACE = 5.0
 #: seconds between two tries to store the document and read control.json, before the first poll
 _RETRY = 1.0
+_STDERR = 2
+#: of lines in this machine's log that no worker wrote
+_OWN_WORDS = (" simpleflow.process.kept ", " simpleflow.nodes.agent")
+_LONGEST_WORDS = 500
 
 
 class _Worker:
@@ -43,6 +50,8 @@ class _Worker:
         self.slots = slots
         self.child = child
         self.channel = channel
+        #: deaths that were counted when the last words were read, and these
+        self._told = (0, "")
 
     def view(self) -> drain.WorkerView:
         status = self.channel.status
@@ -75,7 +84,17 @@ class _Worker:
                 return f"{name} lives and has not said anything for {_SILENT:.0f} s and more"
         if not self.child.deaths:
             return ""
-        return f"{name} ended {self.child.deaths} times; the last one {self.child.outcome()}"
+        often = "" if self.child.deaths == 1 else f"ended {self.child.deaths} times; the last one "
+        return f"{name} {often}{self.child.outcome()}{self._words()}"
+
+    def _words(self) -> str:
+        """Return the last line of a worker that ended by itself, where this machine's log is a file (process, ssh)."""
+        if self.child.deaths != self._told[0]:
+            words = ""
+            if (self.child.last_code or 0) > 0 and stat.S_ISREG(os.fstat(_STDERR).st_mode):
+                words = logs.last_line(Path(f"/proc/self/fd/{_STDERR}"), _OWN_WORDS)[:_LONGEST_WORDS]
+            self._told = (self.child.deaths, f", its last words: {words}" if words else "")
+        return self._told[1]
 
 
 class Agent:

@@ -207,7 +207,7 @@ def test_a_dead_worker_is_started_again_and_told_what_stands(node: Node) -> None
     first = next(node.folder.glob("worker-*"))
     os.kill(int(first.name.removeprefix("worker-")), signal.SIGKILL)
     node.until(lambda: len(list(node.folder.glob("worker-*"))) == 2 and node.document().task_lists[0].polling)
-    assert "ended 1 times" in node.document().health
+    assert "worker of 'light' was killed by SIGKILL" in node.document().health
 
 
 def test_a_worker_that_dies_while_draining_holds_nothing_up(node: Node) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from simpleflow.core import documents
 from simpleflow.nodes import model
+from simpleflow.nodes.agent import agent as agents
 from simpleflow.nodes.manager import report, sightings
 from simpleflow.nodes.policy import decide, guards
+from simpleflow.process import kept
 
 from . import fakes
 from .test_agent import Node
@@ -68,6 +73,32 @@ def test_a_sick_machine_is_replaced_counted_and_told_and_its_tasks_are_worked_el
     run_until_empty(world)
     assert sorted(world.done) == ["a", "b"]
     assert (world.lost, world.terminated) == ([], [])
+
+
+DYING = "import sys; print('Error: no module of yours', file=sys.stderr); sys.exit(64)"
+
+
+def test_a_worker_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """The machine's log is a file, as on process and ssh: the agent's stderr, which its workers have too."""
+    log, before = tmp_path / "log", os.dup(2)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        child = kept.Tethered("worker of 'light'", [sys.executable, "-c", DYING], dict(os.environ))
+        worker = agents._Worker("light", 1, child, SimpleNamespace(status=None))  # type: ignore[arg-type]  # never spoke
+        assert worker.fault() == ""
+        child.keep()
+        while child.alive():
+            time.sleep(0.01)
+        os.write(2, b"2026-11-30 INFO simpleflow.nodes.agent.agent another line of ours\n")
+        said = worker.fault()
+        os.write(2, b"what came later is of the next one\n")
+        again = worker.fault()
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+    assert said == "worker of 'light' exited with status 64, its last words: Error: no module of yours"
+    assert again == said
 
 
 def test_machines_that_poll_once_and_fall_sick_open_the_breaker() -> None:
