@@ -30,11 +30,26 @@ class Log:
         #: the last texts about kept machines and notes; a text is written when it changes
         self._logged: frozenset[tuple[str, ...]] = frozenset()
 
-    def note(self, plan: decide.Plan, intents: Iterable[documents.Intent], now: float) -> None:
-        """Store what is new in a plan. Raises BlobStoreError; the next call stores it again."""
+    def note(
+        self,
+        plan: decide.Plan,
+        intents: Iterable[documents.Intent],
+        now: float,
+        unasked: Iterable[decide.Item] = (),
+    ) -> None:
+        """Store what is new in a plan. Raises BlobStoreError; the next call stores it again.
+
+        ``unasked``: machines that ended though nobody drained or ended them.
+        """
         lasting = list(_lasting(plan, now))
         keys = frozenset(_key(each) for each in lasting)
-        new = [*_events(plan, intents, now), *(each for each in lasting if _key(each) not in self._logged)]
+        gone = (
+            documents.Decision(
+                at=now, kind="note", profile=each.profile, instances=(each.instance,), reason=each.reason
+            )
+            for each in unasked
+        )
+        new = [*gone, *_events(plan, intents, now), *(each for each in lasting if _key(each) not in self._logged)]
         if not new:
             self._logged = keys
             return

@@ -64,6 +64,8 @@ class Reconciler:
         self._orphans: dict[str, float] = {}
         self.plan: decide.Plan = decide.Plan()
         self._decisions = decisions.Log(store, cluster.cluster)
+        #: machines that ended in this pass though nobody drained or ended them
+        self._unasked: list[decide.Item] = []
         #: notes that were logged last: why something that is wanted is not done
         self._noted: tuple[str, ...] = ()
         #: subject -> why something about it cannot be done now
@@ -193,12 +195,17 @@ class Reconciler:
         document = self._adopt(document, listing)
         document = guards.mended(document) if self.resume else self._evidence(document)
         closing = []
+        self._unasked = []
+        asked = {intent.instance for intent in document.intents}
         for row in control.closable(document.rows, listing):
+            if not row.reason and row.instance not in asked:
+                reason = self._why_it_ended(row.instance, read=len(self._unasked) < _MOST_TROUBLES)
+                row = msgspec.structs.replace(row, reason=reason)
+                self._unasked.append(decide.Item(instance=row.instance, profile=row.profile, reason=reason))
             # Its row stays until its ledger entry is written: no cost is forgotten or counted twice.
             with self._alone(row.instance, f"the ledger entry of {row.instance} is not written, its row stays open"):
                 self._write_ledger(row)
                 closing.append(row)
-        asked = {intent.instance for intent in document.intents}
         for row in closing:
             document = self._count_outcome(document, row, asked=row.drain is not None or row.instance in asked)
         ends = {row.instance: (guards.terms_of(self.cluster, row.profile), self._ended(row)) for row in closing}
@@ -285,6 +292,15 @@ class Reconciler:
         except LATER as error:
             return f"its log cannot be read: {error}"
 
+    def _why_it_ended(self, instance: str, *, read: bool) -> str:
+        """Say of a machine that nobody here drained or ended what is known: its agent's word, else its log's last."""
+        node = self.observer.nodes.get(instance)
+        if node is not None and node.reason:
+            return node.reason
+        words = self._diagnose(instance).strip().splitlines() if read else []
+        last = f"; last line of its log: {words[-1]}" if words else ""
+        return f"ended by itself: nobody drained or ended it{last}"
+
     def _ended(self, row: documents.Row) -> float:
         """Return when a machine ended, by the provider's clock: as its last document says, else now."""
         node = self.observer.nodes.get(row.instance)
@@ -347,7 +363,7 @@ class Reconciler:
         self.file.replace(document)
         self._log(plan)
         with self._alone("decisions", "decisions are not written down for `sfnodes why`"):
-            self._decisions.note(plan, launches, now)
+            self._decisions.note(plan, launches, now, self._unasked)
         yield "intents"
         for intent in launches:
             yield from self._launch(intent)

@@ -98,7 +98,7 @@ def test_fifty_workflows_on_twenty_nodes_survive_kills_of_everything(tmp_path: P
     chosen, most, killed = random.Random(50), 0, []
     try:
         with Client(domain=rig.cluster.config.swf_domain, endpoint_url=rig.cluster.paths.endpoint) as client:
-            runs = {number: client.start(jobs.Squares, 5 + number % 5, 1.0) for number in range(50)}
+            runs = {number: client.start(jobs.Squares, 5 + number % 5, 2.0) for number in range(50)}
             left, limit = dict(runs), time.monotonic() + 1500
             while left:
                 assert time.monotonic() < limit, f"{sorted(left)}\n{killed}\n{rig.cluster.logs()}"
@@ -110,7 +110,7 @@ def test_fifty_workflows_on_twenty_nodes_survive_kills_of_everything(tmp_path: P
                     with contextlib.suppress(psutil.NoSuchProcess):
                         killed.append(" ".join(victim.cmdline())[-60:])
                         victim.kill()
-                    time.sleep(chosen.uniform(0.5, 3.0))
+                    time.sleep(chosen.uniform(0.2, 1.2))
                 else:
                     time.sleep(0.5)
                 for number, run in list(left.items()):

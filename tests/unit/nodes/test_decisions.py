@@ -16,7 +16,7 @@ from simpleflow.core import documents
 from simpleflow.core import errors as core_errors
 from simpleflow.nodes import stores
 from simpleflow.nodes.cluster import cluster
-from simpleflow.nodes.manager import decisions
+from simpleflow.nodes.manager import decisions, report
 from simpleflow.nodes.policy import decide
 
 from . import fakes
@@ -46,6 +46,24 @@ def test_a_machines_life_is_explained_from_its_launch_to_its_drain() -> None:
     assert {each.at for each in found} <= {each.at for each in by_list}
     assert [each.at for each in by_list] == sorted(each.at for each in by_list)
     assert len(by_list) < 20, "what holds for many passes is written once"
+
+
+def test_a_machine_that_ends_by_itself_is_explained_with_the_last_line_of_its_log() -> None:
+    world = World()
+    world.add("a")
+    for _ in range(8):
+        world.tick(task_time=1e9)
+    (name,) = world.nodes
+    world.provider.write_log(name, "all is well\nkernel: out of memory, killed the agent")
+    world.nodes[name].die(world)
+    world.provider.power_off(name)
+    for _ in range(200):
+        world.tick()
+    last = decisions.about(world.cluster, world.store, name)[-1]
+    said = "ended by itself: nobody drained or ended it; last line of its log: kernel: out of memory, killed the agent"
+    assert (last.kind, last.instances, last.reason) == ("note", (name,), said)
+    [gone] = [each for each in report.look(world.cluster, world.store, lambda _: None).nodes if each.node == name]
+    assert gone.reason == said
 
 
 def test_what_is_unknown_names_the_known() -> None:
