@@ -83,6 +83,10 @@ def _copy(name: str, environment: Mapping[str, str]) -> config.LoadedCluster:
 def _with_names(
     error: errors.ClusterFileError, given: str | Path, environment: Mapping[str, str]
 ) -> errors.ClusterFileError:
+    try:
+        folders.data(environment)
+    except core_errors.UsageError as unknown:
+        return errors.ClusterFileError((*error.problems, f"no cluster is found by its name: {unknown}"))
     names = [each.name for each in _clusters(environment)]
     if not names or Path(str(given).replace("\0", "")).exists():
         return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def test_a_broken_file_leads_to_its_cluster_and_its_problem_is_said(file: Path) 
     assert "c.yaml:5: task_lists.light.max: 'many' is not a whole number; write digits, such as 1; " in done.stderr
     assert "cluster 'demo' is found by what `up` kept of its file" in done.stderr
     assert run("up", "c.yaml").exit_code == 64
+
+
+def test_a_name_without_a_known_data_folder_says_which_setting_is_missing(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user of a container who has neither HOME nor an entry in passwd."""
+    for name in ("HOME", "XDG_DATA_HOME", "SIMPLEFLOW_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    done = run("status", "demo")
+    assert done.exit_code == 64
+    assert "no cluster is found by its name: " in done.stderr
+    assert "set SIMPLEFLOW_DATA_DIR" in done.stderr
 
 
 def test_an_unknown_name_shows_the_known(file: Path) -> None:
