@@ -271,13 +271,16 @@ class Rows:
             self._execute("DELETE FROM unreferenced WHERE digest=?", (digest,))
 
     def event(self, key: int) -> bytes:
-        waiting = self._unwritten.events.get(key)
-        if waiting is not None:
-            return waiting
+        known = self._unwritten.event(key)
+        if known is not None:
+            return known
         body: bytes = self._execute("SELECT body FROM events WHERE key=?", (key,)).fetchone()[0]
         return body
 
     def events(self, first: int, last: int, *, descending: bool = False, limit: int = 1000) -> list[bytes]:
+        known = self._unwritten.events_between(first, last, descending=descending, limit=limit)
+        if known is not None:
+            return known
         self._write_out()
         way = "DESC" if descending else "ASC"
         words = f"SELECT body FROM events WHERE key BETWEEN ? AND ? ORDER BY key {way} LIMIT ?"  # noqa: S608  two words
@@ -331,6 +334,7 @@ class Rows:
     @_undone
     def forget(self, key: int, limit: int, now: float) -> int:
         self._write_out()
+        self._unwritten.forget_events()
         first = key << base.EVENT_BITS
         last = first | (1 << base.EVENT_BITS) - 1
         deleted: int = self._execute(

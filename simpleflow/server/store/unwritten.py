@@ -1,4 +1,4 @@
-"""Rows that wait for the commit: each is written once, however often it changes before."""
+"""Rows that wait for the commit: each is written once, however often it changes before; and the last events."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _CHANGE_STATE: Final = "UPDATE states SET body=?2, due=?3, list=?4, rank=?5, seq
 _KEEP_ITEM: Final = "INSERT OR REPLACE INTO items(key, body, due, list, rank, seq) VALUES(?, ?, ?, ?, ?, ?)"
 #: where a row has its task list, its rank and its place
 _LIST, _RANK, _SEQ = 3, 4, 5
+#: events that stay in memory after they were written, at least and at most: the next decision task shows them
+_LATEST: Final = 256
+_TRIM: Final = 512
 #: task lists that are known to have no row, at most
 _VACANT: Final = 10_000
 #: a row as the tables hold it: key, body, due, list, rank, seq
@@ -29,6 +32,8 @@ class Unwritten:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.events: dict[int, bytes] = {}
+        #: the events that were written last
+        self._latest: dict[int, bytes] = {}
         #: states of executions that the table does not know, and of those that it does
         self._new: dict[int, Row] = {}
         self._changed: dict[int, Row] = {}
@@ -44,6 +49,7 @@ class Unwritten:
         """Forget the rows, and what is known of the tables, whose transaction was undone."""
         self._clear()
         self._vacant.clear()
+        self._latest.clear()
 
     def _clear(self) -> None:
         for rows in (self.events, self._new, self._changed, self._items):
@@ -57,6 +63,28 @@ class Unwritten:
         added = list(rows)
         self.events.update(added)
         return len(self.events) == count + len(added)
+
+    def event(self, key: int) -> bytes | None:
+        """Return an event; None when it is not in memory."""
+        found = self.events.get(key)
+        return self._latest.get(key) if found is None else found
+
+    def events_between(self, first: int, last: int, *, descending: bool, limit: int) -> list[bytes] | None:
+        """Return the events from first to last, at most ``limit``; None unless all of them are in memory."""
+        count, found = min(last - first + 1, limit), list[bytes]()
+        if count > _LATEST:
+            return None
+        waiting, written = self.events.get, self._latest.get
+        for key in range(last, last - count, -1) if descending else range(first, first + count):
+            body = waiting(key) or written(key)
+            if body is None:
+                return None
+            found.append(body)
+        return found
+
+    def forget_events(self) -> None:
+        """Forget the events that were written: some of them are deleted."""
+        self._latest.clear()
 
     def add_state(self, row: Row) -> None:
         self._new[row[0]] = row
@@ -108,6 +136,9 @@ class Unwritten:
         many = self._connection.executemany
         if self.events:
             many("INSERT INTO events VALUES(?, ?)", self.events.items())
+            self._latest.update(self.events)
+            if len(self._latest) > _TRIM:
+                self._latest = dict(list(self._latest.items())[-_LATEST:])
         for statement, rows in ((_ADD_STATE, self._new), (_CHANGE_STATE, self._changed)):
             if rows:
                 many(statement, rows.values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simpleflow.server.store import base, memory
+from simpleflow.server.store import base, memory, unwritten
 
 KEYS, LISTS = (1, 2, 3), ("d/a", "d/b", None)
 
@@ -17,7 +17,7 @@ class Twins:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.late, self.early = memory.open_memory(), memory.open_memory()
+        self.stores = self.late, self.early = memory.open_memory(), memory.open_memory()
         #: events of each execution so far; the executions that are open
         self.events = dict.fromkeys(KEYS, 0)
         self.open: set[int] = set()
@@ -28,6 +28,7 @@ class Twins:
         found = [getattr(store, name)(*arguments) for store in (self.late, self.early)]
         assert found[0] == found[1], (name, arguments)
         self.early.count_waiting("states", "")  # writes what waits
+        self.early._unwritten._latest.clear()
         return found[0]
 
     def columns(self) -> tuple[bytes, float | None, str | None, int, int]:
@@ -58,7 +59,9 @@ class Twins:
             case 5 | 6:
                 self.events[key] += 1
                 number = self.events[key]
-                body = self.chance.choice([b"event", b"simpleflow+file:///x/" + b"%064x" % (number % 3) + b" 9"])
+                self._seq += 1
+                blob = b"simpleflow+file:///x/%064x 9" % (number % 3)
+                body = self.chance.choice([b"event %d" % self._seq, blob])
                 self.both("add_events", [(key << base.EVENT_BITS | number, body)])
             case _ if self.chance.random() < 0.2:
                 self.both("close_execution", key, "d", 2.0, "COMPLETED", b"final")
@@ -77,6 +80,12 @@ class Twins:
         first, last = key << base.EVENT_BITS, key << base.EVENT_BITS | (1 << base.EVENT_BITS) - 1
         if self.events[key]:
             self.both("event", first | self.chance.randrange(1, self.events[key] + 1))
+            low = self.chance.randrange(max(1, self.events[key] - 4), self.events[key] + 1)
+            high = self.chance.randrange(low, self.events[key] + 3)  # there may be fewer
+            for descending in (False, True):
+                bodies = [s.events(first | low, first | high, descending=descending, limit=limit) for s in self.stores]
+                assert bodies[0] == bodies[1]
+                assert len(bodies[0]) == min(limit, min(high, self.events[key]) - low + 1)
         for table in ("states", "items"):
             self.both("heads", table, self.chance.choice(LISTS[:2]), limit)
         name, *arguments = self.chance.choice(
@@ -99,7 +108,10 @@ class Twins:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_whoever_asks_sees_what_was_to_be_written(seed: int) -> None:
+def test_whoever_asks_sees_what_was_to_be_written(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if seed % 2:
+        monkeypatch.setattr(unwritten, "_LATEST", 4)
+        monkeypatch.setattr(unwritten, "_TRIM", 8)
     chance = random.Random(seed)
     twins = Twins(chance)
     for _ in range(400):
@@ -114,7 +126,11 @@ def test_whoever_asks_sees_what_was_to_be_written(seed: int) -> None:
     for key in KEYS:
         twins.both("load", key)
         twins.both("items", key)
-        twins.both("forget", key, 1000, 3.0)
+        first, last = key << base.EVENT_BITS | 1, key << base.EVENT_BITS | twins.events[key]
+        twins.both("forget", key, 3, 3.0)
+        twins.both("events", first, last)
+        twins.both("events", first, first)
+        twins.both("events", last - 1, last)
 
 
 def test_a_row_that_changes_often_is_written_once() -> None:
