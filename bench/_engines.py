@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import _flows
 import _swf_servers
@@ -34,8 +34,20 @@ LIMIT = 120.0
 CLIENTS = 8
 
 
-class Engine(Protocol):
-    """One engine with its worker, as processes of their own."""
+class Stops(Protocol):
+    """What is measured, as processes of its own."""
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds of each kind of process so far."""
+
+    def stop(self) -> None: ...
+
+
+E = TypeVar("E", bound=Stops)
+
+
+class Engine(Stops, Protocol):
+    """One durable engine with its worker."""
 
     def fan(self, count: int) -> float:
         """Run a fan-out of no-ops; return its seconds."""
@@ -48,11 +60,6 @@ class Engine(Protocol):
 
     def first(self) -> float:
         """Start a workflow of one task; return the seconds until the task began."""
-
-    def cpu(self) -> dict[str, float]:
-        """CPU seconds of each kind of process so far."""
-
-    def stop(self) -> None: ...
 
 
 def spawn(folder: Path, name: str, command: Sequence[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -290,11 +297,13 @@ def _post(port: int, path: str, body: Any) -> Any:
 
 
 @contextlib.contextmanager
-def opened(make: Callable[[], Engine]) -> Iterator[Engine | None]:
-    """Give an engine and stop it in the end; None when it cannot be had here."""
+def opened(make: Callable[[], E]) -> Iterator[E | None]:
+    """Give an engine and stop it in the end; None, with the reason said, when it cannot be had here."""
     try:
         engine = make()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if str(error):
+            print(error, file=sys.stderr)
         yield None
         return
     try:

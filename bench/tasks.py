@@ -1,7 +1,8 @@
 """No-op tasks in worker processes: fan-out, chain, small workflows, submit to start, CPU a task; Restate runs beside.
 
 Embedded service with FULL durability, decider and worker as processes of their own. The engines take turns, round by
-round; figures are medians, a ratio is the median of the ratios of neighbouring rounds.
+round; figures are medians, a ratio is the median of the ratios of neighbouring rounds. Local activities run beside
+Temporal's, fan-out and submit to start beside two queues also, celery and huey, which know no workflows.
 
     python bench/tasks.py [--rounds 5] [--quick] [--slots N] [--alone] [--check]
 """
@@ -10,13 +11,17 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import _driven
 import _engines
 import _table
 
@@ -129,7 +134,7 @@ def compare(folder: Path, rounds: int, scale: float, slots: int, alone: bool) ->
     return show(found)
 
 
-def _nobody() -> _engines.Engine:
+def _nobody() -> Any:
     raise FileNotFoundError
 
 
@@ -152,17 +157,83 @@ def rest(folder: Path) -> bool:
     return share < 0.5 and memory < 250
 
 
-def local(folder: Path, rounds: int, count: int) -> bool:
-    """A chain of no-ops that run in a runner beside the decider."""
-    ours = _engines.Ours(folder, 1)
-    try:
-        ours.local(50)
-        rate = statistics.median(count / ours.local(count) for _ in range(rounds))
-    finally:
-        ours.stop()
-    rows = [["chain, steps/s", f"{rate:,.0f}", f">= {LOCAL_GOAL}", _table.verdict(rate >= LOCAL_GOAL)]]
-    _table.show("local activities", ["", "measured", "goal", ""], rows)
-    return rate >= LOCAL_GOAL
+def local(folder: Path, rounds: int, count: int, alone: bool) -> bool:
+    """A chain of no-ops that run in a runner beside the decider; Temporal's run on its worker's event loop."""
+    found = Samples()
+
+    def take(name: str, engine: _engines.Ours | _driven.Temporal) -> None:
+        before = engine.cpu()
+        found.rates[name, "local"].append(count / engine.local(count))
+        found.cpu[name].append({"": (sum(engine.cpu().values()) - sum(before.values())) / count})
+
+    peer: Callable[[], _driven.Temporal] = functools.partial(_driven.Temporal, _below(folder, "temporal"))
+    with (
+        _engines.opened(functools.partial(_engines.Ours, folder, 1)) as ours,
+        _engines.opened(_nobody if alone else peer) as theirs,
+    ):
+        assert ours is not None
+        engines: dict[str, _engines.Ours | _driven.Temporal] = {"simpleflow": ours}
+        if theirs is not None:
+            engines["Temporal"] = theirs
+        for engine in engines.values():
+            engine.local(50)
+        for _ in range(rounds):
+            for name, engine in engines.items():
+                take(name, engine)
+    rates = [found.rate(name, "local") for name in ("simpleflow", "Temporal")]
+    ratio = _ratios(found.rates["simpleflow", "local"], found.rates["Temporal", "local"])
+    costs = [statistics.median(found.total(name)) if found.cpu[name] else None for name in ("simpleflow", "Temporal")]
+    cost = _ratios(found.total("simpleflow"), found.total("Temporal"))
+    met = [rates[0] is not None and rates[0] >= LOCAL_GOAL, None if ratio is None else ratio >= 1]
+    shown = [_shown(rate, "{:,.0f}") for rate in rates]
+    rows = [
+        ["chain, steps/s", *shown, "", f">= {LOCAL_GOAL}", _table.verdict(met[0])],
+        ["", "", "", _shown(ratio, "{:.2f} x"), ">= 1 x", _table.verdict(met[1])],
+        ["CPU a step", *map(_table.seconds, costs), _shown(cost, "{:.2f} x"), "", ""],
+    ]
+    _table.show("local activities", ["", "simpleflow", "Temporal", "ratio", "goal", ""], rows)
+    return False not in met
+
+
+def queues(folder: Path, rounds: int, scale: float, slots: int) -> bool:
+    """Idle starts in turns with celery's, fan-outs in turns with celery's and huey's."""
+    fan, starts, found = max(3, int(FAN * scale)), max(3, int(FIRST * scale)), Samples()
+    with (
+        _engines.opened(functools.partial(_engines.Ours, folder, slots)) as ours,
+        _engines.opened(functools.partial(_driven.Celery, _below(folder, "celery"), slots)) as celery,
+        _engines.opened(functools.partial(_driven.Huey, _below(folder, "huey"), slots)) as huey,
+    ):
+        fans = [(name, e) for name, e in (("simpleflow", ours), ("celery", celery), ("huey", huey)) if e is not None]
+        firsts = [(name, e) for name, e in (("simpleflow", ours), ("celery", celery)) if e is not None]
+        for _, engine in fans:
+            engine.fan(100)
+        for _ in range(rounds):
+            for name, engine in fans:
+                found.rates[name, "fan"].append(fan / engine.fan(fan))
+            for name, starter in firsts * starts:
+                time.sleep(REST)
+                found.first[name].append(starter.first())
+    rows, good = [], True
+    for part, place, goal in (("p50", 0.5, 3 / 2.7), ("p95", 0.95, 6 / 5)):
+        mine, its = (_quantile(found.first[name], place) for name in ("simpleflow", "celery"))
+        ratio = None if its is None or mine is None else mine / its
+        met = None if ratio is None else ratio <= goal
+        good &= met is not False
+        rows.append([f"idle, submit to start, {part}", "celery", _table.seconds(mine), _table.seconds(its)])
+        rows[-1] += [_shown(ratio, "{:.2f} x"), f"<= {goal:.2f} x", _table.verdict(met)]
+    for name in ("celery", "huey"):
+        ratio = _ratios(found.rates["simpleflow", "fan"], found.rates[name, "fan"])
+        rates = [_shown(found.rate(each, "fan"), "{:,.0f}") for each in ("simpleflow", name)]
+        verdict = _table.verdict(None if ratio is None else ratio >= 1)
+        rows.append(["fan-out, tasks/s", name, *rates, _shown(ratio, "{:.2f} x"), ">= 1 x", verdict])
+    _table.show("beside queues", ["", "queue", "simpleflow", "its", "ratio", "goal", ""], rows)
+    return good
+
+
+def _below(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
 
 
 def crash(folder: Path, count: int, slots: int) -> bool:
@@ -199,14 +270,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: to see that it runs")
     parser.add_argument("--slots", type=int, default=os.cpu_count() or 1, help="task runners of our worker")
-    parser.add_argument("--alone", action="store_true", help="without the peer")
-    parser.add_argument("--only", choices=["rates", "local", "rest", "crash"])
+    parser.add_argument("--alone", action="store_true", help="without the peers")
+    parser.add_argument("--only", choices=["rates", "local", "queues", "rest", "crash"])
     parser.add_argument("--check", action="store_true", help="exit code 1 when a goal is missed")
     given = parser.parse_args()
     scale = 0.1 if given.quick else 1.0
     parts = {
         "rates": lambda folder: compare(folder, 1 if given.quick else given.rounds, scale, given.slots, given.alone),
-        "local": lambda folder: local(folder, 1 if given.quick else given.rounds, int(1000 * scale)),
+        "local": lambda folder: local(folder, 1 if given.quick else given.rounds, int(1000 * scale), given.alone),
+        "queues": lambda folder: given.alone or queues(folder, 1 if given.quick else given.rounds, scale, given.slots),
         "rest": rest,
         "crash": lambda folder: crash(folder, int(1000 * scale), given.slots),
     }

