@@ -17,7 +17,7 @@ SEEN_BYTES = 8
 class Entry:
     """One suspended evaluation, and the decision that it answered."""
 
-    __slots__ = ("acknowledged", "answered", "evaluation", "outcome", "seen", "size", "working_on")
+    __slots__ = ("acknowledged", "answered", "began", "evaluation", "outcome", "seen", "size", "working_on")
 
     def __init__(self, suspended: evaluation.Evaluation) -> None:
         self.evaluation = suspended
@@ -25,6 +25,8 @@ class Entry:
         self.working_on = 0
         #: the one that was answered last, and the last whose answer was accepted
         self.answered = 0
+        #: timestamp of its DecisionTaskStarted event
+        self.began: float | None = None
         self.acknowledged = 0
         #: how the last answer closes the execution, and the history for the hooks after it
         self.outcome: contract.Outcome | None = None

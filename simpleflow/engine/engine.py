@@ -223,6 +223,7 @@ class Engine:
         usable = (
             entry.working_on == 0
             and entry.acknowledged == entry.answered == previous
+            and _may_be(entry.began, _timestamp(task, previous))
             and not suspended.reads.single_use
         )
         if usable and suspended.book.missing_before(new.events):
@@ -241,6 +242,7 @@ class Engine:
         running = entry.evaluation
         entry.working_on = 0
         entry.answered = task.started_event_id
+        entry.began = _timestamp(task, task.started_event_id)
         if entry.outcome is not None:
             wanted = running.hooks.has("after_closed") or running.hooks.has("on_completed")
             entry.seen = running.hooks.history() if wanted else None
@@ -341,6 +343,22 @@ def _renumbered(task: contract.DecisionTask, by: int) -> contract.DecisionTask:
         started_event_id=task.started_event_id + by,
         events=tuple(manifests.shifted(event, by) if event.id > 1 else event for event in task.events),
     )
+
+
+def _timestamp(task: contract.DecisionTask, event_id: int) -> float | None:
+    """Return the timestamp of an event; None where the task does not hold it.
+
+    An event of the same number with another timestamp is of another history: the service lost the end of this one, in a
+    power cut or because a backup was restored, and other deciders wrote it anew.
+    """
+    events = task.events
+    place = event_id - events[0].id if events else -1
+    return events[place].timestamp if 0 <= place < len(events) and events[place].id == event_id else None
+
+
+def _may_be(one: float | None, other: float | None) -> bool:
+    """Whether two timestamps, of which either may be unknown, can be of one event."""
+    return None in (one, other) or one == other
 
 
 def _without_events(task: contract.DecisionTask) -> contract.DecisionTask:

@@ -307,6 +307,22 @@ def test_decisions_cost_only_what_is_new() -> None:
     assert long < 3 * short + 0.0002, (short, long)
 
 
+def test_what_the_service_lost_is_not_gone_on_with() -> None:
+    """After a restored backup another decider may write the same events with other results."""
+    lost, anew = Play(Steps, 3), Play(Steps, 3)
+    anew.history.advance(60.0)
+    for play, value in ((lost, "lost"), (anew, "anew")):
+        play.decide()
+        play.complete("activity-a-1", value)
+        play.decide()
+    assert lost.started == anew.started
+    anew.engine = lost.engine
+    for number in (2, 3):
+        anew.complete(f"activity-a-{number}", number)
+        anew.decide(overlap=1)
+    assert anew.result == ["anew", 2, 3]
+
+
 def test_many_executions_stay_apart() -> None:
     plays = []
     running = new_engine(Steps)
