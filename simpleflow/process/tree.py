@@ -15,7 +15,7 @@ import psutil
 RUNS_ON = "SIMPLEFLOW_RUNS_ON"
 #: names the child of ours that a process descends from; inherited, whatever group or session a process is in
 MARK = "SIMPLEFLOW_CHILD"
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 #: how often processes are looked for that appear while others are killed
 _ROUNDS = 5
 
@@ -25,11 +25,20 @@ def adopt_orphans() -> bool:
 
     A process that forked twice is then found among the descendants, whatever group or session it is in.
     """
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def signal_at_parents_end(number: int) -> bool:
+    """Have the system send this process a signal when the thread that started it ends; return whether it can."""
+    return _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, argument: int) -> bool:
     try:
         prctl = ctypes.CDLL(None).prctl
     except (AttributeError, OSError):  # Linux alone has it
         return False
-    return bool(prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return bool(prctl(option, argument, 0, 0, 0) == 0)
 
 
 def lives(process: psutil.Process | int) -> bool:

@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 #: seconds until the first heartbeat of a task whose timeouts are not known yet
 UNKNOWN_INTERVAL = 3.0
+#: the next beat comes after this share of the time that the task has run, where that is sooner: who schedules a task
+#: may give it less than its activity declares, and the worker sees only by a beat that it was closed
+SHARE = 0.5
 #: seconds after a limit when the service is asked whether it closed the task; then again after growing pauses, because
 #: who scheduled the task may have given it more
 AFTER_LIMIT, PAUSES = 0.2, (1.0, 3.0)
@@ -52,8 +55,8 @@ class Heartbeat:
     def limits(self, heartbeat: float | None, start_to_close: float | None, schedule_to_close: float | None) -> None:
         """Learn the task's timeouts in seconds.
 
-        Beats come at a third of the heartbeat timeout, or at the worker's own interval. A worker does not know when its
-        task was scheduled: with a schedule-to-close timeout, beats come at a tenth of that.
+        Beats come at a third of the heartbeat timeout, or at the worker's own interval; more often at first. A worker
+        does not know when its task was scheduled: with a schedule-to-close timeout, beats come at a tenth of that.
         """
         self._interval = self._every if heartbeat is None else max(0.2, min(self._every, heartbeat / 3))
         if schedule_to_close is not None:
@@ -104,7 +107,7 @@ class Heartbeat:
             )
             return Verdict.OVER if over else Verdict.GO_ON
         self._backoff.reset()
-        self._due = now + self._interval
+        self._due = now + min(self._interval, max(UNKNOWN_INTERVAL, (now - self._begun) * SHARE))
         return verdict
 
     def ask(self, wait: Callable[[float], bool]) -> Verdict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import faulthandler
 import io
 import logging
 import os
@@ -50,6 +51,10 @@ MEMORY_SECONDS = 1.0
 SETTLING = 10.0
 #: seconds that storing a result is repeated: the work is done, and its timeouts end it earlier
 STORING = 3600.0
+#: seconds, beside the grace, in which the runner of a worker that is gone ends itself
+ENDING = 10.0
+#: the signal that tells of the worker's end; SIGTERM comes to living workers' runners, too
+_PARENT_ENDED: int | None = getattr(signal, "SIGRTMAX", None)
 
 
 class Runner:
@@ -89,8 +94,8 @@ class Runner:
         #: the worker is gone; it has let this process go, and answers itself
         self.orphaned = self._let_go = False
         self._unanswered: unanswered.Unanswered | None = None
-        #: held by the thread that ends the process
-        self._leaving = threading.Lock()
+        #: held by the thread that ends the process; and once the task is interrupted because the worker is gone
+        self._leaving, self._orphan = threading.Lock(), threading.Lock()
         self._mounted: tuple[interceptors.Interceptor, ...] = ()
 
     def run(self) -> None:
@@ -106,6 +111,9 @@ class Runner:
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
         signal.signal(signal.SIGTERM, self._interrupt)
+        if _PARENT_ENDED is not None:
+            signal.signal(_PARENT_ENDED, self._end_orphan)
+            tree.signal_at_parents_end(_PARENT_ENDED)
         self._mounted = mounting.mounted()
         store = stores.open_store(setup.jumbo, patience=STORING)
         executor = execute.Executor(
@@ -164,6 +172,8 @@ class Runner:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if signal.getsignal(signal.SIGTERM) == self._interrupt:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if _PARENT_ENDED is not None:
+            signal.signal(_PARENT_ENDED, signal.SIG_DFL)
 
     def _execute(self, executor: execute.Executor, task: values.Task) -> values.Answer:
         self._name = task.name
@@ -294,8 +304,10 @@ class Runner:
         # The worker is gone: nobody can answer for the task. It and all that it started end here; main() sees to it
         # when the task obeys, this thread when it does not.
         self.orphaned = True
+        self._end_in_time()
         if self._busy:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self._orphan.acquire(blocking=False):
+                os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(self._grace)
         else:
             self.tell_end()
@@ -330,6 +342,18 @@ class Runner:
         if self._busy:
             raise forked.Interrupted
         raise SystemExit(0)
+
+    def _end_orphan(self, signum: int, frame: FrameType | None) -> None:
+        """The worker may be gone. The second thread sees that, unless the task keeps Python from changing threads."""
+        alone = os.getppid() != self._parent and self._busy and not self._sending
+        if alone and self._orphan.acquire(blocking=False):
+            self.orphaned = True
+            self._end_in_time()
+            raise forked.Interrupted
+
+    def _end_in_time(self) -> None:
+        """End the process also when its task keeps the other threads from running: this needs no Python."""
+        faulthandler.dump_traceback_later(self._grace + ENDING, exit=True, file=self._log)
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:
