@@ -293,8 +293,12 @@ class Runner:
                 self._let_go = True
             case frames.Cancel(number=number) if threading.current_thread() is not threading.main_thread():
                 self._cancelled = self._signalled = number
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+                self._interrupt_task()
         return None
+
+    def _interrupt_task(self) -> None:
+        """Signal the main thread: what another thread gets does not wake it from a system call."""
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def _lost(self, error: frames.Closed) -> None:
         if isinstance(error, frames.Disconnected):
@@ -307,7 +311,7 @@ class Runner:
         self._end_in_time()
         if self._busy:
             if self._orphan.acquire(blocking=False):
-                os.kill(os.getpid(), signal.SIGTERM)
+                self._interrupt_task()
             time.sleep(self._grace)
         else:
             self.tell_end()
@@ -345,10 +349,12 @@ class Runner:
 
     def _end_orphan(self, signum: int, frame: FrameType | None) -> None:
         """The worker may be gone. The second thread sees that, unless the task keeps Python from changing threads."""
-        alone = os.getppid() != self._parent and self._busy and not self._sending
-        if alone and self._orphan.acquire(blocking=False):
+        if os.getppid() == self._parent or not self._busy:
+            return
+        self._end_in_time()
+        lasts = time.perf_counter() - self._begun.wall > inlet.TICK  # what is shorter is let to its end
+        if lasts and not self._sending and self._orphan.acquire(blocking=False):
             self.orphaned = True
-            self._end_in_time()
             raise forked.Interrupted
 
     def _end_in_time(self) -> None:

@@ -90,8 +90,8 @@ def sleep_with_child(folder: str) -> None:
     code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code])
     Path(folder, "pids.tmp").write_text(f"{os.getpid()} {child.pid}")
-    Path(folder, "pids.tmp").rename(Path(folder, "pids"))
     try:
+        Path(folder, "pids.tmp").rename(Path(folder, "pids"))
         time.sleep(60)
     finally:
         Path(folder, "cleaned").write_text("")
