@@ -352,8 +352,10 @@ class Runner:
         if os.getppid() == self._parent or not self._busy:
             return
         self._end_in_time()
-        lasts = time.perf_counter() - self._begun.wall > inlet.TICK  # what is shorter is let to its end
-        if lasts and not self._sending and self._orphan.acquire(blocking=False):
+        if self._sending or time.perf_counter() - self._begun.wall < inlet.TICK:  # it may be about to end
+            signal.signal(signal.SIGALRM, self._end_orphan)
+            signal.setitimer(signal.ITIMER_REAL, inlet.TICK)
+        elif self._orphan.acquire(blocking=False):
             self.orphaned = True
             raise forked.Interrupted
 

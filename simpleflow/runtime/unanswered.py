@@ -134,6 +134,8 @@ class Unanswered:
             os.lseek(file.fileno(), 0, os.SEEK_SET)
             for number, source in enumerate((file.fileno(), log, log)):
                 os.set_inheritable(number, True) if number == source else os.dup2(source, number)
+            for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):  # exec keeps them
+                signal.setitimer(timer, 0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
             os.execve(self._command[0], self._command, self._environment)  # noqa: S606
 
