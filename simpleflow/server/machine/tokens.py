@@ -15,27 +15,33 @@ from simpleflow.core import limits
 from simpleflow.server.requests import errors
 from simpleflow.server.state import execution
 from simpleflow.server.state import session as sessions
+from simpleflow.server.state import state as states
 from simpleflow.server.store import base
 
 #: arguments that may differ from page to page
 _FREE = frozenset({"nextPageToken", "maximumPageSize"})
+#: the part of a run id that tokens have
+_PART = slice(2, 14)
 
 
 def of_task(kind: str, run: execution.Execution, event_id: int) -> str:
-    """Make the token of a started task; kinds: d (by DecisionTaskStarted), a (by ActivityTaskScheduled)."""
-    return f"{kind}.{run.key:x}.{event_id:x}.{_salt(kind, run)}"
+    """Make the token of a started task; kinds: d (by DecisionTaskStarted), a (by ActivityTaskScheduled).
 
-
-def _salt(kind: str, run: execution.Execution) -> str:
-    """What makes a token invalid for other databases, and hard to guess: a part of the run id.
-
-    And that of a decision task for other polls: a decision may leave before the disk has it. After a power cut its
-    event is another one, of another poll.
+    A part of the run id makes it invalid for other databases, and hard to guess. The poll or exchange that brought the
+    task makes it invalid for another task whose event has the same number: a decision may leave before the disk has it,
+    and a backup may be restored while workers work.
     """
-    salt = run.config.run_id[2:14]
-    if kind == "d" and run.state.claim is not None:
-        salt += hashlib.blake2b(run.state.claim.encode(), digest_size=6).hexdigest()
-    return salt
+    return f"{kind}.{run.key:x}.{event_id:x}.{run.config.run_id[_PART]}{_of_claim(kind, run, event_id)}"
+
+
+def _of_claim(kind: str, run: execution.Execution, event_id: int) -> str:
+    """Return the part of a token that names what brought the task; '' for a task that nobody has."""
+    if kind == "d":
+        claim = run.state.claim
+    else:
+        item = run.items.get(event_id)
+        claim = item.claim if type(item) is states.Activity else None
+    return "" if claim is None else hashlib.blake2b(claim.encode(), digest_size=6).hexdigest()
 
 
 def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Execution, int]:
@@ -52,9 +58,11 @@ def task(session: sessions.Session, kind: str, token: str) -> tuple[execution.Ex
     if len(parts) != 4 or parts[0] not in ("a", "d") or not 0 < key < base.KEYS:
         raise errors.validation("Invalid token")
     found = session.by_key(key) if parts[0] == kind else None
-    if found is None or _salt(kind, found) != salt:
+    if found is None or found.config.run_id[_PART] + _of_claim(kind, found, event_id) != salt:
         word = "activity" if kind == "a" else "decision"
-        raise errors.unknown_resource(f"Unknown {word} task: its execution is closed, or the token is of another kind")
+        raise errors.unknown_resource(
+            f"Unknown {word} task: it or its execution is closed, or the token is of another one"
+        )
     return found, event_id
 
 

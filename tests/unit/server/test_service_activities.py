@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from service_world import ACTIVITY, DOMAIN, World, decision
+
+from simpleflow.server.store import sqlite, upkeep
 
 
 def test_from_scheduled_to_completed() -> None:
@@ -29,6 +32,28 @@ def test_from_scheduled_to_completed() -> None:
     }
     assert world.refused("RespondActivityTaskCompleted", taskToken=task["taskToken"]) == "UnknownResourceFault"
     assert world.refused("RecordActivityTaskHeartbeat", taskToken=task["taskToken"]) == "UnknownResourceFault"
+
+
+def test_a_token_of_before_a_backup_was_restored_answers_no_task_that_began_after_it(tmp_path: Path) -> None:
+    """The event has the same number, and the task may be another one."""
+    world = World(sqlite.open_file(tmp_path / "swf.db"))
+    world.start()
+    world.decide(world.schedule())
+    upkeep.backup(tmp_path / "swf.db", tmp_path / "backup.db")
+
+    def work(there: World, name: str) -> dict[str, Any]:
+        request = {"domain": DOMAIN, "taskList": {"name": "x"}}
+        found = there.service.call("PollForActivityTask", request, poll_id=name)
+        assert isinstance(found, dict)
+        return found
+
+    lost = work(world, "first")
+    restored = World(sqlite.open_file(tmp_path / "backup.db"), fresh=False)
+    task = work(restored, "second")
+    assert task["startedEventId"] == lost["startedEventId"]
+    for action in ("RespondActivityTaskCompleted", "RespondActivityTaskFailed", "RecordActivityTaskHeartbeat"):
+        assert restored.refused(action, taskToken=lost["taskToken"]) == "UnknownResourceFault"
+    restored.complete(task)
 
 
 def test_failed() -> None:
