@@ -92,3 +92,27 @@ def test_keys_that_are_renewed_are_used(
     prepared.append((400, _error("RequestExpired")))
     accounts.Account(made).zones()
     assert ["OLD/" in sent[0], "NEW/" in sent[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        (botocore.exceptions.ReadTimeoutError(endpoint_url="https://x"), "is the network up"),
+        (botocore.exceptions.ConnectTimeoutError(endpoint_url="https://x"), "is the network up"),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x"), "and the network up"),
+        (ValueError("no element found"), "does a proxy answer"),
+        (botocore.exceptions.NoCredentialsError(), "set AWS_PROFILE"),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else "",
+)
+def test_what_cannot_be_reached_is_said_with_what_to_do(fault: Exception, advice: str) -> None:
+    with pytest.raises(errors.NodesError, match=advice), clients.mapped("listing the nodes"):
+        raise fault
+
+
+def test_a_look_waits_for_seconds_and_a_launch_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    made = ec2.BotoClients("eu-west-1")
+    assert made.get("ec2").meta.config.read_timeout == 20
+    assert made.get("ec2", retries=False).meta.config.read_timeout == 60

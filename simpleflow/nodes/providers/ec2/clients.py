@@ -23,6 +23,10 @@ class Clients(Protocol):
         """A client; without ``retries`` a call is sent once and never again."""
 
 
+#: seconds until a connection stands, until an answer comes, and the same of a launch of many machines at once
+_CONNECT, _ANSWER, _LAUNCHED = 10, 20, 60
+
+
 class BotoClients:
     """Clients with the credentials that boto3 finds. No region is taken from metadata: it must be given."""
 
@@ -40,7 +44,8 @@ class BotoClients:
 
         # ``max_attempts: 1`` would mean two tries; ``total_max_attempts`` counts tries. Repetitions are ours.
         tries = {"total_max_attempts": 1}
-        settings = botocore.config.Config(retries=tries, connect_timeout=10, read_timeout=60)  # type: ignore[arg-type]  # boto3-stubs lack total_max_attempts
+        wait = _ANSWER if retries else _LAUNCHED
+        settings = botocore.config.Config(retries=tries, connect_timeout=_CONNECT, read_timeout=wait)  # type: ignore[arg-type]  # boto3-stubs lack total_max_attempts
         with self._lock, mapped(f"making a client of {service}"):
             if (service, retries) not in self._made:
                 # A session of our own: boto3's default session is not thread safe while clients are made.
@@ -128,11 +133,16 @@ def mapped(what: str) -> Iterator[None]:
     except theirs.EndpointConnectionError as error:
         raise errors.ProviderUnclear(f"{what}: {error}; is the region's name right, and the network up?") from error
     except (theirs.BotoCoreError, theirs.HTTPClientError) as error:
-        raise errors.ProviderUnclear(f"{what}: no answer came ({error})") from error
+        raise errors.ProviderUnclear(
+            f"{what}: no answer came ({error}); is the network up, and does a proxy or firewall let AWS through?"
+        ) from error
     except Exception as error:  # raised by parsers for bytes that are not an answer
         if isinstance(error, TypeError) or aws.kind_of(error) is policy.Kind.VERDICT:
             raise
-        raise errors.ProviderUnclear(f"{what}: an answer came that is none of AWS's ({error!r})") from error
+        raise errors.ProviderUnclear(
+            f"{what}: an answer came that is not one of AWS's ({error!r}); does a proxy answer, or AWS_ENDPOINT_URL "
+            "name another service?"
+        ) from error
 
 
 def _of_answer(what: str, error: Any) -> errors.NodesError:
