@@ -8,17 +8,20 @@ so that it finds a module whose file is gone.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import logging
+import marshal
 import os
 import sys
 import sysconfig
 import threading
 import time
+import zipimport
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -34,11 +37,21 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     """A module as it was when it was first imported."""
 
     name: str
+    #: the file that it was read from: its own, or an archive
     path: str
     package: bool
-    #: st_mtime_ns and st_size of its file
+    #: st_mtime_ns and st_size of that file
     stamp: tuple[int, int]
+    #: its source; where it came from an archive or without a source, its code as ``marshal`` writes it
     source: bytes
+    compiled: bool = False
+    #: its name in an archive; '': its path
+    member: str = ""
+
+    @property
+    def file(self) -> str:
+        """What its ``__file__`` is."""
+        return self.member or self.path
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -97,8 +110,8 @@ class Versions:
 
 def _differs(module: Module) -> bool:
     stamp = _stamp(module.path)
-    if stamp == module.stamp:
-        return False
+    if stamp == module.stamp or module.compiled:
+        return stamp != module.stamp
     try:
         with open(module.path, "rb") as file:
             return file.read() != module.source
@@ -153,15 +166,30 @@ class Importer:
     ) -> importlib.machinery.ModuleSpec | None:
         known = self._known.get(name)
         if known is not None:
-            loader = _Loader(name, known.path, self.load)
-            places = [os.path.dirname(known.path)] if known.package else None
+            places = [os.path.dirname(known.file)] if known.package else None
             return importlib.util.spec_from_file_location(
-                name, known.path, loader=loader, submodule_search_locations=places
+                name, known.file, loader=self._loader_of(known), submodule_search_locations=places
             )
         spec = self._next_spec(name, path, target)
-        if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader and self._ours(spec):
+        if spec is None or not self._ours(spec):
+            return spec
+        loader: Any = spec.loader
+        if type(loader) is importlib.machinery.SourceFileLoader:
             spec.loader = _Loader(name, str(spec.origin), self.load)
+        elif type(loader) is importlib.machinery.SourcelessFileLoader:
+            spec.loader = _Sourceless(name, str(spec.origin), self.load)
+        elif type(loader) is zipimport.zipimporter:
+            spec.loader = self._zip(os.path.join(loader.archive, loader.prefix))
         return spec
+
+    def _loader_of(self, known: Module) -> Any:
+        if known.member:  # Its data is read from the archive, where that is still there.
+            with contextlib.suppress(ImportError):
+                return self._zip(os.path.dirname(known.member))
+        return _Loader(known.name, known.file, self.load)
+
+    def _zip(self, path: str) -> Any:  # typeshed does not say that it is a loader
+        return _Zip(path, self.load)
 
     def _next_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None
@@ -174,20 +202,45 @@ class Importer:
                 return spec
         return None
 
-    def load(self, name: str, loader: _Loader) -> CodeType | None:
+    def load(self, name: str, loader: _Kept) -> CodeType | None:
         """Return the code of a module's kept source; None: what Python has on disk is the same."""
         module = self._known.get(name) or self._learn(name, loader)
-        if module is None or (_stamp(module.path) == module.stamp and _cached_since(module)):
+        if module is not None and module.compiled:
+            code: CodeType = marshal.loads(module.source)  # noqa: S302 - the worker's own runner wrote it
+            return code
+        if (
+            module is None
+            or not isinstance(loader, _Loader)
+            or (_stamp(module.path) == module.stamp and _cached_since(module))
+        ):
             return None
         return loader.source_to_code(module.source, module.path)
 
-    def _learn(self, name: str, loader: _Loader) -> Module | None:
+    def _learn(self, name: str, loader: _Kept) -> Module | None:
+        if not isinstance(loader, _Loader):
+            return self._learn_compiled(name, loader)
         stamp = _stamp(loader.path)
         source = loader.get_data(loader.path)
         if stamp is None:
             return None
         package = os.path.basename(loader.path).startswith("__init__.")
         found = Module(name=name, path=loader.path, package=package, stamp=stamp, source=source)
+        return self._known.setdefault(name, self._settle(found))
+
+    def _learn_compiled(self, name: str, loader: _Sourceless | _Zip) -> Module | None:
+        path = loader.archive if isinstance(loader, _Zip) else loader.path
+        stamp, code = _stamp(path), loader.found(name)
+        if stamp is None or code is None:
+            return None
+        found = Module(
+            name=name,
+            path=path,
+            package=loader.is_package(name),
+            stamp=stamp,
+            source=marshal.dumps(code),
+            compiled=True,
+            member=loader.get_filename(name) if isinstance(loader, _Zip) else "",
+        )
         return self._known.setdefault(name, self._settle(found))
 
     def _ours(self, spec: importlib.machinery.ModuleSpec) -> bool:
@@ -199,9 +252,43 @@ class Importer:
 class _Loader(importlib.machinery.SourceFileLoader):
     """Loads a module of the user's own: the version that the worker began with."""
 
-    def __init__(self, name: str, path: str, load: Callable[[str, _Loader], CodeType | None]) -> None:
+    def __init__(self, name: str, path: str, load: Callable[[str, _Kept], CodeType | None]) -> None:
         super().__init__(name, path)
         self._load = load
 
     def get_code(self, fullname: str) -> Any:
         return self._load(fullname, self) or super().get_code(fullname)
+
+
+class _Sourceless(importlib.machinery.SourcelessFileLoader):
+    """Likewise, a module of which there is a compiled file only."""
+
+    def __init__(self, name: str, path: str, load: Callable[[str, _Kept], CodeType | None]) -> None:
+        super().__init__(name, path)
+        self._load = load
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self._load(fullname, self) or self.found(fullname)
+
+    def found(self, fullname: str) -> CodeType | None:
+        """Return what lies on disk."""
+        return super().get_code(fullname)
+
+
+class _Zip(zipimport.zipimporter):
+    """Likewise, a module in an archive."""
+
+    def __init__(self, path: str, load: Callable[[str, _Kept], CodeType | None]) -> None:
+        super().__init__(path)
+        self._load = load
+
+    def get_code(self, fullname: str) -> CodeType:
+        code = self._load(fullname, self)
+        return self.found(fullname) if code is None else code
+
+    def found(self, fullname: str) -> CodeType:
+        """Return what lies in the archive."""
+        return super().get_code(fullname)
+
+
+_Kept: TypeAlias = _Loader | _Sourceless | _Zip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,46 @@ class Editable:  # as setuptools installs for a project that lies elsewhere
 
 sys.meta_path.append(Editable)
 """
+
+
+def pack(code: Path, kind: str) -> None:
+    """Leave the package as an archive, or as compiled files, only."""
+    files = sorted((code / "films").glob("*.py"))
+    if kind == "zip":
+        new = code / "new"
+        with zipfile.ZipFile(new, "w") as archive:
+            for path in files:
+                archive.write(path, f"films/{path.name}")
+        new.replace(code / "app.zip")
+    for path in files:
+        if kind == "pyc":
+            py_compile.compile(str(path), str(path.with_suffix(".pyc")), doraise=True)
+        path.unlink()
+    if kind == "zip":
+        (code / "films").rmdir()
+
+
+@pytest.mark.parametrize("kind", ["zip", "pyc"])
+def test_archives_and_compiled_files_keep_their_version_too(
+    swf: FakeSwf, start: Start, code: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    monkeypatch.setattr(code_versions, "EVERY", 0.0)
+    monkeypatch.setenv("PYTHONPATH", f"{code / 'app.zip'}{os.pathsep}{os.environ['PYTHONPATH']}")
+    pack(code, kind)
+    worker = start(max_tasks=1)
+    found = [run(swf)]
+    assert worker.versions.changed() == []
+    (code / "films").mkdir(exist_ok=True)
+    write(code, "v2, which is longer")
+    pack(code, kind)
+    found += [run(swf), run(swf)]
+    for path in [code / "app.zip", *(code / "films").glob("*")]:
+        path.unlink(missing_ok=True)
+    found.append(run(swf))
+    assert len({pid for pid, *_ in found}) == 4
+    assert [versions for _, *versions in found] == [["v1"] * 3] * 4
+    assert worker.versions.changed()
+    assert "changed on disk" in caplog.text
 
 
 def test_packages_of_editable_installs_keep_their_version_too(
