@@ -32,12 +32,12 @@ class WatchedProvider(ec2.Ec2Provider):
         super().__init__(here.cluster, DirectClients(here.cloud), here.clock)
         self._here = here
 
-    def terminate(self, instance_id: str) -> None:
+    def terminate(self, instance_id: str) -> bool:
         node = self._here.nodes.get(instance_id)
         if node is not None and node.alive:
             self._here.terminated.append((instance_id, tuple(node.running)))
             node.die(self._here)
-        super().terminate(instance_id)
+        return super().terminate(instance_id)
 
     def drain_generation(self, instance_id: str) -> int:
         return tags.drain_generation(self._here.cloud.instances.get(instance_id).tags)
@@ -183,3 +183,25 @@ def test_a_launch_whose_answer_is_lost_with_its_manager_is_found_by_its_tag(up: 
     assert here.done == ["a"]
     assert len(up.record.named("ec2:CreateFleet")) == 1
     assert len(up.instances.all()) == 1
+
+
+@pytest.mark.parametrize("state", ["pending", "running"])
+def test_a_booting_machine_is_cancelled_and_billed_only_if_it_ran(up: emulated.Cloud, state: str) -> None:
+    up.forget()
+    here = Ec2World(up)
+    here.add("a")
+    while not any(each.state(here.clock.now()) == state for each in up.instances.all()):
+        up.advance(0.5)
+        here.managers["m1"].run_pass()
+    [booting] = up.instances.all()
+    here.unwanted.add(booting.id)
+    while booting.alive:
+        here.managers["m1"].run_pass()
+        up.advance(0.2)  # lists lag
+    here.settle()
+    assert (here.done, here.lost) == (["a"], [])
+    assert booting.id not in here.nodes, "it never worked"
+    [entry] = [each for each in here.ledger() if each.instance == booting.id]
+    assert (entry.never_ran, entry.cost > 0) == (state == "pending", state == "running")
+    assert entry.reason.startswith("cancelled while it booted: ")
+    assert not here.document().failures

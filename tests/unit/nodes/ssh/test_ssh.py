@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from simpleflow.core import clock as clocks
 from simpleflow.core import documents
-from simpleflow.nodes import errors, tags
+from simpleflow.nodes import control, errors, tags
+from simpleflow.nodes.manager import observe, reconcile
 from simpleflow.nodes.providers import base
 from simpleflow.nodes.providers.ssh import SshProvider
 from simpleflow.provisioning import bundle, tasks
 from simpleflow.testing import providers as suite
+from tests.unit.nodes import fakes
 
 from . import machines
 
@@ -133,6 +136,39 @@ def test_changed_code_goes_to_a_machine_when_the_node_with_the_older_one_has_dra
     wait_for("the newer code speaks", lambda: f"{fresh.id} salutation two words" in newer.diagnose(fresh.id))
     assert states(newer)[other.id] == "running"
     assert f"{other.id} greeting two words" in newer.diagnose(other.id), "a node keeps the code that it began with"
+
+
+def test_a_node_that_boots_when_the_cluster_goes_down_is_ended_and_its_machine_is_free(
+    provider: SshProvider, tmp_path: Path
+) -> None:
+    """The real manager; the node's stand-in for an agent runs, and has stored no document yet."""
+    text = "cluster: demo\nprofiles: {small: {}}\ntask_lists: {light: {profile: small, max: 1}}\n"
+    cluster, store, coordinator = fakes.cluster(text), fakes.MemoryStore(), fakes.Coordinator()
+    file = control.ControlFile(store, "demo", "m1", clocks.RealClock())
+    manager = reconcile.Reconciler(cluster, file, provider, store, coordinator, clocks.RealClock())
+    task = documents.TaskCount(task_list="light", activity="a", state="scheduled", count=1)
+    row = documents.RunRow(
+        run_id="r", workflow_id="w", workflow="jobs", started_event_id=1, changed=time.time(), tasks=(task,)
+    )
+    asked = documents.DemandDocument(decider="d", written=time.time(), runs=(row,))
+    store.put("demand/d.json", fakes.encode(asked))
+    coordinator.runs["r"] = observe.OpenRun(workflow_id="w", run_id="r", workflow="jobs")
+    manager.run_pass()
+    [node] = provider.list().instances
+    wait_for("the agent speaks", lambda: f"{node.id} greeting two words" in provider.diagnose(node.id))
+    manager.ending = True
+
+    def down() -> bool:
+        manager.run_pass()
+        return not file.known.rows and not file.known.intents
+
+    wait_for("the cluster is down", down)
+    assert states(provider)[node.id] == "terminated"
+    assert "drained" not in provider.diagnose(node.id), "it was not waited for"
+    got = store.get(f"ledger/{node.id}.json")
+    assert got is not None
+    assert b"cancelled while it booted" in got[0]
+    assert len(provider.launch(spec(2)).instances) == 2
 
 
 def test_fewer_free_machines_than_asked_for(provider: SshProvider) -> None:
