@@ -107,7 +107,7 @@ def image_of(cluster: config.ClusterConfig, profile: str) -> str:
 
 def describe(failure: documents.Failures) -> str:
     """'3 machines booted and never worked'."""
-    return f"{failure.count} machines {_how(failure)}"
+    return f"{failure.count} machine{'' if failure.count == 1 else 's'} {_how(failure)}"
 
 
 def _how(failure: documents.Failures) -> str:

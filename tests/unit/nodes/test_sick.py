@@ -305,5 +305,5 @@ def test_a_worker_that_polls_the_wrong_list_serves_none(agent: Node) -> None:
 def test_the_words_of_the_breaker_fit_what_happened() -> None:
     never = guards.failed(fakes.control_of(launched=1), "small", "", "log")
     stopped = guards.failed(never, "small", "", "log", stopped=True)
-    assert guards.describe(never.failures[0]) == "1 machines booted and never worked"
+    assert guards.describe(never.failures[0]) == "1 machine booted and never worked"
     assert guards.describe(stopped.failures[0]) == "2 machines stopped working, or never did"
