@@ -277,8 +277,9 @@ class Connection(asyncio.Protocol):
             raise _Refused
         self._most = MESSAGE_BYTES
         incoming = self._incoming = Exchange(self, parser.get_method(), self._url, self._headers)
-        incoming.last = parser.get_http_version() == "1.0" or not parser.should_keep_alive()
-        incoming.expects = self._expects
+        old = parser.get_http_version() == "1.0"
+        incoming.last = old or not parser.should_keep_alive()
+        incoming.expects = self._expects and not old  # RFC 9110, 10.1.1
         if self._current is None and not self.behind and self._writable:
             self._begin(incoming)
         else:

@@ -145,6 +145,12 @@ def test_a_request_whose_length_can_be_read_in_two_ways_is_refused(served: skin_
     assert served.host.calls == []
 
 
+def test_a_request_of_http_1_0_gets_one_answer_and_the_connection_ends(served: skin_rig.Served) -> None:
+    data = skin_rig.head(COUNT, len(BODY), "Connection: keep-alive\r\nExpect: 100-continue\r\n") + BODY
+    status, headers, body = skin_rig.parse(served.raw(data.replace(b"HTTP/1.1", b"HTTP/1.0")))
+    assert (status, headers["connection"], body) == (200, "close", b"{}")
+
+
 def test_a_head_without_end_is_refused(served: skin_rig.Served) -> None:
     assert skin_rig.parse(served.raw(b"POST / HTTP/1.1\r\nA: " + b"x" * 100_000))[0] == 431
     assert skin_rig.parse(served.raw(b"POST / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000))[0] == 431
