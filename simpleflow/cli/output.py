@@ -100,10 +100,10 @@ def render(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, kind: str, 
     return _tabular(shown)
 
 
-def table(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in the chosen format; a table on a terminal has a header unless ``--no-header`` is given."""
+def table(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool = False) -> None:
+    """Print rows in the chosen format. ``header``: with one unless ``--no-header`` is given, as on a terminal."""
     kind = state.output_format
-    header = state.header if state.header is not None else False
+    header = header if state.header is None else state.header
     if kind == "tabular" and state.colored and rows:
         _rich(state, columns, rows)
         return

@@ -64,8 +64,6 @@ def stats_(
 
     The statistics are of one execution, or of all that match. JSON is one object with types, slowest and failures.
     """
-    if criteria["close_status"]:
-        criteria["close_status"] = criteria["close_status"].upper()
     target = context.target(words, domain_first=False, domain=domain, run_id=run_id) if words else None
     connection = state.connect(domain, named=target.domain if target else None)
     if target is not None:
@@ -92,11 +90,8 @@ def stats_(
     ):
         output.say(f"# {title}" if rows else f"# {title}: none")
         names = list(kind.__struct_fields__)
-        shown = output.render(
-            names, [[getattr(row, name) for name in names] for row in rows], kind=state.output_format, header=True
-        )
         if rows:
-            click.echo(shown)
+            output.table(state, names, [[getattr(row, name) for name in names] for row in rows], header=True)
 
 
 def _histories(
