@@ -127,7 +127,9 @@ def _rich(state: context.State, columns: Sequence[str], rows: Sequence[Sequence[
         click.echo(render(columns, rows, kind="human", header=False))
         return
     header = state.header is not False
-    shown = rich.table.Table(box=rich.box.SIMPLE, show_header=header, header_style="bold", pad_edge=False)
+    shown = rich.table.Table(
+        box=rich.box.SIMPLE, show_header=header, header_style="bold", pad_edge=False, padding=(0, _GAP - 1, 0, 0)
+    )
     for name, width in zip(columns, widths, strict=True):
         shown.add_column(name, overflow="fold", no_wrap=width < widest)
     for row in cells:
