@@ -196,4 +196,5 @@ def _notes(
 ) -> tuple[str, ...]:
     paused = (guards.paused(cluster, control, name) for name in sorted(cluster.profiles))
     unserved = decide.unserved(cluster, {name: counts["scheduled"] for name, counts in wanted.items()})
-    return (*dict.fromkeys(reason for reason in paused if reason), *control.troubles, *unserved)
+    extra = (f"decider {name} is too many: it finishes what it has, and goes" for name in control.leaving)
+    return (*dict.fromkeys(reason for reason in paused if reason), *control.troubles, *unserved, *extra)

@@ -66,12 +66,13 @@ def test_status_shows_stacks_machines_and_what_the_documents_hold(cloud: emulate
         instance=node.id, profile="small", attempt="demo-a", price=100_000, since=time.time() - 90, until=time.time()
     )
     failure = documents.Failures(profile="gpu-2", image="", count=3, last_log="no such module")
-    written = documents.Control(cluster="demo", rows=(row,), failures=(failure,))
+    written = documents.Control(cluster="demo", rows=(row,), failures=(failure,), leaving=("i-0extra",))
     cloud.client("s3").put_object(Bucket=bucket, Key=documents.CONTROL_KEY, Body=msgspec.json.encode(written))
     text = sfn("status", "--text").stdout
     assert "stack 'demo': CREATE_COMPLETE" in text
     assert "profile 'gpu-2': 3 machines booted and never worked\nno such module" in text
     assert "note: 3 machines of profile 'gpu-2' in a row booted and never worked" in text
+    assert "note: decider i-0extra is too many: it finishes what it has, and goes" in text
     assert re.search(rf"^{node.id}\tsmall\tbooting\t0\t9\d s\t[\d:]+\t0.002\d USD", text, re.MULTILINE)
     shown = json.loads(sfn("status", "--json").stdout)
     assert tuple(shown) == status.StackStatus.__struct_fields__
