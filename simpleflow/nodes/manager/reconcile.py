@@ -132,7 +132,9 @@ class Reconciler:
         known = self.file.known
         refused = {key.removeprefix(_LAUNCH): text for key, text in told.items() if key.startswith(_LAUNCH)}
         undecided = {key.removeprefix(_RUN): text for key, text in told.items() if key.startswith(_RUN)}
-        found = waits.found(self.cluster, self.plan, refused, undecided, self.observer.rows)
+        stay = (self.observer.nodes.get(row.instance) for row in known.rows if row.drain is None)
+        nodes = [each for each in stay if each is not None]
+        found = waits.found(self.cluster, self.plan, refused, undecided, self.observer.rows, nodes)
         kept = waits.kept(known.waits, itertools.islice(found, _MOST_TROUBLES))
         self.file.replace(msgspec.structs.replace(known, troubles=shown, waits=kept))
 

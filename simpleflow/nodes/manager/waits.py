@@ -28,17 +28,20 @@ def found(
     refused: Mapping[str, str],
     undecided: Mapping[str, str],
     rows: Mapping[str, documents.RunRow],
+    nodes: Iterable[documents.NodeDocument] = (),
 ) -> Iterator[documents.Wait]:
     """Yield what the runs of ``rows`` wait for.
 
     ``refused``: profile -> why the provider did not launch it. ``undecided``: run id -> why nobody decides it; the run
-    that started it waits for the same.
+    that started it waits for the same. ``nodes``: the machines that are not drained.
     """
     lists = {name: tuple(each for each, _ in cluster.lists_of(name)) for name in cluster.profiles}
     for note in plan.notes:
         if (profile := note.partition(":")[0]) in lists:
             yield documents.Wait(reason=note, task_lists=lists[profile])
     for profile, reason in refused.items():
+        yield documents.Wait(reason=reason, task_lists=lists.get(profile, ()))
+    for profile, reason in _sick(nodes).items():
         yield documents.Wait(reason=reason, task_lists=lists.get(profile, ()))
     scheduled: dict[str, int] = {}
     for row in rows.values():
@@ -53,6 +56,18 @@ def found(
         # What its decider says of a run stands in that decider's log already.
         if waiting is not None and not waiting.trouble:
             yield documents.Wait(reason=reason, runs=tuple(filter(None, (run_id, waiting.parent))))
+
+
+def _sick(nodes: Iterable[documents.NodeDocument]) -> dict[str, str]:
+    """Return profile -> what its machines say, of profiles whose machines all have a fault and do nothing."""
+    found: dict[str, str] = {}
+    well: set[str] = set()
+    for each in nodes:
+        if each.health == "ok" or any(one.polling or one.running for one in each.task_lists):
+            well.add(each.profile)
+        else:
+            found.setdefault(each.profile, f"no machine of profile '{each.profile}' works; {each.node}: {each.health}")
+    return {profile: reason for profile, reason in found.items() if profile not in well}
 
 
 def kept(before: Iterable[documents.Wait], now: Iterable[documents.Wait]) -> tuple[documents.Wait, ...]:

@@ -137,3 +137,21 @@ def test_the_parent_is_read_from_the_childs_history() -> None:
     found = {each.workflow: reader.scheduled(each) for each in reader.open_runs()}
     assert found["above"].parent == ""
     assert (found["below"].parent, found["below"].decision_list) == (began.run_id, "films")
+
+
+def test_a_run_whose_machines_all_have_a_fault_reads_what_their_workers_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    world = World()
+    world.add("a")
+    teller, runs = waits.Teller(world.store, 0.0, world.clock.monotonic), {"r": row("r", "light")}
+    for _ in range(6):
+        world.tick(task_time=1e9)
+        teller.look(runs)
+    assert said(caplog) == [], "it boots"
+    [node] = world.living()
+    node.fault = "worker of 'light' ended 2 times; the last one exited with status 64, its last words: Error: no jobs"
+    for _ in range(6):
+        world.tick(task_time=1e9)
+        teller.look(runs)
+    [line] = said(caplog)
+    assert line == f"run 'w-r' waits: no machine of profile 'small' works; {node.id}: {node.fault}"
