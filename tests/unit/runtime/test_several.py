@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,26 @@ def test_behind_a_long_task_answers_are_sent_and_tasks_handed_back(
     assert [each.activity for each in worker.running] == ["runtime_activities.wait_for"]
     path.write_text("go")
     assert tokens(swf, 1) == ["t2"]
+
+
+def test_the_run_times_that_are_learnt_begin_when_the_task_does(swf: FakeSwf, start: Start, tmp_path: Path) -> None:
+    """Not when the worker took it: the tasks behind a long one wait for that."""
+    swf.tasks.put(task("add", 1, 1, token="t0"))
+    swf.tasks.put(task("wait_for", str(tmp_path / "go"), token="t1"))
+    swf.tasks.put(task("long_text", 1, token="t2"))
+    swf.tasks.put(task("write", str(tmp_path / "last"), token="t3"))
+    worker = start(heartbeat=1000.0)
+    eventually(lambda: [each.activity for each in worker.running] == ["runtime_activities.wait_for"])
+    began = time.monotonic()
+    eventually(lambda: time.monotonic() - began > 0.3)
+    (tmp_path / "go").touch()
+    tokens(swf, 4)
+    eventually(lambda: not worker.running)
+    learnt = {each.activity.rpartition(".")[2]: each for each in worker.finished}
+    assert swf.together[-1] == ["t1", "t2", "t3"]
+    assert learnt["wait_for"].longest >= 0.3
+    assert learnt["long_text"].longest < learnt["wait_for"].longest
+    assert learnt["write"].longest < learnt["wait_for"].longest
 
 
 def test_another_slot_takes_the_tasks_that_wait_behind_a_long_one(
