@@ -145,12 +145,10 @@ class Runner:
             seconds = self._begun.seconds(paces.Spent.now())
             noted.end(answer)
             forked.flush()
-            if given.early:
-                self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds))
+            rested = None if given.early else self._rested(given.number)
+            self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds, rested=rested))
+            if rested is None:
                 self._pipe.send(self._rested(given.number))
-            else:
-                rested = self._rested(given.number)
-                self._pipe.send(frames.Done(number=given.number, answer=answer, seconds=seconds, rested=rested))
 
     def _rested(self, number: int) -> frames.Rested:
         left = tuple(self._left())
@@ -361,7 +359,8 @@ class Runner:
 
     def _end_in_time(self) -> None:
         """End the process also when its task keeps the other threads from running: this needs no Python."""
-        faulthandler.dump_traceback_later(self._grace + ENDING, exit=True, file=self._log)
+        with contextlib.suppress(Exception):  # Without memory no thread starts.
+            faulthandler.dump_traceback_later(self._grace + ENDING, exit=True, file=self._log)
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:

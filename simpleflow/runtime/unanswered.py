@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import tempfile
+import time
+from typing import IO
 
 import msgspec
 
@@ -20,6 +23,9 @@ from simpleflow.process import tree
 
 from . import failures, frames, values
 
+#: a task that failed in so many seconds before its worker's end was seen counts as interrupted: nobody read what it
+#: printed, say
+RECENTLY = 2.0
 #: an answer that is sent
 Answer = values.Completed | values.Failed | values.Canceled
 
@@ -57,6 +63,8 @@ class Unanswered:
         self._running: values.Task | None = None
         self._progress: str | None = None
         self.cleanup = False
+        #: the task that failed last, and when (``time.monotonic()``)
+        self._failed = "", 0.0
         #: whether its activity was called, or could be
         self._begun = False
         # A task may change all of these for itself.
@@ -92,6 +100,8 @@ class Unanswered:
         task, self._running = self._running, None
         if task is not None and not isinstance(answer, values.Later):
             self._answers[task.token] = answer
+            if isinstance(answer, values.Failed):
+                self._failed = task.token, time.monotonic()
 
     def left(self) -> Left | None:
         """Return what the service is to be told; None when there is nothing."""
@@ -99,6 +109,9 @@ class Unanswered:
         if reach is None:
             return None
         answers, ended = dict(self._answers), None
+        token, moment = self._failed
+        if token in answers and time.monotonic() - moment < RECENTLY:
+            answers[token] = self._interrupted()
         if self._running is not None and self.cleanup and self._begun:
             ended = Ended(task=self._running, answer=self._interrupted())
         elif self._running is not None:
@@ -122,22 +135,38 @@ class Unanswered:
 
         Ends all that the tasks started first. ``log``: descriptor of the worker's log.
         """
+        _raise_limits()
         left = self.left()
         if left is None:
             return
-        with tempfile.TemporaryFile() as file:
+        with _unnamed_file() as file:
             file.write(msgspec.msgpack.encode(left))
-            file.flush()
+            file.seek(0)
             tree.end_others(self._environment.get(tree.MARK, ""))
-            with contextlib.suppress(OSError):
-                os.chdir(self._folder)
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
             for number, source in enumerate((file.fileno(), log, log)):
                 os.set_inheritable(number, True) if number == source else os.dup2(source, number)
+            with contextlib.suppress(OSError):
+                os.chdir(self._folder)
             for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):  # exec keeps them
                 signal.setitimer(timer, 0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
             os.execve(self._command[0], self._command, self._environment)  # noqa: S606
+
+
+def _raise_limits() -> None:
+    """Take back what the task may have denied its process."""
+    for limit in ("AS", "CPU", "DATA", "FSIZE", "NOFILE"):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            number = getattr(resource, f"RLIMIT_{limit}")
+            _, hard = resource.getrlimit(number)
+            resource.setrlimit(number, (hard, hard))
+
+
+def _unnamed_file() -> IO[bytes]:
+    """Return an empty file; in memory where the system can: the disk may be full, or its folder be changed."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("left"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def not_begun() -> values.Failed:

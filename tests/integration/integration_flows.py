@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import signal
 import subprocess
 import time
 from typing import Any
@@ -342,14 +344,23 @@ def note_end(folder: str, in_c: bool) -> None:
     cleanup=note_end,
 )
 def go_on(folder: str, in_c: bool) -> list[bool]:
-    """The first attempt starts a program and never ends; the second tells whether the program has ended."""
+    """The first attempt starts a program, spoils its process and never ends; the second tells what has ended."""
     pid = activity.last_heartbeat()
     if pid is not None:
         gone = not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         return [gone, os.path.exists(os.path.join(folder, "ended"))]
     activity.heartbeat(subprocess.Popen(["sleep", "600"], start_new_session=True).pid)
+    os.mkdir(os.path.join(folder, "no more"))
+    os.chdir(os.path.join(folder, "no more"))
+    os.rmdir(os.path.join(folder, "no more"))
+    os.environ.clear()
+    signal.setitimer(signal.ITIMER_REAL, 60)
     with open(os.path.join(folder, "began"), "w"):
         pass
+    for limit in (resource.RLIMIT_AS, resource.RLIMIT_NOFILE):
+        resource.setrlimit(limit, (32, resource.getrlimit(limit)[1]))
+    for number in range(3):
+        os.close(number)
     if in_c:
         re.match(r"(a+)+$", "a" * 64 + "b")  # no other thread of Python runs meanwhile
     while True:

@@ -57,6 +57,16 @@ def test_answers_before_those_tasks_that_came_last_are_sent() -> None:
     assert told(notes) == ("w-0#3", {"c": "Interrupted"})
 
 
+def test_a_task_that_fails_as_its_worker_ends_counts_as_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = noted()
+    begin(notes, "a", frames.Batch(claim="w-0#2", behind=("b",)))
+    notes.progress("[3]")
+    notes.end(failures.of_words("BrokenPipeError", "nobody reads"))
+    assert told(notes) == ("w-0#2", {"a": "Interrupted", "b": "NotBegun"})
+    monkeypatch.setattr(unanswered, "RECENTLY", 0.0)
+    assert told(notes) == ("w-0#2", {"a": "BrokenPipeError", "b": "NotBegun"})
+
+
 def test_a_task_that_is_left_open_is_not_answered() -> None:
     notes = noted()
     begin(notes, "a", frames.Batch(claim="w-0#2"))
