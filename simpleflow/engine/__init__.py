@@ -14,7 +14,7 @@ tasks/         what is submitted: activities, children, timers, signals, markers
 from __future__ import annotations
 
 from .contract import Decided, DecisionTask, LocalActivity, LocalResult, Needs
-from .declined import decline
+from .declined import decline, lost
 from .engine import Engine
 
-__all__ = ["Decided", "DecisionTask", "Engine", "LocalActivity", "LocalResult", "Needs", "decline"]
+__all__ = ["Decided", "DecisionTask", "Engine", "LocalActivity", "LocalResult", "Needs", "decline", "lost"]

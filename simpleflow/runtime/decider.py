@@ -245,6 +245,13 @@ class Decider:
     def _decided(self, answer: Any, on_engine: OnEngine, resolve: Resolve) -> tuple[engines.Decided, bool]:
         """Return the answer, and whether it is that nobody here can decide."""
         task = self._resolver.task_of(answer)
+        why = engines.lost(task) if self.options.declines else ""
+        if why:
+            logger.error(
+                "%s %s is looked at again later: %s.", task.workflow_id, task.run_id, why, extra={"action": "declined"}
+            )
+            decline = functools.partial(engines.decline, reason=why, lost=True)
+            return self._asked(task, _inline, decline, resolve), True
         try:
             return self._asked(task, on_engine, self._engine.decide, resolve), False
         except (errors.SwfError, needs.HistoryGap):

@@ -262,6 +262,20 @@ class Stands(Base):
         return "went on"
 
 
+class EndsItsDecider(Base):
+    """Its ``run()`` ends the process of its decider until a file is there."""
+
+    name = "ends-its-decider"
+    decision_tasks_timeout = 300
+
+    def run(self, folder: str) -> str:
+        with open(os.path.join(folder, "ended"), "a") as ended:
+            ended.write("x")
+        if not os.path.exists(os.path.join(folder, "mended")):
+            os._exit(3)
+        return "went on"
+
+
 class Approved(Base):
     """Two tasks that people answer."""
 

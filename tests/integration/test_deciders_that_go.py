@@ -78,6 +78,19 @@ def test_the_decision_of_a_killed_decider_is_made_by_another(place: Place, clien
     assert client.result(run, timeout=120) == "went on"
 
 
+def test_a_run_that_ends_its_deciders_does_not_hold_the_others(place: Place, client: Client) -> None:
+    place.spawn("decider.start", "-t", "decisions")
+    ends = client.start(integration_flows.EndsItsDecider, str(place.folder))
+    # Three deciders, and one a second later. Then it is left alone for a minute.
+    eventually(lambda: kinds(client, ends).count("TimerStarted") == 2)
+    assert client.result(client.start(integration_flows.LocalChain, 1), timeout=120) == 1
+    assert (place.folder / "ended").read_text() == "x" * 4
+    assert "run() may end its process" in place.ok("workflow.info", ends.workflow_id)
+    (place.folder / "mended").write_text("")
+    client.signal(ends, "look")
+    assert client.result(ends, timeout=120) == "went on"
+
+
 @pytest.mark.slow  # a minute: the watchdog's own patience
 def test_the_watchdog_hands_back_what_its_decider_has(place: Place, client: Client) -> None:
     place.spawn("decider.start", "-t", "decisions", "--watchdog", "2")
