@@ -46,6 +46,10 @@ class Estimates:
         for activity, elapsed in running:
             self._elapsed[activity] = max(self._elapsed.get(activity, 0.0), elapsed)
 
+    def unknown(self, activity: str) -> bool:
+        """Whether nothing was learnt of a type, and none of it has run for longer than the first guess."""
+        return activity not in self._runtimes and self._elapsed.get(activity, 0.0) < UNSEEN
+
     def whole(self, activity: str) -> float:
         """Seconds that a task of a type lasts."""
         known = self._runtimes.get(activity)

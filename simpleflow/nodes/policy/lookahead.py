@@ -33,6 +33,8 @@ AHEAD = 0.1
 HOLD = 0.5
 #: ... and what boots for longer than usual is expected this soon
 SOON = 1 / 30
+#: most machines of a profile while all that runs and waits is of types of which nothing is known
+FIRST = 16
 #: price of a machine whose price is unknown, where machines cost something: one of the currency per hour
 UNKNOWN_PRICE = billing.MICRO
 
@@ -272,6 +274,9 @@ class Lookahead:
         """Return what is best for a profile of which at most ``most`` more machines may be launched."""
         boot = self._snapshot.boot_time(profile)
         lists = {name for name, each in self._lists.items() if each == profile}
+        if self._price(profile) and self._all_unknown(lists):
+            have = sum(node.profile == profile for node in self._nodes) * self._scale
+            most = min(most, max(FIRST - have, 0))
 
         def judged(extra: int) -> tuple[float, float, float, _Future]:
             future = self._forward(profile, extra)
@@ -295,6 +300,12 @@ class Lookahead:
         if launch:
             return Outlook(launch=min(launch * self._scale, most), why=self._worth(lists, now, best))
         return self._unused(profile, lists, now[3], boot)
+
+    def _all_unknown(self, lists: set[str]) -> bool:
+        """Whether nothing is known of how long any task lasts that runs or waits."""
+        kinds = {*self._running, *(kind for kind, _ in self._queued)}
+        begun = {self._of[kind][2] for kind in kinds if self._of[kind][1] in lists}
+        return bool(begun) and all(map(self._estimates.unknown, begun))
 
     def _bound(self, lists: set[str], most: int) -> int:
         """No more machines than there are tasks."""

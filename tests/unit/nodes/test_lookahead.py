@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simpleflow.core import documents
 from simpleflow.nodes import billing, config, errors, model
-from simpleflow.nodes.policy import decide, forecast, guards
+from simpleflow.nodes.policy import decide, forecast, guards, lookahead
 from simpleflow.nodes.policy import snapshot as snapshots
 
 NOW = 1_767_225_600.0
@@ -256,6 +256,23 @@ def test_a_short_run_counts_as_much_as_a_long_one() -> None:
     base = snapshot(nodes=(busy,), known={"slow": 20_000.0, "quick": 100.0})
     both = msgspec.structs.replace(base, runs=(long, short), demand=(snapshots.Demand(task_list="heavy", scheduled=8),))
     assert launched(decide.decide(both)) == 1
+
+
+def test_on_a_guess_alone_few_machines_are_launched_and_more_once_something_is_known() -> None:
+    fast = with_speed(50, HOURLY)
+    queue = count("new", 500)
+    assert launched(plan(queue, cluster=fast)) == lookahead.FIRST
+    assert launched(plan(count("brief", 1), count("new", 500, ("brief", 1)), cluster=fast)) <= lookahead.FIRST
+    young = [node(f"n{number}", {"new": [forecast.UNSEEN / 2] * 4}) for number in range(lookahead.FIRST)]
+    assert launched(plan(queue, nodes=tuple(young), cluster=fast)) == 0
+    long = [node(f"n{number}", {"new": [forecast.UNSEEN * 2] * 4}) for number in range(lookahead.FIRST)]
+    assert launched(plan(queue, nodes=tuple(long), cluster=fast)) > 10, "it has run for longer than the guess"
+    assert launched(plan(queue, cluster=fast, known={"new": 60.0})) > lookahead.FIRST, "an earlier run has taught it"
+    assert launched(plan(queue, count("old", 400), cluster=fast, known={"old": 60.0})) > lookahead.FIRST
+    own = msgspec.structs.replace(fast, provider="process")
+    free = snapshot(queue, cluster=own)
+    free = msgspec.structs.replace(free, prices={}, cluster=free.cluster)
+    assert launched(decide.decide(free)) > lookahead.FIRST, "machines that cost nothing"
 
 
 def test_what_is_learnt_fades_slowly_and_at_once_after_a_pause() -> None:
