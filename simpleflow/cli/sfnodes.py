@@ -12,7 +12,7 @@ import msgspec
 
 from simpleflow import _version
 from simpleflow.core import errors as core_errors
-from simpleflow.nodes import config
+from simpleflow.nodes import config, model
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.stack import template
 
@@ -242,7 +242,15 @@ def down(cluster: str, now: bool, timeout: float | None, purge: bool, as_json: b
     # A cluster that is down may still be purged.
     was_up = target.is_up
     if not was_up and not (purge and target.paths.folder.exists()):
-        raise core_errors.UsageError(f"cluster '{target.config.cluster}' is not up: there is nothing to take down")
+        left = [each.node for each in target.status().nodes if each.state != model.NodeState.GONE]
+        if left:
+            raise core_errors.UsageError(
+                f"cluster '{target.config.cluster}' is not up, and nobody ends what it had ({', '.join(left)}): "
+                f"`sfnodes up {cluster}`, then `sfnodes down {cluster}`"
+            )
+        text = f"cluster '{target.config.cluster}' is not up: there is nothing to take down"
+        show.message({"cluster": target.config.cluster, "down": True}, text, as_json)
+        return
     gone = target.take_down(hurry=now, timeout=timeout) if was_up else True
     if gone and purge:
         target.purge()

@@ -64,7 +64,7 @@ def test_up_brings_the_floor_down_drains_it_and_nothing_is_left(rig: Rig) -> Non
     # The environment of one that is just ending cannot be read any more: it is not found, and not dead yet.
     assert not rig.cluster.processes()
     rig.until("each has ended", lambda: not any(tree.lives(each) for each in seen))
-    assert rig.sfnodes("down", str(rig.file)).returncode == 64
+    assert rig.sfnodes("down", str(rig.file)).returncode == 0, "it may be repeated"
 
 
 def test_of_two_ups_at_once_one_brings_it_up_and_the_other_says_so(rig: Rig) -> None:

@@ -147,6 +147,16 @@ def test_machines_of_two_versions_are_told_apart_while_they_roll() -> None:
     ]
 
 
+def test_down_of_a_cluster_whose_supervisor_is_gone_names_the_machines_that_it_had(
+    target: cluster.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on ssh: its machines are elsewhere, and whether they live is not known here."""
+    monkeypatch.setattr(cluster.Cluster, "_listed", lambda self, node: None)
+    done = run("down")
+    assert done.exit_code == 64
+    assert "is not up, and nobody ends what it had (n-1): `sfnodes up cluster.yaml`, then `sfnodes down" in done.stderr
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_why_has_whole_lines_for_its_reasons_on_a_narrow_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
