@@ -53,8 +53,9 @@ SETTLING = 10.0
 STORING = 3600.0
 #: seconds, beside the grace, in which the runner of a worker that is gone ends itself
 ENDING = 10.0
-#: the signal that tells of the worker's end; SIGTERM comes to living workers' runners, too
-_PARENT_ENDED: int | None = getattr(signal, "SIGRTMAX", None)
+#: the signal that tells of the worker's end: it wakes a runner that is stopped, and means nothing to one whose worker
+#: lives
+_PARENT_ENDED = signal.SIGCONT
 
 
 class Runner:
@@ -111,9 +112,8 @@ class Runner:
         tree.bear_mark()
         signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN: the programs that a task starts would inherit it
         signal.signal(signal.SIGTERM, self._interrupt)
-        if _PARENT_ENDED is not None:
-            signal.signal(_PARENT_ENDED, self._end_orphan)
-            tree.signal_at_parents_end(_PARENT_ENDED)
+        signal.signal(_PARENT_ENDED, self._end_orphan)
+        tree.signal_at_parents_end(_PARENT_ENDED)
         self._mounted = mounting.mounted()
         store = stores.open_store(setup.jumbo, patience=STORING)
         executor = execute.Executor(
@@ -170,8 +170,7 @@ class Runner:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if signal.getsignal(signal.SIGTERM) == self._interrupt:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if _PARENT_ENDED is not None:
-            signal.signal(_PARENT_ENDED, signal.SIG_DFL)
+        signal.signal(_PARENT_ENDED, signal.SIG_DFL)
 
     def _execute(self, executor: execute.Executor, task: values.Task) -> values.Answer:
         self._name = task.name

@@ -344,7 +344,7 @@ class Marks(Base):
         return sum(self.submit(mark, number, folder).result for number in range(count))
 
 
-def note_end(folder: str, in_c: bool) -> None:
+def note_end(folder: str, how: str) -> None:
     with open(os.path.join(folder, "ended"), "a") as ended:
         ended.write("x")
 
@@ -357,7 +357,7 @@ def note_end(folder: str, in_c: bool) -> None:
     raises_on_failure=True,
     cleanup=note_end,
 )
-def go_on(folder: str, in_c: bool) -> list[bool]:
+def go_on(folder: str, how: str) -> list[bool]:
     """The first attempt starts a program, spoils its process and never ends; the second tells what has ended."""
     pid = activity.last_heartbeat()
     if pid is not None:
@@ -375,7 +375,9 @@ def go_on(folder: str, in_c: bool) -> list[bool]:
         resource.setrlimit(limit, (32, resource.getrlimit(limit)[1]))
     for number in range(3):
         os.close(number)
-    if in_c:
+    if how == "stopped":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "in C":
         re.match(r"(a+)+$", "a" * 64 + "b")  # no other thread of Python runs meanwhile
     while True:
         time.sleep(1)
@@ -384,5 +386,5 @@ def go_on(folder: str, in_c: bool) -> list[bool]:
 class GoesOn(Base):
     name = "goes-on"
 
-    def run(self, folder: str, in_c: bool) -> list[bool]:
-        return list(self.submit(go_on, folder, in_c).result)
+    def run(self, folder: str, how: str) -> list[bool]:
+        return list(self.submit(go_on, folder, how).result)

@@ -109,12 +109,12 @@ def test_killed_workers_leave_no_task_to_its_timeouts(place: Place, count: int, 
     assert set(lines(place)) == set(map(str, range(count)))
 
 
-@pytest.mark.parametrize("in_c", [False, True])
-def test_the_task_that_a_killed_worker_ran_goes_on_elsewhere_at_once(place: Place, in_c: bool) -> None:
+@pytest.mark.parametrize("how", ["sleeping", "in C", "stopped"])
+def test_the_task_that_a_killed_worker_ran_goes_on_elsewhere_at_once(place: Place, how: str) -> None:
     place.ok("server.start", "--detach")
     place.spawn("decider.start", "integration_flows.GoesOn")
     worker = place.spawn("worker.start", "-t", "work", "-N", "2")
-    given = json.dumps([str(place.folder), in_c])
+    given = json.dumps([str(place.folder), how])
     place.ok("workflow.start", "integration_flows.GoesOn", "--workflow-id", "r", "-i", given)
     eventually((place.folder / "began").exists)
     worker.kill()
