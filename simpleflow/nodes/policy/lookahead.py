@@ -98,9 +98,8 @@ class Lookahead:
         self._nodes = [node for place, node in enumerate(nodes) if place % self._scale == 0]
         self._read_running(runs, nodes)
         self._read_runs(runs)
-        self._spent = snapshot.spent + sum(
-            self._bill(node.profile, snapshot.now - node.row.since) for node in snapshot.nodes
-        )
+        #: what the machines of the open runs have cost up to now
+        self.spent = snapshot.spent + sum(map(self._bill_so_far, snapshot.nodes))
         self._lengths = [self._estimates.whole(activity) for _, _, activity in self._of]
         self._children: list[list[int]] = [[] for _ in self._of]
         for place, group in enumerate(self._groups):
@@ -249,6 +248,11 @@ class Lookahead:
         terms = guards.terms_of(self._snapshot.cluster, profile)
         return self._price(profile) * billing.billed(terms, seconds) / billing.HOUR
 
+    def _bill_so_far(self, node: model.Node) -> float:
+        """Return a machine's cost up to now: nothing while it is pending, for to cancel it is free."""
+        begun = node.running or node.document is not None
+        return self._bill(node.profile, self._snapshot.now - node.row.since) if begun else 0.0
+
     def _money(self, future: _Future, profile: str) -> float:
         """Return the cost of the machines from now until their last use."""
         total, now = 0.0, self._snapshot.now
@@ -257,8 +261,7 @@ class Lookahead:
                 total += self._bill(profile, last)
             elif last > 0:
                 node = self._nodes[place]
-                age = now - node.row.since
-                total += self._bill(node.profile, age + last) - self._bill(node.profile, age)
+                total += self._bill(node.profile, now - node.row.since + last) - self._bill_so_far(node)
         return total * self._scale
 
     def _time(self, future: _Future, boot: float) -> float:
@@ -282,7 +285,7 @@ class Lookahead:
             future = self._forward(profile, extra)
             if not future.complete:
                 return math.inf, 0.0, 0.0, future
-            money = math.log(self._spent + self._money(future, profile) + 1e-9)
+            money = math.log(self.spent + self._money(future, profile) + 1e-9)
             time = self._time(future, boot)
             return money + self._speed * time, money, time, future
 

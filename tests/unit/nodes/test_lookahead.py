@@ -204,6 +204,19 @@ def test_a_machine_that_boots_for_nothing_is_cancelled_unless_it_is_paid() -> No
     assert plan(nodes=(booting,), cluster=others).cancels == (), "only look-ahead knows what comes"
 
 
+def test_a_machine_that_is_pending_is_not_money_spent() -> None:
+    """It is billed when it runs; until then to cancel it is free."""
+    running = node("boots", state=model.NodeState.BOOTING, age=5.0)
+    pending = msgspec.structs.replace(running, running=False)
+    for cluster, minimum in ((SECONDS, 60), (HOURLY, 3600)):
+        spent = {
+            name: lookahead.Lookahead(snapshot(nodes=nodes, cluster=cluster), nodes).spent
+            for name, nodes in {"none": (), "pending": (pending,), "running": (running,)}.items()
+        }
+        assert spent["pending"] == spent["none"]
+        assert spent["running"] - spent["none"] == pytest.approx(billing.MICRO * minimum / billing.HOUR)
+
+
 def test_a_machine_that_boots_for_what_comes_is_not_cancelled() -> None:
     busy, booting = node("busy", {"a": [590.0] * 4}), node("boots", state=model.NodeState.BOOTING, age=20.0)
     known = {"a": 600.0, "b": 600.0}
