@@ -111,23 +111,34 @@ class Unwritten:
     def heads(self, table: str, task_list: str, limit: int) -> list[int]:
         """Keys of the waiting tasks of a list, in the order in which they are handed out."""
         tables: tuple[dict[int, Any], ...] = (self._items,) if table == "items" else (self._new, self._changed)
-        waiting = [
-            (row[_RANK], row[_SEQ], key)
-            for rows in tables
-            for key, row in rows.items()
-            if row is not None and row[_LIST] == task_list
-        ]
-        if (table, task_list) in self._vacant:
-            waiting.sort()
-            return [key for _, _, key in waiting[:limit]]
-        changed = tables[-1]
-        stored = self._connection.execute(_HEADS[table], (task_list, limit + len(changed))).fetchall()
-        if not stored:
+        waiting, taken = list[tuple[int, int, int]](), 0
+        for rows in tables:
+            for key, row in rows.items():
+                if row is not None:
+                    if row[_LIST] == task_list:
+                        waiting.append((row[_RANK], row[_SEQ], key))
+                    taken += row[_LIST] is None
+        if (table, task_list) not in self._vacant:
+            changed = tables[-1]
+            stored = self._stored(table, task_list, limit + taken)
+            left = [row for row in stored if row[2] not in changed]
+            if len(left) < limit and len(stored) == limit + taken:  # more of them left the list than were handed out
+                stored = self._stored(table, task_list, limit + len(changed))
+                left = [row for row in stored if row[2] not in changed]
+            if not waiting:
+                return [row[2] for row in left[:limit]]
+            waiting += left
+        waiting.sort()
+        return [key for _, _, key in waiting[:limit]]
+
+    def _stored(self, table: str, task_list: str, limit: int) -> list[tuple[int, int, int]]:
+        """Return rank, place and key of the first rows of a list in its table."""
+        found = self._connection.execute(_HEADS[table], (task_list, limit)).fetchall()
+        if not found:
             if len(self._vacant) >= _VACANT:
                 self._vacant.clear()
             self._vacant.add((table, task_list))
-        found = [row[2] for row in sorted([*waiting, *(row for row in stored if row[2] not in changed)])]
-        return found[:limit]
+        return found
 
     # -- the tables
 
