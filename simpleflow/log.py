@@ -168,6 +168,8 @@ class JsonFormatter(logging.Formatter):
 def configure(*, level: str | None = None, json: bool | None = None) -> None:
     """Send simpleflow's log to stderr, and to syslog when SIMPLEFLOW_SYSLOG_TARGET names HOST:PORT.
 
+    Warnings and errors of loggers that have no handler go to stderr in the same form.
+
     ``json``: one object a line (default: what SIMPLEFLOW_LOG_FORMAT says). The setting LOGGING, a dictionary for
     ``logging.config.dictConfig``, replaces all of it. Called by the commands. Raises UsageError for an unknown level,
     format or target.
@@ -198,6 +200,10 @@ def configure(*, level: str | None = None, json: bool | None = None) -> None:
         logger.addHandler(handler)
     logger.setLevel(name)
     logger.propagate = False
+    others = logging.StreamHandler(sys.stderr)
+    others.setLevel(logging.WARNING)
+    others.setFormatter(handlers[0].formatter)
+    logging.lastResort = others  # not a handler of the root: logging.basicConfig() of authors would do nothing then
 
 
 def setup_logging() -> None:

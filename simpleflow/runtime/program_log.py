@@ -29,9 +29,9 @@ class ProgramFilter(logging.Filter):
 
 
 def install() -> None:
-    """Add the filter to every handler of every logger that exists now."""
+    """Add the filter to every handler of every logger that exists now, and to that of loggers without any."""
     known = [logging.root, *logging.root.manager.loggerDict.values()]
-    for logger in known:
-        for handler in getattr(logger, "handlers", ()):
-            if not any(isinstance(each, ProgramFilter) for each in handler.filters):
-                handler.addFilter(ProgramFilter())
+    handlers = [handler for logger in known for handler in getattr(logger, "handlers", ())]
+    for handler in (*handlers, *filter(None, [logging.lastResort])):
+        if not any(isinstance(each, ProgramFilter) for each in handler.filters):
+            handler.addFilter(ProgramFilter())

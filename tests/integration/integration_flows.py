@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import resource
@@ -91,6 +92,18 @@ class Naps(Base):
     def run(self) -> str:
         self.submit(self.start_timer("nap", 3600)).result
         return "slept"
+
+
+class Logs(Base):
+    """Says, with a logger of its own that has no handler, what it does around a signal."""
+
+    name = "logs"
+
+    def run(self) -> None:
+        author = logging.getLogger("author")
+        author.warning("before")
+        self.submit(self.wait_signal("go")).result
+        author.warning("after")
 
 
 class Fails(Base):

@@ -89,6 +89,7 @@ def test_the_format_of_the_log_is_a_setting(
 ) -> None:
     monkeypatch.setattr(log.logger, "handlers", [])
     monkeypatch.setattr(log.logger, "propagate", True)
+    monkeypatch.setattr(logging, "lastResort", None)
     monkeypatch.setitem(settings._load(), "SIMPLEFLOW_LOG_FORMAT", "json")
     log.configure()
     with logging_context.within(workflow_id="w", run_id="r", activity_id="a", event_id=7):
