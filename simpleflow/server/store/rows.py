@@ -353,6 +353,7 @@ class Rows:
         return deleted
 
     def unreferenced(self, before: float, limit: int) -> list[str]:
+        self._write_out()  # an event may refer to one of them
         rows = self._execute("SELECT digest FROM unreferenced WHERE since<=? ORDER BY since LIMIT ?", (before, limit))
         return [digest for (digest,) in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -39,6 +40,8 @@ class Unwritten:
         self._changed: dict[int, Row] = {}
         #: None: the item is no longer open
         self._items: dict[int, Row | None] = {}
+        #: those of all these rows that wait in a task list (table, list), by their keys
+        self._waiting: dict[tuple[str, str], dict[int, Row]] = {}
         #: task lists (table, list) of which the table has no row
         self._vacant: set[tuple[str, str]] = set()
 
@@ -52,7 +55,7 @@ class Unwritten:
         self._latest.clear()
 
     def _clear(self) -> None:
-        for rows in (self.events, self._new, self._changed, self._items):
+        for rows in (self.events, self._new, self._changed, self._items, self._waiting):
             rows.clear()
 
     # -- changes
@@ -88,56 +91,65 @@ class Unwritten:
 
     def add_state(self, row: Row) -> None:
         self._new[row[0]] = row
+        self._line_up("states", None, row)
 
     def put_state(self, row: Row) -> None:
-        (self._new if row[0] in self._new else self._changed)[row[0]] = row
+        rows = self._new if row[0] in self._new else self._changed
+        self._line_up("states", rows.get(row[0]), row)
+        rows[row[0]] = row
 
     def add_items(self, rows: Iterable[Row]) -> None:
         for row in rows:
+            self._line_up("items", self._items.get(row[0]), row)
             self._items[row[0]] = row
 
     def delete_items(self, keys: Iterable[int]) -> None:
-        self._items.update(dict.fromkeys(keys))
+        for key in keys:
+            self._line_up("items", self._items.get(key), None)
+            self._items[key] = None
 
     def drop_open(self, execution: int) -> None:
         """Drop the state and the items of an execution, whose rows are deleted."""
-        self._new.pop(execution, None)
-        self._changed.pop(execution, None)
+        for states in (self._new, self._changed):
+            self._line_up("states", states.pop(execution, None), None)
         for key in [key for key in self._items if key >> base.EVENT_BITS == execution]:
-            del self._items[key]
+            self._line_up("items", self._items.pop(key), None)
+
+    def _line_up(self, table: str, before: Row | None, now: Row | None) -> None:
+        """Note in which task list a row waits that has changed."""
+        if before is not None and before[_LIST] is not None:
+            self._waiting[table, before[_LIST]].pop(before[0], None)
+        if now is not None and now[_LIST] is not None:
+            self._waiting.setdefault((table, now[_LIST]), {})[now[0]] = now
 
     # -- what waits in a task list
 
     def heads(self, table: str, task_list: str, limit: int) -> list[int]:
         """Keys of the waiting tasks of a list, in the order in which they are handed out."""
-        tables: tuple[dict[int, Any], ...] = (self._items,) if table == "items" else (self._new, self._changed)
-        waiting, taken = list[tuple[int, int, int]](), 0
-        for rows in tables:
-            for key, row in rows.items():
-                if row is not None:
-                    if row[_LIST] == task_list:
-                        waiting.append((row[_RANK], row[_SEQ], key))
-                    taken += row[_LIST] is None
-        if (table, task_list) not in self._vacant:
-            changed = tables[-1]
-            stored = self._stored(table, task_list, limit + taken)
-            left = [row for row in stored if row[2] not in changed]
-            if len(left) < limit and len(stored) == limit + taken:  # more of them left the list than were handed out
-                stored = self._stored(table, task_list, limit + len(changed))
-                left = [row for row in stored if row[2] not in changed]
-            if not waiting:
-                return [row[2] for row in left[:limit]]
-            waiting += left
+        place = table, task_list
+        waiting = [(row[_RANK], row[_SEQ], key) for key, row in self._waiting.get(place, {}).items()]
+        if place not in self._vacant:
+            waiting += self._stored(place, limit)
         waiting.sort()
         return [key for _, _, key in waiting[:limit]]
 
-    def _stored(self, table: str, task_list: str, limit: int) -> list[tuple[int, int, int]]:
-        """Return rank, place and key of the first rows of a list in its table."""
-        found = self._connection.execute(_HEADS[table], (task_list, limit)).fetchall()
-        if not found:
+    def _stored(self, place: tuple[str, str], limit: int) -> list[tuple[int, int, int]]:
+        """Return rank, seq and key of the first rows of a task list that are as the table has them."""
+        table, task_list = place
+        changed: dict[int, Any] = self._items if table == "items" else self._changed
+        found, vacant = list[tuple[int, int, int]](), True
+        rows = self._connection.execute(_HEADS[table], (task_list, limit + len(changed)))
+        with contextlib.closing(rows):
+            for row in rows:
+                vacant = False
+                if row[2] not in changed:
+                    found.append(row)
+                    if len(found) == limit:
+                        break
+        if vacant:
             if len(self._vacant) >= _VACANT:
                 self._vacant.clear()
-            self._vacant.add((table, task_list))
+            self._vacant.add(place)
         return found
 
     # -- the tables

@@ -133,6 +133,20 @@ def test_whoever_asks_sees_what_was_to_be_written(seed: int, monkeypatch: pytest
         twins.both("events", last - 1, last)
 
 
+def test_a_blob_to_which_a_waiting_event_refers_is_not_unreferenced() -> None:
+    store, event = memory.open_memory(), b"simpleflow+file:///x/%064x 9" % 7
+    for key in (1, 2):
+        store.add_execution((key, "d", f"w{key}", "r", 1.0, "t", "1", "", b""))
+        store.add_state((key, b"", None, None, 0, 0))
+    store.add_events([(1 << base.EVENT_BITS | 1, event)])
+    store.close_execution(1, "d", 2.0, "COMPLETED", b"")
+    store.forget(1, 100, 3.0)
+    store.commit()
+    assert store.unreferenced(9.0, 10) == [f"{7:064x}"]
+    store.add_events([(2 << base.EVENT_BITS | 1, event)])
+    assert store.unreferenced(9.0, 10) == []
+
+
 def test_a_row_that_changes_often_is_written_once() -> None:
     store = memory.open_memory()
     item, statements = 1 << base.EVENT_BITS | 5, list[str]()
