@@ -30,8 +30,8 @@ _TURN = 0.5
 #: deaths of one child in a row, each sooner than so many seconds after the one before, that end the agent
 _CRASHES = 5
 _STEADY = 60.0
-#: seconds that a decider gets to answer what it works on
-_GRACE = 60.0
+#: seconds that a decider gets: its open poll lasts up to 60 (Amazon SWF), and may bring a task that it answers
+_GRACE = 90.0
 
 
 class DeciderAgent:
