@@ -127,7 +127,10 @@ def test_nodes_of_both_profiles_come_work_and_go(rig: Rig, expected: object) -> 
     rig.until("every node is gone", lambda: all(node.ended for node in rig.cluster.status().nodes))
     nodes = rig.cluster.status().nodes
     assert {node.profile for node in nodes if node.busy} == {"small", "large"}
-    assert all(node.cost > 0 and node.first_poll and node.drained for node in nodes), nodes
+    # One that still booted when the other had taken the last task was cancelled.
+    worked = [node for node in nodes if not node.reason.startswith("cancelled while it booted")]
+    assert all(node.cost > 0 and node.first_poll for node in worked), nodes
+    assert all(node.drained for node in nodes), nodes
 
 
 def test_standalone_on_the_same_service_gives_the_same_result(rig: Rig, expected: object) -> None:
