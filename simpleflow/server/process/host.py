@@ -351,6 +351,7 @@ class Host:
             fault = self._lost(error, woken)
             if not isinstance(error, base.Lost | OSError):
                 _LOG.exception("A commit failed: %s", fault)
+            self._flush_soon()  # The commits before it are as they were.
             return
         # Tasks go first: somebody is to begin with them, and who waits for an acknowledgement has done its work.
         decisions: list[_Held] = []
@@ -366,15 +367,18 @@ class Host:
             self._hand_out(decisions)
         if self.service.store.unflushed and self._disk is not None and self._disk.usual() > _TELLING:
             polls.tell(woken)
-        if not self.service.store.unflushed:
+        if self.service.store.unflushed:
+            if urgent or self._delay is None or not self._delay.wait(len(self._committed), decisions=bool(decisions)):
+                self._flush_soon()
+        elif self._disk is not None and self._disk.busy:
+            self._flushing += self._take()  # what they say may rest on a commit that the disk does not have yet
+        else:
             self._release(self._take())
-        elif urgent or self._delay is None or not self._delay.wait(len(self._committed), decisions=bool(decisions)):
-            self._flush_soon()
         self._arm()
 
     def _flush_soon(self) -> None:
         """Begin a flush; where one is under way, its end begins the next."""
-        if self.service.store.unflushed and self._disk is not None and not self._disk.busy:
+        if self.service.store.unflushed and self._broken is None and self._disk is not None and not self._disk.busy:
             self._flush()
 
     def _hand_out(self, decisions: list[_Held]) -> None:

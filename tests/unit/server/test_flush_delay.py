@@ -12,8 +12,10 @@ import pytest
 from service_world import ACTIVITY, DOMAIN, World, decision
 from test_service_host import SlowDisk, play, poll, start, turns
 
+from simpleflow.server.process import disk as disks
 from simpleflow.server.process import flush_delay
 from simpleflow.server.requests import errors
+from simpleflow.server.state import polls
 from simpleflow.server.store import sqlite
 
 WORK = {"domain": DOMAIN, "taskList": {"name": "a"}}
@@ -194,6 +196,83 @@ def test_a_kill_takes_no_decision_back(tmp_path: Path) -> None:
 
     play(before, store=sqlite.open_file(tmp_path / "swf.db"))
     play(after, store=sqlite.open_file(tmp_path / "killed.db"), fresh=False)
+
+
+@pytest.fixture
+def disk_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flush on the thread, however quick the disk is."""
+    monkeypatch.setattr(disks.Disk, "quick", lambda self: False)
+
+
+@pytest.mark.usefixtures("long_delay", "disk_thread")
+def test_a_refusal_waits_for_the_flush_that_its_reason_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+    disk = SlowDisk(store, monkeypatch)
+
+    async def story(hosted: awaited_host.Host) -> None:
+        deciding, working = poll(hosted), work(hosted)
+        await turns()
+        starting = asyncio.ensure_future(start(hosted))
+        decided = schedule(hosted, await deciding, "1")
+        activity = await working
+        await asyncio.gather(starting, decided)
+        deciding, working = poll(hosted), work(hosted)
+        await turns()
+        disk.gate.clear()
+        completed = complete(hosted, activity)
+        await deciding  # the flush waits for the answer to it
+        answer = ("RespondActivityTaskCompleted", {"taskToken": activity["taskToken"]})
+        repeated = asyncio.ensure_future(hosted.answer([answer], polls.Then(WORK, "claim")))
+        await asyncio.sleep(0)  # it is carried out, and its commit is made in the next turn of the loop
+        hosted._flush_soon()  # the time of the delay is over
+        await turns(10)
+        assert not completed.done()
+        assert not repeated.done()
+        disk.gate.set()
+        await completed
+        ((refusal,), tasks) = await repeated
+        assert "UnknownResource" in str(refusal)
+        assert tasks == []
+        working.cancel()
+
+    play(story, store=store)
+
+
+@pytest.mark.usefixtures("long_delay", "disk_thread")
+def test_a_commit_that_fails_keeps_nobody_waiting_whose_commit_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = sqlite.open_file(tmp_path / "swf.db")
+    disk, room = SlowDisk(store, monkeypatch), awaited_host.Disk()
+
+    def signal(hosted: awaited_host.Host) -> asyncio.Future[Any]:
+        request = {"domain": DOMAIN, "workflowId": "one", "signalName": "s"}
+        return asyncio.ensure_future(hosted.call("SignalWorkflowExecution", request))
+
+    async def story(hosted: awaited_host.Host) -> None:
+        deciding, working = poll(hosted), work(hosted)
+        await turns()
+        disk.gate.clear()
+        starting = asyncio.ensure_future(start(hosted))
+        await deciding
+        working.cancel()
+        made = signal(hosted)
+        await asyncio.sleep(0)
+        hosted._flush_soon()  # the time of the delay is over
+        await turns(10)
+        refused = signal(hosted)
+        await turns()
+        room.full = True
+        disk.gate.set()
+        await starting
+        with pytest.raises(errors.Fault, match="nothing could be stored"):
+            await refused
+        await made
+        room.full = False
+
+    play(story, store=store, before_commit=room)
 
 
 def test_deciders_that_turn_out_slow_are_waited_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
