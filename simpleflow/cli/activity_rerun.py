@@ -38,7 +38,7 @@ def rerun(
     The execution is not changed. Exit code 1 when the activity fails.
     """
     if (scheduled_id is None) == (activity_id is None):
-        raise errors.UsageError("no task named: give either --scheduled-id or --activity-id")
+        raise errors.UsageError("give one of --scheduled-id and --activity-id: which task to run again")
     given = None if input_ is None else inputs.read(input_, source="--input")
     sys.path.insert(0, os.getcwd())
     log.configure()

@@ -67,14 +67,25 @@ def descendants(pid: int) -> list[psutil.Process]:
     return [process for process in found if not _runs_on(process)]
 
 
-def memory(pid: int) -> int:
-    """Return the bytes of memory that a process and its descendants hold; 0 when it is gone."""
+def memory(pid: int, *, shared_once: bool = False) -> int:
+    """Return the bytes of memory that a process and its descendants hold; 0 when it is gone.
+
+    ``shared_once``: pages that several of them share, as those of a forked child, count once. That takes longer.
+    """
     held = 0
     with contextlib.suppress(psutil.Error, OSError):
         for process in (psutil.Process(pid), *descendants(pid)):
             with contextlib.suppress(psutil.Error):
-                held += process.memory_info().rss
+                held += _proportional(process) if shared_once else process.memory_info().rss
     return held
+
+
+def _proportional(process: psutil.Process) -> int:
+    """Return the bytes that a process holds, of shared ones its part."""
+    with contextlib.suppress(psutil.AccessDenied):
+        full = process.memory_full_info()
+        return int(getattr(full, "pss", full.rss))
+    return int(process.memory_info().rss)
 
 
 def _runs_on(process: psutil.Process) -> bool:

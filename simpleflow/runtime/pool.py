@@ -214,9 +214,9 @@ class Runner:
         """Whether ``end`` was called."""
         return self._ended
 
-    def held(self) -> int:
-        """Return the bytes that the runner and all that its task started hold now."""
-        return tree.memory(self.pid)
+    def holds_more(self, limit: int) -> bool:
+        """Whether the runner and all that its task started hold more bytes than this now."""
+        return tree.memory(self.pid) > limit and tree.memory(self.pid, shared_once=True) > limit
 
     def cancel(self) -> None:
         """Tell the activity that its cancellation is requested."""

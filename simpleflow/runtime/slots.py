@@ -477,7 +477,7 @@ class Slot:
         if limit is None or now < self._weighed + WEIGH_EVERY:
             return False
         self._weighed = now
-        return runner.held() > limit << 20
+        return runner.holds_more(limit << 20)
 
     def _patience(self, beat: heartbeat.Heartbeat, cancelled_at: float | None) -> float:
         if cancelled_at is None:

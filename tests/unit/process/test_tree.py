@@ -39,3 +39,27 @@ def test_a_process_lives_as_long_as_one_of_its_threads() -> None:
     assert process.wait(60) == 0
     assert not tree.lives(seen)
     assert not tree.lives(process.pid)
+
+
+FAMILY = """
+import os, sys
+held = b"x" * (64 << 20)
+for _ in range(3):
+    if os.fork() == 0:
+        sys.stdin.read()
+        os._exit(0)
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell what is shared")
+def test_memory_that_a_family_shares_counts_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        assert len(tree.descendants(process.pid)) == 3
+        assert tree.memory(process.pid) > 4 * (64 << 20)
+        assert 64 << 20 < tree.memory(process.pid, shared_once=True) < 2 * (64 << 20)
+        process.kill()
+    assert tree.memory(process.pid, shared_once=True) == 0
