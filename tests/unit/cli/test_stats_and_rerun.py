@@ -115,7 +115,7 @@ def test_a_task_is_run_again(place: Environment) -> None:
     result = CliRunner().invoke(main.cli, [*again, "--activity-id", f"activity-{work.name}-2"], standalone_mode=False)
     assert result.return_value == 1
     assert "7 is broken" in result.stderr
-    assert "either" in str(refused(*again))
+    assert "give one of --scheduled-id and --activity-id" in str(refused(*again))
     assert "no activity task event 1" in str(refused(*again, "--scheduled-id", "1"))
 
 
