@@ -87,11 +87,11 @@ class Rows:
         """Do nothing: there is no disk, or commits do not wait for it."""
 
     def rollback(self) -> None:
+        self._unwritten.forget()
+        self._orders.clear()
         if self._connection.in_transaction:
             self._execute("ROLLBACK")
         self.dirty = False
-        self._unwritten.forget()
-        self._orders.clear()
 
     def _write_out(self) -> None:
         """Write what waits for the commit: before it, and before a question that the tables answer alone."""
