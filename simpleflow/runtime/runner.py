@@ -302,8 +302,8 @@ class Runner:
             # The task closed the descriptor. Its answer will find that out; the worker's death shows otherwise.
             while os.getppid() == self._parent:
                 time.sleep(1.0)
-        # The worker is gone: nobody can answer for the task. It and all that it started end here; main() sees to it
-        # when the task obeys, this thread when it does not.
+        # The worker is gone. The task and all that it started end here: main() sees to it when the task obeys, this
+        # thread when it does not.
         self.orphaned = True
         self._end_in_time()
         if self._busy:
