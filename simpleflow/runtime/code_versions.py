@@ -171,7 +171,9 @@ class Importer:
                 name, known.file, loader=self._loader_of(known), submodule_search_locations=places
             )
         spec = self._next_spec(name, path, target)
-        if spec is None or not self._ours(spec):
+        if spec is None:
+            return self._namespace(name)
+        if not self._ours(spec):
             return spec
         loader: Any = spec.loader
         if type(loader) is importlib.machinery.SourceFileLoader:
@@ -181,6 +183,12 @@ class Importer:
         elif type(loader) is zipimport.zipimporter:
             spec.loader = self._zip(os.path.join(loader.archive, loader.prefix))
         return spec
+
+    def _namespace(self, name: str) -> importlib.machinery.ModuleSpec | None:
+        """Return a package without a file of which a module is kept: its folder is gone."""
+        if not any(each.startswith(f"{name}.") for each in tuple(self._known)):
+            return None
+        return importlib.machinery.ModuleSpec(name, None, is_package=True)
 
     def _loader_of(self, known: Module) -> Any:
         if known.member:  # Its data is read from the archive, where that is still there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import py_compile
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -116,6 +117,24 @@ def test_archives_and_compiled_files_keep_their_version_too(
     assert [versions for _, *versions in found] == [["v1"] * 3] * 4
     assert worker.versions.changed()
     assert "changed on disk" in caplog.text
+
+
+def test_modules_of_a_package_without_a_file_are_kept_though_their_folder_is_gone(
+    swf: FakeSwf, start: Start, code: Path
+) -> None:
+    places = code / "ours" / "cinema"
+    places.mkdir(parents=True)
+    (places / "seats.py").write_text("import os\ndef count():\n  return [os.getpid(), 'v1']\n")
+    start(max_tasks=1)
+    found = []
+    for _ in range(2):
+        swf.tasks.put(task("ours.cinema.seats.count"))
+        action, request = answer(swf)
+        assert action == "RespondActivityTaskCompleted", request
+        found.append(json.loads(request["result"]))
+        shutil.rmtree(code / "ours", ignore_errors=True)
+    assert len({pid for pid, _ in found}) == 2
+    assert [version for _, version in found] == ["v1", "v1"]
 
 
 def test_packages_of_editable_installs_keep_their_version_too(
