@@ -12,6 +12,7 @@ import msgspec
 
 from simpleflow import _version
 from simpleflow.core import errors as core_errors
+from simpleflow.core import text as texts
 from simpleflow.nodes import config, model
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.stack import template
@@ -108,7 +109,7 @@ def validate(cluster: str, schema: bool, as_json: bool) -> None:
         line = next((number for number, each in enumerate(lines, 1) if each.startswith("provider")), 1)
         raise core_errors.UsageError(f"{cluster}:{line}: {error}") from error
     config.require_reach(loaded, cluster)
-    kinds = f"{show.count(len(found.profiles), 'profile')}, {show.count(len(found.task_lists), 'task list')}"
+    kinds = f"{texts.count(len(found.profiles), 'profile')}, {texts.count(len(found.task_lists), 'task list')}"
     text = f"{cluster}: good: {kinds}, provider {found.provider}"
     show.message({"cluster": found.cluster, "valid": True, "config": msgspec.to_builtins(found)}, text, as_json)
 

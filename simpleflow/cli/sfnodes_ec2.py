@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
+from simpleflow.core import documents, text
 from simpleflow.core import errors as core_errors
 from simpleflow.nodes import config, control, errors, paths, published, stores
 from simpleflow.nodes.bundle import bundle
@@ -167,7 +167,7 @@ def heading(found: stack_status.StackStatus) -> list[str]:
         where = " ".join(filter(None, (each.instance_type, each.zone, each.market)))
         row = "" if each.id in shown else ", of which no row is shown"
         lines.append(f"worker {each.id}: {each.profile}, {each.state}, {where}{row}")
-    return [*lines, show.count(len(found.workers), "worker")]
+    return [*lines, text.count(len(found.workers), "worker")]
 
 
 def newest(loaded: config.LoadedCluster, found: stack_status.StackStatus) -> tuple[documents.Decision, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from simpleflow.core import errors as core_errors
+from simpleflow.core import text
 from simpleflow.nodes import config, prices
 from simpleflow.nodes.cluster import cluster as clusters
 from simpleflow.nodes.manager import report, spending
@@ -63,9 +64,9 @@ def cost(cluster: str, hours: float, as_json: bool) -> None:
         output.say(note, err=True)
     _table(spent, currency)
     amount = show.money(round(spent.total), currency)
-    counted, useful = show.count(len(found), "machine"), "tasks"
+    counted, useful = text.count(len(found), "machine"), "tasks"
     if deciders:
-        counted, useful = f"{counted} and {show.count(len(deciders), 'decider')}", "tasks and decisions"
+        counted, useful = f"{counted} and {text.count(len(deciders), 'decider')}", "tasks and decisions"
     output.say(f"{counted} in {hours:g} h, {amount}; {spent.useful:.0%} of it for {useful}")
 
 
@@ -189,10 +190,11 @@ def _whole(known: prices.PriceList, regions: tuple[str, ...], as_json: bool) -> 
     for region in regions:
         rows = [[name, f"{own[region]:g}"] for name, own in known.types.items() if region in own]
         rows = rows or [[f"{name}.large", f"{own[region]:g}"] for name, own in known.families.items() if region in own]
-        output.say(f"{region}, of {known.day(region)}: {len(rows)} prices")
+        output.say(f"{region}, of {known.day(region)}: {text.count(len(rows), 'price')}")
         show.table(["TYPE", "PER HOUR"], rows)
     if not regions:
-        output.say(f"{len(known.families)} families and {len(known.types)} types in {', '.join(known.regions)}")
+        counted = f"{text.count(len(known.families), 'family', 'families')} and {text.count(len(known.types), 'type')}"
+        output.say(f"{counted} in {', '.join(known.regions)}")
         output.say(
             "one price: `sfnodes prices --type m7i.large --region eu-west-1`; of a cluster: `sfnodes prices FILE`"
         )
@@ -211,7 +213,7 @@ def _renew(regions: tuple[str, ...]) -> None:
     for region in regions:
         asked = pricelist.fetch(ec2.BotoClients(pricelist.REGION), region)
         found = found.with_region(region, datetime.now(UTC).date().isoformat(), asked)
-        output.say(f"{region}: {len(asked)} prices", err=True)
+        output.say(f"{region}: {text.count(len(asked), 'price')}", err=True)
     prices.write(prices.PATH, found)
 
 

@@ -94,7 +94,7 @@ def plan(
         return
     if stacks is not None:
         for name, changes in stacks["changes"].items():
-            output.say(f"stack '{name}': {len(changes)} changes")
+            output.say(f"stack '{name}': {text.count(len(changes), 'change')}")
             for change in changes:
                 output.say(f"  {change}")
         for resource, price in stacks["at_rest"].items():
@@ -183,14 +183,9 @@ def fitted(rows: list[list[str]], width: int) -> tuple[list[str], list[list[str]
     return NODES[:-1], [row[:-1] for row in rows], [f"{row[0]}: {row[-1]}" for row in rows if row[-1]]
 
 
-def count(number: int, what: str) -> str:
-    """'1 node', '2 nodes'."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def total(found: clusters.Status | works.Work) -> str:
     """The last line: how many machines, and what they cost."""
-    return f"{count(len(found.nodes), 'node')}, {money(found.cost, found.currency)}"
+    return f"{text.count(len(found.nodes), 'node')}, {money(found.cost, found.currency)}"
 
 
 def moment(seconds: float, form: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from simpleflow.core import errors as core_errors
+from simpleflow.core import text
 from simpleflow.nodes import config
 from simpleflow.nodes.simulation import histories, report, scenarios, traces, work, world
 
@@ -174,7 +175,7 @@ def _show(
                  "results": results}  # fmt: skip
         click.echo(show.as_json_text(value))
         return
-    counted = f"{show.count(len(source.runs), 'run')}, {show.count(tasks, 'task')}"
+    counted = f"{text.count(len(source.runs), 'run')}, {text.count(tasks, 'task')}"
     output.say(f"{source.what}: {counted}; played in {took:.1f} s")
     show.table(report.columns(results), report.rows(results, cluster))
     for each in report.remarks(results, source):

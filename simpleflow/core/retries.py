@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import text
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -206,7 +208,7 @@ class Attempts:
                 continue
             self._budget.give()
             if self._backoff.attempts:
-                logger.info("%s is answered after %d failures.", self._what, self._backoff.attempts)
+                logger.info("%s is answered after %s.", self._what, text.count(self._backoff.attempts, "failure"))
             return answer
 
     def gives_up(self, error: Exception) -> bool:
@@ -225,7 +227,7 @@ class Attempts:
         if not self._backoff.attempts:
             until = "until it is answered" if math.isinf(left) else f"for up to {left:.0f} s"
             if kind is Kind.UNREACHED and self._unreached is not None:
-                until = f"up to {self._unreached} times"
+                until = f"up to {text.count(self._unreached, 'time')}"
             logger.warning(
                 "%s failed (%s); it is repeated %s.", self._what, error, until, extra={"action": "call_repeated"}
             )

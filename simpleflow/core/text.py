@@ -101,6 +101,11 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """Return '1 node', '2 nodes'; ``many`` where that is not ``one`` with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def class_name(value: object) -> str:
     """Return the name of a value's class, whatever the class says of itself."""
     return encodable(_of_type(type(value), "__name__"))

@@ -87,13 +87,13 @@ class Kept(Generic[P]):
 
     def status_text(self) -> str:
         """Say in one line whether it lives, since when, and how often it died."""
-        now = self._monotonic()
+        now, deaths = self._monotonic(), f"{self.deaths} death{'' if self.deaths == 1 else 's'}"
         if self.process is not None:
-            return f"{self.name} is process {self.process.pid} for {now - self._started:.0f} s, {self.deaths} deaths"
+            return f"{self.name} is process {self.process.pid} for {now - self._started:.0f} s, {deaths}"
         if self.done:
             return f"{self.name} {self.outcome()}"
         wait = max(0.0, self._died + self.pause - now)
-        return f"{self.name} starts in {wait:.1f} s, {self.deaths} deaths{f' ({self.refusal})' if self.refusal else ''}"
+        return f"{self.name} starts in {wait:.1f} s, {deaths}{f' ({self.refusal})' if self.refusal else ''}"
 
     def trying(self, seconds: float) -> bool:
         """Whether it runs for less than this, after it ended with an error: it may end so again."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from simpleflow import logging_context
+from simpleflow.core import text
 from simpleflow.process import LOOK, NamedMixin, Stop, tell_status
 from simpleflow.swf import errors
 from simpleflow.swf.transport import base
@@ -243,7 +244,7 @@ class DeciderProcess(NamedMixin):
         what = "draining" if self._stop.draining else "deciding"
         lanes = sum(not lane.replaced for lane in list(self._threads.values()))
         polls = f"{len(self._open)} of {lanes} polls open"
-        return f"decider of {self.task_list}, {what}, {polls}, {self._in_flight.count} runs in flight"
+        return f"decider of {self.task_list}, {what}, {polls}, {text.count(self._in_flight.count, 'run')} in flight"
 
     def _revoke(self) -> None:
         begun, waits = time.monotonic(), True

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from simpleflow import log
-from simpleflow.core import limits, retries
+from simpleflow.core import limits, retries, text
 from simpleflow.process import tree
 from simpleflow.swf import errors, repeating
 from simpleflow.swf.transport import base, http
@@ -120,7 +120,7 @@ def main() -> None:
             http.open_amazon() if left.reach.endpoint_url is None else http.open_endpoint(left.reach.endpoint_url)
         )
         tell(transport, left)
-        logger.info("The worker is gone: %d answers were sent for it.", len(left.answers))
+        logger.info("The worker is gone; what was sent for it: %s.", text.count(len(left.answers), "answer"))
     except Exception as error:
         logger.error("What a killed worker left unanswered waits for its timeouts: %s", error)
     finally:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simpleflow.core import retries
+from simpleflow.core import retries, text
 from simpleflow.swf import errors, repeating
 from simpleflow.swf.transport import base
 
@@ -169,7 +169,8 @@ class PollPace:
     def answered(self, *, empty: bool) -> float:
         """Return the seconds to rest after a poll that was answered."""
         if self._failed.attempts:
-            logger.info("Polling %s is answered after %d failures.", self._task_list, self._failed.attempts)
+            failures = text.count(self._failed.attempts, "failure")
+            logger.info("Polling %s is answered after %s.", self._task_list, failures)
             self._failed.reset()
         if not empty or time.monotonic() - self._opened >= HELD:
             self._empty.reset()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from simpleflow.core import documents
+from simpleflow.core import text as texts
 from simpleflow.nodes import billing, config, model
 
 from . import guards, lookahead, release
@@ -113,8 +114,8 @@ def decide(snapshot: Snapshot) -> Plan:
 def unserved(cluster: config.ClusterConfig, scheduled: Mapping[str, int]) -> tuple[str, ...]:
     """Say which task lists have tasks that no machine of this cluster will ever take."""
     return tuple(
-        f"{release.tasks(count)} {'waits' if count == 1 else 'wait'} on task list '{name}', which no profile serves: "
-        f"add {name}: {{profile: {min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then "
+        f"{texts.count(count, 'task')} {'waits' if count == 1 else 'wait'} on task list '{name}', which no profile "
+        f"serves: add {name}: {{profile: {min(cluster.profiles)}, max: 1}} below task_lists of the cluster file, then "
         "`sfnodes up`"
         for name, count in sorted(scheduled.items())
         if count and name not in cluster.task_lists
@@ -355,10 +356,11 @@ def _need(snapshot: Snapshot, profile: str, nodes: list[model.Node]) -> tuple[in
         leaving = sum(node.running_on(task_list) for node in nodes if node.state in model.LEAVING)
         running = sum(node.running_on(task_list) for node in nodes if node.state in model.COUNTED)
         tasks = max(each.scheduled - leaving, running)
-        text = f"{release.tasks(each.scheduled)} on '{task_list}'"
+        text = f"{texts.count(each.scheduled, 'task')} on '{task_list}'"
         if tasks == 0 and each.pending:
             # No row has these tasks, and the count is approximate: one machine is launched for them.
-            tasks, text = 1, f"about {release.tasks(each.pending)} on '{task_list}' that no decider's document shows"
+            about = texts.count(each.pending, "task")
+            tasks, text = 1, f"about {about} on '{task_list}' that no decider's document shows"
         wanted = min(math.ceil(tasks / slots), cluster.task_lists[task_list].max)
         if wanted > need:
             need, why = wanted, f"{text}, {slots} at once on a machine, at most {cluster.task_lists[task_list].max}"

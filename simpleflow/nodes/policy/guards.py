@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from simpleflow.core import documents
+from simpleflow.core import documents, text
 from simpleflow.nodes import billing, config
 
 
@@ -86,14 +86,14 @@ def paused(cluster: config.ClusterConfig, control: documents.Control, profile: s
     total = sum(each.count for each in control.failures)
     if total >= cluster.breaker.stop:
         return (
-            f"{total} machines booted and never worked, or stopped working: every launch is stopped; "
+            f"{text.count(total, 'machine')} booted and never worked, or stopped working: every launch is stopped; "
             "see `sfnodes status`, mend the image or code, then `sfnodes up` resumes"
         )
     image = image_of(cluster, profile)
     for each in control.failures:
         if each.profile == profile and each.image == image and each.count >= cluster.breaker.pause:
             return (
-                f"{each.count} machines of profile '{profile}' in a row {_how(each)}; "
+                f"{text.count(each.count, 'machine')} of profile '{profile}' in a row {_how(each)}; "
                 "see `sfnodes status`, mend the image or code, then `sfnodes up` resumes"
             )
     return ""
@@ -107,7 +107,7 @@ def image_of(cluster: config.ClusterConfig, profile: str) -> str:
 
 def describe(failure: documents.Failures) -> str:
     """'3 machines booted and never worked'."""
-    return f"{failure.count} machine{'' if failure.count == 1 else 's'} {_how(failure)}"
+    return f"{text.count(failure.count, 'machine')} {_how(failure)}"
 
 
 def _how(failure: documents.Failures) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simpleflow.core import text
 from simpleflow.nodes import billing, model
 
 from . import guards
@@ -9,11 +10,6 @@ from .snapshot import Snapshot
 
 #: look-ahead: parts of a boot time for which a machine stands idle before it goes
 KEEP = 0.1
-
-
-def tasks(count: int) -> str:
-    """Return '1 task', '2 tasks'."""
-    return f"{count} task" if count == 1 else f"{count} tasks"
 
 
 def idle_seconds(node: model.Node) -> float:
@@ -52,7 +48,7 @@ def _unsafe(snapshot: Snapshot, node: model.Node) -> str:
         return f"{node.state}: it has not polled yet"
     if node.busy:
         running = sum(len(each.running) for each in node.document.task_lists)
-        return f"busy, running: {tasks(running)}"
+        return f"busy, running: {text.count(running, 'task')}"
     if node.document.idle_since is None:
         return "not idle yet"
     return "" if snapshot.covered else "the manager has just begun: open runs are still being read"
@@ -102,7 +98,7 @@ def _boundary(snapshot: Snapshot, node: model.Node) -> str:
         return waits
     foreseen = _foreseen(snapshot, node.profile)
     if foreseen and idle_seconds(node) < 2 * limit + _lead(snapshot, node.profile):
-        return f"idle, foreseen: {tasks(foreseen)}"
+        return f"idle, foreseen: {text.count(foreseen, 'task')}"
     return ""
 
 
@@ -112,7 +108,7 @@ def _idle(snapshot: Snapshot, node: model.Node) -> str:
 
 def _end_of_run(snapshot: Snapshot, node: model.Node) -> str:
     asked = sum(each.scheduled + each.foreseen + (each.pending or 0) for each in snapshot.demand)
-    return f"a run is open ({tasks(asked)} known)" if snapshot.runs or asked else ""
+    return f"a run is open ({text.count(asked, 'task')} known)" if snapshot.runs or asked else ""
 
 
 _POLICIES = {"look-ahead": _look_ahead, "boundary": _boundary, "idle": _idle, "end-of-run": _end_of_run}

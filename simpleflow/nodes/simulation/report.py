@@ -7,6 +7,7 @@ from html import escape
 
 import msgspec
 
+from simpleflow.core import text
 from simpleflow.nodes import billing, config
 
 from . import pictures, scenarios, work
@@ -109,11 +110,11 @@ def remarks(results: Sequence[scenarios.Result], source: Source) -> list[str]:
     for each in results:
         said += [f"{each.name}: {note}" for note in each.outcome.notes]
         if each.outcome.lost:
-            said.append(f"{each.name}: {each.outcome.lost} tasks were lost with machines that the manager ended")
+            lost = text.count(each.outcome.lost, "task")
+            said.append(f"{each.name}: lost with machines that the manager ended: {lost}")
         if each.outcome.cancelled:
-            said.append(
-                f"{each.name}: {each.outcome.cancelled} machines were not wanted any more before they had booted"
-            )
+            cancelled = text.count(each.outcome.cancelled, "machine")
+            said.append(f"{each.name}: not wanted any more before the end of the boot: {cancelled}")
     steps = dict.fromkeys(f"{each.outcome.step:.3g}" for each in sorted(results, key=lambda each: each.outcome.step))
     return [*said, f"a pass of the manager every {' or '.join(steps)} s of virtual time"]
 
@@ -123,7 +124,7 @@ def page(results: Sequence[scenarios.Result], cluster: config.ClusterConfig, sou
     tasks = sum(len(run.tasks) for run in source.runs)
     hours = sum(run.work() for run in source.runs) / 3600
     title = f"What cluster '{cluster.cluster}' would have done"
-    runs = "1 run" if len(source.runs) == 1 else f"{len(source.runs):,} runs"
+    runs = text.count(len(source.runs), "run")
     dots = [
         pictures.Dot(
             each.name,
@@ -141,7 +142,7 @@ def page(results: Sequence[scenarios.Result], cluster: config.ClusterConfig, sou
     parts = [
         '<!doctype html><html lang=en><meta charset=utf-8><meta name="viewport" content="width=device-width">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style><h1>{escape(title)}</h1>",
-        f'<p class="faint">{escape(source.what)}: {runs}, {tasks:,} tasks, {hours:,.1f} h of work.</p>',
+        f'<p class="faint">{escape(source.what)}: {runs}, {text.count(tasks, "task")}, {hours:,.1f} h of work.</p>',
         _verdict(results, cluster),
         _table(results, cluster),
         *(f'<p class="faint">{escape(each)}</p>' for each in remarks(results, source)),

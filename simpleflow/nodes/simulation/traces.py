@@ -104,7 +104,9 @@ def _tasks(found: _File, task_list: str, path: Path) -> tuple[work.Task, ...]:
             if not left[child]:
                 ready.append(child)
     if len(order) != len(specs):
-        raise errors.UsageError(f"{path}: {len(specs) - len(order)} tasks wait for each other in a circle")
+        raise errors.UsageError(
+            f"{path}: tasks wait for each other in a circle ({len(specs) - len(order)} of {len(specs)})"
+        )
     kinds = _kinds([by_id[name].name or name for name in order])
     place = {name: number for number, name in enumerate(order)}
     return tuple(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from simpleflow.core import clock as clocks
-from simpleflow.core import documents
+from simpleflow.core import documents, text
 from simpleflow.core import errors as core_errors
 from simpleflow.nodes import config, control, errors, published
 from simpleflow.nodes.bundle import bundle
@@ -160,7 +160,7 @@ class _Ender:
     def left(self) -> str:
         """How many workers there are still; '' for none."""
         refusals = "".join(f"; {each}" for each in self._refused.values())
-        return f"{len(living)} workers left{refusals}" if (living := self._living()) else ""
+        return f"{text.count(len(living), 'worker')} left{refusals}" if (living := self._living()) else ""
 
     def run_pass(self) -> None:
         """End them, each by itself; repeating does no harm, and what is refused now is tried again."""
@@ -187,8 +187,9 @@ def _left(provider: providers.NodeProvider, file: control.ControlFile) -> str:
     launches = [each for each in document.intents if each.kind == "launch"]
     if not (living or launches or document.rows):
         return ""
-    unsettled = "" if living or not launches else f"; {len(launches)} launches that may still come (at most 21 minutes)"
-    return f"{living} workers left{unsettled}{troubles}"
+    coming = text.count(len(launches), "launch", "launches")
+    unsettled = "" if living or not launches else f"; {coming} that may still come (at most 21 minutes)"
+    return f"{text.count(living, 'worker')} left{unsettled}{troubles}"
 
 
 def _empty_group(

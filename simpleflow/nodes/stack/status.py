@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from simpleflow.core import errors as core_errors
+from simpleflow.core import text
 from simpleflow.data.blobs import base as blobs
 from simpleflow.nodes import billing, config, errors, published, setups
 from simpleflow.nodes.bundle import bundle
@@ -82,9 +83,8 @@ def _group_notes(
         notes.append(f"the deciders' boot counter cannot be read: {error}; `sfnodes up` makes it anew")
         counted = _Boots()
     if counted.reason and counted.boots:
-        notes.append(
-            f"{counted.boots} boots of deciders in a row did not become steady; the last said: {counted.reason}"
-        )
+        in_a_row = text.count(counted.boots, "boot")
+        notes.append(f"{in_a_row} of deciders in a row did not become steady; the last said: {counted.reason}")
     if not size.launches:
         notes.append("the decider group launches no more: mend the code or image, then `sfnodes up` resumes it")
     return tuple(notes)

@@ -22,7 +22,7 @@ import botocore.exceptions
 import msgspec
 import yaml
 
-from simpleflow.core import documents, errors
+from simpleflow.core import documents, errors, text
 from simpleflow.nodes import config
 from simpleflow.nodes.bundle import code
 from simpleflow.testing.rehearsal import report as reports
@@ -312,8 +312,8 @@ class Play:
         last = max((one.ended or 0.0 for one in drained), default=self._closed_at) - self._closed_at
         self._show(
             "drain",
-            f"{len(drained)} machines powered themselves off, the last {max(last, 0.0):.1f} s after the workflow's end"
-            f"{self._boundary()}",
+            f"{text.count(len(drained), 'machine')} drained and powered off, the last {max(last, 0.0):.1f} s after "
+            f"the workflow's end{self._boundary()}",
         )
         took = stage.until(
             "the decider group at 0",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from simpleflow.core import text
 from simpleflow.nodes import billing, config
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"  {role}")
             lines += [f"    {name:<44} {times:>5}" for name, times in sorted(counted.items())]
         lines += ["", "Calls outside the roles' policies: " + ("none" if not self.excess else "")]
-        lines += [f"  {role}: {action} on {resource}, {times} times" for role, action, resource, times in self.excess]
+        for role, action, resource, times in self.excess:
+            lines.append(f"  {role}: {action} on {resource}, {text.count(times, 'time')}")
         lines += ["", "What only AWS can show"]
         lines += [f"  {one}" for one in self.only_on_aws]
         lines += ["", "Left behind: " + (", ".join(self.left) or "nothing")]

@@ -240,7 +240,7 @@ def test_a_purge_that_s3_refuses_says_so_and_ends() -> None:
         def get(self, service: str, *, retries: bool = True) -> Any:
             return Locked()
 
-    with pytest.raises(errors.ProviderRefused, match=r"1 objects could not be deleted, .*control.json: Access Denied"):
+    with pytest.raises(errors.ProviderRefused, match=r"1 object could not be deleted, .*control.json: Access Denied"):
         bucket.Bucket(Made(), "b").destroy()
     assert Locked.calls == 2
 

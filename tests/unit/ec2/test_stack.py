@@ -376,9 +376,7 @@ def test_down_waits_for_a_launch_that_may_still_come_and_ends_its_machine(world:
         return made
 
     steps = list(stack_down.down(world.cluster, world.account, world.file, drainer, world.provider, wait=wait))
-    assert (
-        stack.Step(name="drain", detail="0 workers left; 1 launches that may still come (at most 21 minutes)") in steps
-    )
+    assert stack.Step(name="drain", detail="0 workers left; 1 launch that may still come (at most 21 minutes)") in steps
     [late] = [each for each in world.cloud.instances.all() if not each.group]
     assert not late.alive
     document = world.file().read()

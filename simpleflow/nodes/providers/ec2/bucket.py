@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simpleflow.core import text
 from simpleflow.nodes import errors
 
 from . import clients
@@ -82,8 +83,8 @@ class Bucket:
             more = {"ContinuationToken": page["NextContinuationToken"]}
         if kept:
             raise errors.ProviderRefused(
-                f"s3://{self.name}/{prefix}: {len(kept)} objects could not be deleted, the first: {kept[0]}; mend the "
-                "right (s3:DeleteObject) or the lock, then repeat `sfnodes down --purge`"
+                f"s3://{self.name}/{prefix}: {text.count(len(kept), 'object')} could not be deleted, the first: "
+                f"{kept[0]}; mend the right (s3:DeleteObject) or the lock, then repeat `sfnodes down --purge`"
             )
 
     def exists(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from simpleflow.core import documents
+from simpleflow.core import documents, text
 from simpleflow.data import files
 from simpleflow.nodes import config, errors, tags
 from simpleflow.nodes.providers import attempts, base
@@ -98,7 +98,7 @@ class SshProvider:
                 refusals.append(str(refusal))
         if len(launched) < spec.units:
             refusals.append(
-                f"profile '{spec.profile}' has {len(hosts)} hosts, {len(free)} of them free: "
+                f"profile '{spec.profile}' has {text.count(len(hosts), 'host')}, {len(free)} of them free: "
                 f"{spec.units - len(launched)} of {spec.units} nodes found no place"
             )
         if not launched:
