@@ -161,11 +161,12 @@ def test_a_runner_starts_no_other_task_than_the_one_it_holds(tmp_path: Path) -> 
         assert runner.holds
         assert not runner.may_start(of("two"))
         time.sleep(0.5)
+        begun = time.perf_counter()
         runner.start(of("one"))
         while not isinstance(frame := runner.receive(30), frames.Done):
             assert frame is not None
         assert isinstance(frame.answer, values.Completed)
-        assert frame.seconds < 0.5  # the time in which it was held is not the task's own
+        assert frame.seconds <= time.perf_counter() - begun  # the time in which it was held is not the task's own
         assert not runner.holds
     finally:
         runner.end(wait=0)
