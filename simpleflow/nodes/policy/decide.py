@@ -101,9 +101,7 @@ def decide(snapshot: Snapshot) -> Plan:
     nodes = sorted(snapshot.nodes, key=lambda node: (node.profile, node.instance))
     dead = _dead(build, nodes)
     alive = [node for node in nodes if node.instance not in dead and node.state is not model.NodeState.GONE]
-    for node in list(alive):
-        if not _extend(build, node):
-            alive.remove(node)
+    alive = [node for node in alive if _extend(build, node)]
     profiles = sorted({*snapshot.cluster.profiles, *(node.profile for node in alive)})
     for profile in profiles:
         _profile(build, profile, [node for node in alive if node.profile == profile])
@@ -393,7 +391,8 @@ def _cancel(build: _Builder, profile: str, counted: list[model.Node], unused: in
     booting = [node for node in counted if release.may_cancel(build.snapshot, node, nothing=nothing)]
     gone = sorted(booting, key=lambda node: (node.running, node.age, node.instance))[:unused]
     build.cancels.extend(_item(node, f"nothing will need it ({why})") for node in gone)
-    return [node for node in counted if node not in gone]
+    ended = {node.instance for node in gone}
+    return [node for node in counted if node.instance not in ended]
 
 
 def _scale_down(build: _Builder, counted: list[model.Node], *, surplus: int, why: str) -> None:
