@@ -63,7 +63,7 @@ def launch(cloud: emulated.Cloud, attempt: str = "demo-a") -> base.Instance:
 def test_status_shows_stacks_machines_and_what_the_documents_hold(cloud: emulated.Cloud, bucket: str) -> None:
     node = launch(cloud)
     row = documents.Row(
-        instance=node.id, profile="small", attempt="demo-a", price=100_000, since=time.time() - 90, until=time.time()
+        instance=node.id, profile="small", attempt="demo-a", price=100_000, since=time.time() - 95, until=time.time()
     )
     failure = documents.Failures(profile="gpu-2", image="", count=3, last_log="no such module")
     written = documents.Control(cluster="demo", rows=(row,), failures=(failure,), leaving=("i-0extra",))

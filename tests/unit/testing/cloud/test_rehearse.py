@@ -84,7 +84,7 @@ def test_the_report_has_everything_that_was_asked_of_it() -> None:
     assert "0.0010 USD" in text
     assert "0.0200 USD" in text
     assert "s3:PutObject" in text
-    assert "demo-LightRole: ec2:CreateVpc on *, 1 times" in text
+    assert "demo-LightRole: ec2:CreateVpc on *, 1 time" in text
     assert "that AWS accepts the template" in text
     assert text.endswith("Left behind: nothing")
 
