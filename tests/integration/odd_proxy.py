@@ -163,7 +163,9 @@ class OddProxy:
     def _carried_out(
         self, client: socket.socket, service: socket.socket, request: bytes, behind: bytes
     ) -> tuple[bytes, bytes]:
-        service.sendall(_EXTENSIONS.sub(b"", request) if self.plain else request)
+        if self.plain:  # its calls are unknown then
+            request = _EXTENSIONS.sub(b"", request).replace(b"SimpleflowEmbedded.", b"Unknown.", 1)
+        service.sendall(request)
         with selectors.DefaultSelector() as ready:
             for each in (client, service):
                 ready.register(each, selectors.EVENT_READ)
