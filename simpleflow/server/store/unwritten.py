@@ -38,7 +38,7 @@ class Unwritten:
         #: states of executions that the table does not know, and of those that it does
         self._new: dict[int, Row] = {}
         self._changed: dict[int, Row] = {}
-        #: None: the item is no longer open
+        #: rows of open items by their keys; None where the row is to be deleted
         self._items: dict[int, Row | None] = {}
         #: those of all these rows that wait in a task list (table, list), by their keys
         self._waiting: dict[tuple[str, str], dict[int, Row]] = {}

@@ -60,7 +60,7 @@ class Transport(Protocol):
         """Call one action. ``poll_id`` names a long poll so that ``revoke`` can end it.
 
         ``ahead`` may be called, on this thread, with the task that a poll is about to return, while the service waits
-        for its disk. The call may still raise: then there was no such task. ``ahead`` must not raise.
+        for its disk. When the call raises after that, the task must not be run. ``ahead`` must not raise.
         """
 
     def exchange(self, action: str, request: Mapping[str, Any], following: Following) -> Any | None:

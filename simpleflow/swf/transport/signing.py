@@ -88,7 +88,7 @@ class Signer:
 
     @classmethod
     def of(cls, url: str | None, *, local: bool, required: bool) -> Signer | None:
-        """Make one from the environment and AWS's configuration files; None when there are no credentials.
+        """Return a signer with what the environment and AWS's configuration files say; None without credentials.
 
         ``url`` None: the endpoint that they name, or Amazon's of the region. ``local``: do not ask the metadata
         service of a machine or container for credentials, which takes seconds where there is none.

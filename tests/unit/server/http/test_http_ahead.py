@@ -100,7 +100,7 @@ def test_an_answer_that_went_ahead_closes_as_any_other(serve: skin_rig.Serve, mo
 
 
 def test_the_end_of_the_service_does_not_confirm(served: skin_rig.Served) -> None:
-    """What the service gives up is no answer."""
+    """The client sees the connection close, and never the last byte."""
     with opened(served) as made:
 
         def end(given: Any = None) -> None:
